@@ -124,8 +124,7 @@ checked_text!(
 impl FlightId {
     /// A flight id from 16 random bytes; `None` when all are zero, which W3C Trace Context forbids.
     pub fn from_random(bytes: [u8; 16]) -> Option<Self> {
-        let text: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        text.parse().ok()
+        format!("{:032x}", u128::from_be_bytes(bytes)).parse().ok()
     }
 
     /// The first eight digits: enough to tell flights apart on a terminal.
