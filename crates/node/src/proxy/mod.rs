@@ -1,0 +1,1 @@
+//! The L7 proxy in front of every Service port of the local node.
