@@ -1,0 +1,120 @@
+//! YAML with positions. Everything that people write for Prograde is read through here, so that every error names the
+//! file, the line and the column, and no input can exhaust memory or the stack.
+//!
+//! Two ways in: [`decode`] for formats of our own, which are strict structs, and [`documents`] for formats of others,
+//! which are read as a [`Node`] tree first, so that what is not supported can be pointed at.
+
+mod node;
+
+pub use node::{Key, Node, Value};
+
+use prograde_model::Diagnostic;
+use serde::de::DeserializeOwned;
+
+/// The largest file that is read, in bytes. Kubernetes' own limit for an object is 1.5 MiB.
+pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The code of every error that is about YAML itself or about a field's type.
+pub const CODE: &str = "PG0101";
+
+/// Decodes the one document in `text`. `file` is only for messages.
+pub fn decode<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Diagnostic> {
+    check_size(file, text)?;
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| diagnostic(file, &error))
+}
+
+/// All documents in `text` as located trees; empty documents are left out.
+pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
+    check_size(file, text)?;
+    let found: Vec<Node> =
+        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| diagnostic(file, &error))?;
+    Ok(found.into_iter().filter(|node| !matches!(node.value, Value::Null)).collect())
+}
+
+fn options() -> serde_saphyr::Options {
+    serde_saphyr::options! { with_snippet: false, strict_booleans: true }
+}
+
+fn check_size(file: &str, text: &str) -> Result<(), Diagnostic> {
+    if text.len() <= FILE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Diagnostic::file(
+        CODE,
+        file,
+        format!("the file has {} bytes, more than the {FILE_BYTES_MAX} that are read", text.len()),
+        "split it, or keep data that is not configuration elsewhere",
+    ))
+}
+
+fn diagnostic(file: &str, error: &serde_saphyr::Error) -> Diagnostic {
+    let text = error.to_string();
+    let first = text.lines().next().unwrap_or("invalid YAML");
+    // The library puts the position into its message as well; ours stands in front of it.
+    let message = match first.strip_prefix("line ").and_then(|rest| rest.split_once(": ")) {
+        Some((_, rest)) => rest,
+        None => first,
+    };
+    let found = Diagnostic::file(CODE, file, message, "");
+    match error.location() {
+        Some(at) => found.at(position(at.line()), position(at.column())),
+        None => found,
+    }
+}
+
+fn position(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Settings {
+        name: String,
+        #[serde(default)]
+        count: u8,
+    }
+
+    #[test]
+    fn typed_errors_carry_the_position() {
+        let good: Settings = decode("a.yaml", "name: x\ncount: 3\n").unwrap();
+        assert_eq!((good.name.as_str(), good.count), ("x", 3));
+        let unknown = decode::<Settings>("a.yaml", "name: x\ncuont: 3\n").unwrap_err();
+        assert_eq!((unknown.line, unknown.column), (2, 1), "{unknown}");
+        assert!(unknown.message.starts_with("unknown field `cuont`"), "{unknown}");
+        let wrong = decode::<Settings>("a.yaml", "name: x\ncount: many\n").unwrap_err();
+        assert_eq!(wrong.line, 2, "{wrong}");
+    }
+
+    #[test]
+    fn trees_keep_positions_order_and_types() {
+        let docs = documents("a.yaml", "---\na: {b: [1, true, ~, 'no', 1.5]}\nz: yes\n---\n---\nc: d\n").unwrap();
+        assert_eq!(docs.len(), 2);
+        let list = docs[0].get("a").unwrap().get("b").unwrap();
+        assert_eq!((list.line, list.column), (2, 8));
+        assert_eq!(list.to_json().to_string(), "[1,true,null,\"no\",1.5]");
+        // Kubernetes' YAML 1.1 readers take a bare `yes` for true; YAML 1.2 and we take it for the text.
+        assert_eq!(docs[0].get("z").unwrap().to_json(), serde_json::json!("yes"));
+        assert_eq!(docs[0].key("z").unwrap().line, 3);
+    }
+
+    #[test]
+    fn hostile_input_is_an_error_not_a_crash() {
+        let deep = "[".repeat(100_000);
+        assert!(documents("a.yaml", &deep).is_err());
+        let mut bomb = String::from("a0: &a0 [x, x]\n");
+        for level in 1..40 {
+            bomb += format!("a{level}: &a{level} [*a{p}, *a{p}, *a{p}, *a{p}]\n", p = level - 1).as_str();
+        }
+        assert!(documents("a.yaml", &bomb).is_err());
+        assert!(documents("a.yaml", "a: 1\na: 2\n").unwrap_err().message.contains("duplicate"));
+        assert!(documents("a.yaml", &" ".repeat(FILE_BYTES_MAX + 1)).is_err());
+        for broken in ["a: b: c", "a:\n\t- b", "\"", "a: *nope", "%YAML 9", "\u{0}"] {
+            assert!(documents("a.yaml", broken).is_err(), "{broken:?}");
+        }
+    }
+}
