@@ -3,9 +3,20 @@
 //! Nothing here does IO, reads a clock, draws a random number or awaits: time and seeds are arguments. Whatever is
 //! decided here can be replayed from the journal and gives the same answer.
 
+// In the order in which a commit passes them.
 pub mod diagnostic;
+pub mod entry;
+pub mod event;
+pub mod fleet;
+pub mod flight;
+pub mod gate;
 pub mod ids;
+pub mod judge;
+pub mod quantity;
+pub mod release;
+pub mod rollout;
 pub mod runtime;
+pub mod service;
 pub mod workload;
 
 pub use diagnostic::{Diagnostic, Diagnostics};

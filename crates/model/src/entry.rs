@@ -1,0 +1,133 @@
+//! A flight in one environment: from the gate to serving, or back out.
+
+use jiff::Timestamp;
+
+use crate::ids::{CommitId, FlightId};
+use crate::rollout::{Phase, Rollout, RolloutEvent};
+use crate::runtime::Counters;
+
+/// What happened to a flight in one environment so far.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Entry {
+    /// Who approved, in order, each once.
+    pub approvals: Vec<String>,
+    /// When the gate opened.
+    pub passed_at: Option<Timestamp>,
+    /// The flight that served here before.
+    pub replaces: Option<FlightId>,
+    /// The commit in the deployment repository.
+    pub deploy_commit: Option<CommitId>,
+    /// The rollout that brings it in.
+    pub rollout: Option<Rollout>,
+    /// What its checks said: none yet, good, or what failed.
+    pub checked: Option<Result<(), String>>,
+    /// How it is taken back after it served.
+    pub rollback: Option<Rollback>,
+    /// The commit that took it out of the deployment repository.
+    pub reverted: Option<CommitId>,
+    /// Its requests here, as of its last fact that counted them.
+    pub requests: Counters,
+    /// When each of its facts happened, by stored type; the first time of each.
+    pub times: std::collections::BTreeMap<&'static str, Timestamp>,
+}
+
+/// A release that served is taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rollback {
+    /// The flight that serves again; none where there was none.
+    pub to: Option<FlightId>,
+    /// Who ordered it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// The rollout that brings `to` back.
+    pub rollout: Option<Rollout>,
+}
+
+/// Where a flight stands in one environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Before the gate.
+    Outside,
+    /// The gate is open; the deployment repository is being written and the rollout prepared.
+    Entering,
+    /// A rollout goes on.
+    Rolling,
+    /// It serves, and its checks are still to be run.
+    Unchecked,
+    /// It serves, or served until a later flight came.
+    Settled,
+    /// The candidate is on its way out after its rollout failed, or its traffic is going back.
+    Leaving,
+    /// It is out of the runtime, and the deployment repository still names it.
+    Unreverted,
+    /// It is out.
+    Gone,
+}
+
+impl Entry {
+    /// Where the flight stands. `checks` says whether the environment has any.
+    pub fn standing(&self, checks: bool) -> Standing {
+        if let Some(rollback) = &self.rollback {
+            let back = match (&rollback.to, &rollback.rollout) {
+                (None, _) => true,
+                (Some(_), rollout) => rollout.as_ref().is_some_and(Rollout::is_over),
+            };
+            return match (back, &self.reverted) {
+                (false, _) => Standing::Leaving,
+                (true, None) => Standing::Unreverted,
+                (true, Some(_)) => Standing::Gone,
+            };
+        }
+        let Some(rollout) = &self.rollout else {
+            return if self.passed_at.is_some() { Standing::Entering } else { Standing::Outside };
+        };
+        match (&rollout.phase, &self.reverted) {
+            (Phase::Preparing { .. } | Phase::Baking { .. }, _) => Standing::Rolling,
+            (Phase::Withdrawing { .. }, _) => Standing::Leaving,
+            (Phase::Withdrawn { .. }, None) => Standing::Unreverted,
+            (Phase::Withdrawn { .. }, Some(_)) => Standing::Gone,
+            (Phase::Promoted, _) if checks && self.checked.is_none() => Standing::Unchecked,
+            (Phase::Promoted, _) => Standing::Settled,
+        }
+    }
+
+    /// Whether the deployment repository may still name a release that failed.
+    pub fn must_revert(&self) -> bool {
+        let failed = self.rollback.is_some() || self.rollout.as_ref().is_some_and(|r| r.failure().is_some());
+        failed && self.deploy_commit.is_some() && self.reverted.is_none()
+    }
+
+    /// The rollout that moves traffic now, forward or back.
+    pub fn moving(&self) -> Option<&Rollout> {
+        match &self.rollback {
+            Some(rollback) => rollback.rollout.as_ref(),
+            None => self.rollout.as_ref(),
+        }
+    }
+
+    pub(crate) fn take_rollout_event(
+        &mut self,
+        event: &RolloutEvent,
+        at: Timestamp,
+    ) -> Result<(), crate::rollout::Conflict> {
+        self.times.entry(event.name()).or_insert(at);
+        if self.rollback.is_none() {
+            if let RolloutEvent::Promoted { candidate } | RolloutEvent::Withdrawn { candidate } = event {
+                self.requests = *candidate;
+            }
+            if let RolloutEvent::Failed { evidence, .. } | RolloutEvent::StepPassed { evidence, .. } = event {
+                self.requests = evidence.candidate;
+            }
+        }
+        let slot = self.rollback.as_mut().map_or(&mut self.rollout, |rollback| &mut rollback.rollout);
+        match (slot.as_mut(), event) {
+            (_, RolloutEvent::Started(start)) => {
+                *slot = Some(Rollout::new(start.clone(), at));
+                Ok(())
+            }
+            (Some(rollout), event) => rollout.apply(event, at),
+            (None, _) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The journal's events: facts in the past tense, each with a stored type and version.
+//!
+//! A stored event is never changed; when its form must change, its version rises and [`Event::decode`] reads both. A
+//! golden file per type and version under `tests/golden/` keeps that promise.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::diagnostic::Diagnostic;
+use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
+use crate::release::Release;
+use crate::rollout::RolloutEvent;
+use crate::service::Service;
+
+/// A fact as the journal holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Its place in the journal, from 1.
+    pub sequence: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// The flight that it is about.
+    pub flight: FlightId,
+    /// The fact.
+    pub event: Event,
+}
+
+/// A fact about a flight.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub enum Event {
+    /// A commit arrived.
+    #[serde(rename = "flight.opened")]
+    Opened(Opened),
+    /// Its `prograde.yaml`, workflows and manifests were read and are good.
+    #[serde(rename = "flight.configured")]
+    Configured {
+        /// What it declares.
+        service: Box<Service>,
+        /// What its manifests ask that the runtime can't do, and does not have to.
+        notices: Vec<String>,
+    },
+    /// A job of its pipeline was started.
+    #[serde(rename = "pipeline.job_started")]
+    JobStarted {
+        /// Such as `ci.yml/build`.
+        job: String,
+    },
+    /// A job of its pipeline has come to an end and is not run again.
+    #[serde(rename = "pipeline.job_finished")]
+    JobFinished {
+        /// Such as `ci.yml/build`.
+        job: String,
+        /// How it ended.
+        result: JobRecord,
+    },
+    /// Its pipeline has come to an end.
+    #[serde(rename = "pipeline.finished")]
+    PipelineFinished {
+        /// Whether every job that had to succeed did.
+        succeeded: bool,
+        /// What failed.
+        detail: Option<String>,
+    },
+    /// Its image was made.
+    #[serde(rename = "release.recorded")]
+    ReleaseRecorded(Release),
+    /// A person let it into an environment.
+    #[serde(rename = "gate.approved")]
+    Approved {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Who.
+        by: String,
+    },
+    /// The gate is open and nobody else is inside: it enters.
+    #[serde(rename = "gate.passed")]
+    GatePassed {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The flight that serves there, if any.
+        replaces: Option<FlightId>,
+    },
+    /// The deployment repository says that it should run.
+    #[serde(rename = "environment.deployed")]
+    Deployed {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The commit in the deployment repository.
+        commit: CommitId,
+    },
+    /// A fact about its rollout, or about the one that takes it back.
+    #[serde(rename = "rollout")]
+    Rollout {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// What happened.
+        event: RolloutEvent,
+    },
+    /// The environment's checks were run.
+    #[serde(rename = "environment.checked")]
+    Checked {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// What failed, if anything did.
+        failure: Option<String>,
+    },
+    /// It has served, and is to be taken back.
+    #[serde(rename = "environment.rollback_ordered")]
+    RollbackOrdered {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The flight that serves again; none where there was none.
+        to: Option<FlightId>,
+        /// Who, or which part of prograde.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Its digest may not enter the environment again.
+    #[serde(rename = "quarantine.set")]
+    Quarantined {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Which digest.
+        digest: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// Its digest may enter the environment again.
+    #[serde(rename = "quarantine.lifted")]
+    QuarantineLifted {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Which digest.
+        digest: Digest,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The deployment repository no longer says that it should run.
+    #[serde(rename = "environment.reverted")]
+    Reverted {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The commit in the deployment repository.
+        commit: CommitId,
+    },
+    /// Its author was told how it ended.
+    #[serde(rename = "flight.author_notified")]
+    AuthorNotified {
+        /// Over which channels, such as `log` or `webhook`.
+        channels: Vec<String>,
+        /// The channels that did not take it, and why.
+        failures: Vec<String>,
+    },
+    /// Nothing more happens to it by itself.
+    #[serde(rename = "flight.ended")]
+    Ended {
+        /// How it ended.
+        outcome: Outcome,
+    },
+}
+
+/// A commit that arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Opened {
+    /// The service whose repository it was pushed to.
+    pub service: ServiceName,
+    /// The commit.
+    pub commit: CommitId,
+    /// The branch.
+    pub branch: String,
+    /// First line of the commit's message.
+    pub subject: String,
+    /// Who wrote it.
+    pub author: Person,
+    /// When it was committed.
+    #[schemars(with = "String")]
+    pub committed_at: Timestamp,
+}
+
+/// A person as Git knows them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// The address.
+    pub email: String,
+}
+
+/// How a job of a pipeline ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JobRecord {
+    /// `success`, `failure`, `cancelled` or `skipped`.
+    pub conclusion: JobConclusion,
+    /// Its outputs, for the jobs that need it.
+    #[serde(default)]
+    pub outputs: std::collections::BTreeMap<String, String>,
+    /// How long it ran, in milliseconds.
+    pub duration_ms: u64,
+    /// What failed, with the last lines of its log.
+    #[serde(default)]
+    pub detail: Option<String>,
+}
+
+/// A job's conclusion, as GitHub Actions names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobConclusion {
+    /// Every step that had to succeed did.
+    Success,
+    /// A step failed.
+    Failure,
+    /// It was stopped.
+    Cancelled,
+    /// Its condition did not hold.
+    Skipped,
+}
+
+/// How a flight ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// It serves in its last environment.
+    Landed,
+    /// Its configuration can't be used.
+    Refused {
+        /// What is wrong with it.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// Its pipeline failed, or its image could not be made.
+    Rejected {
+        /// Why.
+        reason: String,
+    },
+    /// A gate does not let it in.
+    Stopped {
+        /// Which environment's.
+        environment: EnvironmentName,
+        /// Why.
+        reason: String,
+    },
+    /// It was taken back.
+    RolledBack {
+        /// From which environment.
+        environment: EnvironmentName,
+        /// Why.
+        reason: String,
+    },
+    /// A person ended it.
+    Aborted {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// A later commit took its place.
+    Superseded {
+        /// Which flight.
+        by: FlightId,
+    },
+}
+
+/// Why a stored event can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// A later version of prograde wrote it.
+    #[error("event {event_type} has version {version}, which this prograde does not know")]
+    UnknownVersion {
+        /// The stored type.
+        event_type: String,
+        /// The stored version.
+        version: u32,
+    },
+    /// Its payload does not have the form of its type.
+    #[error("event {event_type} can't be read")]
+    Payload {
+        /// The stored type.
+        event_type: String,
+        /// What is wrong.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// The version that every type has today.
+pub const VERSION: u32 = 1;
+
+impl Event {
+    /// The stored type and payload.
+    pub fn encode(&self) -> (String, Value) {
+        let (tagged, environment) = if let Self::Rollout { environment, event } = self {
+            (serde_json::to_value(event), Some(environment))
+        } else {
+            (serde_json::to_value(self), None)
+        };
+        let mut payload = Value::Null;
+        let mut name = String::new();
+        // Serialising our own types fails for no value they can hold; an empty type would be refused by the journal.
+        if let Ok(Value::Object(map)) = tagged
+            && let Some((key, value)) = map.into_iter().next()
+        {
+            (name, payload) = (key, value);
+        }
+        if let (Some(environment), Value::Object(fields)) = (environment, &mut payload) {
+            fields.insert("environment".to_owned(), Value::String(environment.to_string()));
+        }
+        (name, payload)
+    }
+
+    /// Reads what [`Event::encode`] wrote, of this version or an earlier one.
+    pub fn decode(event_type: &str, version: u32, mut payload: Value) -> Result<Self, DecodeError> {
+        if version != VERSION {
+            return Err(DecodeError::UnknownVersion { event_type: event_type.to_owned(), version });
+        }
+        let wrong = |source| DecodeError::Payload { event_type: event_type.to_owned(), source };
+        if !event_type.starts_with("rollout.") {
+            return serde_json::from_value(tagged(event_type, payload)).map_err(wrong);
+        }
+        let environment =
+            payload.as_object_mut().and_then(|fields| fields.shift_remove("environment")).unwrap_or_default();
+        Ok(Self::Rollout {
+            environment: serde_json::from_value(environment).map_err(wrong)?,
+            event: serde_json::from_value(tagged(event_type, payload)).map_err(wrong)?,
+        })
+    }
+}
+
+fn tagged(name: &str, payload: Value) -> Value {
+    Value::Object(Map::from_iter([(name.to_owned(), payload)]))
+}

@@ -1,0 +1,210 @@
+//! All flights together: the fold of the whole journal. Who serves where, who may not enter, and what should run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::entry::Standing;
+use crate::event::{Event, Recorded};
+use crate::flight::Flight;
+use crate::ids::{Digest, FlightId, ServiceName, Target, Weight};
+use crate::rollout::{Conflict, Phase, RolloutEvent};
+use crate::runtime::Observation;
+
+/// A digest that failed in an environment and may not enter it again until that is lifted with a reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quarantine {
+    /// Where.
+    pub target: Target,
+    /// Which.
+    pub digest: Digest,
+    /// The flight that brought it.
+    pub flight: FlightId,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What should run of one version; the runtime's part is rendered from Git.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The flight that brought it.
+    pub flight: FlightId,
+    /// How many replicas.
+    pub replicas: u32,
+    /// Its share of traffic.
+    pub weight: Weight,
+}
+
+/// The fold of the whole journal.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fleet {
+    flights: BTreeMap<FlightId, Flight>,
+    active: BTreeSet<FlightId>,
+    current: BTreeMap<Target, FlightId>,
+    quarantines: BTreeMap<(Target, Digest), Quarantine>,
+    latest: BTreeMap<ServiceName, FlightId>,
+    targets: BTreeSet<Target>,
+    sequence: u64,
+}
+
+impl Fleet {
+    /// The state after a fact. A fact that does not fit is an error; what of it fits is taken in all the same, so that
+    /// replay goes on.
+    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), Conflict> {
+        self.sequence = recorded.sequence;
+        let id = &recorded.flight;
+        if let Event::Opened(opened) = &recorded.event {
+            self.flights.insert(id.clone(), Flight::new(id.clone(), opened.clone(), recorded.sequence, recorded.at));
+            self.latest.insert(opened.service.clone(), id.clone());
+            self.active.insert(id.clone());
+            return Ok(());
+        }
+        let Some(flight) = self.flights.get_mut(id) else { return Ok(()) };
+        let result = flight.apply(recorded);
+        let service = flight.service.clone();
+        if flight.is_active() || flight.outcome.is_none() {
+            self.active.insert(id.clone());
+        } else {
+            self.active.remove(id);
+        }
+        self.apply_to_targets(recorded, &service);
+        result
+    }
+
+    fn apply_to_targets(&mut self, recorded: &Recorded, service: &ServiceName) {
+        let target = |environment: &crate::ids::EnvironmentName| Target {
+            environment: environment.clone(),
+            service: service.clone(),
+        };
+        match &recorded.event {
+            Event::Rollout { environment, event: RolloutEvent::Promoted { .. } } => {
+                let moving =
+                    self.flights.get(&recorded.flight).and_then(|f| f.entry(environment)).and_then(|e| e.moving());
+                if let Some(candidate) = moving.map(|r| r.start.candidate.clone()) {
+                    self.current.insert(target(environment), candidate);
+                }
+            }
+            Event::GatePassed { environment, .. } => {
+                self.targets.insert(target(environment));
+            }
+            // There is nothing to go back to: the environment is empty again.
+            Event::RollbackOrdered { environment, to: None, .. } => {
+                self.current.remove(&target(environment));
+            }
+            Event::Quarantined { environment, digest, reason } => {
+                let target = target(environment);
+                let key = (target.clone(), digest.clone());
+                let quarantine = Quarantine {
+                    target,
+                    digest: digest.clone(),
+                    flight: recorded.flight.clone(),
+                    reason: reason.clone(),
+                    since: recorded.at,
+                };
+                self.quarantines.insert(key, quarantine);
+            }
+            Event::QuarantineLifted { environment, digest, .. } => {
+                self.quarantines.remove(&(target(environment), digest.clone()));
+            }
+            Event::Rollout { .. }
+            | Event::Opened(_)
+            | Event::Configured { .. }
+            | Event::JobStarted { .. }
+            | Event::JobFinished { .. }
+            | Event::PipelineFinished { .. }
+            | Event::ReleaseRecorded(_)
+            | Event::Approved { .. }
+            | Event::Deployed { .. }
+            | Event::Checked { .. }
+            | Event::RollbackOrdered { .. }
+            | Event::Reverted { .. }
+            | Event::AuthorNotified { .. }
+            | Event::Ended { .. } => {}
+        }
+    }
+
+    /// The journal's sequence up to which this is the fold.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// One flight.
+    pub fn flight(&self, id: &FlightId) -> Option<&Flight> {
+        self.flights.get(id)
+    }
+
+    /// All flights.
+    pub fn flights(&self) -> impl Iterator<Item = &Flight> {
+        self.flights.values()
+    }
+
+    /// The flights to which something may still happen by itself.
+    pub fn active(&self) -> impl Iterator<Item = &Flight> {
+        self.active.iter().filter_map(|id| self.flights.get(id))
+    }
+
+    /// The last flight that a service opened.
+    pub fn latest(&self, service: &ServiceName) -> Option<&Flight> {
+        self.latest.get(service).and_then(|id| self.flights.get(id))
+    }
+
+    /// The flight that serves somewhere.
+    pub fn current(&self, target: &Target) -> Option<&FlightId> {
+        self.current.get(target)
+    }
+
+    /// Why a digest may not enter, if it may not.
+    pub fn quarantine(&self, target: &Target, digest: &Digest) -> Option<&Quarantine> {
+        self.quarantines.get(&(target.clone(), digest.clone()))
+    }
+
+    /// All digests in quarantine.
+    pub fn quarantines(&self) -> impl Iterator<Item = &Quarantine> {
+        self.quarantines.values()
+    }
+
+    /// Every place that was ever entered.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter()
+    }
+
+    /// How many replicas a flight's version has at 100% of an environment.
+    pub fn replicas(&self, flight: &FlightId, target: &Target) -> Option<u32> {
+        let entry = self.flights.get(flight)?.entry(&target.environment)?;
+        entry.rollout.as_ref().map(|r| r.start.replicas)
+    }
+
+    /// All that should run at a target, the stable version first. Pure: same fold, same observation, same answer.
+    pub fn wanted(&self, target: &Target, seen: &Observation) -> Vec<Wanted> {
+        let mover =
+            self.active().filter(|f| f.service == target.service).find_map(|f| match f.standing(&target.environment) {
+                Standing::Rolling | Standing::Leaving => f.entry(&target.environment)?.moving(),
+                Standing::Outside
+                | Standing::Entering
+                | Standing::Unchecked
+                | Standing::Settled
+                | Standing::Unreverted
+                | Standing::Gone => None,
+            });
+        if let Some(rollout) = mover.filter(|r| !matches!(r.phase, Phase::Promoted)) {
+            let shape = rollout.shape(seen);
+            let stable = rollout.start.stable.clone().map(|flight| Wanted {
+                flight,
+                replicas: shape.stable_replicas,
+                weight: shape.stable_weight,
+            });
+            let candidate = Wanted {
+                flight: rollout.start.candidate.clone(),
+                replicas: shape.candidate_replicas,
+                weight: shape.candidate_weight,
+            };
+            return stable.into_iter().chain([candidate]).collect();
+        }
+        let Some(flight) = self.current.get(target) else { return Vec::new() };
+        let replicas = self.replicas(flight, target).unwrap_or(1);
+        vec![Wanted { flight: flight.clone(), replicas, weight: Weight::ALL }]
+    }
+}

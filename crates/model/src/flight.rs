@@ -1,0 +1,614 @@
+//! A flight: one commit's whole way, from push to serving everywhere or back.
+//!
+//! [`Flight::decide`] says which facts follow now; [`Flight::plan`] says which effects are wanted. Both are pure. A flight
+//! is the fold of its events and of nothing else.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::entry::{Entry, Rollback, Standing};
+use crate::event::{Event, JobRecord, Opened, Outcome, Recorded};
+use crate::fleet::Fleet;
+use crate::gate::{Closure, GateState, gate};
+use crate::ids::{CommitId, EnvironmentName, FlightId, ServiceName, Target};
+use crate::judge::Evidence;
+use crate::release::Release;
+use crate::rollout::{Cause, Conflict, Phase, RolloutEvent, Start, Strategy};
+use crate::runtime::Observation;
+use crate::service::{Environment, Service};
+
+/// A flight's whole state: the fold of its events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Flight {
+    /// Its id, also its trace id.
+    pub id: FlightId,
+    /// What it flies.
+    pub service: ServiceName,
+    /// Where it came from.
+    pub opened: Opened,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// The journal's sequence when it was opened: flights of a service are ordered by it.
+    pub opened_at_sequence: u64,
+    /// How many events it has: the version that the next append expects.
+    pub version: u64,
+    /// What it declares, once read.
+    pub config: Option<Box<Service>>,
+    /// What its manifests ask that the runtime can't do.
+    pub notices: Vec<String>,
+    /// Its pipeline.
+    pub pipeline: Pipeline,
+    /// Its release, once made.
+    pub release: Option<Release>,
+    /// What happened in each environment.
+    pub entries: BTreeMap<EnvironmentName, Entry>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// When its author was told.
+    pub notified_at: Option<Timestamp>,
+    /// When each stage was over: `configured`, `built`, `imaged`.
+    pub stage_times: BTreeMap<&'static str, Timestamp>,
+}
+
+/// A flight's pipeline.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Pipeline {
+    /// The jobs that were started, and how they ended.
+    pub jobs: BTreeMap<String, Option<JobRecord>>,
+    /// How it ended: good, or what failed.
+    pub finished: Option<Result<(), String>>,
+}
+
+/// The one thing that a flight is busy with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Its files are read.
+    Reading,
+    /// Its pipeline runs.
+    Building,
+    /// Its image is made.
+    Imaging,
+    /// It is in or before an environment.
+    Environment(EnvironmentName, Standing),
+    /// Its author is told how it ended.
+    Notifying,
+    /// It is over.
+    Done,
+}
+
+/// What a flight wants done. Each is idempotent and keyed by the flight and itself: it is asked for again until the
+/// fact that it is done is in the journal.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Read `prograde.yaml`, the workflows and the manifests.
+    Read,
+    /// Run the pipeline's jobs that have not ended.
+    Build,
+    /// Make the image.
+    MakeImage,
+    /// Commit the release to the deployment repository and say how its rollout starts.
+    Deploy(EnvironmentName),
+    /// Run the environment's checks.
+    Check(EnvironmentName),
+    /// Take the release out of the deployment repository.
+    Revert(EnvironmentName),
+    /// Tell the author.
+    Notify,
+}
+
+/// Why an order is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The flight is over.
+    #[error("flight {flight} has ended")]
+    Ended {
+        /// Which.
+        flight: FlightId,
+    },
+    /// The environment is not one of the flight's.
+    #[error("flight {flight} has no environment {environment}")]
+    NoEnvironment {
+        /// Which flight.
+        flight: FlightId,
+        /// Which environment.
+        environment: String,
+    },
+    /// The flight waits for no approval.
+    #[error("flight {flight} waits for no approval")]
+    NothingToApprove {
+        /// Which.
+        flight: FlightId,
+    },
+    /// The same person has approved before.
+    #[error("{by} has already approved this flight for {environment}")]
+    ApprovedBefore {
+        /// Who.
+        by: String,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// The flight does not serve there, or is already being taken back.
+    #[error("flight {flight} does not serve in {environment}")]
+    NotServing {
+        /// Which flight.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// There is nothing to go back to.
+    #[error("{environment} has no earlier release to go back to")]
+    NothingBefore {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// The digest is not in quarantine.
+    #[error("digest {digest} is not in quarantine in {environment}")]
+    NotQuarantined {
+        /// Which digest.
+        digest: String,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// A reason must be given.
+    #[error("a reason must be given")]
+    NoReason,
+}
+
+impl Flight {
+    /// A flight that a commit opens.
+    pub fn new(id: FlightId, opened: Opened, sequence: u64, at: Timestamp) -> Self {
+        Self {
+            id,
+            service: opened.service.clone(),
+            opened,
+            opened_at: at,
+            opened_at_sequence: sequence,
+            version: 1,
+            config: None,
+            notices: Vec::new(),
+            pipeline: Pipeline::default(),
+            release: None,
+            entries: BTreeMap::new(),
+            outcome: None,
+            ended_at: None,
+            notified_at: None,
+            stage_times: BTreeMap::new(),
+        }
+    }
+
+    /// What it declares, once read.
+    pub fn service_config(&self) -> Option<&Service> {
+        self.config.as_deref()
+    }
+
+    /// The service in one environment.
+    pub fn target(&self, environment: &EnvironmentName) -> Target {
+        Target { environment: environment.clone(), service: self.service.clone() }
+    }
+
+    /// What happened in one environment.
+    pub fn entry(&self, environment: &EnvironmentName) -> Option<&Entry> {
+        self.entries.get(environment)
+    }
+
+    /// Where it stands in one environment.
+    pub fn standing(&self, environment: &EnvironmentName) -> Standing {
+        let checks =
+            self.service_config().and_then(|s| s.environment(environment)).is_some_and(|e| !e.checks.is_empty());
+        self.entry(environment).map_or(Standing::Outside, |e| e.standing(checks))
+    }
+
+    /// Whether no other flight may enter the environment now.
+    pub fn occupies(&self, environment: &EnvironmentName) -> bool {
+        match self.standing(environment) {
+            Standing::Entering | Standing::Rolling | Standing::Unchecked | Standing::Leaving | Standing::Unreverted => {
+                true
+            }
+            Standing::Outside | Standing::Settled | Standing::Gone => false,
+        }
+    }
+
+    /// Whether it stands before the environment's gate.
+    pub fn waits_at(&self, environment: &EnvironmentName) -> bool {
+        self.stage() == Stage::Environment(environment.clone(), Standing::Outside)
+    }
+
+    /// Whether something may still happen to it by itself.
+    pub fn is_active(&self) -> bool {
+        self.stage() != Stage::Done
+    }
+
+    /// Whether the author has to be told of that outcome.
+    fn is_news(outcome: &Outcome) -> bool {
+        match outcome {
+            Outcome::Landed | Outcome::Superseded { .. } => false,
+            Outcome::Refused { .. }
+            | Outcome::Rejected { .. }
+            | Outcome::Stopped { .. }
+            | Outcome::RolledBack { .. }
+            | Outcome::Aborted { .. } => true,
+        }
+    }
+
+    /// What it is busy with.
+    pub fn stage(&self) -> Stage {
+        // A rollback may be ordered after the end, and an abort leaves a candidate to be withdrawn: both go first.
+        let leaving = self.entries.keys().map(|name| (name, self.standing(name))).find(|(_, s)| match s {
+            Standing::Leaving | Standing::Unreverted => true,
+            Standing::Outside
+            | Standing::Entering
+            | Standing::Rolling
+            | Standing::Unchecked
+            | Standing::Settled
+            | Standing::Gone => false,
+        });
+        if let Some((name, standing)) = leaving {
+            return Stage::Environment(name.clone(), standing);
+        }
+        if let Some(outcome) = &self.outcome {
+            let told = self.notified_at.is_some() || !Self::is_news(outcome);
+            return if told { Stage::Done } else { Stage::Notifying };
+        }
+        let Some(service) = &self.config else { return Stage::Reading };
+        match (&self.pipeline.finished, &self.release) {
+            (None, _) => return Stage::Building,
+            (Some(_), None) => return Stage::Imaging,
+            (Some(_), Some(_)) => {}
+        }
+        for environment in &service.environments {
+            let standing = self.standing(&environment.name);
+            if standing != Standing::Settled {
+                return Stage::Environment(environment.name.clone(), standing);
+            }
+        }
+        Stage::Done
+    }
+
+    /// The effects that are wanted now.
+    pub fn plan(&self) -> Vec<Effect> {
+        let mut wanted = match self.stage() {
+            Stage::Reading => vec![Effect::Read],
+            Stage::Building => vec![Effect::Build],
+            Stage::Imaging => vec![Effect::MakeImage],
+            Stage::Environment(name, Standing::Entering) => vec![Effect::Deploy(name)],
+            Stage::Environment(name, Standing::Unchecked) => vec![Effect::Check(name)],
+            Stage::Environment(..) | Stage::Done => Vec::new(),
+            Stage::Notifying => vec![Effect::Notify],
+        };
+        // Git is put right while the runtime still is: nothing waits for anything.
+        wanted
+            .extend(self.entries.iter().filter(|(_, e)| e.must_revert()).map(|(name, _)| Effect::Revert(name.clone())));
+        wanted
+    }
+
+    /// How the rollout back starts, where one is ordered and has not started.
+    fn way_back(&self, fleet: &Fleet, environment: &EnvironmentName) -> Option<Event> {
+        let rollback = self.entry(environment)?.rollback.as_ref().filter(|r| r.rollout.is_none())?;
+        let to = rollback.to.clone()?;
+        let target = self.target(environment);
+        let start = Start {
+            replicas: fleet.replicas(&to, &target).unwrap_or(1),
+            candidate: to,
+            stable: Some(self.id.clone()),
+            stable_replicas: fleet.replicas(&self.id, &target).unwrap_or(1),
+            strategy: Strategy::Return,
+            progress_deadline_s: 0,
+        };
+        Some(Event::Rollout { environment: environment.clone(), event: RolloutEvent::Started(start) })
+    }
+
+    /// The facts that follow now, to be appended together.
+    pub fn decide(&self, fleet: &Fleet, seen: impl Fn(&Target) -> Observation, now: Timestamp) -> Vec<Event> {
+        match self.stage() {
+            Stage::Reading | Stage::Building | Stage::Imaging => self.decide_early(fleet),
+            Stage::Environment(name, Standing::Outside) => self.decide_gate(fleet, &name),
+            Stage::Environment(name, Standing::Rolling | Standing::Leaving) => {
+                let Some(rollout) = self.entry(&name).and_then(Entry::moving) else {
+                    return self.way_back(fleet, &name).into_iter().collect();
+                };
+                let facts = rollout.decide(&seen(&self.target(&name)), now);
+                self.with_consequences(fleet, &name, facts)
+            }
+            Stage::Environment(name, Standing::Gone) => self.decide_gone(&name),
+            Stage::Done if self.outcome.is_none() => vec![Event::Ended { outcome: Outcome::Landed }],
+            Stage::Environment(
+                _,
+                Standing::Entering | Standing::Unchecked | Standing::Settled | Standing::Unreverted,
+            )
+            | Stage::Notifying
+            | Stage::Done => Vec::new(),
+        }
+    }
+
+    /// Until it has a release, a flight gives way to any later one, and ends when its pipeline fails.
+    fn decide_early(&self, fleet: &Fleet) -> Vec<Event> {
+        if let Some(Err(reason)) = &self.pipeline.finished {
+            return vec![Event::Ended { outcome: Outcome::Rejected { reason: reason.clone() } }];
+        }
+        let later =
+            fleet.active().filter(|f| f.service == self.service && f.opened_at_sequence > self.opened_at_sequence);
+        match later.max_by_key(|f| f.opened_at_sequence) {
+            Some(by) => vec![Event::Ended { outcome: Outcome::Superseded { by: by.id.clone() } }],
+            None => Vec::new(),
+        }
+    }
+
+    fn decide_gate(&self, fleet: &Fleet, environment: &EnvironmentName) -> Vec<Event> {
+        match gate(fleet, self, environment) {
+            GateState::Open => vec![Event::GatePassed {
+                environment: environment.clone(),
+                replaces: fleet.current(&self.target(environment)).cloned(),
+            }],
+            GateState::Waiting { .. } => Vec::new(),
+            GateState::Closed { reason: Closure::Superseded { by } } => {
+                vec![Event::Ended { outcome: Outcome::Superseded { by } }]
+            }
+            GateState::Closed { reason: Closure::Quarantined { reason } } => {
+                let reason = format!("the digest is in quarantine: {reason}");
+                vec![Event::Ended { outcome: Outcome::Stopped { environment: environment.clone(), reason } }]
+            }
+        }
+    }
+
+    fn decide_gone(&self, environment: &EnvironmentName) -> Vec<Event> {
+        let Some(entry) = self.entry(environment) else { return Vec::new() };
+        let outcome = match (&entry.rollback, entry.rollout.as_ref().and_then(|r| r.failure())) {
+            (Some(rollback), _) => {
+                Outcome::RolledBack { environment: environment.clone(), reason: rollback.reason.clone() }
+            }
+            (None, Some(Cause::Ordered { by, reason })) => Outcome::Aborted { by: by.clone(), reason: reason.clone() },
+            (None, Some(cause)) => Outcome::RolledBack { environment: environment.clone(), reason: cause.to_string() },
+            (None, None) => return Vec::new(),
+        };
+        vec![Event::Ended { outcome }]
+    }
+
+    /// A failure puts the digest into quarantine in the same append: there is no moment between the two.
+    fn with_consequences(&self, fleet: &Fleet, environment: &EnvironmentName, facts: Vec<RolloutEvent>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for event in facts {
+            let cause = if let RolloutEvent::Failed { cause, .. } = &event { Some(cause.clone()) } else { None };
+            events.push(Event::Rollout { environment: environment.clone(), event });
+            if let Some(cause) = cause
+                && self.entry(environment).is_some_and(|e| e.rollback.is_none())
+            {
+                events.extend(self.quarantine(fleet, environment, &cause.to_string()));
+            }
+        }
+        events
+    }
+
+    fn quarantine(&self, fleet: &Fleet, environment: &EnvironmentName, reason: &str) -> Option<Event> {
+        let digest = self.release.as_ref()?.digest.clone();
+        if fleet.quarantine(&self.target(environment), &digest).is_some() {
+            return None;
+        }
+        Some(Event::Quarantined { environment: environment.clone(), digest, reason: reason.to_owned() })
+    }
+
+    /// How its rollout starts, from what the rendered manifests say.
+    pub fn rollout_start(
+        &self,
+        environment: &Environment,
+        workload: &crate::workload::Workload,
+        stable: Option<(FlightId, u32)>,
+    ) -> Start {
+        let strategy = match environment.strategy {
+            crate::service::StrategyName::Rolling => Strategy::Rolling {
+                surge: workload.rolling.max_surge.ceil_of(workload.replicas),
+                unavailable: workload.rolling.max_unavailable.floor_of(workload.replicas),
+            },
+            crate::service::StrategyName::Canary => {
+                Strategy::Canary { steps: environment.canary_steps(), analysis: environment.analysis }
+            }
+        };
+        Start {
+            candidate: self.id.clone(),
+            stable_replicas: stable.as_ref().map_or(0, |(_, replicas)| *replicas),
+            stable: stable.map(|(id, _)| id),
+            strategy,
+            replicas: workload.replicas,
+            progress_deadline_s: workload.progress_deadline_s,
+        }
+    }
+
+    /// What a finished check means: a failed one takes the release back as a person would.
+    pub fn checked(&self, fleet: &Fleet, environment: &EnvironmentName, failure: Option<String>) -> Vec<Event> {
+        let mut events = vec![Event::Checked { environment: environment.clone(), failure: failure.clone() }];
+        if let Some(reason) = failure {
+            let to = self.entry(environment).and_then(|e| e.replaces.clone());
+            events.push(Event::RollbackOrdered {
+                environment: environment.clone(),
+                to,
+                by: "checks".into(),
+                reason: reason.clone(),
+            });
+            events.extend(self.quarantine(fleet, environment, &reason));
+        }
+        events
+    }
+
+    /// A person lets it into the environment that it waits for, or into the one named.
+    pub fn approve(&self, environment: Option<&EnvironmentName>, by: &str) -> Result<Vec<Event>, Refusal> {
+        if self.outcome.is_some() {
+            return Err(Refusal::Ended { flight: self.id.clone() });
+        }
+        let waiting = match self.stage() {
+            Stage::Environment(name, Standing::Outside) => Some(name),
+            Stage::Reading
+            | Stage::Building
+            | Stage::Imaging
+            | Stage::Environment(..)
+            | Stage::Notifying
+            | Stage::Done => None,
+        };
+        let name =
+            environment.cloned().or(waiting).ok_or_else(|| Refusal::NothingToApprove { flight: self.id.clone() })?;
+        if let Some(service) = self.service_config() {
+            let rules = service.environment(&name).ok_or_else(|| self.no_environment(&name))?;
+            if rules.gate.approvals == 0 || self.standing(&name) != Standing::Outside {
+                return Err(Refusal::NothingToApprove { flight: self.id.clone() });
+            }
+        }
+        if self.entry(&name).is_some_and(|e| e.approvals.iter().any(|a| a == by)) {
+            return Err(Refusal::ApprovedBefore { by: by.to_owned(), environment: name });
+        }
+        Ok(vec![Event::Approved { environment: name, by: by.to_owned() }])
+    }
+
+    fn no_environment(&self, name: &EnvironmentName) -> Refusal {
+        Refusal::NoEnvironment { flight: self.id.clone(), environment: name.to_string() }
+    }
+
+    /// A person ends it where it is: a candidate loses its traffic at once, a pipeline is stopped.
+    pub fn abort(&self, by: &str, reason: &str) -> Result<Vec<Event>, Refusal> {
+        if self.outcome.is_some() {
+            return Err(Refusal::Ended { flight: self.id.clone() });
+        }
+        let (by, reason) = (by.to_owned(), reason.to_owned());
+        let Stage::Environment(environment, standing) = self.stage() else {
+            return Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }]);
+        };
+        match standing {
+            Standing::Rolling => {
+                let cause = Cause::Ordered { by, reason };
+                let event = RolloutEvent::Failed { cause, evidence: Evidence::default() };
+                Ok(vec![Event::Rollout { environment, event }])
+            }
+            Standing::Unchecked => {
+                let to = self.entry(&environment).and_then(|e| e.replaces.clone());
+                Ok(vec![Event::RollbackOrdered { environment, to, by, reason }])
+            }
+            Standing::Outside | Standing::Settled | Standing::Gone => {
+                Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }])
+            }
+            // Between the gate and the first replica there is a moment in which the deployment repository is being
+            // written: the order is taken again once that is known. Leaving is what was asked for.
+            Standing::Entering | Standing::Leaving | Standing::Unreverted => {
+                Err(Refusal::NotServing { flight: self.id.clone(), environment })
+            }
+        }
+    }
+
+    /// A person takes it back from an environment: while it rolls out, or after it served.
+    pub fn roll_back(
+        &self,
+        fleet: &Fleet,
+        environment: &EnvironmentName,
+        to: Option<FlightId>,
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Event>, Refusal> {
+        let mut events = Vec::new();
+        match self.standing(environment) {
+            Standing::Rolling => {
+                let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
+                let event = RolloutEvent::Failed { cause, evidence: Evidence::default() };
+                events.push(Event::Rollout { environment: environment.clone(), event });
+            }
+            Standing::Unchecked | Standing::Settled => {
+                let before = to.or_else(|| self.entry(environment).and_then(|e| e.replaces.clone()));
+                let to = before.ok_or_else(|| Refusal::NothingBefore { environment: environment.clone() })?;
+                events.push(Event::RollbackOrdered {
+                    environment: environment.clone(),
+                    to: Some(to),
+                    by: by.to_owned(),
+                    reason: reason.to_owned(),
+                });
+            }
+            Standing::Outside | Standing::Entering | Standing::Leaving | Standing::Unreverted | Standing::Gone => {
+                return Err(Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() });
+            }
+        }
+        events.extend(self.quarantine(fleet, environment, reason));
+        Ok(events)
+    }
+
+    /// The state after one of its events. An event that does not fit is an error and changes nothing but the version.
+    pub fn apply(&mut self, recorded: &Recorded) -> Result<(), Conflict> {
+        let at = recorded.at;
+        self.version = self.version.saturating_add(1);
+        match &recorded.event {
+            Event::Opened(_) | Event::QuarantineLifted { .. } | Event::Quarantined { .. } => {}
+            Event::Configured { service, notices } => {
+                self.config = Some(service.clone());
+                self.notices.clone_from(notices);
+                self.stage_times.insert("configured", at);
+            }
+            Event::JobStarted { job } => {
+                self.pipeline.jobs.entry(job.clone()).or_insert(None);
+            }
+            Event::JobFinished { job, result } => {
+                self.pipeline.jobs.insert(job.clone(), Some(result.clone()));
+            }
+            Event::PipelineFinished { succeeded, detail } => {
+                self.stage_times.insert("built", at);
+                let failure = || detail.clone().unwrap_or_else(|| "a job failed".to_owned());
+                self.pipeline.finished = Some(if *succeeded { Ok(()) } else { Err(failure()) });
+            }
+            Event::ReleaseRecorded(release) => {
+                self.stage_times.insert("imaged", at);
+                self.release = Some(release.clone());
+            }
+            Event::AuthorNotified { .. } => self.notified_at = Some(at),
+            Event::Ended { outcome } => {
+                self.outcome = Some(outcome.clone());
+                self.ended_at = Some(at);
+            }
+            Event::Approved { environment, .. }
+            | Event::GatePassed { environment, .. }
+            | Event::Deployed { environment, .. }
+            | Event::Rollout { environment, .. }
+            | Event::Checked { environment, .. }
+            | Event::RollbackOrdered { environment, .. }
+            | Event::Reverted { environment, .. } => return self.apply_in(environment, &recorded.event, at),
+        }
+        Ok(())
+    }
+
+    fn apply_in(&mut self, environment: &EnvironmentName, event: &Event, at: Timestamp) -> Result<(), Conflict> {
+        let entry = self.entries.entry(environment.clone()).or_default();
+        match event {
+            Event::Approved { by, .. } => entry.approvals.push(by.clone()),
+            Event::GatePassed { replaces, .. } => {
+                entry.passed_at = Some(at);
+                entry.replaces.clone_from(replaces);
+            }
+            Event::Deployed { commit, .. } => entry.deploy_commit = Some(commit.clone()),
+            Event::Rollout { event, .. } => entry.take_rollout_event(event, at)?,
+            Event::Checked { failure, .. } => entry.checked = Some(failure.clone().map_or(Ok(()), Err)),
+            Event::RollbackOrdered { to, by, reason, .. } => {
+                entry.rollback =
+                    Some(Rollback { to: to.clone(), by: by.clone(), reason: reason.clone(), rollout: None });
+                // It flies again, to its end.
+                self.outcome = None;
+                self.notified_at = None;
+            }
+            Event::Reverted { commit, .. } => entry.reverted = Some(commit.clone()),
+            Event::Opened(_)
+            | Event::Configured { .. }
+            | Event::JobStarted { .. }
+            | Event::JobFinished { .. }
+            | Event::PipelineFinished { .. }
+            | Event::ReleaseRecorded(_)
+            | Event::Quarantined { .. }
+            | Event::QuarantineLifted { .. }
+            | Event::AuthorNotified { .. }
+            | Event::Ended { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The commit that it flies.
+    pub fn commit(&self) -> &CommitId {
+        &self.opened.commit
+    }
+
+    /// The phase of the rollout that moves traffic in an environment now.
+    pub fn phase(&self, environment: &EnvironmentName) -> Option<&Phase> {
+        self.entry(environment).and_then(Entry::moving).map(|r| &r.phase)
+    }
+}

@@ -1,0 +1,96 @@
+//! A gate: what must hold before a flight enters an environment.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::Fleet;
+use crate::flight::Flight;
+use crate::ids::{EnvironmentName, FlightId};
+
+/// What a gate says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "gate")]
+pub enum GateState {
+    /// The flight may enter.
+    Open,
+    /// The flight waits.
+    Waiting {
+        /// For what.
+        missing: Vec<Missing>,
+    },
+    /// The flight can't enter, whatever it waits for.
+    Closed {
+        /// Why.
+        reason: Closure,
+    },
+}
+
+/// What a flight waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "missing")]
+pub enum Missing {
+    /// People have to approve.
+    Approvals {
+        /// How many have.
+        given: u32,
+        /// How many must.
+        needed: u32,
+    },
+    /// Another flight is inside.
+    Occupied {
+        /// Which.
+        by: FlightId,
+    },
+}
+
+/// Why a flight can't enter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "closed")]
+pub enum Closure {
+    /// Its digest failed here before.
+    Quarantined {
+        /// Why.
+        reason: String,
+    },
+    /// A later commit has come this far as well, or serves here already.
+    Superseded {
+        /// Which.
+        by: FlightId,
+    },
+}
+
+/// What the gate of `environment` says to `flight`.
+pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> GateState {
+    if let Some(reason) = closure(fleet, flight, environment) {
+        return GateState::Closed { reason };
+    }
+    let mut missing = Vec::new();
+    let needed = flight.service_config().and_then(|s| s.environment(environment)).map_or(0, |e| e.gate.approvals);
+    let given = flight.entry(environment).map_or(0, |e| u32::try_from(e.approvals.len()).unwrap_or(u32::MAX));
+    if given < needed {
+        missing.push(Missing::Approvals { given, needed });
+    }
+    let target = flight.target(environment);
+    if let Some(other) =
+        fleet.active().find(|f| f.id != flight.id && f.target(environment) == target && f.occupies(environment))
+    {
+        missing.push(Missing::Occupied { by: other.id.clone() });
+    }
+    if missing.is_empty() { GateState::Open } else { GateState::Waiting { missing } }
+}
+
+fn closure(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Option<Closure> {
+    let target = flight.target(environment);
+    if let Some(digest) = flight.release.as_ref().map(|r| &r.digest)
+        && let Some(quarantine) = fleet.quarantine(&target, digest)
+    {
+        return Some(Closure::Quarantined { reason: quarantine.reason.clone() });
+    }
+    let serves = fleet.current(&target).and_then(|id| fleet.flight(id));
+    let arrived = fleet.active().filter(|f| f.service == flight.service && f.waits_at(environment));
+    arrived
+        .chain(serves)
+        .filter(|f| f.opened_at_sequence > flight.opened_at_sequence)
+        .max_by_key(|f| f.opened_at_sequence)
+        .map(|f| Closure::Superseded { by: f.id.clone() })
+}

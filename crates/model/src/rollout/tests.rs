@@ -1,0 +1,260 @@
+//! Scenarios a reader can follow, and the invariants on worlds nobody thought of.
+
+use super::{Strategy, *};
+use crate::quantity::Period;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert, prop_assert_eq, prop_compose, proptest};
+
+fn id(digit: char) -> FlightId {
+    digit.to_string().repeat(32).parse().unwrap()
+}
+
+fn start(strategy: Strategy, stable: bool) -> Start {
+    Start {
+        candidate: id('c'),
+        stable: stable.then(|| id('a')),
+        strategy,
+        replicas: 4,
+        stable_replicas: if stable { 4 } else { 0 },
+        progress_deadline_s: 60,
+    }
+}
+
+fn canary() -> Strategy {
+    let step = |w| Step { weight: Weight::new(w).unwrap(), bake: Period::seconds(10) };
+    let analysis = Analysis { wait_max: Period::seconds(120), ..Analysis::default() };
+    Strategy::Canary { steps: vec![step(1), step(10), step(100)], analysis }
+}
+
+/// A runtime that answers: replicas follow what is wanted after a while, requests follow the weights.
+struct World {
+    rollout: Rollout,
+    now: Timestamp,
+    seen: Observation,
+    events: Vec<RolloutEvent>,
+    failed: bool,
+}
+
+/// How the candidate behaves.
+#[derive(Debug, Clone, Copy)]
+struct Behaviour {
+    /// Seconds until a replica is available; `None` is never.
+    start_s: Option<u32>,
+    /// One request in so many fails; 0 is none.
+    failing_in: u64,
+    /// Requests a second over all versions.
+    rate: u64,
+    /// It crashes at every look.
+    crashes: bool,
+}
+
+const GOOD: Behaviour = Behaviour { start_s: Some(2), failing_in: 0, rate: 200, crashes: false };
+
+impl World {
+    fn new(start: Start) -> Self {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let seen = |revision: FlightId, replicas, weight| VersionSeen {
+            revision,
+            replicas,
+            ready: replicas,
+            available: replicas,
+            restarts: 0,
+            waiting: None,
+            weight,
+            counters: Counters::default(),
+        };
+        let mut versions: Vec<_> =
+            start.stable.clone().into_iter().map(|s| seen(s, start.stable_replicas, Weight::ALL)).collect();
+        versions.push(seen(start.candidate.clone(), 0, Weight::ZERO));
+        Self {
+            rollout: Rollout::new(start, now),
+            now,
+            seen: Observation { versions },
+            events: Vec::new(),
+            failed: false,
+        }
+    }
+
+    /// One second passes; what is wanted is done; facts are taken in; the invariants are checked.
+    fn tick(&mut self, behaviour: Behaviour) {
+        let shape = self.rollout.shape(&self.seen);
+        self.check(shape);
+        let candidate = self.rollout.start.candidate.clone();
+        let elapsed = self.now.duration_since(Timestamp::from_second(1_700_000_000).unwrap()).as_secs();
+        for version in &mut self.seen.versions {
+            let is_candidate = version.revision == candidate;
+            let (replicas, weight) = if is_candidate {
+                (shape.candidate_replicas, shape.candidate_weight)
+            } else {
+                (shape.stable_replicas, shape.stable_weight)
+            };
+            version.replicas = replicas;
+            version.weight = weight;
+            let up =
+                !is_candidate || (!behaviour.crashes && behaviour.start_s.is_some_and(|s| elapsed >= i64::from(s)));
+            version.ready = if up { replicas } else { 0 };
+            version.available = version.ready;
+            version.restarts += u32::from(is_candidate && behaviour.crashes && replicas > 0);
+            let requests = if version.ready > 0 { behaviour.rate * u64::from(weight.percent()) / 100 } else { 0 };
+            version.counters.requests += requests;
+            if is_candidate && behaviour.failing_in > 0 {
+                version.counters.failures = version.counters.requests / behaviour.failing_in;
+            }
+        }
+        self.now += SignedDuration::from_secs(1);
+        for event in self.rollout.decide(&self.seen, self.now) {
+            self.failed |= matches!(event, RolloutEvent::Failed { .. });
+            self.rollout.apply(&event, self.now).unwrap();
+            self.events.push(event);
+        }
+    }
+
+    fn check(&self, shape: Shape) {
+        assert_eq!(shape.candidate_weight.percent() + shape.stable_weight.percent(), 100, "weights sum to 100");
+        let phase = &self.rollout.phase;
+        if self.failed {
+            assert_eq!(shape.candidate_weight, Weight::ZERO, "a failed candidate gets nothing: {phase:?}");
+        }
+        let canary = matches!(self.rollout.start.strategy, Strategy::Canary { .. });
+        if canary && self.rollout.start.stable.is_some() && !matches!(phase, Phase::Promoted) {
+            assert_eq!(
+                shape.stable_replicas, self.rollout.start.stable_replicas,
+                "stable keeps its capacity: {phase:?}"
+            );
+        }
+    }
+
+    fn run(&mut self, behaviour: Behaviour, seconds: u32) -> &Phase {
+        for _ in 0..seconds {
+            if self.rollout.is_over() {
+                break;
+            }
+            self.tick(behaviour);
+        }
+        &self.rollout.phase
+    }
+
+    fn story(&self) -> String {
+        self.events.iter().map(|e| e.name().trim_start_matches("rollout.")).collect::<Vec<_>>().join(" ")
+    }
+}
+
+#[test]
+fn a_good_canary_passes_every_step() {
+    let mut world = World::new(start(canary(), true));
+    assert_eq!(*world.run(GOOD, 300), Phase::Promoted);
+    assert_eq!(
+        world.story(),
+        "step_entered step_held step_passed step_entered step_passed step_entered step_passed promoted",
+        "at two requests a second the first step needs more than its ten seconds, and says so once"
+    );
+}
+
+#[test]
+fn a_bad_canary_is_stopped_in_its_first_step_and_harms_few() {
+    let mut world = World::new(start(canary(), true));
+    assert!(matches!(
+        world.run(Behaviour { failing_in: 5, ..GOOD }, 300),
+        Phase::Withdrawn { cause: Cause::Judged { step: 0, .. } }
+    ));
+    let harmed = world.seen.version(&id('c')).unwrap().counters.failures;
+    assert!(harmed < 60, "{harmed}");
+}
+
+#[test]
+fn a_crashing_candidate_never_gets_traffic() {
+    for strategy in [canary(), Strategy::Rolling { surge: 1, unavailable: 1 }] {
+        let mut world = World::new(start(strategy, true));
+        let behaviour = Behaviour { crashes: true, ..GOOD };
+        assert!(matches!(world.run(behaviour, 300), Phase::Withdrawn { cause: Cause::Crashing { .. } }));
+        assert_eq!(world.seen.version(&id('c')).unwrap().counters.requests, 0);
+    }
+}
+
+#[test]
+fn a_candidate_that_never_starts_is_withdrawn_at_the_deadline() {
+    let mut world = World::new(start(canary(), true));
+    let behaviour = Behaviour { start_s: None, ..GOOD };
+    assert!(matches!(world.run(behaviour, 300), Phase::Withdrawn { cause: Cause::NeverAvailable { .. } }));
+}
+
+#[test]
+fn without_traffic_a_step_is_held_and_times_out_to_rollback() {
+    let mut world = World::new(start(canary(), true));
+    let behaviour = Behaviour { rate: 0, ..GOOD };
+    assert!(matches!(world.run(behaviour, 300), Phase::Withdrawn { cause: Cause::NotJudged { step: 0, .. } }));
+    assert_eq!(world.story(), "step_entered step_held failed withdrawn");
+}
+
+#[test]
+fn a_first_release_has_nobody_to_be_compared_with() {
+    let mut world = World::new(start(canary(), false));
+    assert_eq!(*world.run(Behaviour { rate: 0, ..GOOD }, 30), Phase::Promoted);
+}
+
+#[test]
+fn a_rolling_update_keeps_within_its_bounds() {
+    let mut world = World::new(start(Strategy::Rolling { surge: 1, unavailable: 1 }, true));
+    for _ in 0..60 {
+        let total: u32 = world.seen.versions.iter().map(|v| v.replicas).sum();
+        let available: u32 = world.seen.versions.iter().map(|v| v.available).sum();
+        assert!(total <= 5, "{:?}", world.seen);
+        assert!(available >= 3, "{:?}", world.seen);
+        world.tick(GOOD);
+    }
+    assert_eq!(world.rollout.phase, Phase::Promoted);
+}
+
+#[test]
+fn an_event_that_does_not_fit_is_refused_and_changes_nothing() {
+    let mut rollout = Rollout::new(start(canary(), true), Timestamp::UNIX_EPOCH);
+    let before = rollout.clone();
+    let error =
+        rollout.apply(&RolloutEvent::Withdrawn { candidate: Counters::default() }, Timestamp::UNIX_EPOCH).unwrap_err();
+    assert_eq!(error.to_string(), "a rollout that is preparing a step can't take in rollout.withdrawn");
+    assert_eq!(rollout, before);
+}
+
+prop_compose! {
+    fn behaviour()(start_s in proptest::option::of(0u32..90), failing_in in 0u64..200, rate in 0u64..2_000, crashes in any::<bool>()) -> Behaviour {
+        Behaviour { start_s, failing_in, rate, crashes: crashes && failing_in % 3 == 0 }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Behaviour changes every few seconds; `tick` checks weights, capacity and the failed candidate throughout.
+    #[test]
+    fn the_invariants_hold_whatever_the_candidate_does(
+        canary_strategy in any::<bool>(), has_stable in any::<bool>(), surge in 0u32..4, unavailable in 0u32..4,
+        phases in prop::collection::vec((behaviour(), 1u32..40), 1..12),
+    ) {
+        let strategy = if canary_strategy { canary() } else { Strategy::Rolling { surge, unavailable } };
+        let mut world = World::new(start(strategy, has_stable));
+        for (behaviour, seconds) in phases {
+            world.run(behaviour, seconds);
+        }
+        // Then the world settles, and the rollout has to end.
+        world.run(GOOD, 600);
+        prop_assert!(world.rollout.is_over(), "{:?} after {}", world.rollout.phase, world.story());
+    }
+
+    /// Replaying the facts gives the state that deciding them gave.
+    #[test]
+    fn replay_gives_the_same_state(phases in prop::collection::vec((behaviour(), 1u32..40), 1..6)) {
+        let mut world = World::new(start(canary(), true));
+        let begin = world.now;
+        let mut replayed = Rollout::new(world.rollout.start.clone(), begin);
+        for (behaviour, seconds) in phases {
+            for _ in 0..seconds {
+                let known = world.events.len();
+                world.tick(behaviour);
+                for event in &world.events[known..] {
+                    replayed.apply(event, world.now).unwrap();
+                }
+                prop_assert_eq!(&replayed, &world.rollout);
+            }
+        }
+    }
+}
