@@ -4,4 +4,21 @@
 //! Nothing here decides what should run or which version is good: a caller says which versions are wanted with which
 //! weights, and the node makes it so and tells what it sees.
 
+mod backoff;
+mod clock;
+mod files;
+mod image;
+mod launch;
+mod logs;
+mod plan;
+mod ports;
+mod probe;
+mod process;
 pub mod proxy;
+mod record;
+mod sync;
+#[cfg(test)]
+mod testing;
+
+pub use image::ImageRoot;
+pub use logs::{LogLine, LogQuery, LogStream};
