@@ -1,1 +1,36 @@
-//! The L7 proxy in front of every Service port of the local node.
+//! The L7 proxy in front of every Service port of the local node: HTTP/1.1 from the client to one ready replica of one
+//! version, chosen by weight.
+//!
+//! One thread accepts and hands each connection to the worker with the fewest; from then on the connection, the
+//! requests on it and the upstream connections they use never leave that worker's thread, so nothing on the way of a
+//! request takes a lock that another thread could hold. What workers share are atomics: the route's position, the
+//! replicas' requests in flight and the versions' counters.
+//!
+//! Invariants: a version of weight 0 gets no request; a request sees one routing table; a request is counted once, for
+//! the version that answered or failed it; a request that a replica may have acted on is sent again only where HTTP
+//! says that this is harmless.
+
+mod answer;
+mod body;
+mod client;
+mod counters;
+mod endpoint;
+mod exchange;
+mod forward;
+mod headers;
+mod listener;
+mod options;
+mod pool;
+mod route;
+mod service;
+mod trace_context;
+mod tunnel;
+mod upstream;
+mod worker;
+
+pub use counters::VersionCounters;
+pub use endpoint::Endpoint;
+pub use listener::Listener;
+pub use options::{ProxyError, ProxyOptions};
+pub use route::{Route, RouteVersion};
+pub use service::Proxy;

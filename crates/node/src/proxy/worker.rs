@@ -1,0 +1,126 @@
+//! A worker: one thread with an event loop of its own, and all that the connections given to it share.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper_util::rt::TokioTimer;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::client::{Accepted, Open, serve};
+use super::endpoint::Endpoint;
+use super::options::{ProxyError, ProxyOptions};
+use super::pool::Pool;
+use super::trace_context::TraceIds;
+use super::upstream::Upstream;
+
+/// Connections that may be on their way to a worker.
+const HANDOVER_MAX: usize = 256;
+
+/// What the connections of one worker share.
+pub(super) struct Worker {
+    pub(super) options: Arc<ProxyOptions>,
+    pub(super) pool: Rc<Pool>,
+    pub(super) trace_ids: TraceIds,
+    pub(super) client: hyper::client::conn::http1::Builder,
+    pub(super) server: hyper::server::conn::http1::Builder,
+    /// Connections and tunnels: what a shutdown waits for.
+    pub(super) tasks: TaskTracker,
+    /// What it does not wait for.
+    housekeeping: TaskTracker,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("tasks", &self.tasks.len()).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    fn new(options: Arc<ProxyOptions>, tasks: TaskTracker) -> Self {
+        let mut client = hyper::client::conn::http1::Builder::new();
+        client.max_header_size(options.header_bytes_max).max_buf_size(options.header_bytes_max);
+        let mut server = hyper::server::conn::http1::Builder::new();
+        server
+            .timer(TokioTimer::new())
+            .header_read_timeout(options.client_header_timeout)
+            .max_header_size(options.header_bytes_max)
+            .max_buf_size(options.header_bytes_max)
+            .pipeline_flush(true);
+        Self {
+            options,
+            pool: Rc::default(),
+            trace_ids: TraceIds::new(),
+            client,
+            server,
+            tasks,
+            housekeeping: TaskTracker::new(),
+        }
+    }
+
+    /// Keeps a connection for the next request to its endpoint, if it can have one.
+    pub(super) fn keep(&self, endpoint: &Arc<Endpoint>, upstream: Box<Upstream>) {
+        let (idle, max) = (self.options.upstream_idle_timeout, self.options.upstream_idle_max);
+        if self.pool.put(endpoint, upstream, idle, max) {
+            self.housekeeping.spawn_local(Rc::clone(&self.pool).watch(Arc::clone(endpoint)));
+        }
+    }
+}
+
+/// A worker as the accepting thread sees it.
+#[derive(Debug, Clone)]
+pub(super) struct WorkerHandle {
+    accepted: mpsc::Sender<Accepted>,
+    open: Arc<AtomicUsize>,
+}
+
+impl WorkerHandle {
+    /// Starts the thread. The receiver resolves when it has ended.
+    pub(super) fn start(
+        index: usize,
+        options: Arc<ProxyOptions>,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<(Self, oneshot::Receiver<()>), ProxyError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ProxyError::Thread)?;
+        let (accepted, mut incoming) = mpsc::channel::<Accepted>(HANDOVER_MAX);
+        let (ended, end) = oneshot::channel();
+        let run = move || {
+            let local = LocalSet::new();
+            local.block_on(&runtime, async move {
+                let worker = Rc::new(Worker::new(options, tasks));
+                while let Some(Some(accepted)) = stop.run_until_cancelled(incoming.recv()).await {
+                    worker.tasks.spawn_local(serve(Rc::clone(&worker), accepted));
+                }
+                stop.cancelled().await;
+            });
+            drop(local);
+            runtime.shutdown_timeout(Duration::from_secs(1));
+            // Nobody may be waiting for it.
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name(format!("proxy-{index}")).spawn(run).map_err(ProxyError::Thread)?;
+        Ok((Self { accepted, open: Arc::default() }, end))
+    }
+
+    /// Connections at this worker.
+    pub(super) fn load(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Marks a connection as this worker's.
+    pub(super) fn open(&self) -> Open {
+        Open::new(&self.open)
+    }
+
+    /// Hands a connection over; drops it when the worker is stopping.
+    pub(super) async fn accept(&self, accepted: Accepted) {
+        if self.accepted.send(accepted).await.is_err() {
+            tracing::debug!("connection accepted while stopping");
+        }
+    }
+}
