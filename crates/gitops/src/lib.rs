@@ -1,0 +1,13 @@
+//! GitOps: Git repositories, the deployment repository, Kustomize rendering and decoding of rendered manifests.
+//!
+//! Git says what should be; this crate reads it and writes it, and decides nothing.
+
+pub mod codes;
+pub mod deploy;
+pub mod git;
+pub mod kustomize;
+pub mod located;
+mod tree;
+pub mod workload;
+
+pub use tree::{BYTES_MAX, FILES_MAX, FileTree, PATH_BYTES_MAX, TreeError};
