@@ -87,3 +87,50 @@ fn check_subjects(connection: &Connection, location: &Location) -> Result<(), Jo
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Link;
+    use crate::connection::open_for_writing;
+
+    /// A chain with good hashes and a good head, written past the checks of an append.
+    fn forged(places: &[(&str, u64)]) -> Result<VerifyReport, JournalError> {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut writer, location) = open_for_writing(&directory.path().join("journal.db")).unwrap();
+        let (mut previous, at, payload) = (NO_HASH, "2026-01-02T03:04:05.000000000Z", "null");
+        for (sequence, &(subject, subject_version)) in (1..).zip(places) {
+            let link = Link {
+                previous: &previous,
+                sequence,
+                subject,
+                subject_version,
+                event_type: "t",
+                version: 1,
+                at,
+                payload,
+            };
+            let hash = link.hash();
+            let numbers = [sequence, subject_version].map(|number| i64::try_from(number).unwrap());
+            let row = (numbers[0], subject, numbers[1], "t", 1, at, payload, hash);
+            writer.connection.execute("INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)", row).unwrap();
+            writer.connection.execute("UPDATE head SET sequence = ?1, hash = ?2", (numbers[0], hash)).unwrap();
+            previous = hash;
+        }
+        verify(&mut writer.connection, &location)
+    }
+
+    #[test]
+    fn a_chain_that_fits_but_numbers_its_subjects_wrongly_is_broken() {
+        assert_eq!(forged(&[("a", 1), ("b", 1), ("a", 2), ("b", 2)]).unwrap().events, 4);
+        for (places, at) in [
+            (&[("a", 1), ("b", 2)][..], 2),
+            (&[("a", 0)], 1),
+            (&[("a", 1), ("b", 1), ("a", 3)], 3),
+            (&[("a", 2), ("a", 1)], 1),
+        ] {
+            let found = forged(places);
+            assert!(matches!(found, Err(JournalError::Broken { sequence, .. }) if sequence == at), "{found:?}");
+        }
+    }
+}
