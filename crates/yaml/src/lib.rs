@@ -55,6 +55,7 @@ fn diagnostic(file: &str, error: &serde_saphyr::Error) -> Diagnostic {
         Some((_, rest)) => rest,
         None => first,
     };
+    let message = message.rsplit_once(" at line ").map_or(message, |(before, _)| before);
     let found = Diagnostic::file(CODE, file, message, "");
     match error.location() {
         Some(at) => found.at(position(at.line()), position(at.column())),

@@ -1,0 +1,253 @@
+//! The loop: observe, decide, append, carry out. It is woken by facts, by the runtime, by effects that end, and by time,
+//! and does the same each time, whatever woke it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use prograde_model::event::Event;
+use prograde_model::fleet::Fleet;
+use prograde_model::ids::{FlightId, Target};
+use prograde_model::runtime::Observation;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::effects::Effects;
+use crate::ledger::Ledger;
+use crate::ports::{AppendError, Deployments, EventLog, Images, Notifier, Pipelines, Prober, Runtime, Source};
+use crate::sync::Synced;
+
+/// The world, as the controllers see it.
+#[derive(Clone)]
+pub struct Ports {
+    /// Where commits come from.
+    pub source: Arc<dyn Source>,
+    /// Runs pipelines.
+    pub pipelines: Arc<dyn Pipelines>,
+    /// Makes images.
+    pub images: Arc<dyn Images>,
+    /// The deployment repository.
+    pub deployments: Arc<dyn Deployments>,
+    /// Runs workloads.
+    pub runtime: Arc<dyn Runtime>,
+    /// Asks services.
+    pub prober: Arc<dyn Prober>,
+    /// Tells people.
+    pub notifier: Arc<dyn Notifier>,
+}
+
+/// How the controllers behave.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How often flights that wait for measurements or replicas are looked at; default 100 ms.
+    pub busy_period: Duration,
+    /// How often everything is looked at although nothing happened; default 5 s.
+    pub idle_period: Duration,
+    /// How often an effect that failed for a passing reason is tried before the flight is given up; default 8.
+    pub attempts_max: u32,
+    /// The wait after the first failed attempt; it doubles each time, up to 30 s. Default 500 ms.
+    pub retry_after: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            busy_period: Duration::from_millis(100),
+            idle_period: Duration::from_secs(5),
+            attempts_max: 8,
+            retry_after: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Why the controllers did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal can't be replayed.
+    #[error("the journal can't be replayed")]
+    Journal(#[from] AppendError),
+}
+
+/// The running controllers. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    pub(crate) inner: Arc<Inner>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) ledger: Ledger,
+    pub(crate) ports: Ports,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) options: Options,
+    arrived: Notify,
+    stop: CancellationToken,
+    troubles: Mutex<BTreeMap<Target, String>>,
+}
+
+impl Control {
+    /// Replays the journal and starts the loop.
+    pub async fn start(
+        log: Arc<dyn EventLog>,
+        ports: Ports,
+        clock: Arc<dyn Clock>,
+        options: Options,
+    ) -> Result<Self, StartError> {
+        let ledger = Ledger::replay(log).await?;
+        let inner = Arc::new(Inner {
+            ledger,
+            ports,
+            clock,
+            options,
+            arrived: Notify::new(),
+            stop: CancellationToken::new(),
+            troubles: Mutex::default(),
+        });
+        let running = Arc::clone(&inner);
+        #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
+        let task = tokio::spawn(async move { running.run().await });
+        Ok(Self { inner, task: Arc::new(Mutex::new(Some(task))) })
+    }
+
+    /// Looks at the fleet. Must be short: facts wait meanwhile.
+    pub fn with_fleet<R>(&self, look: impl FnOnce(&Fleet) -> R) -> R {
+        self.inner.ledger.with(look)
+    }
+
+    /// What the runtime sees at a target.
+    pub fn observe(&self, target: &Target) -> Observation {
+        self.inner.ports.runtime.observe(target)
+    }
+
+    /// Where a service can be reached.
+    pub fn addresses(&self, target: &Target) -> Vec<(Option<String>, std::net::SocketAddr)> {
+        self.inner.ports.runtime.addresses(target)
+    }
+
+    /// What keeps a target from running what it should, if anything does.
+    pub fn trouble_at(&self, target: &Target) -> Option<String> {
+        self.inner.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(target).cloned()
+    }
+
+    /// The controllers' clock.
+    pub fn now(&self) -> jiff::Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Says that commits may have arrived.
+    pub fn commits_arrived(&self) {
+        self.inner.arrived.notify_one();
+    }
+
+    /// Changes with every fact.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.inner.ledger.changed()
+    }
+
+    /// Stops the loop and what it carries out; what was not finished is done after the next start.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        let task = self.task.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            tracing::error!("the control loop ended badly: {error}");
+        }
+    }
+}
+
+/// How many rounds of decisions one look may take before it waits; a flight needs about ten from end to end.
+const ROUNDS_MAX: u32 = 64;
+
+impl Inner {
+    async fn run(self: Arc<Self>) {
+        let mut effects = Effects::new(Arc::clone(&self));
+        let mut synced = Synced::default();
+        let mut runtime = self.ports.runtime.changed();
+        let mut facts = self.ledger.changed();
+        let mut look_at_source = true;
+        loop {
+            if look_at_source && let Err(error) = self.look_for_commits().await {
+                tracing::warn!("commits could not be looked for: {error}");
+            }
+            facts.borrow_and_update();
+            runtime.borrow_and_update();
+            self.round(&mut synced).await;
+            effects.start_wanted();
+            let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
+            let period = if busy { self.options.busy_period } else { self.options.idle_period };
+            look_at_source = false;
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = self.arrived.notified() => look_at_source = true,
+                _ = facts.changed() => {}
+                _ = runtime.changed() => {}
+                () = effects.ended() => {}
+                () = tokio::time::sleep(period) => look_at_source = !busy,
+            }
+        }
+        effects.stop().await;
+    }
+
+    /// Decides until nothing more follows, and lets the runtime follow each decision at once.
+    async fn round(&self, synced: &mut Synced) {
+        for _ in 0..ROUNDS_MAX {
+            self.sync(synced).await;
+            let active: Vec<FlightId> = self.ledger.with(|fleet| fleet.active().map(|f| f.id.clone()).collect());
+            let mut decided = false;
+            for id in active {
+                decided |= self.decide(&id).await;
+            }
+            if !decided {
+                return;
+            }
+        }
+        tracing::error!("decisions did not come to rest; going on with the next look");
+    }
+
+    /// Records what follows for one flight; whether anything did.
+    async fn decide(&self, id: &FlightId) -> bool {
+        let now = self.clock.now();
+        let decided = self
+            .ledger
+            .record(id, now, |fleet| {
+                let Some(flight) = fleet.flight(id) else { return Ok::<_, AppendError>(Vec::new()) };
+                Ok(flight.decide(fleet, |target| self.ports.runtime.observe(target), now))
+            })
+            .await;
+        match decided {
+            Ok(events) => {
+                for event in &events {
+                    log(id, event);
+                }
+                !events.is_empty()
+            }
+            Err(error) => {
+                tracing::error!(flight = %id, "a decision could not be recorded: {error}");
+                false
+            }
+        }
+    }
+
+    pub(crate) fn trouble(&self, target: &Target, trouble: Option<String>) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match trouble {
+            Some(text) => {
+                if troubles.get(target) != Some(&text) {
+                    tracing::error!(%target, "can't be brought to what it should run: {text}");
+                }
+                troubles.insert(target.clone(), text);
+            }
+            None => {
+                troubles.remove(target);
+            }
+        }
+    }
+}
+
+pub(crate) fn log(flight: &FlightId, event: &Event) {
+    let (name, payload) = event.encode();
+    tracing::info!(flight = flight.short(), "{name} {payload}");
+}

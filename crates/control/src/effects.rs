@@ -1,0 +1,164 @@
+//! Carries out what flights want. One task an effect; an effect that ends gives facts, one that fails for a passing
+//! reason is tried again with growing waits, one that is no longer wanted is cancelled.
+
+mod perform;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prograde_model::event::{Event, Outcome};
+use prograde_model::fleet::Fleet;
+use prograde_model::flight::{Effect, Flight};
+use prograde_model::ids::FlightId;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::controller::{Inner, log};
+use crate::ports::{AppendError, PortError};
+
+type Key = (FlightId, Effect);
+
+/// The longest wait between two attempts.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// The effects that are under way, and those that wait to be tried again.
+pub(crate) struct Effects {
+    inner: Arc<Inner>,
+    tasks: JoinSet<Result<(), PortError>>,
+    running: BTreeMap<Key, CancellationToken>,
+    keys: BTreeMap<tokio::task::Id, Key>,
+    failed: BTreeMap<Key, (u32, Instant)>,
+}
+
+impl Effects {
+    pub(crate) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner, tasks: JoinSet::new(), running: BTreeMap::new(), keys: BTreeMap::new(), failed: BTreeMap::new() }
+    }
+
+    /// Starts what is wanted and not under way; cancels what is under way and not wanted.
+    pub(crate) fn start_wanted(&mut self) {
+        let wanted: Vec<Key> = self.inner.ledger.with(|fleet| {
+            fleet.active().flat_map(|f| f.plan().into_iter().map(|effect| (f.id.clone(), effect))).collect()
+        });
+        for (key, cancel) in &self.running {
+            if !wanted.contains(key) {
+                cancel.cancel();
+            }
+        }
+        self.failed.retain(|key, _| wanted.contains(key));
+        let now = Instant::now();
+        for key in wanted {
+            let waits = self.failed.get(&key).is_some_and(|(_, again)| *again > now);
+            if !waits && !self.running.contains_key(&key) {
+                self.start(key);
+            }
+        }
+    }
+
+    fn start(&mut self, key: Key) {
+        let cancel = CancellationToken::new();
+        self.running.insert(key.clone(), cancel.clone());
+        let inner = Arc::clone(&self.inner);
+        let of = key.clone();
+        let task = self.tasks.spawn(async move { inner.carry_out(&of, cancel).await });
+        self.keys.insert(task.id(), key);
+    }
+
+    /// Waits for an effect to end and takes its result in. Cancel-safe: an effect that ended is only taken once.
+    pub(crate) async fn ended(&mut self) {
+        let Some(joined) = self.tasks.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        let (id, result) = match joined {
+            Ok((id, result)) => (id, result),
+            // A panic in one effect must not stop the others, nor be tried without end.
+            Err(error) => (error.id(), Err(PortError::Passing(format!("it ended badly: {error}")))),
+        };
+        let Some(key) = self.keys.remove(&id) else { return };
+        self.running.remove(&key);
+        match result {
+            Ok(()) => {
+                self.failed.remove(&key);
+            }
+            Err(error) => self.failed_once(key, error),
+        }
+    }
+
+    fn failed_once(&mut self, key: Key, error: PortError) {
+        let attempts = self.failed.get(&key).map_or(0, |(n, _)| *n).saturating_add(1);
+        tracing::warn!(flight = key.0.short(), effect = ?key.1, attempts, "did not work: {error}");
+        let options = &self.inner.options;
+        let give_up = match &error {
+            PortError::Input(_) | PortError::Final(_) => true,
+            PortError::Passing(_) => attempts >= options.attempts_max,
+        };
+        if give_up && !matches!(key.1, Effect::Revert(_)) {
+            // Recording that is itself an effect: it is done by the next task under the same key.
+            let inner = Arc::clone(&self.inner);
+            self.running.insert(key.clone(), CancellationToken::new());
+            let of = key.clone();
+            let task = self.tasks.spawn(async move { inner.give_up(&of, error).await });
+            self.keys.insert(task.id(), key);
+            return;
+        }
+        let wait = options.retry_after.saturating_mul(1 << attempts.min(10).saturating_sub(1)).min(RETRY_MAX);
+        self.failed.insert(key, (attempts, Instant::now() + wait));
+    }
+
+    /// Cancels everything and waits for it.
+    pub(crate) async fn stop(mut self) {
+        self.running.values().for_each(CancellationToken::cancel);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Inner {
+    async fn carry_out(&self, (id, effect): &Key, cancel: CancellationToken) -> Result<(), PortError> {
+        let Some(flight) = self.ledger.with(|fleet| fleet.flight(id).cloned()) else { return Ok(()) };
+        let facts = self.perform(&flight, effect, cancel);
+        let events = facts.await?;
+        self.record_result(id, effect, |_, _| events).await
+    }
+
+    /// Records what an effect brought, if the flight still wants it.
+    pub(crate) async fn record_result(
+        &self,
+        id: &FlightId,
+        effect: &Effect,
+        events: impl FnOnce(&Flight, &Fleet) -> Vec<Event>,
+    ) -> Result<(), PortError> {
+        let recorded = self.ledger.record(id, self.clock.now(), |fleet| {
+            let wanted = fleet.flight(id).filter(|f| f.plan().contains(effect));
+            Ok::<_, AppendError>(wanted.map_or_else(Vec::new, |flight| events(flight, fleet)))
+        });
+        let events = recorded.await.map_err(|error| PortError::Passing(error.to_string()))?;
+        for event in &events {
+            log(id, event);
+        }
+        Ok(())
+    }
+
+    /// What it means for a flight that one of its effects can't be had.
+    async fn give_up(&self, (id, effect): &Key, error: PortError) -> Result<(), PortError> {
+        self.record_result(id, effect, |flight, fleet| match (effect, error) {
+            (Effect::Read | Effect::Build, PortError::Input(diagnostics)) => {
+                vec![Event::Ended { outcome: Outcome::Refused { diagnostics: diagnostics.0 } }]
+            }
+            (Effect::Build, error) => {
+                vec![Event::PipelineFinished { succeeded: false, detail: Some(error.to_string()) }]
+            }
+            (Effect::Read | Effect::MakeImage | Effect::Deploy(_), error) => {
+                vec![Event::Ended { outcome: Outcome::Rejected { reason: error.to_string() } }]
+            }
+            (Effect::Check(name), error) => flight.checked(fleet, name, Some(error.to_string())),
+            (Effect::Notify, error) => {
+                vec![Event::AuthorNotified { channels: Vec::new(), failures: vec![error.to_string()] }]
+            }
+            // Never given up: Git must not say for ever what does not run.
+            (Effect::Revert(_), _) => Vec::new(),
+        })
+        .await
+    }
+}

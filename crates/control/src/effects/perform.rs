@@ -1,0 +1,260 @@
+//! What each effect does. Every one may be asked for again after a crash, and then gives the same facts.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use prograde_model::event::{Event, Outcome};
+use prograde_model::flight::{Effect, Flight};
+use prograde_model::ids::EnvironmentName;
+use prograde_model::rollout::RolloutEvent;
+use prograde_model::service::{Check, Environment, Service};
+use prograde_model::{Diagnostic, Diagnostics};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config;
+use crate::controller::{Inner, log};
+use crate::ports::{Build, Deployment, JobFact, Notice, PortError, Revert};
+
+/// How often a check is tried, and the wait between two tries: one lost request must not take a release back.
+const CHECK_TRIES: u32 = 3;
+const CHECK_PAUSE: Duration = Duration::from_secs(1);
+/// How many job facts may wait to be recorded.
+const JOB_FACTS_MAX: usize = 256;
+
+impl Inner {
+    pub(crate) async fn perform(
+        &self,
+        flight: &Flight,
+        effect: &Effect,
+        cancel: CancellationToken,
+    ) -> Result<Vec<Event>, PortError> {
+        match effect {
+            Effect::Read => self.read(flight).await,
+            Effect::Build => self.build(flight, cancel).await,
+            Effect::MakeImage => self.make_image(flight).await,
+            Effect::Deploy(name) => self.deploy(flight, name).await,
+            Effect::Check(name) => self.check(flight, name).await,
+            Effect::Revert(name) => self.revert(flight, name).await,
+            Effect::Notify => self.notify(flight).await,
+        }
+    }
+
+    /// Everything that a person wrote is read and checked before anything is run.
+    async fn read(&self, flight: &Flight) -> Result<Vec<Event>, PortError> {
+        let commit = flight.commit();
+        let bytes = self.ports.source.file(&flight.service, commit, config::FILE).await?.ok_or_else(no_config)?;
+        let text = String::from_utf8(bytes).map_err(|_| not_text(config::FILE))?;
+        let service = config::read(&text)?;
+        if service.service != flight.service {
+            let message = format!("service {} was pushed to the repository of {}", service.service, flight.service);
+            let found = Diagnostic::file(
+                "PG0102",
+                config::FILE,
+                message,
+                "push it to the repository of its own name, or change `service`",
+            );
+            return Err(Diagnostics::from(found).into());
+        }
+        self.ports.pipelines.check(&flight.service, commit).await?;
+        let manifests = self.ports.source.files(&flight.service, commit, &service.manifests).await?;
+        let mut notices = Vec::new();
+        for environment in &service.environments {
+            let target = service.target(&environment.name);
+            let found = self.ports.deployments.check(&target, &environment.overlay_path(), &manifests).await;
+            notices.extend(found.map_err(|error| below(&service.manifests, error))?);
+        }
+        notices.sort();
+        notices.dedup();
+        Ok(vec![Event::Configured { service: Box::new(service), notices }])
+    }
+
+    async fn build(&self, flight: &Flight, cancel: CancellationToken) -> Result<Vec<Event>, PortError> {
+        let ended = flight.pipeline.jobs.iter().filter_map(|(job, record)| Some((job.clone(), record.clone()?)));
+        let finished: BTreeMap<_, _> = ended.collect();
+        let build = Build { flight: flight.id.clone(), opened: flight.opened.clone(), finished };
+        let (sender, mut facts) = mpsc::channel(JOB_FACTS_MAX);
+        let run = self.ports.pipelines.run(build, sender, cancel.clone());
+        let record = async {
+            while let Some(fact) = facts.recv().await {
+                let event = match fact {
+                    JobFact::Started { job } => Event::JobStarted { job },
+                    JobFact::Finished { job, result } => Event::JobFinished { job, result },
+                };
+                self.record_result(&flight.id, &Effect::Build, |_, _| vec![event]).await?;
+            }
+            Ok::<_, PortError>(())
+        };
+        let (result, recorded) = futures_util::join!(run, record);
+        if cancel.is_cancelled() {
+            return Ok(Vec::new());
+        }
+        recorded?;
+        let detail = result?;
+        Ok(vec![Event::PipelineFinished { succeeded: detail.is_none(), detail }])
+    }
+
+    async fn make_image(&self, flight: &Flight) -> Result<Vec<Event>, PortError> {
+        let release = self.ports.images.make(&flight.id, &flight.opened, service(flight)?).await?;
+        Ok(vec![Event::ReleaseRecorded(release)])
+    }
+
+    async fn deploy(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
+        let service = service(flight)?;
+        let environment = environment(flight, name)?;
+        let release = flight.release.as_ref().ok_or_else(|| PortError::Final("the flight has no release".into()))?;
+        let target = service.target(name);
+        let manifests = self.ports.source.files(&flight.service, flight.commit(), &service.manifests).await?;
+        let commit = self
+            .ports
+            .deployments
+            .commit(Deployment {
+                target: target.clone(),
+                flight: flight.id.clone(),
+                commit: flight.commit().clone(),
+                digest: release.digest.clone(),
+                overlay: environment.overlay_path(),
+                manifests,
+                author: flight.opened.author.clone(),
+                subject: flight.opened.subject.clone(),
+                at: flight.entry(name).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now()),
+            })
+            .await?;
+        let workload = self.ports.deployments.workload(&commit, &target).await?;
+        let stable = flight.entry(name).and_then(|e| e.replaces.clone());
+        let stable = self.ledger.with(|fleet| {
+            let replicas = stable.as_ref().and_then(|id| fleet.replicas(id, &target)).unwrap_or(1);
+            stable.map(|id| (id, replicas))
+        });
+        let start = flight.rollout_start(environment, &workload, stable);
+        let started = Event::Rollout { environment: name.clone(), event: RolloutEvent::Started(start) };
+        Ok(vec![Event::Deployed { environment: name.clone(), commit }, started])
+    }
+
+    async fn check(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
+        let environment = environment(flight, name)?;
+        let target = flight.target(name);
+        let Some((_, address)) = self.ports.runtime.addresses(&target).into_iter().next() else {
+            return Err(PortError::Passing(format!("{target} has no address yet")));
+        };
+        let mut failure = None;
+        for check in &environment.checks {
+            failure = self.check_once(address, check).await;
+            if failure.is_some() {
+                break;
+            }
+        }
+        Ok(self.ledger.with(|fleet| flight.checked(fleet, name, failure)))
+    }
+
+    async fn check_once(&self, address: std::net::SocketAddr, check: &Check) -> Option<String> {
+        let mut last = None;
+        for attempt in 0..CHECK_TRIES {
+            if attempt > 0 {
+                tokio::time::sleep(CHECK_PAUSE).await;
+            }
+            last = match self.ports.prober.get(address, &check.get).await {
+                Ok(status) if status == check.status => return None,
+                Ok(status) => Some(format!("GET {} answered {status}, expected {}", check.get, check.status)),
+                Err(error) => Some(format!("GET {} was not answered: {error}", check.get)),
+            };
+        }
+        last
+    }
+
+    async fn revert(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
+        let Some(entry) = flight.entry(name) else { return Ok(Vec::new()) };
+        let Some(commit) = entry.deploy_commit.clone() else { return Ok(Vec::new()) };
+        let cause = entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string);
+        let reason = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason)).or(cause);
+        let revert = Revert {
+            target: flight.target(name),
+            flight: flight.id.clone(),
+            commit,
+            reason: reason.unwrap_or_else(|| "taken back".to_owned()),
+            at: self.clock.now(),
+        };
+        let commit = self.ports.deployments.revert(revert).await?;
+        Ok(vec![Event::Reverted { environment: name.clone(), commit }])
+    }
+
+    async fn notify(&self, flight: &Flight) -> Result<Vec<Event>, PortError> {
+        let Some(outcome) = &flight.outcome else { return Ok(Vec::new()) };
+        let notice = Notice {
+            flight: flight.id.clone(),
+            service: flight.service.clone(),
+            commit: flight.commit().clone(),
+            author: flight.opened.author.clone(),
+            text: sentence(flight, outcome),
+        };
+        let told = self.ports.notifier.notify(&notice).await;
+        if !told.is_empty() && told.iter().all(|(_, result)| result.is_err()) {
+            let errors: Vec<_> =
+                told.into_iter().filter_map(|(channel, r)| Some(format!("{channel}: {}", r.err()?))).collect();
+            return Err(PortError::Passing(errors.join("; ")));
+        }
+        let mut event = (Vec::new(), Vec::new());
+        for (channel, result) in told {
+            match result {
+                Ok(()) => event.0.push(channel),
+                Err(error) => event.1.push(format!("{channel}: {error}")),
+            }
+        }
+        let event = Event::AuthorNotified { channels: event.0, failures: event.1 };
+        log(&flight.id, &event);
+        Ok(vec![event])
+    }
+}
+
+/// How a flight ended, in one sentence for its author.
+fn sentence(flight: &Flight, outcome: &Outcome) -> String {
+    let commit = flight.commit().short();
+    let what = format!("{} {commit} ({})", flight.service, flight.opened.subject);
+    match outcome {
+        Outcome::Landed => format!("{what} serves"),
+        Outcome::Refused { diagnostics } => {
+            let findings: Vec<_> = diagnostics.iter().map(ToString::to_string).collect();
+            format!("{what} can't be used:\n{}", findings.join("\n"))
+        }
+        Outcome::Rejected { reason } => format!("{what} was rejected: {reason}"),
+        Outcome::Stopped { environment, reason } => format!("{what} was not let into {environment}: {reason}"),
+        Outcome::RolledBack { environment, reason } => format!("{what} was rolled back from {environment}: {reason}"),
+        Outcome::Aborted { by, reason } => format!("{what} was ended by {by}: {reason}"),
+        Outcome::Superseded { by } => format!("{what} gave way to flight {}", by.short()),
+    }
+}
+
+fn service(flight: &Flight) -> Result<&Service, PortError> {
+    flight.service_config().ok_or_else(|| PortError::Final("the flight has no configuration".into()))
+}
+
+fn environment<'a>(flight: &'a Flight, name: &EnvironmentName) -> Result<&'a Environment, PortError> {
+    service(flight)?.environment(name).ok_or_else(|| PortError::Final(format!("the flight has no environment {name}")))
+}
+
+fn no_config() -> PortError {
+    Diagnostics::from(Diagnostic::file(
+        "PG0103",
+        config::FILE,
+        "the file is missing at the top of the repository",
+        "`prograde init` writes one to start from",
+    ))
+    .into()
+}
+
+fn not_text(file: &str) -> PortError {
+    Diagnostics::from(Diagnostic::file("PG0101", file, "the file is not UTF-8 text", "save it as UTF-8")).into()
+}
+
+/// Manifests are read below their folder; people know them by their path in the repository.
+fn below(folder: &str, error: PortError) -> PortError {
+    match error {
+        PortError::Input(mut diagnostics) => {
+            for diagnostic in &mut diagnostics.0 {
+                diagnostic.file = format!("{folder}/{}", diagnostic.file);
+            }
+            PortError::Input(diagnostics)
+        }
+        other @ (PortError::Final(_) | PortError::Passing(_)) => other,
+    }
+}

@@ -1,0 +1,19 @@
+//! The controllers: they observe, decide by [`prograde_model`], append to the journal, and carry out.
+//!
+//! Nothing here names a product: Git, pipelines, images, runtimes and journals are [`ports`]. Nothing here decides: every
+//! decision is a pure function of the model. A crash between any two lines loses nothing, because each round starts
+//! from the journal and from what is seen, and every effect may be asked for twice.
+
+pub mod clock;
+pub mod config;
+mod controller;
+mod effects;
+mod ledger;
+mod orders;
+pub mod ports;
+mod source;
+mod sync;
+
+pub use clock::{Clock, SystemClock};
+pub use controller::{Control, Options, Ports, StartError};
+pub use orders::OrderError;

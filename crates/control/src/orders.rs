@@ -1,0 +1,113 @@
+//! What people order: approve, abort, roll back, lift a quarantine. Each is decided by the model under the ledger's lock,
+//! so that no order meets a state that it was not decided for.
+
+use prograde_model::event::Event;
+use prograde_model::flight::Refusal;
+use prograde_model::ids::{Digest, EnvironmentName, FlightId, ServiceName, Target};
+
+use crate::controller::Control;
+use crate::ports::AppendError;
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum OrderError {
+    /// There is no such flight.
+    #[error("there is no flight {0}")]
+    NoFlight(String),
+    /// Nothing serves there.
+    #[error("nothing serves in {0}")]
+    NothingServes(Target),
+    /// The product's rules forbid it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It could not be recorded.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl Control {
+    /// Lets a flight into the environment named, or the one that it waits for.
+    pub async fn approve(
+        &self,
+        flight: &FlightId,
+        environment: Option<&EnvironmentName>,
+        by: &str,
+    ) -> Result<Vec<Event>, OrderError> {
+        self.order(flight, |flight, _| flight.approve(environment, by)).await
+    }
+
+    /// Ends a flight where it is.
+    pub async fn abort(&self, flight: &FlightId, by: &str, reason: &str) -> Result<Vec<Event>, OrderError> {
+        self.order(flight, |flight, _| flight.abort(by, reason)).await
+    }
+
+    /// Takes what serves, or is rolling out, out of an environment; `to` names an earlier flight to go back to.
+    pub async fn roll_back(
+        &self,
+        service: &ServiceName,
+        environment: &EnvironmentName,
+        to: Option<FlightId>,
+        by: &str,
+        reason: &str,
+    ) -> Result<(FlightId, Vec<Event>), OrderError> {
+        let target = Target { environment: environment.clone(), service: service.clone() };
+        let inside = self.inner.ledger.with(|fleet| {
+            let occupant =
+                fleet.active().find(|f| f.service == *service && f.occupies(environment)).map(|f| f.id.clone());
+            occupant.or_else(|| fleet.current(&target).cloned())
+        });
+        let flight = inside.ok_or_else(|| OrderError::NothingServes(target.clone()))?;
+        if let Some(to) = &to {
+            let served = self.inner.ledger.with(|fleet| {
+                fleet.flight(to).is_some_and(|f| f.service == *service && fleet.replicas(to, &target).is_some())
+            });
+            if !served {
+                return Err(OrderError::NoFlight(format!("{to} that has served in {target}")));
+            }
+        }
+        let events = self.order(&flight, |flight, fleet| flight.roll_back(fleet, environment, to, by, reason)).await?;
+        Ok((flight, events))
+    }
+
+    /// Lets a digest into an environment again.
+    pub async fn lift_quarantine(
+        &self,
+        target: &Target,
+        digest: &Digest,
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Event>, OrderError> {
+        if reason.trim().is_empty() {
+            return Err(Refusal::NoReason.into());
+        }
+        let missing =
+            || Refusal::NotQuarantined { digest: digest.to_string(), environment: target.environment.clone() };
+        let flight = self.inner.ledger.with(|fleet| fleet.quarantine(target, digest).map(|q| q.flight.clone()));
+        let flight = flight.ok_or_else(missing)?;
+        self.order(&flight, |_, fleet| {
+            fleet.quarantine(target, digest).ok_or_else(missing)?;
+            Ok(vec![Event::QuarantineLifted {
+                environment: target.environment.clone(),
+                digest: digest.clone(),
+                by: by.to_owned(),
+                reason: reason.to_owned(),
+            }])
+        })
+        .await
+    }
+
+    async fn order(
+        &self,
+        id: &FlightId,
+        decide: impl FnOnce(&prograde_model::flight::Flight, &prograde_model::fleet::Fleet) -> Result<Vec<Event>, Refusal>,
+    ) -> Result<Vec<Event>, OrderError> {
+        let now = self.inner.clock.now();
+        self.inner
+            .ledger
+            .record(id, now, |fleet| {
+                let flight = fleet.flight(id).ok_or_else(|| OrderError::NoFlight(id.to_string()))?;
+                decide(flight, fleet).map_err(OrderError::from)
+            })
+            .await
+    }
+}

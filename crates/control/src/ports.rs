@@ -1,0 +1,245 @@
+//! What the controllers need from the world. Each trait is named after what it does for them, and each method may be
+//! called again with the same arguments after a crash, and then gives the same result.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use prograde_model::Diagnostics;
+use prograde_model::event::{Event, JobRecord, Opened, Person, Recorded};
+use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
+use prograde_model::release::Release;
+use prograde_model::runtime::Observation;
+use prograde_model::service::Service;
+use prograde_model::workload::Workload;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Files by path, as Git holds them.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// Why a port did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    /// What a person wrote can't be used; asking again changes nothing.
+    #[error(transparent)]
+    Input(#[from] Diagnostics),
+    /// It can't be done, and asking again changes nothing.
+    #[error("{0}")]
+    Final(String),
+    /// It did not work this time.
+    #[error("{0}")]
+    Passing(String),
+}
+
+/// Why facts were not recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The flight has moved on since the facts were decided.
+    #[error("flight {flight} has moved on")]
+    Conflict {
+        /// Which.
+        flight: FlightId,
+    },
+    /// The journal can't be written, or read.
+    #[error("{0}")]
+    Journal(String),
+}
+
+/// The journal, as far as the controllers use it.
+#[async_trait]
+pub trait EventLog: Send + Sync {
+    /// Appends all of the facts, or none. `expected_version` is how many events the flight has.
+    async fn append(
+        &self,
+        flight: &FlightId,
+        expected_version: u64,
+        at: Timestamp,
+        events: &[Event],
+    ) -> Result<Vec<Recorded>, AppendError>;
+
+    /// At most `limit` facts after a sequence, in order.
+    async fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Recorded>, AppendError>;
+}
+
+/// The newest commit of a service's repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The service.
+    pub service: ServiceName,
+    /// The branch whose commits fly.
+    pub branch: String,
+    /// Its newest commit.
+    pub commit: CommitId,
+}
+
+/// Where commits come from.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// The newest commit of every repository that has one.
+    async fn heads(&self) -> Result<Vec<Head>, PortError>;
+    /// What Git knows of a commit.
+    async fn opened(&self, head: &Head) -> Result<Opened, PortError>;
+    /// One file of a commit, if it is there.
+    async fn file(&self, service: &ServiceName, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, PortError>;
+    /// All files below a folder of a commit, by their path below it.
+    async fn files(&self, service: &ServiceName, commit: &CommitId, folder: &str) -> Result<Files, PortError>;
+}
+
+/// A fact from a running pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobFact {
+    /// A job was started.
+    Started {
+        /// Which.
+        job: String,
+    },
+    /// A job has ended.
+    Finished {
+        /// Which.
+        job: String,
+        /// How.
+        result: JobRecord,
+    },
+}
+
+/// A pipeline to run.
+#[derive(Debug, Clone)]
+pub struct Build {
+    /// For which flight.
+    pub flight: FlightId,
+    /// What was pushed.
+    pub opened: Opened,
+    /// The jobs that have ended before; they are not run again.
+    pub finished: BTreeMap<String, JobRecord>,
+}
+
+/// Runs a repository's pipeline.
+#[async_trait]
+pub trait Pipelines: Send + Sync {
+    /// Whether a commit's workflows can be run; called before anything is.
+    async fn check(&self, service: &ServiceName, commit: &CommitId) -> Result<(), PortError>;
+    /// Runs the jobs that have not ended. `Ok(None)` is success, `Ok(Some)` says what failed.
+    async fn run(
+        &self,
+        build: Build,
+        facts: mpsc::Sender<JobFact>,
+        cancel: CancellationToken,
+    ) -> Result<Option<String>, PortError>;
+}
+
+/// Makes images.
+#[async_trait]
+pub trait Images: Send + Sync {
+    /// Makes the image of what a flight's pipeline built.
+    async fn make(&self, flight: &FlightId, opened: &Opened, service: &Service) -> Result<Release, PortError>;
+}
+
+/// A release to write into the deployment repository.
+#[derive(Debug, Clone)]
+pub struct Deployment {
+    /// Where to.
+    pub target: Target,
+    /// The flight.
+    pub flight: FlightId,
+    /// The commit that it flies.
+    pub commit: CommitId,
+    /// Its image.
+    pub digest: Digest,
+    /// The overlay below the manifests.
+    pub overlay: String,
+    /// The manifests.
+    pub manifests: Files,
+    /// Who wrote the commit.
+    pub author: Person,
+    /// First line of its message.
+    pub subject: String,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// A release to take out of the deployment repository.
+#[derive(Debug, Clone)]
+pub struct Revert {
+    /// Where from.
+    pub target: Target,
+    /// The flight.
+    pub flight: FlightId,
+    /// The commit that brought it.
+    pub commit: CommitId,
+    /// Why; goes into the commit's message.
+    pub reason: String,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// The deployment repository.
+#[async_trait]
+pub trait Deployments: Send + Sync {
+    /// Renders manifests without writing them. The texts say what the runtime can't do and does not have to.
+    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Vec<String>, PortError>;
+    /// Writes a release; the same flight and target give the same commit.
+    async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError>;
+    /// Takes a release out again; the same flight and target give the same commit.
+    async fn revert(&self, revert: Revert) -> Result<CommitId, PortError>;
+    /// What a commit says should run at a target.
+    async fn workload(&self, commit: &CommitId, target: &Target) -> Result<Workload, PortError>;
+}
+
+/// One version to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunVersion {
+    /// The flight that brought it.
+    pub flight: FlightId,
+    /// Its image.
+    pub digest: Digest,
+    /// How to run it.
+    pub workload: Workload,
+    /// How many replicas.
+    pub replicas: u32,
+    /// Its share of traffic.
+    pub weight: Weight,
+}
+
+/// Runs workloads.
+#[async_trait]
+pub trait Runtime: Send + Sync {
+    /// Makes a target run just these versions, the stable one first. Returns when the traffic weights are in force.
+    async fn apply(&self, target: &Target, versions: Vec<RunVersion>) -> Result<(), PortError>;
+    /// What is seen there.
+    fn observe(&self, target: &Target) -> Observation;
+    /// Where the service can be reached.
+    fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)>;
+    /// Changes when something other than a counter does.
+    fn changed(&self) -> watch::Receiver<u64>;
+}
+
+/// Asks a service.
+#[async_trait]
+pub trait Prober: Send + Sync {
+    /// The status that a GET is answered with.
+    async fn get(&self, address: SocketAddr, path: &str) -> Result<u16, String>;
+}
+
+/// Something that people should know.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Notice {
+    /// The flight.
+    pub flight: FlightId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its commit.
+    pub commit: CommitId,
+    /// Who wrote it.
+    pub author: Person,
+    /// How the flight ended, in one sentence.
+    pub text: String,
+}
+
+/// Tells people.
+#[async_trait]
+pub trait Notifier: Send + Sync {
+    /// Tells over every channel; a channel and, if it did not take it, why.
+    async fn notify(&self, notice: &Notice) -> Vec<(String, Result<(), String>)>;
+}
