@@ -93,8 +93,8 @@ environments:
             (GOOD.replace("service: pad", "service: Pad!"), "2:10", "\"Pad!\" is not a service name"),
             (GOOD.replace("weight: 1,", "weight: 101,"), "9:19", "\"101\" is not a weight"),
             (GOOD.replace("version: 1\n", ""), "3:1", "missing field `version`"),
-            ("version: 1\n  service: [\n".to_owned(), "2:", ""),
-            (String::new(), "", "missing field"),
+            ("version: [\n".to_owned(), "", "[PG0101]"),
+            (String::new(), "1:1", "unexpected end of input"),
         ] {
             let error = errors(&text);
             assert!(error.starts_with(&format!("prograde.yaml:{place}")) && error.contains(message), "{text}\n{error}");

@@ -27,11 +27,11 @@ impl Ledger {
         let mut fleet = Fleet::default();
         loop {
             let chunk = log.read_after(fleet.sequence(), REPLAY_CHUNK).await?;
+            if chunk.is_empty() {
+                break;
+            }
             for recorded in &chunk {
                 take(&mut fleet, recorded);
-            }
-            if chunk.len() < REPLAY_CHUNK {
-                break;
             }
         }
         Ok(Self { log, fleet: RwLock::new(fleet), writing: Mutex::new(()), changed: watch::Sender::new(0) })

@@ -59,7 +59,7 @@ pub trait EventLog: Send + Sync {
         events: &[Event],
     ) -> Result<Vec<Recorded>, AppendError>;
 
-    /// At most `limit` facts after a sequence, in order.
+    /// At most `limit` facts after a sequence, in order; none only when there are no more.
     async fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Recorded>, AppendError>;
 }
 
