@@ -1,0 +1,204 @@
+//! Every event that a journal may hold can be read for ever.
+//!
+//! `golden/events/<type>[.<variant>].v<version>.json` is a payload as that version stored it. **These files are never
+//! changed and never deleted**: somewhere a journal holds such an event, and its hash chain forbids rewriting it. When the
+//! form of an event has to change, raise its version, keep reading the old one in [`Event::decode`], and add files for the
+//! new version beside the old. A new type or variant needs a file before these tests pass.
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use prograde_model::event::{DecodeError, Event, JobConclusion, Outcome, VERSION};
+use prograde_model::judge::Verdict;
+use prograde_model::rollout::{Cause, RolloutEvent, Strategy};
+use serde_json::{Value, json};
+
+/// A match without a wildcard and the list of all its answers, from one table: a variant that is not in the table does
+/// not compile, and one that is in it needs a file.
+macro_rules! forms {
+    ($(fn $name:ident($kind:ty) in $all:ident { $($variant:pat => $text:literal,)+ })+) => {$(
+        const $all: &[&str] = &[$($text),+];
+        fn $name(of: &$kind) -> &'static str {
+            match of { $($variant => $text,)+ }
+        }
+    )+};
+}
+
+forms! {
+    fn event(Event) in EVENTS {
+        Event::Opened(_) => "flight.opened",
+        Event::Configured { .. } => "flight.configured",
+        Event::JobStarted { .. } => "pipeline.job_started",
+        Event::JobFinished { .. } => "pipeline.job_finished",
+        Event::PipelineFinished { .. } => "pipeline.finished",
+        Event::ReleaseRecorded(_) => "release.recorded",
+        Event::Approved { .. } => "gate.approved",
+        Event::GatePassed { .. } => "gate.passed",
+        Event::Deployed { .. } => "environment.deployed",
+        Event::Rollout { .. } => "rollout",
+        Event::Checked { .. } => "environment.checked",
+        Event::RollbackOrdered { .. } => "environment.rollback_ordered",
+        Event::Quarantined { .. } => "quarantine.set",
+        Event::QuarantineLifted { .. } => "quarantine.lifted",
+        Event::Reverted { .. } => "environment.reverted",
+        Event::AuthorNotified { .. } => "flight.author_notified",
+        Event::Ended { .. } => "flight.ended",
+    }
+    fn rollout_event(RolloutEvent) in ROLLOUT_EVENTS {
+        RolloutEvent::Started(_) => "rollout.started",
+        RolloutEvent::StepEntered { .. } => "rollout.step_entered",
+        RolloutEvent::StepHeld { .. } => "rollout.step_held",
+        RolloutEvent::StepPassed { .. } => "rollout.step_passed",
+        RolloutEvent::Failed { .. } => "rollout.failed",
+        RolloutEvent::Promoted { .. } => "rollout.promoted",
+        RolloutEvent::Withdrawn { .. } => "rollout.withdrawn",
+    }
+    fn outcome(Outcome) in OUTCOMES {
+        Outcome::Landed => "landed",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Rejected { .. } => "rejected",
+        Outcome::Stopped { .. } => "stopped",
+        Outcome::RolledBack { .. } => "rolled_back",
+        Outcome::Aborted { .. } => "aborted",
+        Outcome::Superseded { .. } => "superseded",
+    }
+    fn cause(Cause) in CAUSES {
+        Cause::Judged { .. } => "judged",
+        Cause::Crashing { .. } => "crashing",
+        Cause::NeverAvailable { .. } => "never_available",
+        Cause::NotJudged { .. } => "not_judged",
+        Cause::CheckFailed { .. } => "check_failed",
+        Cause::Ordered { .. } => "ordered",
+    }
+    fn verdict(Verdict) in VERDICTS {
+        Verdict::Pass => "pass",
+        Verdict::Fail { .. } => "fail",
+        Verdict::Inconclusive { .. } => "inconclusive",
+        Verdict::Error { .. } => "error",
+    }
+    fn strategy(Strategy) in STRATEGIES {
+        Strategy::Rolling { .. } => "rolling",
+        Strategy::Return => "return",
+        Strategy::Canary { .. } => "canary",
+    }
+    fn conclusion(JobConclusion) in CONCLUSIONS {
+        JobConclusion::Success => "success",
+        JobConclusion::Failure => "failure",
+        JobConclusion::Cancelled => "cancelled",
+        JobConclusion::Skipped => "skipped",
+    }
+}
+
+/// The variants of a type, where it has any; the options that are empty or filled count as well.
+fn variants(event_type: &str) -> &'static [&'static str] {
+    match event_type {
+        "pipeline.job_finished" => CONCLUSIONS,
+        "pipeline.finished" => &["succeeded", "failed"],
+        "gate.passed" => &["first", "replacing"],
+        "environment.checked" => &["good", "failed"],
+        "environment.rollback_ordered" => &["emptied", "back"],
+        "flight.ended" => OUTCOMES,
+        "rollout.started" => STRATEGIES,
+        "rollout.step_held" => VERDICTS,
+        "rollout.failed" => CAUSES,
+        _ => &[],
+    }
+}
+
+/// The name of an event's file, less version and ending.
+fn form(of: &Event) -> String {
+    let variant = match of {
+        Event::JobFinished { result, .. } => conclusion(&result.conclusion),
+        Event::PipelineFinished { succeeded, .. } => ["failed", "succeeded"][usize::from(*succeeded)],
+        Event::GatePassed { replaces, .. } => ["first", "replacing"][usize::from(replaces.is_some())],
+        Event::Checked { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
+        Event::RollbackOrdered { to, .. } => ["emptied", "back"][usize::from(to.is_some())],
+        Event::Ended { outcome: how } => outcome(how),
+        Event::Rollout { event: RolloutEvent::Started(start), .. } => strategy(&start.strategy),
+        Event::Rollout { event: RolloutEvent::StepHeld { verdict: said, .. }, .. } => verdict(said),
+        Event::Rollout { event: RolloutEvent::Failed { cause: why, .. }, .. } => cause(why),
+        Event::Rollout { event, .. } => return rollout_event(event).to_owned(),
+        Event::Opened(_)
+        | Event::Configured { .. }
+        | Event::JobStarted { .. }
+        | Event::ReleaseRecorded(_)
+        | Event::Approved { .. }
+        | Event::Deployed { .. }
+        | Event::Quarantined { .. }
+        | Event::QuarantineLifted { .. }
+        | Event::Reverted { .. }
+        | Event::AuthorNotified { .. } => return event(of).to_owned(),
+    };
+    let event_type = if let Event::Rollout { event, .. } = of { rollout_event(event) } else { event(of) };
+    format!("{event_type}.{variant}")
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/events")
+}
+
+/// Every kept file: its form, type, version and payload.
+fn kept() -> Vec<(String, String, u32, Value)> {
+    let files = std::fs::read_dir(folder()).unwrap().map(|file| file.unwrap().path());
+    let mut kept: Vec<_> = files
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let (form, version) = name.strip_suffix(".json").unwrap().rsplit_once(".v").unwrap();
+            let event_type = form.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+            let payload = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            (form.to_owned(), event_type, version.parse().unwrap(), payload)
+        })
+        .collect();
+    kept.sort_by(|a, b| (&a.0, a.2).cmp(&(&b.0, b.2)));
+    kept
+}
+
+#[test]
+fn every_kept_event_is_read_and_today_s_are_written_the_same_again() {
+    for (name, event_type, version, payload) in kept() {
+        let read = Event::decode(&event_type, version, payload.clone()).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        assert_eq!(form(&read), name, "the file's name says what is in it");
+        let (written_type, written) = read.encode();
+        assert_eq!(written_type, event_type, "{name}");
+        if version == VERSION {
+            assert_eq!(written, payload, "{name}");
+        }
+        assert_eq!(Event::decode(&written_type, VERSION, written).unwrap(), read, "{name}: nothing is lost");
+    }
+}
+
+#[test]
+fn every_type_and_variant_is_kept() {
+    let types = EVENTS.iter().filter(|t| **t != "rollout").chain(ROLLOUT_EVENTS);
+    let wanted: BTreeSet<String> = types
+        .flat_map(|event_type| match variants(event_type) {
+            [] => vec![(*event_type).to_owned()],
+            variants => variants.iter().map(|variant| format!("{event_type}.{variant}")).collect(),
+        })
+        .collect();
+    let today = kept().into_iter().filter(|(_, _, version, _)| *version == VERSION);
+    assert_eq!(today.map(|(form, ..)| form).collect::<BTreeSet<_>>(), wanted);
+}
+
+#[test]
+fn what_is_not_known_is_refused_and_named() {
+    let ended = || json!({ "outcome": { "outcome": "landed" } });
+    assert!(Event::decode("flight.ended", VERSION, ended()).is_ok());
+    let later = Event::decode("flight.ended", VERSION + 1, ended()).unwrap_err();
+    assert_eq!(later.to_string(), "event flight.ended has version 2, which this prograde does not know");
+    for (event_type, payload) in [
+        ("flight.landed", ended()),
+        ("", ended()),
+        ("rollout", ended()),
+        ("rollout.flown", json!({ "environment": "production" })),
+        ("rollout.promoted", json!({ "candidate": { "requests": 1, "failures": 0, "latency_us_sum": 1 } })),
+        ("rollout.promoted", json!(7)),
+        ("flight.ended", json!({ "outcome": { "outcome": "lost" } })),
+        ("flight.ended", Value::Null),
+        ("gate.approved", json!({ "environment": "../etc", "by": "ann" })),
+    ] {
+        let error = Event::decode(event_type, VERSION, payload.clone()).unwrap_err();
+        assert!(matches!(&error, DecodeError::Payload { event_type: named, .. } if named == event_type), "{error:?}");
+    }
+}
