@@ -296,5 +296,6 @@ fn write_file<R: Read>(entry: &mut Entry<'_, R>, at: &Path, mode: u32) -> Result
         left = left.saturating_sub(read as u64);
     }
     file.set_permissions(Permissions::from_mode(mode & 0o777 | 0o400)).map_err(io("set the mode of", at))?;
+    file.sync_all().map_err(io("sync", at))?;
     Ok(())
 }

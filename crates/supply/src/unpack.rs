@@ -1,6 +1,6 @@
 //! Unpacks an image: all layers into a private directory, checked as a whole, then named by one rename.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -49,7 +49,7 @@ pub(crate) fn unpack(
         for (layer, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
             unpack_layer(blobs, limits, layer, diff_id, tree.path(), &mut spent)?;
         }
-        check_links(tree.path(), Path::new(""), limits.depth_max)?;
+        finish(tree.path(), Path::new(""), limits.depth_max)?;
         publish(tree.path(), &root)?;
         sync_directory(into)?;
     }
@@ -64,12 +64,10 @@ pub(crate) fn unpack(
     })
 }
 
-/// Makes the tree last and gives it its name. Another who was faster has made the same tree.
+/// Gives the finished tree its name. Another who was faster has made the same tree.
 fn publish(tree: &Path, root: &Path) -> Result<(), SupplyError> {
     use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(tree, fs::Permissions::from_mode(0o755)).map_err(io("set the mode of", tree))?;
-    let handle = File::open(tree).map_err(io("open", tree))?;
-    rustix::fs::syncfs(&handle).map_err(|error| io("sync", tree)(error.into()))?;
     match fs::rename(tree, root) {
         Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => Ok(()),
         renamed => renamed.map_err(io("create", root)),
@@ -104,8 +102,9 @@ fn unpack_layer(
     check(diff_id, found)
 }
 
-/// Refuses a tree with a link that leads out of it, also by way of other links.
-fn check_links(root: &Path, directory: &Path, depth_max: usize) -> Result<(), SupplyError> {
+/// Refuses a tree with a link that leads out of it, also by way of other links; and makes its directories last, as its
+/// files do already. Not file system wide (syncfs(2)): that would wait for whatever else the machine writes.
+fn finish(root: &Path, directory: &Path, depth_max: usize) -> Result<(), SupplyError> {
     let at = root.join(directory);
     for child in fs::read_dir(&at).map_err(io("list", &at))? {
         let child = child.map_err(io("list", &at))?;
@@ -114,8 +113,8 @@ fn check_links(root: &Path, directory: &Path, depth_max: usize) -> Result<(), Su
         if kind.is_symlink() {
             locate(root, &path, &parts(&path, depth_max)?)?;
         } else if kind.is_dir() {
-            check_links(root, &path, depth_max)?;
+            finish(root, &path, depth_max)?;
         }
     }
-    Ok(())
+    sync_directory(&at)
 }

@@ -7,6 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prograde_supply::{Limits, SupplyError};
 
+use proptest::prelude::*;
+
 use crate::layers::{Maker, file, link};
 use crate::{Place, descriptor, digest_of, tree};
 
@@ -170,4 +172,58 @@ async fn content_other_than_the_configuration_promises_is_refused() {
     let image = place.image_of(&[layer], &[]);
     let error = place.layout.unpack(&image, &place.roots()).await.unwrap_err().to_string();
     assert!(error.ends_with("is not a valid image configuration: 1 layers, 0 diff ids"), "{error}");
+}
+
+/// A path out of few parts, so that paths meet; some of them lead out.
+fn path(parts: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(parts), 1..5).prop_map(|parts| parts.join("/"))
+}
+
+fn layer() -> impl Strategy<Value = Vec<u8>> {
+    let name = path(&["a", "b", "c", "a", "b", "c", ".", "..", ".wh.a", ".wh.b", ".wh..wh..opq"]);
+    let target = path(&["a", "b", "c", ".", "..", ".."]);
+    let entry = (name, prop::sample::select(b"0051222".as_slice()), target, any::<bool>());
+    let add = |maker: Maker, (name, kind, target, absolute): (String, u8, String, bool)| match kind {
+        b'1' | b'2' if absolute => maker.link(kind, &name, &format!("/{target}")),
+        b'1' | b'2' => maker.link(kind, &name, &target),
+        _ => maker.raw(&name, kind, b""),
+    };
+    prop::collection::vec(entry, 1..8).prop_map(move |entries| entries.into_iter().fold(Maker::new(), add).done())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever two layers hold: nothing outside changes, and no link of what was accepted leads out.
+    #[test]
+    fn no_layer_reaches_outside(layers in prop::collection::vec(layer(), 1..3)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let place = Place::new();
+        let fence = place.dir.path().join("roots/.tmp");
+        for name in ["a", "b", "c"] {
+            fs::create_dir_all(place.dir.path().join("roots")).unwrap();
+            fs::write(place.dir.path().join(name), "outside").unwrap();
+            fs::write(place.dir.path().join("roots").join(name), "outside").unwrap();
+        }
+        let image = place.image(&layers);
+        let unpacked = runtime.block_on(place.layout.unpack(&image, &place.roots()));
+        prop_assert_eq!(tree(&fence), ["lock"]);
+        for name in ["a", "b", "c"] {
+            for outside in [place.dir.path().join(name), place.dir.path().join("roots").join(name)] {
+                prop_assert_eq!(fs::read_to_string(&outside).unwrap(), "outside");
+                prop_assert_eq!(std::os::unix::fs::MetadataExt::nlink(&fs::symlink_metadata(&outside).unwrap()), 1);
+            }
+        }
+        match unpacked {
+            Err(error) => prop_assert!(matches!(error, SupplyError::UnsafeEntry { .. }), "{}", error),
+            Ok(unpacked) => {
+                let root = unpacked.root.canonicalize().unwrap();
+                for path in tree(&root) {
+                    if let Ok(real) = root.join(&path).canonicalize() {
+                        prop_assert!(real.starts_with(&root), "{path} is {}", real.display());
+                    }
+                }
+            }
+        }
+    }
 }
