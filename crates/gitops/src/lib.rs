@@ -1,4 +1,4 @@
-//! GitOps: Git repositories, the deployment repository, Kustomize rendering and decoding of rendered manifests.
+//! `GitOps`: Git repositories, the deployment repository, Kustomize rendering and decoding of rendered manifests.
 //!
 //! Git says what should be; this crate reads it and writes it, and decides nothing.
 

@@ -1,1 +1,346 @@
-//! x
+//! The deployment repository: one commit for each release that enters an environment, and one for each that leaves it
+//! again. Invariant: `main` only moves forward, each flight deploys and reverts a target at most once, and the same
+//! inputs make the same commits.
+
+mod message;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use prograde_model::{CommitId, Diagnostics, Digest, FlightId, Target};
+
+use crate::git::{Author, GitError, MAIN, Repositories, Repository, TreeEntry};
+use crate::kustomize::{self, Resource};
+use crate::tree::{FileTree, is_plain};
+use message::Trailers;
+
+/// The name of the repository, which no service may have.
+pub const REPOSITORY: &str = "deployments";
+/// How often a commit is tried again when somebody else moved the branch.
+const ATTEMPTS_MAX: usize = 5;
+/// The most entries that [`Deployments::history`] answers with.
+pub const HISTORY_MAX: usize = 1_000;
+/// The name and address of commits that nobody asked for.
+const SELF: (&str, &str) = ("Prograde", "prograde@localhost");
+
+/// Why a deployment could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum DeployError {
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The overlay's name is not a plain relative path.
+    #[error("{0:?} is not a directory below the manifests")]
+    Overlay(String),
+    /// The manifests have symbolic links.
+    #[error("`{0}` is a symbolic link, which is not followed: commit the file itself")]
+    Symlink(String),
+    /// The overlay has no kustomization.
+    #[error("the manifests have no directory `{0}`")]
+    NoOverlay(String),
+    /// What is to be reverted is not what is deployed.
+    #[error("{target} has been changed since {commit}, so it can't be put back to what was before")]
+    Superseded {
+        /// The target.
+        target: Target,
+        /// The commit that was to be reverted.
+        commit: CommitId,
+    },
+    /// A file could not be kept.
+    #[error(transparent)]
+    Tree(#[from] crate::TreeError),
+}
+
+/// Why a target could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// Git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The manifests.
+    #[error(transparent)]
+    Manifests(#[from] Diagnostics),
+    /// The target is not deployed at that commit.
+    #[error("{target} is not deployed at {commit}")]
+    NotDeployed {
+        /// The target.
+        target: Target,
+        /// The commit.
+        commit: CommitId,
+    },
+    /// Rendering was cancelled, because the process is ending.
+    #[error("rendering was cancelled")]
+    Cancelled,
+}
+
+/// A release that enters an environment.
+#[derive(Debug, Clone)]
+pub struct DeployChange {
+    /// Where.
+    pub target: Target,
+    /// The flight that brings it.
+    pub flight: FlightId,
+    /// The commit that it was built from.
+    pub source_commit: CommitId,
+    /// The image's digest.
+    pub digest: Digest,
+    /// The directory below the manifests that is the environment's overlay.
+    pub overlay: String,
+    /// The manifests at `source_commit`.
+    pub manifests: FileTree,
+    /// Name and address of who wrote the source commit.
+    pub author: (String, String),
+    /// The first line of the message.
+    pub subject: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A release that leaves an environment.
+#[derive(Debug, Clone)]
+pub struct RevertRequest {
+    /// Where.
+    pub target: Target,
+    /// The flight that brought it.
+    pub flight: FlightId,
+    /// The commit that deployed it.
+    pub deploy_commit: CommitId,
+    /// Why, for the message; may have several lines.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// A release entered.
+    Deploy,
+    /// A release left.
+    Revert,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Revert => "revert",
+        }
+    }
+}
+
+/// One commit of the deployment repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deployment {
+    /// The commit.
+    pub commit: CommitId,
+    /// What it did.
+    pub action: Action,
+    /// Where.
+    pub target: Target,
+    /// For which flight.
+    pub flight: FlightId,
+    /// The first line of its message.
+    pub subject: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A target's objects at a commit.
+#[derive(Debug, Clone)]
+pub struct Rendered {
+    /// The objects, in the order in which they are applied.
+    pub resources: Vec<Resource>,
+}
+
+/// The deployment repository.
+#[derive(Debug)]
+pub struct Deployments {
+    repository: Repository,
+    /// One writer at a time in this process; another process is met by compare-and-swap.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl Deployments {
+    /// The deployment repository below `dir`, which is made if need be.
+    pub async fn open(dir: PathBuf) -> Result<Self, GitError> {
+        let name = REPOSITORY.parse().map_err(|_| GitError::Answer { what: "name the repository" })?;
+        let repository = Repositories::open(dir).await?.ensure(&name).await?;
+        Ok(Self { repository, writing: tokio::sync::Mutex::new(()) })
+    }
+
+    /// The repository itself, to be served for reading only.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// Records that a release enters an environment. Doing it again gives the same commit and makes nothing.
+    pub async fn commit(&self, change: DeployChange) -> Result<CommitId, DeployError> {
+        check(&change)?;
+        let _writing = self.writing.lock().await;
+        let folder = self.repository.write_files(&folder(&change)?).await?;
+        let message = message::deploy(&change);
+        let author = Author { name: &change.author.0, email: &change.author.1, at: change.at };
+        let wanted = Trailers::of(Action::Deploy, &change.target, &change.flight);
+        self.record(&wanted, &author, &message, async |_| Ok(Some(folder.clone()))).await
+    }
+
+    /// Puts a target back to what was before a deployment; the target's folder goes where there was none. Doing it again
+    /// gives the same commit and makes nothing.
+    pub async fn revert(&self, request: RevertRequest) -> Result<CommitId, DeployError> {
+        let _writing = self.writing.lock().await;
+        let deployed = self.repository.commit_info(&request.deploy_commit).await?;
+        let message = message::revert(&request, &deployed.subject);
+        let author = Author { name: SELF.0, email: SELF.1, at: request.at };
+        let wanted = Trailers::of(Action::Revert, &request.target, &request.flight);
+        self.record(&wanted, &author, &message, async |head: Option<&CommitId>| {
+            let folder = |commit: &CommitId| format!("{commit}:{}", path(&request.target));
+            let now = match head {
+                Some(head) => self.repository.resolve(&folder(head)).await?,
+                None => None,
+            };
+            if now != self.repository.resolve(&folder(&request.deploy_commit)).await? {
+                let (target, commit) = (request.target.clone(), request.deploy_commit.clone());
+                return Err(DeployError::Superseded { target, commit });
+            }
+            let before = match deployed.parents.first() {
+                Some(parent) => self.repository.resolve(&folder(parent)).await?,
+                None => None,
+            };
+            Ok(before.map(String::from))
+        })
+        .await
+    }
+
+    /// Commits a new folder for a target, unless a commit with these trailers is there.
+    async fn record(
+        &self,
+        wanted: &Trailers,
+        author: &Author<'_>,
+        message: &str,
+        folder: impl AsyncFn(Option<&CommitId>) -> Result<Option<String>, DeployError>,
+    ) -> Result<CommitId, DeployError> {
+        let mut attempt = 1;
+        loop {
+            let head = self.repository.head(MAIN).await?;
+            if let Some(head) = &head
+                && let Some(found) = self.find(head, wanted).await?
+            {
+                return Ok(found);
+            }
+            let tree = self.tree_with(head.as_ref(), wanted.target(), folder(head.as_ref()).await?).await?;
+            let commit = self.repository.write_commit(&tree, head.as_ref(), author, message).await?;
+            match self.repository.move_branch(MAIN, head.as_ref(), &commit).await {
+                Ok(()) => return Ok(commit),
+                Err(GitError::Moved { .. }) if attempt < ATTEMPTS_MAX => attempt += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The whole tree with one target's folder replaced; `None` removes it.
+    async fn tree_with(
+        &self,
+        head: Option<&CommitId>,
+        target: &Target,
+        folder: Option<String>,
+    ) -> Result<String, DeployError> {
+        let (mut root, mut environment) = match head {
+            None => (BTreeMap::new(), BTreeMap::new()),
+            Some(head) => (
+                self.repository.read_tree(&format!("{head}:")).await?,
+                self.repository.read_tree(&format!("{head}:{}", target.environment)).await?,
+            ),
+        };
+        match folder {
+            Some(folder) => environment.insert(target.service.to_string(), TreeEntry::directory(folder)),
+            None => environment.remove(target.service.as_str()),
+        };
+        if environment.is_empty() {
+            root.remove(target.environment.as_str());
+        } else {
+            let object = self.repository.write_tree(&environment).await?;
+            root.insert(target.environment.to_string(), TreeEntry::directory(object));
+        }
+        Ok(self.repository.write_tree(&root).await?)
+    }
+
+    /// The commit with these trailers.
+    async fn find(&self, head: &CommitId, wanted: &Trailers) -> Result<Option<CommitId>, GitError> {
+        let search = format!("--grep={}: {}", message::FLIGHT, wanted.flight());
+        let found = self.log(head, &["--fixed-strings", &search]).await?;
+        Ok(found.into_iter().find(|entry| wanted.are_of(entry)).map(|entry| entry.commit))
+    }
+
+    async fn log(&self, head: &CommitId, filters: &[&str]) -> Result<Vec<Deployment>, GitError> {
+        let mut arguments = vec!["log", "--first-parent", "--no-show-signature", "-z", "--format=%H %ct%n%B"];
+        arguments.extend(filters);
+        arguments.push(head.as_str());
+        let answer = self.repository.run("read the history", &arguments, None).await?;
+        Ok(String::from_utf8_lossy(&answer).split('\0').filter_map(message::parse).collect())
+    }
+
+    /// What happened to a target, the latest first, at most `max` and [`HISTORY_MAX`] entries.
+    pub async fn history(&self, target: &Target, max: usize) -> Result<Vec<Deployment>, GitError> {
+        let Some(head) = self.repository.head(MAIN).await? else { return Ok(Vec::new()) };
+        let search = format!("--grep={}: {target}", message::TARGET);
+        let mut found = self.log(&head, &["--fixed-strings", &search]).await?;
+        found.retain(|entry| entry.target == *target);
+        found.truncate(max.min(HISTORY_MAX));
+        Ok(found)
+    }
+
+    /// A target's objects at a commit. Rendering takes only what is in that commit.
+    pub async fn render(&self, commit: &CommitId, target: &Target) -> Result<Rendered, RenderError> {
+        let tree = self.repository.tree(commit, &path(target)).await?;
+        if tree.is_empty() {
+            return Err(RenderError::NotDeployed { target: target.clone(), commit: commit.clone() });
+        }
+        let resources = tokio::task::spawn_blocking(move || kustomize::render(&tree, ""))
+            .await
+            .map_err(|_| RenderError::Cancelled)??;
+        Ok(Rendered { resources })
+    }
+}
+
+fn path(target: &Target) -> String {
+    format!("{}/{}", target.environment, target.service)
+}
+
+fn check(change: &DeployChange) -> Result<(), DeployError> {
+    if !is_plain(&change.overlay) {
+        return Err(DeployError::Overlay(change.overlay.chars().take(200).collect()));
+    }
+    if let Some((link, _)) = change.manifests.links().next() {
+        return Err(DeployError::Symlink(link.to_owned()));
+    }
+    if change.manifests.has_directory(&change.overlay) {
+        Ok(())
+    } else {
+        Err(DeployError::NoOverlay(change.overlay.clone()))
+    }
+}
+
+/// A target's folder: the manifests as they were released, and a kustomization that pins the image.
+fn folder(change: &DeployChange) -> Result<FileTree, DeployError> {
+    let mut files = FileTree::new();
+    for (path, content) in change.manifests.files() {
+        files.insert(format!("manifests/{path}"), content)?;
+    }
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let service = quoted(change.target.service.as_str());
+    let kustomization = format!(
+        "# Written by Prograde for flight {flight}, from commit {commit}.\n\
+         apiVersion: kustomize.config.k8s.io/v1beta1\n\
+         kind: Kustomization\n\
+         resources:\n  - {overlay}\n\
+         images:\n  - name: {service}\n    newName: {service}\n    digest: {digest}\n",
+        flight = change.flight,
+        commit = change.source_commit,
+        overlay = quoted(&format!("manifests/{}", change.overlay)),
+        digest = quoted(change.digest.as_str()),
+    );
+    files.insert("kustomization.yaml", kustomization)?;
+    Ok(files)
+}

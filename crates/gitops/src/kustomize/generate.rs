@@ -97,7 +97,9 @@ fn object(generator: &Generator, kind: &'static str, loader: &Loader, dir: &str)
     for (field, pairs) in [("labels", &generator.options.labels), ("annotations", &generator.options.annotations)] {
         if !pairs.is_empty() {
             let mut all = Located::map(place);
-            pairs.iter().for_each(|(key, value)| all.set(key, value.clone()));
+            for (key, value) in pairs {
+                all.set(key, value.clone());
+            }
             metadata.set(field, all);
         }
     }

@@ -72,7 +72,7 @@ impl Renderer<'_> {
         for (generators, kind) in [(&file.config_maps, "ConfigMap"), (&file.secrets, "Secret")] {
             for generator in generators {
                 generate::generate(&mut resources, generator, kind, &self.loader, dir)?;
-                self.check_count(&resources, &generator.place)?;
+                check_count(&resources, &generator.place)?;
             }
         }
         if resources.is_empty() {
@@ -100,13 +100,6 @@ impl Renderer<'_> {
         Ok(())
     }
 
-    fn check_count(&self, resources: &[Resource], place: &Place) -> Result<(), Diagnostic> {
-        if resources.len() <= OBJECTS_MAX {
-            return Ok(());
-        }
-        Err(too_large(place, format!("there are more than {OBJECTS_MAX} objects")))
-    }
-
     fn resources(&mut self, file: &Kustomization, dir: &str) -> Result<Vec<Resource>, Diagnostic> {
         let mut all: Vec<Resource> = Vec::new();
         for named in &file.resources {
@@ -124,7 +117,7 @@ impl Renderer<'_> {
                     }
                 }
             }
-            self.check_count(&all, &named.place)?;
+            check_count(&all, &named.place)?;
             refuse_duplicates(&all)?;
         }
         Ok(all)
@@ -191,6 +184,13 @@ impl Renderer<'_> {
     }
 }
 
+fn check_count(resources: &[Resource], place: &Place) -> Result<(), Diagnostic> {
+    if resources.len() <= OBJECTS_MAX {
+        return Ok(());
+    }
+    Err(too_large(place, format!("there are more than {OBJECTS_MAX} objects")))
+}
+
 fn refuse_kustomization_file(path: &str, named: &Named) -> Result<(), Diagnostic> {
     let name = path.rsplit('/').next().unwrap_or(path);
     if !load::KUSTOMIZATION_FILES.contains(&name) {
@@ -207,13 +207,14 @@ fn set_replicas(resources: &mut [Resource], replicas: &Replicas) -> Result<(), D
             continue;
         }
         found = true;
-        match resource.tree.map_at("spec", &replicas.name.place) {
-            Some(spec) => spec.set("replicas", replicas.count.clone()),
-            None => {
-                let message = "`spec` is not a mapping";
-                return Err(resource.origin().diagnostic(codes::STRUCTURE, message, "correct the object"));
-            }
-        }
+        let Some(spec) = resource.tree.map_at("spec", &replicas.name.place) else {
+            return Err(resource.origin().diagnostic(
+                codes::STRUCTURE,
+                "`spec` is not a mapping",
+                "correct the object",
+            ));
+        };
+        spec.set("replicas", replicas.count.clone());
     }
     if found {
         return Ok(());

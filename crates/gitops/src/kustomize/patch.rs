@@ -49,10 +49,9 @@ pub(super) fn apply(
 
 fn read(source: &PatchSource, loader: &Loader, dir: &str, budget: &mut Budget) -> Result<Vec<Located>, Diagnostic> {
     match source {
-        PatchSource::File(file) => loader.documents(dir, file, budget),
         PatchSource::Inline(text) => loader.inline(text, budget),
         PatchSource::Either(text) if text.text.contains('\n') => loader.inline(text, budget),
-        PatchSource::Either(file) => loader.documents(dir, file, budget),
+        PatchSource::File(file) | PatchSource::Either(file) => loader.documents(dir, file, budget),
     }
 }
 
@@ -128,7 +127,11 @@ fn merge(
     }
     if let Some(found) = patch.get("$patch").filter(|found| found.as_str() == Some("replace")) {
         let message = "a whole object can't be replaced by a patch";
-        return Err(found.place.diagnostic(codes::PATCH, message, "leave the object out of `resources` and list the new one"));
+        return Err(found.place.diagnostic(
+            codes::PATCH,
+            message,
+            "leave the object out of `resources` and list the new one",
+        ));
     }
     let weight = patch.weight();
     let mut deleted = Vec::new();

@@ -59,16 +59,16 @@ impl Target {
     /// Whether the object is meant. Name and namespace may be those it was written with, or those it has now.
     pub(super) fn matches(&self, resource: &Resource) -> bool {
         let (original, current) = (resource.original(), resource.id());
-        let either = |pattern: &Option<Regex>, one: &str, other: &str| fits(pattern, one) || fits(pattern, other);
+        let either = |pattern: Option<&Regex>, one: &str, other: &str| fits(pattern, one) || fits(pattern, other);
         // Objects without a namespace are matched under a name that no pattern means.
         let visible = |namespace: &str| {
             if namespace.is_empty() { "_non_namespaceable_".to_owned() } else { namespace.to_owned() }
         };
-        either(&self.namespace, &visible(&original.namespace), &visible(&current.namespace))
-            && either(&self.name, &original.name, &current.name)
-            && fits(&self.group, &current.group)
-            && fits(&self.version, &current.version)
-            && fits(&self.kind, &current.kind)
+        either(self.namespace.as_ref(), &visible(&original.namespace), &visible(&current.namespace))
+            && either(self.name.as_ref(), &original.name, &current.name)
+            && fits(self.group.as_ref(), &current.group)
+            && fits(self.version.as_ref(), &current.version)
+            && fits(self.kind.as_ref(), &current.kind)
             && holds(&self.labels, resource.tree.at(&["metadata", "labels"]))
             && holds(&self.annotations, resource.tree.at(&["metadata", "annotations"]))
     }
@@ -83,8 +83,8 @@ fn pattern(field: &'static str, text: Option<&str>) -> Result<Option<Regex>, Tar
         .map_err(|source| TargetError::Pattern { field, source })
 }
 
-fn fits(pattern: &Option<Regex>, text: &str) -> bool {
-    pattern.as_ref().is_none_or(|pattern| pattern.is_match(text))
+fn fits(pattern: Option<&Regex>, text: &str) -> bool {
+    pattern.is_none_or(|pattern| pattern.is_match(text))
 }
 
 fn holds(requirements: &[Requirement], pairs: Option<&Located>) -> bool {

@@ -168,18 +168,24 @@ impl Merger<'_> {
                     ours.retain(|our| !same(our, &item, keys));
                 }
                 found @ (Directive::Replace | Directive::Merge) => {
-                    items.push((item, matches!(found, Directive::Replace)))
+                    items.push((item, matches!(found, Directive::Replace)));
                 }
             }
         }
         for (item, replace) in items {
             self.key_of(&item, keys)?;
-            let found = ours.iter().position(|our| same(our, &item, keys)).map(|index| ours.remove(index));
+            let position = ours.iter().position(|our| same(our, &item, keys));
+            let found = position.map(|index| ours.remove(index));
             let value = match found {
                 Some(our) if !replace => self.value(our, item)?,
                 Some(_) | None => self.added(item)?,
             };
-            merged.extend(value);
+            match (position, value) {
+                // Lists with one key begin with what the patch names, those with several with what it adds.
+                (Some(index), Some(value)) if keys.len() > 1 => ours.insert(index, value),
+                (_, Some(value)) => merged.push(value),
+                (_, None) => {}
+            }
         }
         merged.extend(ours);
         Ok(Some(merged))

@@ -1,0 +1,254 @@
+//! Reading commits: what a branch points at, who wrote it, its files and what changed.
+
+use jiff::Timestamp;
+use prograde_model::CommitId;
+
+use super::{GitError, Repository, command, is_branch};
+use crate::tree::{BYTES_MAX, FILES_MAX, FileTree, TreeError, is_plain};
+
+/// The largest single file that is read.
+pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// A commit without its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// Who wrote it.
+    pub author_name: String,
+    /// Their address.
+    pub author_email: String,
+    /// The first line of the message.
+    pub subject: String,
+    /// The whole message.
+    pub message: String,
+    /// When it was committed.
+    pub time: Timestamp,
+    /// What it follows; several for a merge, none for the first.
+    pub parents: Vec<CommitId>,
+}
+
+/// One entry of a tree with its full path.
+pub(super) struct Entry {
+    pub(super) mode: String,
+    pub(super) object: String,
+    /// Bytes of a file; none for a submodule.
+    pub(super) size: Option<u64>,
+    pub(super) path: String,
+}
+
+/// Git's modes of tree entries.
+pub(super) const MODE_LINK: &str = "120000";
+pub(super) const MODE_SUBMODULE: &str = "160000";
+pub(super) const MODE_EXECUTABLE: &str = "100755";
+
+impl Repository {
+    /// The commit that a branch points at; `None` where there is no such branch.
+    pub async fn head(&self, branch: &str) -> Result<Option<CommitId>, GitError> {
+        if !is_branch(branch) {
+            return Err(GitError::name("branch", branch));
+        }
+        self.resolve(&format!("refs/heads/{branch}^{{commit}}")).await
+    }
+
+    /// The object that an expression means. The expression is made here, never taken from outside.
+    pub(crate) async fn resolve(&self, expression: &str) -> Result<Option<CommitId>, GitError> {
+        let what = "resolve a name";
+        let command = command::command(&self.dir, &[], ["rev-parse", "--verify", "--quiet", expression]);
+        let answer = command::answer(command, None, 1024, command::COMMAND_TIMEOUT).await?;
+        match answer.code {
+            Some(0) => {
+                String::from_utf8_lossy(&answer.stdout).trim().parse().map(Some).map_err(|_| GitError::Answer { what })
+            }
+            Some(1 | 128) if answer.stderr.is_empty() || answer.stderr.contains("bad revision") => Ok(None),
+            _ => Err(answer.failure(what)),
+        }
+    }
+
+    /// Fails where there is no such commit.
+    pub(crate) async fn check_commit(&self, commit: &CommitId) -> Result<(), GitError> {
+        match self.resolve(&format!("{commit}^{{commit}}")).await? {
+            Some(_) => Ok(()),
+            None => Err(GitError::NoCommit(commit.clone())),
+        }
+    }
+
+    /// Author, message, time and parents of a commit.
+    pub async fn commit_info(&self, commit: &CommitId) -> Result<CommitInfo, GitError> {
+        self.check_commit(commit).await?;
+        let bytes = self.run("read a commit", &["cat-file", "commit", commit.as_str()], None).await?;
+        parse_commit(&String::from_utf8_lossy(&bytes)).ok_or(GitError::Answer { what: "read a commit" })
+    }
+
+    /// A file's content at a commit; `None` where there is no such file.
+    pub async fn read_file(&self, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, GitError> {
+        if !is_plain(path) {
+            return Err(GitError::name("path", path));
+        }
+        self.check_commit(commit).await?;
+        let listing =
+            self.run("list a file", &["ls-tree", "-z", "-l", "--full-tree", commit.as_str(), "--", path], None).await?;
+        let entries = parse_entries(&listing)?;
+        let Some(entry) = entries.first() else { return Ok(None) };
+        if entry.mode == MODE_LINK {
+            return Err(GitError::Symlink { path: path.to_owned() });
+        }
+        let Some(size) = entry.size else { return Ok(None) };
+        if size > FILE_BYTES_MAX {
+            return Err(GitError::TooLarge { what: "the file", limit: FILE_BYTES_MAX });
+        }
+        self.run("read a file", &["cat-file", "blob", &entry.object], None).await.map(Some)
+    }
+
+    /// The paths of all files below a directory at a commit, relative to it; the empty path is the whole tree.
+    pub async fn list_files(&self, commit: &CommitId, dir: &str) -> Result<Vec<String>, GitError> {
+        Ok(self.entries(commit, dir).await?.into_iter().map(|entry| entry.path).collect())
+    }
+
+    /// All entries below a directory; none where there is no such directory.
+    pub(super) async fn entries(&self, commit: &CommitId, dir: &str) -> Result<Vec<Entry>, GitError> {
+        if !dir.is_empty() && !is_plain(dir) {
+            return Err(GitError::name("directory", dir));
+        }
+        self.check_commit(commit).await?;
+        // `commit:` is the whole tree, and a directory's path without a slash at its end is that tree.
+        let Some(tree) = self.resolve(&format!("{commit}:{dir}")).await? else { return Ok(Vec::new()) };
+        let command = command::command(&self.dir, &[], ["ls-tree", "-r", "-z", "-l", tree.as_str()]);
+        let answer = command::answer(command, None, command::STDOUT_BYTES_MAX, command::COMMAND_TIMEOUT).await?;
+        if answer.code == Some(128) && answer.stderr.contains("not a tree object") {
+            return Ok(Vec::new());
+        }
+        parse_entries(&answer.expect_success("list a directory")?)
+    }
+
+    /// All files below a directory at a commit, with paths relative to it. Symbolic links are kept as links, and
+    /// submodules left out.
+    pub async fn tree(&self, commit: &CommitId, dir: &str) -> Result<FileTree, GitError> {
+        let too_large = || GitError::TooLarge { what: "the directory", limit: BYTES_MAX as u64 };
+        let entries = self.entries(commit, dir).await?;
+        let files: Vec<&Entry> = entries.iter().filter(|entry| entry.mode != MODE_SUBMODULE).collect();
+        let bytes: u64 = files.iter().filter_map(|entry| entry.size).sum();
+        if files.len() > FILES_MAX || bytes > BYTES_MAX as u64 {
+            return Err(too_large());
+        }
+        let request: String = files.iter().flat_map(|entry| [entry.object.as_str(), "\n"]).collect();
+        let answer = self.run("read files", &["cat-file", "--batch"], Some(request.as_bytes())).await?;
+        let mut rest = answer.as_slice();
+        let mut tree = FileTree::new();
+        for entry in files {
+            let content = next_object(&mut rest).ok_or(GitError::Answer { what: "read files" })?;
+            let put = if entry.mode == MODE_LINK {
+                tree.insert_link(entry.path.as_str(), String::from_utf8_lossy(content))
+            } else {
+                tree.insert(entry.path.as_str(), content)
+            };
+            put.map_err(|error| match error {
+                TreeError::Path(path) => GitError::Name { what: "path", text: path },
+                TreeError::TooLarge => too_large(),
+            })?;
+        }
+        Ok(tree)
+    }
+
+    /// The paths that differ between two commits, in order.
+    pub async fn changed_paths(&self, from: &CommitId, to: &CommitId) -> Result<Vec<String>, GitError> {
+        self.check_commit(from).await?;
+        self.check_commit(to).await?;
+        let arguments = ["diff-tree", "-r", "-z", "--name-only", "--no-renames", from.as_str(), to.as_str()];
+        let answer = self.run("compare commits", &arguments, None).await?;
+        Ok(String::from_utf8_lossy(&answer).split_terminator('\0').map(str::to_owned).collect())
+    }
+
+    /// Whether `older` is `newer` or one of its ancestors.
+    pub async fn is_ancestor(&self, older: &CommitId, newer: &CommitId) -> Result<bool, GitError> {
+        self.check_commit(older).await?;
+        self.check_commit(newer).await?;
+        let command = command::command(&self.dir, &[], ["merge-base", "--is-ancestor", older.as_str(), newer.as_str()]);
+        let answer = command::answer(command, None, 1024, command::COMMAND_TIMEOUT).await?;
+        match answer.code {
+            Some(0) => Ok(true),
+            Some(1) => Ok(false),
+            _ => Err(answer.failure("compare commits")),
+        }
+    }
+}
+
+/// `mode type object size TAB path NUL`, as `ls-tree -l -z` answers.
+fn parse_entries(listing: &[u8]) -> Result<Vec<Entry>, GitError> {
+    let wrong = || GitError::Answer { what: "list a directory" };
+    listing
+        .split(|byte| *byte == 0)
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let line = std::str::from_utf8(line).map_err(|_| GitError::Export {
+                path: String::from_utf8_lossy(line).into_owned(),
+                why: "its name is not UTF-8",
+            })?;
+            let (head, path) = line.split_once('\t').ok_or_else(wrong)?;
+            let [mode, _, object, size] = head.split_whitespace().collect::<Vec<_>>()[..] else { return Err(wrong()) };
+            Ok(Entry { mode: mode.into(), object: object.into(), size: size.parse().ok(), path: path.into() })
+        })
+        .collect()
+}
+
+/// The next object of `cat-file --batch`: `object type size LF content LF`.
+fn next_object<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let end = rest.iter().position(|byte| *byte == b'\n')?;
+    let head = std::str::from_utf8(rest.get(..end)?).ok()?;
+    let size: usize = head.rsplit(' ').next()?.parse().ok()?;
+    let from = end + 1;
+    let content = rest.get(from..from.checked_add(size)?)?;
+    *rest = rest.get(from + size + 1..)?;
+    Some(content)
+}
+
+/// A commit object (Git's `Documentation/gitformat-commit`): headers, an empty line, the message.
+fn parse_commit(text: &str) -> Option<CommitInfo> {
+    let (headers, message) = text.split_once("\n\n").unwrap_or((text, ""));
+    let mut parents = Vec::new();
+    let (mut author, mut committer) = (None, None);
+    for line in headers.lines() {
+        match line.split_once(' ') {
+            Some(("parent", id)) => parents.push(id.parse().ok()?),
+            Some(("author", person)) if author.is_none() => author = Some(person),
+            Some(("committer", person)) if committer.is_none() => committer = Some(person),
+            Some(_) | None => {}
+        }
+    }
+    let (author_name, rest) = author?.split_once('<')?;
+    let (author_email, _) = rest.split_once('>')?;
+    let (_, when) = committer?.rsplit_once('>')?;
+    let seconds: i64 = when.split_whitespace().next()?.parse().ok()?;
+    Some(CommitInfo {
+        author_name: author_name.trim().to_owned(),
+        author_email: author_email.trim().to_owned(),
+        subject: message.lines().next().unwrap_or_default().to_owned(),
+        message: message.trim_end().to_owned(),
+        // Times beyond the year 9999 are nobody's; the nearest one that exists is as good.
+        time: Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX),
+        parents,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_are_read_with_all_their_headers() {
+        let text = "tree 1\nparent aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\nauthor A <B> <a@b> 1 +0200\n\
+            committer C D <c@d> 1700000000 +0000\ngpgsig x\n author y\n\nSubject\n\nBody\n";
+        let info = parse_commit(text).unwrap();
+        assert_eq!((info.author_name.as_str(), info.subject.as_str()), ("A", "Subject"));
+        assert_eq!((info.time.as_second(), info.parents.len()), (1_700_000_000, 1));
+        assert_eq!(info.message, "Subject\n\nBody");
+        assert_eq!(parse_commit("tree 1\n"), None);
+    }
+
+    #[test]
+    fn objects_of_a_batch_may_hold_anything() {
+        let mut rest = &b"a blob 3\n\n\0\n\nb blob 0\n\n"[..];
+        assert_eq!(next_object(&mut rest), Some(&b"\n\0\n"[..]));
+        assert_eq!(next_object(&mut rest), Some(&b""[..]));
+        assert_eq!(next_object(&mut rest), None);
+        assert_eq!(next_object(&mut &b"a blob 99\nshort"[..]), None);
+    }
+}
