@@ -9,7 +9,7 @@ use std::fs;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as Linux follows (`MAXSYMLINKS`, path_resolution(7)).
+/// As many links as Linux follows (`MAXSYMLINKS`, `path_resolution(7)`).
 const LINKS_MAX: usize = 40;
 /// Linux' `PATH_MAX`.
 const COMPONENTS_MAX: usize = 4096;

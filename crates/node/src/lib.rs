@@ -6,19 +6,33 @@
 
 mod backoff;
 mod clock;
+mod context;
+mod deployment;
+mod error;
 mod files;
 mod image;
 mod launch;
+mod ledger;
 mod logs;
+mod node;
+mod options;
 mod plan;
 mod ports;
 mod probe;
 mod process;
 pub mod proxy;
 mod record;
+mod service_ports;
+mod spec;
+mod start;
+mod supervisor;
+mod survivor;
 mod sync;
 #[cfg(test)]
 mod testing;
 
+pub use error::NodeError;
 pub use image::ImageRoot;
 pub use logs::{LogLine, LogQuery, LogStream};
+pub use node::Node;
+pub use options::NodeOptions;

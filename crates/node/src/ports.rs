@@ -63,8 +63,8 @@ impl PortMap {
 pub(crate) fn needed(workload: &Workload) -> Vec<u16> {
     let container = &workload.container;
     let probes = [&container.startup, &container.liveness, &container.readiness];
-    let probed = probes.into_iter().flatten().filter_map(probed_port);
-    let referred = workload.service_ports.iter().map(|port| &port.target).chain(probed).filter_map(|port| match port {
+    let tried = probes.into_iter().flatten().filter_map(tried_port);
+    let referred = workload.service_ports.iter().map(|port| &port.target).chain(tried).filter_map(|port| match port {
         PortRef::Number(number) => Some(*number),
         PortRef::Name(_) => None,
     });
@@ -73,7 +73,7 @@ pub(crate) fn needed(workload: &Workload) -> Vec<u16> {
 }
 
 /// The port that a probe tries, if it tries one.
-fn probed_port(probe: &Probe) -> Option<&PortRef> {
+fn tried_port(probe: &Probe) -> Option<&PortRef> {
     match &probe.action {
         ProbeAction::Http { port, .. } | ProbeAction::Tcp { port } => Some(port),
         ProbeAction::Exec { .. } => None,

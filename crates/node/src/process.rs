@@ -1,7 +1,7 @@
 //! One process in a group of its own: started or adopted, signalled, and seen to end.
 //!
 //! Invariant: no signal is ever sent to a process that merely has the number of one that is gone. A child's number is
-//! its own until it is waited for; an adopted process is known by its start time (proc_pid_stat(5), field 22) and the
+//! its own until it is waited for; an adopted process is known by its start time (`proc_pid_stat(5)`, field 22) and the
 //! machine's boot, and its end is told by a pidfd.
 
 use std::fmt;
@@ -208,10 +208,10 @@ pub(crate) fn kill_writers(dir: &Path) -> Vec<i32> {
         // Opened first and checked again, as for adoption: the number may have changed hands.
         let Some(number) = Pid::from_raw(*pid) else { continue };
         let Ok(pidfd) = pidfd_open(number, PidfdFlags::empty()) else { continue };
-        if writes_into(*pid, dir) {
-            if let Err(error) = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL) {
-                tracing::warn!(pid, %error, "stray replica process could not be killed");
-            }
+        if writes_into(*pid, dir)
+            && let Err(error) = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)
+        {
+            tracing::warn!(pid, %error, "stray replica process could not be killed");
         }
     }
     writers

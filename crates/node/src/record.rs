@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use prograde_model::{Digest, FlightId, Target};
 use serde::{Deserialize, Serialize};
 
+use crate::clock::now;
 use crate::files::{Durability, read_bounded, write_atomic};
 use crate::ports::PortMap;
-use crate::process::Identity;
+use crate::process::{Identity, Process};
 
 /// The format's version; a record of another one is not read.
 const VERSION: u32 = 1;
@@ -55,6 +56,13 @@ pub(crate) struct Running {
     pub(crate) started: bool,
     /// Since when it has been ready.
     pub(crate) ready_since: Option<Timestamp>,
+}
+
+impl Running {
+    /// A process that has just been started.
+    pub(crate) fn new(process: &Process, ports: PortMap) -> Self {
+        Self { process: process.identity().clone(), ports, since: now(), started: false, ready_since: None }
+    }
 }
 
 impl Record {

@@ -90,10 +90,11 @@ impl LogKeeper {
                 break;
             }
         }
-        if forget && let Some(gone) = sources.remove(id) {
-            if sources.values().all(|other| other.target != gone.target) {
-                logs.remove(&gone.target);
-            }
+        if forget
+            && let Some(gone) = sources.remove(id)
+            && sources.values().all(|other| other.target != gone.target)
+        {
+            logs.remove(&gone.target);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::Stream;
@@ -65,7 +65,7 @@ pub(crate) async fn stream(
     unfold(reading, |mut reading| async { reading.next().await.map(|line| (line, reading)) })
 }
 
-fn begin(dir: &PathBuf, tail_lines: Option<usize>, revision: Option<&FlightId>) -> io::Result<(Reader, Cursor)> {
+fn begin(dir: &Path, tail_lines: Option<usize>, revision: Option<&FlightId>) -> io::Result<(Reader, Cursor)> {
     let end = Reader::end(dir)?;
     let start = match tail_lines {
         Some(count) => Reader::tail(dir, end, count, |line| revision.is_none_or(|wanted| *wanted == line.revision))?,
@@ -189,7 +189,7 @@ mod tests {
         let query = LogQuery { tail_lines: Some(0), follow: true, revision: None };
         let mut stream = pin!(fixture.stream(query).await);
         for round in 0..40 {
-            let text: String = (0..50).map(|n| format!("{round}-{n}\n")).collect();
+            let text: String = (0..50).map(|n| format!("{round}-{n}")).collect::<Vec<_>>().join("\n") + "\n";
             fixture.write("pad-a", LogStream::Stdout, &text);
             fixture.keeper.poll();
             for n in 0..50 {

@@ -80,7 +80,7 @@ impl Prober {
         let mut process = tokio::task::spawn_blocking(start).await.map_err(|error| error.to_string())??;
         match process.0.ended().await {
             Exit::Status(0) => Ok(()),
-            exit => Err(exit.to_string()),
+            exit @ (Exit::Status(_) | Exit::Signal(_) | Exit::Unknown) => Err(exit.to_string()),
         }
     }
 }

@@ -1,0 +1,52 @@
+//! What all of a node's parts share.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::logs::LogKeeper;
+use crate::options::NodeOptions;
+use crate::ports::PortPool;
+
+/// The node's options, its keepers, and how it ends.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) options: NodeOptions,
+    pub(crate) logs: Arc<LogKeeper>,
+    pub(crate) pool: Arc<PortPool>,
+    /// Every task of the node, so that a shutdown waits for it.
+    pub(crate) tasks: TaskTracker,
+    /// Replicas are to drain and stop, and no new ones start.
+    pub(crate) stop: CancellationToken,
+    /// The grace is over: what still runs is killed.
+    pub(crate) kill: CancellationToken,
+    /// All replicas are gone: keepers write for the last time and end.
+    pub(crate) closed: CancellationToken,
+    changed: watch::Sender<u64>,
+}
+
+impl Context {
+    pub(crate) fn new(options: NodeOptions, logs: Arc<LogKeeper>, pool: Arc<PortPool>) -> Arc<Self> {
+        let (changed, _) = watch::channel(0);
+        let [stop, kill, closed] = std::array::from_fn(|_| CancellationToken::new());
+        Arc::new(Self { options, logs, pool, tasks: TaskTracker::new(), stop, kill, closed, changed })
+    }
+
+    /// Where one replica's files are.
+    pub(crate) fn replica_dir(&self, id: &str) -> PathBuf {
+        self.options.data_dir.join("replicas").join(id)
+    }
+
+    /// Tells whoever waits that an observation is different now.
+    pub(crate) fn bump(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Moves with every [`Context::bump`].
+    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}

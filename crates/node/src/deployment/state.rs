@@ -1,0 +1,346 @@
+//! All that is known of one target, and what follows from it. Nothing here waits or touches the disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prograde_model::runtime::{Counters, Desired, Observation, VersionSeen};
+use prograde_model::workload::PortRef;
+use prograde_model::{Digest, FlightId, Target};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::assignment::{Assignment, Role};
+use super::replica::Replica;
+use super::version::{Version, Wanted};
+use crate::clock::now;
+use crate::image::ImageRoot;
+use crate::ledger::Entry;
+use crate::plan::plan;
+use crate::proxy::{Route, RouteVersion};
+use crate::record::Record;
+use crate::spec::Spec;
+use crate::survivor::Survivor;
+
+/// Versions that nobody wants but whose counters are kept, at most.
+const RETIRED_MAX: usize = 10;
+
+/// The requests to one port of the Service.
+#[derive(Debug, Clone)]
+pub(super) struct ServiceRoute {
+    pub(super) name: Option<String>,
+    pub(super) node_port: Option<u16>,
+    pub(super) target: PortRef,
+    pub(super) route: Arc<Route>,
+}
+
+/// One target.
+#[derive(Debug)]
+pub(super) struct State {
+    target: Target,
+    /// At most so many replicas, those on their way out included.
+    replicas_max: usize,
+    stop: CancellationToken,
+    desired: Option<Desired>,
+    images: BTreeMap<Digest, ImageRoot>,
+    versions: BTreeMap<FlightId, Version>,
+    replicas: BTreeMap<String, Replica>,
+    /// Not claimed yet: nobody has said what is wanted since the node started.
+    survivors: Vec<Survivor>,
+    routes: BTreeMap<String, ServiceRoute>,
+}
+
+impl State {
+    pub(super) fn new(target: Target, replicas_max: usize, stop: CancellationToken) -> Self {
+        Self {
+            target,
+            replicas_max,
+            stop,
+            desired: None,
+            images: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            survivors: Vec::new(),
+            routes: BTreeMap::new(),
+        }
+    }
+
+    /// What an earlier node counted.
+    pub(super) fn restore(&mut self, entry: Entry) {
+        self.versions.insert(entry.revision, Version::new(entry.counters, entry.restarts));
+    }
+
+    /// A replica that an earlier node started.
+    pub(super) fn survived(&mut self, survivor: Survivor) {
+        self.version(&survivor.record.revision);
+        self.survivors.push(survivor);
+    }
+
+    fn version(&mut self, revision: &FlightId) -> &mut Version {
+        self.versions.entry(revision.clone()).or_insert_with(|| Version::new(Counters::default(), 0))
+    }
+
+    /// The first version whose image is neither among `images` nor known.
+    pub(super) fn missing_image(&self, desired: &Desired, images: &BTreeMap<Digest, ImageRoot>) -> Option<Digest> {
+        let digests = desired.versions.iter().map(|version| &version.digest);
+        digests.into_iter().find(|digest| !images.contains_key(digest) && !self.images.contains_key(digest)).cloned()
+    }
+
+    /// Whether nothing at all would change.
+    pub(super) fn is(&self, desired: &Desired, images: &BTreeMap<Digest, ImageRoot>) -> bool {
+        self.desired.as_ref() == Some(desired)
+            && self.images.iter().all(|(digest, image)| images.get(digest).is_none_or(|given| given == image))
+    }
+
+    /// Takes over what is wanted. The weights are in force when this returns; the assignments are to be carried out.
+    pub(super) fn set(&mut self, desired: Desired, images: BTreeMap<Digest, ImageRoot>) -> Vec<Assignment> {
+        let revisions: BTreeSet<FlightId> = desired.versions.iter().map(|version| version.revision.clone()).collect();
+        let is_new_choice = self.desired.is_some()
+            && self.versions.iter().filter(|(_, v)| v.wanted.is_some()).map(|(r, _)| r).ne(&revisions);
+        if is_new_choice {
+            let running: BTreeSet<&FlightId> = self.replicas.values().map(|replica| &replica.revision).collect();
+            self.versions.retain(|revision, version| version.wanted.is_some() || running.contains(revision));
+        }
+        self.images.extend(images);
+        self.images.retain(|digest, _| desired.versions.iter().any(|version| version.digest == *digest));
+        for (revision, version) in &mut self.versions {
+            if !revisions.contains(revision) {
+                version.forsake();
+            }
+        }
+        for wanted in &desired.versions {
+            let Some(image) = self.images.get(&wanted.digest).cloned() else { continue };
+            let spec = Spec::new(wanted.revision.clone(), wanted.digest.clone(), wanted.workload.clone(), image);
+            let wanted = Wanted { spec: Arc::new(spec), replicas: wanted.replicas, weight: wanted.weight };
+            let version = self.version(&wanted.spec.revision.clone());
+            version.wanted = Some(wanted);
+        }
+        self.set_routes(&desired);
+        self.desired = Some(desired);
+        let mut assignments = self.claim();
+        assignments.extend(self.settle());
+        self.prune();
+        assignments
+    }
+
+    /// The Service's ports are those of the stable version.
+    fn set_routes(&mut self, desired: &Desired) {
+        let mut earlier = std::mem::take(&mut self.routes);
+        for port in desired.versions.first().into_iter().flat_map(|stable| &stable.workload.service_ports) {
+            let key = port.name.clone().unwrap_or_else(|| port.port.to_string());
+            let route = earlier.remove(&key).map_or_else(|| Arc::new(Route::new()), |earlier| earlier.route);
+            let (name, node_port, target) = (port.name.clone(), port.node_port, port.target.clone());
+            self.routes.insert(key, ServiceRoute { name, node_port, target, route });
+        }
+        for gone in earlier.into_values() {
+            gone.route.set(Vec::new());
+        }
+    }
+
+    /// Gives every survivor a supervisor: to go on with it where its version is wanted, to stop it otherwise.
+    fn claim(&mut self) -> Vec<Assignment> {
+        let survivors = std::mem::take(&mut self.survivors);
+        survivors.into_iter().map(|survivor| self.assign(survivor)).collect()
+    }
+
+    fn assign(&mut self, survivor: Survivor) -> Assignment {
+        let Survivor { record, process } = survivor;
+        let spec = self.versions.get(&record.revision).and_then(|version| version.wanted.as_ref());
+        let role = match spec {
+            Some(wanted) => Role::Resume(Arc::clone(&wanted.spec), process),
+            None => Role::Retire(process),
+        };
+        let order = u64::try_from(record.created.as_microsecond()).unwrap_or(0);
+        let assignment = self.create(record, order, role);
+        if let (Role::Retire(_), Some(replica)) = (&assignment.role, self.replicas.get_mut(&assignment.record.id)) {
+            replica.stopping();
+            replica.stop.cancel();
+        }
+        assignment
+    }
+
+    fn create(&mut self, record: Record, order: u64, role: Role) -> Assignment {
+        let stop = self.stop.child_token();
+        let mut replica = Replica::new(record.revision.clone(), order, record.fingerprint.clone(), stop.clone());
+        if let Some(running) = &record.running {
+            replica.running(&running.ports, &record.fingerprint, record.restarts);
+        }
+        self.replicas.insert(record.id.clone(), replica);
+        Assignment { record, role, stop }
+    }
+
+    /// Stops all survivors that nobody claimed: the node is shutting down.
+    pub(super) fn retire_survivors(&mut self) -> Vec<Assignment> {
+        self.claim()
+    }
+
+    /// Draws the conclusions from whatever has changed: for the other replicas and for the routes.
+    pub(super) fn settle(&mut self) -> Vec<Assignment> {
+        let is_settled = self.stop.is_cancelled() || self.desired.is_none();
+        let assignments = if is_settled { Vec::new() } else { self.reconcile() };
+        self.publish();
+        assignments
+    }
+
+    /// Starts and stops replicas until there are as many as are wanted.
+    fn reconcile(&mut self) -> Vec<Assignment> {
+        let now = Instant::now();
+        let mut starts = Vec::new();
+        for (revision, version) in &self.versions {
+            let ours = self.replicas.iter_mut().filter(|(_, r)| r.revision == *revision && !r.stopping);
+            let Some(wanted) = &version.wanted else {
+                ours.for_each(|(_, replica)| stop(replica));
+                continue;
+            };
+            let workload = &wanted.spec.workload;
+            let seen = ours.map(|(id, r)| r.seen(id, &wanted.spec.fingerprint, workload.min_ready_s, now)).collect();
+            let plan = plan(seen, wanted.replicas, workload.rolling);
+            for id in &plan.stop {
+                self.replicas.get_mut(id).into_iter().for_each(stop);
+            }
+            starts.extend(std::iter::repeat_n(Arc::clone(&wanted.spec), plan.start));
+        }
+        // Those that wait for room are started when others are gone.
+        starts.truncate(self.replicas_max.saturating_sub(self.replicas.len()));
+        starts.into_iter().map(|spec| self.start(spec)).collect()
+    }
+
+    fn start(&mut self, spec: Arc<Spec>) -> Assignment {
+        let created = now();
+        let youngest = self.replicas.values().map(|replica| replica.order).max().unwrap_or(0);
+        let order = u64::try_from(created.as_microsecond()).unwrap_or(0).max(youngest + 1);
+        let id = self.free_name(&spec.revision);
+        let (target, revision, digest) = (self.target.clone(), spec.revision.clone(), spec.digest.clone());
+        let mut record = Record::new(id, target, revision, digest, created);
+        record.fingerprint.clone_from(&spec.fingerprint);
+        record.grace_s = spec.workload.termination_grace_s;
+        self.create(record, order, Role::Run(spec))
+    }
+
+    /// A name like a pod's: `<service>-<revision>-<five characters>`.
+    fn free_name(&self, revision: &FlightId) -> String {
+        const LETTERS: &[u8; 32] = b"bcdfghjklmnpqrstvwxz2456789aeiuy";
+        for attempt in 0u64.. {
+            let mut random = attempt.to_le_bytes();
+            // Without randomness the attempts differ all the same.
+            let _unneeded = getrandom::fill(&mut random);
+            let letter = |byte: &u8| LETTERS.get(usize::from(byte % 32)).map_or('a', |letter| char::from(*letter));
+            let suffix: String = random.iter().take(5).map(letter).collect();
+            let name = format!("{}-{}-{suffix}", self.target.service, revision.short());
+            if !self.replicas.contains_key(&name) {
+                return name;
+            }
+        }
+        String::new()
+    }
+
+    /// Puts the weights and the ready replicas into the routes.
+    fn publish(&self) {
+        let Some(desired) = &self.desired else { return };
+        for service in self.routes.values() {
+            let table = desired.versions.iter().filter_map(|wanted| {
+                let version = self.versions.get(&wanted.revision)?;
+                let serving = self.replicas.values().filter(|r| r.revision == wanted.revision && r.is_serving());
+                Some(RouteVersion {
+                    revision: wanted.revision.clone(),
+                    weight: version.weight(),
+                    endpoints: serving.filter_map(|replica| replica.endpoint(&service.target).cloned()).collect(),
+                    counters: Arc::clone(&version.counters),
+                })
+            });
+            service.route.set(table.collect());
+        }
+    }
+
+    /// Forgets versions that nobody wants and that have nothing left to say.
+    pub(super) fn prune(&mut self) {
+        let now = Instant::now();
+        let mut busy: BTreeSet<FlightId> = self.replicas.values().map(|replica| replica.revision.clone()).collect();
+        busy.extend(self.survivors.iter().map(|survivor| survivor.record.revision.clone()));
+        self.versions.retain(|revision, version| busy.contains(revision) || version.is_worth_keeping(now));
+        let retired = self.versions.iter().filter(|(revision, _)| !busy.contains(*revision));
+        let mut retired: Vec<(Instant, FlightId)> =
+            retired.filter_map(|(revision, version)| Some((version.unwanted_since()?, revision.clone()))).collect();
+        retired.sort_unstable();
+        let surplus = retired.len().saturating_sub(RETIRED_MAX);
+        for (_, revision) in retired.iter().take(surplus) {
+            self.versions.remove(revision);
+        }
+    }
+
+    pub(super) fn replica_mut(&mut self, id: &str) -> Option<&mut Replica> {
+        self.replicas.get_mut(id)
+    }
+
+    /// A replica's last trace is gone.
+    pub(super) fn remove(&mut self, id: &str) {
+        if let Some(replica) = self.replicas.remove(id)
+            && let Some(version) = self.versions.get_mut(&replica.revision)
+        {
+            version.restarts_gone = version.restarts_gone.saturating_add(replica.restarts);
+        }
+        self.prune();
+    }
+
+    pub(super) fn has_replicas(&self) -> bool {
+        !self.replicas.is_empty()
+    }
+
+    /// What replicas of a version are started from now, if it is wanted.
+    pub(super) fn spec(&self, revision: &FlightId) -> Option<Arc<Spec>> {
+        self.versions.get(revision)?.wanted.as_ref().map(|wanted| Arc::clone(&wanted.spec))
+    }
+
+    pub(super) fn routes(&self) -> &BTreeMap<String, ServiceRoute> {
+        &self.routes
+    }
+
+    /// What an observation must not lose over a restart.
+    pub(super) fn ledger(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.versions.iter().map(|(revision, version)| Entry {
+            target: self.target.clone(),
+            revision: revision.clone(),
+            counters: version.counters.snapshot(),
+            restarts: version.restarts_gone,
+        })
+    }
+
+    pub(super) fn observe(&self) -> Observation {
+        let now = Instant::now();
+        let wanted = self.desired.iter().flat_map(|desired| &desired.versions).map(|version| &version.revision);
+        let order: Vec<&FlightId> = wanted.collect();
+        let others = self.versions.keys().filter(|revision| !order.contains(revision));
+        let seen = order.iter().copied().chain(others).filter_map(|revision| {
+            let version = self.versions.get(revision)?;
+            Some(self.version_seen(revision, version, now))
+        });
+        Observation { versions: seen.collect() }
+    }
+
+    fn version_seen(&self, revision: &FlightId, version: &Version, now: Instant) -> VersionSeen {
+        let replicas: Vec<&Replica> = self.replicas.values().filter(|r| r.revision == *revision).collect();
+        let survivors = self.survivors.iter().filter(|survivor| survivor.record.revision == *revision);
+        let survivors: Vec<&Record> = survivors.map(|survivor| &survivor.record).collect();
+        let min_ready_s = version.wanted.as_ref().map_or(0, |wanted| wanted.spec.workload.min_ready_s);
+        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let restarts = replicas.iter().map(|r| r.restarts).chain(survivors.iter().map(|record| record.restarts));
+        // A crash says more than a replica that is merely not ready yet.
+        let reasons = || replicas.iter().filter_map(|replica| replica.waiting());
+        let unclaimed = survivors.first().map(|_| "survived a restart of the server, not asked for yet");
+        let waiting = reasons().find(|reason| reason.starts_with("CrashLoop")).or_else(|| reasons().next());
+        VersionSeen {
+            revision: revision.clone(),
+            replicas: count(replicas.len() + survivors.len()),
+            ready: count(replicas.iter().filter(|replica| replica.is_serving()).count()),
+            available: count(replicas.iter().filter(|replica| replica.is_available(min_ready_s, now)).count()),
+            restarts: restarts.fold(version.restarts_gone, u32::saturating_add),
+            waiting: waiting.or(unclaimed).map(str::to_owned),
+            weight: version.weight(),
+            counters: version.counters.snapshot(),
+        }
+    }
+}
+
+fn stop(replica: &mut Replica) {
+    replica.stopping();
+    replica.stop.cancel();
+}
