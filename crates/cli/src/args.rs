@@ -1,0 +1,152 @@
+//! The command line's one definition: help, man pages, completions and the reference are made from it, and every
+//! environment variable is read through it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::client::{Location, Token};
+use crate::commands;
+use crate::demo;
+use crate::exit;
+use crate::printer::Style;
+use crate::report::{self, Report};
+
+/// From a push to all of production's traffic, safely, and back.
+#[derive(Debug, Parser)]
+#[command(
+    name = "prograde",
+    version,
+    about,
+    after_help = exit::HELP,
+    propagate_version = true,
+    infer_long_args = false,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What `prograde` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(commands::serve::ServeArgs),
+    Demo(demo::DemoArgs),
+}
+
+/// Settings of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The server's address; by default that of the server that runs on the data directory
+    #[arg(long, global = true, env = "PROGRADE_URL", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// A file with the server's token; by default `token` in the data directory. PROGRADE_TOKEN holds the token itself
+    #[arg(long, global = true, env = "PROGRADE_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// The server's token. Set the variable: a flag can be seen by every user of the machine
+    #[arg(long, global = true, env = "PROGRADE_TOKEN", hide_env_values = true, hide = true, value_name = "TOKEN", value_parser = token)]
+    pub(crate) token: Option<Token>,
+    /// Where the server keeps everything [default: $XDG_DATA_HOME/prograde or ~/.local/share/prograde]
+    #[arg(long, global = true, env = "PROGRADE_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say more on stderr; twice for all of it
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Say less on stderr: errors and warnings only; twice for errors only
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) quiet: u8,
+    /// When to use colour
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub(crate) color: Colour,
+    #[command(flatten)]
+    pub(crate) surroundings: Surroundings,
+}
+
+/// What the system says about its user. Flags of their own only so that they stand in this definition.
+#[derive(Debug, Args)]
+pub(crate) struct Surroundings {
+    /// No colour, where it is set to anything but nothing (no-color.org)
+    #[arg(long, global = true, env = "NO_COLOR", hide = true, value_name = "ANY")]
+    no_color: Option<OsString>,
+    /// Where users' data is kept (XDG Base Directory Specification)
+    #[arg(long, global = true, env = "XDG_DATA_HOME", hide = true, value_name = "DIR")]
+    xdg_data_home: Option<OsString>,
+    /// The user's own directory
+    #[arg(long, global = true, env = "HOME", hide = true, value_name = "DIR")]
+    home: Option<OsString>,
+    /// The user's name, where Git does not know it
+    #[arg(long, global = true, env = "USER", hide = true, value_name = "NAME")]
+    user: Option<OsString>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+fn token(text: &str) -> Result<Token, String> {
+    Token::new(text).ok_or_else(|| "it is empty or has spaces or control characters".to_owned())
+}
+
+/// The text of a variable that is set to something.
+fn set(value: Option<&OsString>) -> Option<&OsString> {
+    value.filter(|text| !text.is_empty())
+}
+
+impl Global {
+    /// How to write.
+    pub(crate) fn style(&self) -> Style {
+        let colour = match self.color {
+            Colour::Auto => None,
+            Colour::Always => Some(true),
+            Colour::Never => Some(false),
+        };
+        Style::detect(self.json, self.quiet > 0, colour, set(self.surroundings.no_color.as_ref()).is_some())
+    }
+
+    /// The data directory.
+    pub(crate) fn data_dir(&self) -> Result<PathBuf, Report> {
+        if let Some(dir) = &self.data_dir {
+            return Ok(dir.clone());
+        }
+        let absolute = |value: Option<&OsString>| set(value).map(PathBuf::from).filter(|path| path.is_absolute());
+        let base = absolute(self.surroundings.xdg_data_home.as_ref())
+            .or_else(|| absolute(self.surroundings.home.as_ref()).map(|home| home.join(".local/share")));
+        let missing = || {
+            Report::new(report::ARGUMENT, "there is no place for data: neither XDG_DATA_HOME nor HOME is set")
+                .hint("name one with `--data-dir DIR` or PROGRADE_DATA_DIR")
+        };
+        base.map(|base| base.join("prograde")).ok_or_else(missing)
+    }
+
+    /// Where the server is.
+    pub(crate) fn location(&self) -> Result<Location, Report> {
+        Ok(Location {
+            url: self.server.clone().filter(|url| !url.is_empty()),
+            token: self.token.clone(),
+            token_file: self.token_file.clone(),
+            data_dir: self.data_dir()?,
+        })
+    }
+
+    /// The user's name, where Git does not know it.
+    pub(crate) fn user(&self) -> Option<String> {
+        set(self.surroundings.user.as_ref()).map(|name| name.to_string_lossy().into_owned())
+    }
+}
