@@ -5,6 +5,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::body::ResponseBody;
+use super::client::Busy;
 
 /// Why a request is not answered by a replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -48,8 +49,8 @@ impl Refusal {
     }
 
     /// The whole answer.
-    pub(super) fn answer(self) -> Response<ResponseBody> {
-        let mut answer = Response::new(ResponseBody::Fixed(Some(Bytes::from(format!("{self}\n")))));
+    pub(super) fn answer(self, busy: Busy) -> Response<ResponseBody> {
+        let mut answer = Response::new(ResponseBody::fixed(Some(Bytes::from(format!("{self}\n"))), busy));
         *answer.status_mut() = self.status();
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         match self {

@@ -1,117 +1,36 @@
-//! The two bodies of a request on its way through: the client's, as the replica gets it, and the replica's, as the
-//! client gets it. Neither is ever buffered beyond the frame in hand.
+//! An answer's body on its way to the client, never stored beyond the piece in hand.
 
-use std::cell::Cell;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::time::{Duration, Instant, Sleep, sleep};
+use hyper::body::{Body, Frame, SizeHint};
+use tokio::time::{Duration, Sleep, sleep};
 
+use super::client::Busy;
 use super::exchange::Exchange;
-use super::upstream::Upstream;
+use super::upload::Piece;
+use super::upstream::{ExchangeError, Upstream};
 
-/// Why a body ended before its end.
+/// Why an answer broke off.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BodyError {
-    /// The client broke off, or sent what is no body.
-    #[error("the client's body broke off")]
-    Client(#[source] hyper::Error),
     /// The replica broke off.
     #[error("the replica's answer broke off")]
-    Replica(#[source] Option<hyper::Error>),
+    Replica(#[source] ExchangeError),
     /// The replica stopped sending.
     #[error("the replica sent nothing for {} s", .0.as_secs())]
     Stalled(Duration),
 }
 
-/// How far the client's body has come; shared with the wait for the answer, which must know whose turn it is.
-#[derive(Debug)]
-pub(super) struct Upload {
-    /// When the last frame was taken, or the end was seen.
-    pub(super) moved: Cell<Instant>,
-    /// Whether the replica could take more and the client sends nothing.
-    pub(super) waiting: Cell<bool>,
-    /// Whether the client broke off.
-    pub(super) broken: Cell<bool>,
+/// An answer's body.
+pub(super) struct ResponseBody {
+    content: Content,
+    /// The client's connection is not idle before this is dropped.
+    _busy: Busy,
 }
 
-impl Upload {
-    pub(super) fn new() -> Rc<Self> {
-        Rc::new(Self { moved: Cell::new(Instant::now()), waiting: Cell::new(false), broken: Cell::new(false) })
-    }
-}
-
-/// Holds back a body until the replica says `100 Continue`, or for so long.
-pub(super) struct Gate {
-    pub(super) open: Arc<AtomicBool>,
-    pub(super) latest: Pin<Box<Sleep>>,
-}
-
-/// The client's body as it goes to a replica.
-pub(super) enum RequestBody {
-    /// None: the request can be made again from its head.
-    Empty,
-    /// As the client sends it.
-    Stream {
-        /// The body.
-        incoming: Incoming,
-        /// Where it is noted how far it has come.
-        upload: Rc<Upload>,
-        /// For a client that expects `100 Continue`.
-        gate: Option<Gate>,
-    },
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Stream { incoming, upload, gate } = &mut *self else {
-            return Poll::Ready(None);
-        };
-        if let Some(waiting) = gate {
-            // No waker is kept for the replica's word: it is read by the very poll that comes here next.
-            if !waiting.open.load(Ordering::Acquire) && waiting.latest.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            *gate = None;
-            upload.moved.set(Instant::now());
-        }
-        let polled = Pin::new(incoming).poll_frame(cx);
-        upload.waiting.set(polled.is_pending());
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(frame) => {
-                upload.moved.set(Instant::now());
-                upload.broken.set(matches!(frame, Some(Err(_))));
-                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Client)))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Stream { incoming, .. } => incoming.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Stream { incoming, .. } => incoming.size_hint(),
-        }
-    }
-}
-
-/// An answer's body as it goes to the client.
-pub(super) enum ResponseBody {
+enum Content {
     /// The proxy's own, or none.
     Fixed(Option<Bytes>),
     /// A replica's.
@@ -119,75 +38,80 @@ pub(super) enum ResponseBody {
 }
 
 /// A replica's body with all that must live as long as it does.
-pub(super) struct Stream {
-    pub(super) incoming: Incoming,
-    /// Driven here until the body's end, then given back to the pool.
-    pub(super) upstream: Option<Box<Upstream>>,
-    pub(super) exchange: Exchange,
+struct Stream {
+    /// Given back to the pool at the body's end.
+    upstream: Option<Box<Upstream>>,
+    exchange: Exchange,
     /// Made when the replica first lets us wait.
-    pub(super) stalled: Option<Pin<Box<Sleep>>>,
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
-impl Stream {
-    /// A replica's body of which the head has been read.
-    pub(super) fn begin(incoming: Incoming, upstream: Box<Upstream>, exchange: Exchange) -> ResponseBody {
-        let mut stream = Self { incoming, upstream: Some(upstream), exchange, stalled: None };
-        if stream.incoming.is_end_stream() {
+impl ResponseBody {
+    /// The proxy's own, or none.
+    pub(super) fn fixed(content: Option<Bytes>, busy: Busy) -> Self {
+        Self { content: Content::Fixed(content), _busy: busy }
+    }
+
+    /// The body of an answer whose head has been read.
+    pub(super) fn stream(upstream: Box<Upstream>, exchange: Exchange, busy: Busy) -> Self {
+        let mut stream = Stream { upstream: Some(upstream), exchange, stalled: None };
+        if stream.left() == Some(0) {
             stream.finish();
-            return ResponseBody::Fixed(None);
+            return Self::fixed(None, busy);
         }
-        ResponseBody::Stream(stream)
+        Self { content: Content::Stream(stream), _busy: busy }
+    }
+}
+
+type Polled = Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+impl Stream {
+    /// How long the rest is, where that is known.
+    fn left(&self) -> Option<u64> {
+        self.upstream.as_ref().map_or(Some(0), |upstream| upstream.body_left())
     }
 
     fn finish(&mut self) {
-        self.exchange.finish();
+        let now = self.exchange.finish();
         if let Some(upstream) = self.upstream.take() {
-            self.exchange.worker.keep(&self.exchange.lease.endpoint, upstream);
+            self.exchange.client.worker.keep(&self.exchange.lease.endpoint, upstream, now);
         }
     }
 
-    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn fail(&mut self, error: BodyError) -> Polled {
         self.exchange.fail();
         self.upstream = None;
         tracing::debug!(endpoint = %self.exchange.lease.endpoint.address(), %error, "answer broke off");
         Poll::Ready(Some(Err(error)))
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        // As in `Upstream::send`: whatever moves the body happens in `drive`, which is given the true waker.
-        let mut unwoken = Context::from_waker(Waker::noop());
-        let mut polled = Pin::new(&mut self.incoming).poll_frame(&mut unwoken);
-        if polled.is_pending() {
-            let ended = self.upstream.as_mut().is_none_or(|upstream| {
-                upstream.drive(cx);
-                upstream.ended()
-            });
-            polled = Pin::new(&mut self.incoming).poll_frame(&mut unwoken);
-            if polled.is_pending() && ended {
-                return self.fail(BodyError::Replica(None));
+    fn poll(&mut self, cx: &mut Context<'_>) -> Polled {
+        let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+        let Poll::Ready(piece) = upstream.poll_body(cx) else {
+            let limit = self.exchange.client.worker.options.response_idle_timeout;
+            let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+            if stalled.as_mut().poll(cx).is_ready() {
+                return self.fail(BodyError::Stalled(limit));
             }
-        }
-        match polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.stalled = None;
-                if self.incoming.is_end_stream() || frame.is_trailers() {
+            return Poll::Pending;
+        };
+        self.stalled = None;
+        match piece {
+            Some(Ok(Piece::Data(data))) => {
+                if self.left() == Some(0) {
                     self.finish();
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            Poll::Ready(Some(Err(error))) => self.fail(BodyError::Replica(Some(error))),
-            Poll::Ready(None) => {
+            Some(Ok(Piece::Trailers(trailers))) => {
+                self.finish();
+                Poll::Ready(Some(Ok(Frame::trailers(trailers))))
+            }
+            None => {
                 self.finish();
                 Poll::Ready(None)
             }
-            Poll::Pending => {
-                let limit = self.exchange.worker.options.response_idle_timeout;
-                let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-                if stalled.as_mut().poll(cx).is_ready() {
-                    return self.fail(BodyError::Stalled(limit));
-                }
-                Poll::Pending
-            }
+            Some(Err(error)) => self.fail(BodyError::Replica(error)),
         }
     }
 }
@@ -196,24 +120,24 @@ impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut *self {
-            Self::Fixed(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(stream) => stream.poll(cx),
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
+        match &mut self.content {
+            Content::Fixed(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Content::Stream(stream) => stream.poll(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Fixed(bytes) => bytes.is_none(),
-            Self::Stream(stream) => stream.incoming.is_end_stream(),
+        match &self.content {
+            Content::Fixed(bytes) => bytes.is_none(),
+            Content::Stream(stream) => stream.upstream.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Fixed(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Self::Stream(stream) => stream.incoming.size_hint(),
+        match &self.content {
+            Content::Fixed(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Content::Stream(stream) => stream.left().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }
 }

@@ -5,13 +5,12 @@ use std::rc::Rc;
 use http::StatusCode;
 use tokio::time::Instant;
 
+use super::client::Client;
 use super::route::Lease;
-use super::worker::Worker;
 
 /// A request that has been given to a replica. Whatever becomes of it, dropping this counts it.
-#[derive(Debug)]
 pub(super) struct Exchange {
-    pub(super) worker: Rc<Worker>,
+    pub(super) client: Rc<Client>,
     pub(super) lease: Lease,
     started: Instant,
     state: State,
@@ -29,8 +28,13 @@ enum State {
 }
 
 impl Exchange {
-    pub(super) fn new(worker: Rc<Worker>, lease: Lease) -> Self {
-        Self { worker, lease, started: Instant::now(), state: State::Waiting }
+    pub(super) fn new(client: Rc<Client>, lease: Lease, started: Instant) -> Self {
+        Self { client, lease, started, state: State::Waiting }
+    }
+
+    /// When the request came.
+    pub(super) fn started(&self) -> Instant {
+        self.started
     }
 
     /// The replica answered with this status.
@@ -38,22 +42,24 @@ impl Exchange {
         self.state = State::Answered { failed: status.is_server_error() };
     }
 
-    /// The answer's last byte has been read.
-    pub(super) fn finish(&mut self) {
+    /// The answer's last byte has been read, now.
+    pub(super) fn finish(&mut self) -> Instant {
+        let now = self.client.look_at_clock();
         if let State::Answered { failed } = self.state {
-            self.count(failed);
+            self.count(failed, now);
         }
+        now
     }
 
     /// The replica gave no answer, or not all of it.
     pub(super) fn fail(&mut self) {
         if self.state != State::Done {
-            self.count(true);
+            self.count(true, self.client.look_at_clock());
         }
     }
 
-    fn count(&mut self, failed: bool) {
-        self.lease.counters.count(failed, self.started.elapsed());
+    fn count(&mut self, failed: bool, now: Instant) {
+        self.lease.counters.count(failed, now.duration_since(self.started));
         self.state = State::Done;
     }
 }
@@ -61,8 +67,11 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         match self.state {
-            State::Waiting => self.lease.counters.count_abandoned(),
-            State::Answered { failed } => self.count(failed),
+            State::Waiting => {
+                self.client.look_at_clock();
+                self.lease.counters.count_abandoned();
+            }
+            State::Answered { failed } => self.count(failed, self.client.look_at_clock()),
             State::Done => {}
         }
     }

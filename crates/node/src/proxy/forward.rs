@@ -6,178 +6,160 @@
 //! like, also while our request is on its way (RFC 9112, sections 9.3.1 and 9.5). That second rule is for GET, HEAD and
 //! OPTIONS without a body; any other request gets only connections that were in use a moment ago, or a fresh one.
 
-use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use http::header::{CONNECTION, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, UPGRADE, VIA};
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use tokio::time::{Duration, Instant, Sleep, sleep};
+use tokio::time::Duration;
 
 use super::answer::Refusal;
-use super::body::{Gate, RequestBody, ResponseBody, Stream, Upload};
-use super::client::Client;
+use super::body::ResponseBody;
+use super::client::{Busy, Client};
+use super::decode::Head;
+use super::encode::Framing;
 use super::exchange::Exchange;
-use super::headers::{self, Hop};
-use super::options::ProxyOptions;
+use super::headers::{self, Survey};
+use super::outgoing::Outgoing;
 use super::tunnel;
-use super::upstream::Upstream;
+use super::upload::Upload;
+use super::upstream::{ExchangeError, Upstream};
+
+/// Enough for most heads.
+const HEAD_ROOM: usize = 1024;
 
 /// Answers one request. Cancelled when the client goes away.
 pub(super) async fn forward(client: Rc<Client>, mut request: Request<Incoming>) -> Response<ResponseBody> {
-    let on_upgrade = request.headers().contains_key(UPGRADE).then(|| hyper::upgrade::on(&mut request));
-    let (mut parts, incoming) = request.into_parts();
-    let hop = match headers::to_replica(&mut parts, &client.origin, &client.worker.options) {
-        Ok(hop) => hop,
-        Err(refusal) => return refusal.answer(),
+    let busy = client.busy();
+    let now = client.look_at_clock();
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    let (parts, incoming) = request.into_parts();
+    let survey = match Survey::of(&parts, &client.origin, &client.worker.trace_ids) {
+        Ok(survey) => survey,
+        Err(refusal) => return refusal.answer(busy),
     };
-    client.worker.trace_ids.ensure(&mut parts.headers);
-    parts.extensions.clear();
-
+    let wait = survey.expects_continue.then_some(client.worker.options.continue_timeout);
+    let upload = Upload::of(incoming, wait);
     let draw = client.view.route().draw();
     let Some(lease) = client.view.lease(draw) else {
         client.view.route().count_unserved();
-        return Refusal::Unserved.answer();
+        return Refusal::Unserved.answer(busy);
     };
-    let mut exchange = Exchange::new(Rc::clone(&client.worker), lease);
-    let mut request = Request::from_parts(parts, RequestBody::Empty);
-    let upload = attach_body(&mut request, incoming, &client.worker.options);
-
+    let mut exchange = Exchange::new(client, lease, now);
+    let order = Order { parts, survey };
+    let mut outgoing = order.outgoing(&exchange, upload);
     for fresh in [false, true] {
-        match attempt(&exchange, request, upload.as_deref(), fresh).await {
-            Attempt::Answered(response, upstream) => {
-                return answer(client, response, upstream, exchange, hop, on_upgrade);
+        match attempt(&exchange, &order, outgoing, fresh).await {
+            Attempt::Answered(head, upstream) => {
+                let on_upgrade = order.survey.upgrade.is_some().then_some(on_upgrade);
+                return pass_on(*head, upstream, exchange, on_upgrade, busy);
             }
-            Attempt::Again(unsent) => request = unsent,
-            Attempt::Refused(refusal) => return refuse(exchange, refusal),
+            Attempt::Again(unsent) => outgoing = unsent,
+            Attempt::Refused(refusal) => return refuse(exchange, refusal, busy),
         }
         if !fresh {
-            let Some(lease) = client.view.lease_again(draw, &exchange.lease) else { break };
+            let Some(lease) = exchange.client.view.lease_again(draw, &exchange.lease) else { break };
             exchange.lease = lease;
         }
     }
-    refuse(exchange, Refusal::BadGateway)
+    refuse(exchange, Refusal::BadGateway, busy)
 }
 
-/// Gives a request its body, if it has one, and makes that wait where the client waits.
-fn attach_body(request: &mut Request<RequestBody>, incoming: Incoming, options: &ProxyOptions) -> Option<Rc<Upload>> {
-    if incoming.is_end_stream() {
-        request.headers_mut().remove(EXPECT);
-        return None;
+/// What a client asked for, less the body.
+struct Order {
+    parts: Parts,
+    survey: Survey,
+}
+
+impl Order {
+    /// The request as it is written to a replica.
+    fn outgoing(&self, exchange: &Exchange, upload: Option<Box<Upload>>) -> Outgoing {
+        let framing = upload.as_ref().map_or(Framing::None, |upload| upload.framing());
+        let mut head = Vec::with_capacity(HEAD_ROOM);
+        let client = &exchange.client;
+        self.survey.write(&mut head, &self.parts, framing, &client.origin, &client.worker.options);
+        Outgoing::new(head, self.parts.method.clone(), upload, exchange.started())
     }
-    if incoming.size_hint().exact().is_none() {
-        // Said explicitly, as hyper otherwise takes a GET for one without a body.
-        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+
+    /// Whether it does no harm if two replicas act on it (RFC 9110, section 9.2.2).
+    fn is_repeatable(&self, outgoing: &Outgoing) -> bool {
+        outgoing.upload.is_none() && matches!(self.parts.method, Method::GET | Method::HEAD | Method::OPTIONS)
     }
-    let gate = headers::expects_continue(request.headers()).then(|| {
-        let open = Arc::new(AtomicBool::new(false));
-        let opened = Arc::clone(&open);
-        hyper::ext::on_informational(request, move |informed| {
-            if informed.status() == StatusCode::CONTINUE {
-                opened.store(true, Ordering::Release);
-            }
-        });
-        Gate { open, latest: Box::pin(sleep(options.continue_timeout)) }
-    });
-    let upload = Upload::new();
-    *request.body_mut() = RequestBody::Stream { incoming, upload: Rc::clone(&upload), gate };
-    Some(upload)
 }
 
 /// What one try came to.
 enum Attempt {
-    Answered(Response<Incoming>, Box<Upstream>),
+    Answered(Box<Head>, Box<Upstream>),
     /// Nobody has acted on it, or it does not matter if somebody has.
-    Again(Request<RequestBody>),
+    Again(Outgoing),
     Refused(Refusal),
 }
 
-async fn attempt(exchange: &Exchange, request: Request<RequestBody>, upload: Option<&Upload>, fresh: bool) -> Attempt {
-    let worker = &exchange.worker;
+async fn attempt(exchange: &Exchange, order: &Order, outgoing: Outgoing, fresh: bool) -> Attempt {
+    let worker = &exchange.client.worker;
     let endpoint = &exchange.lease.endpoint;
-    let repeatable = is_repeatable(&request);
+    let repeatable = order.is_repeatable(&outgoing);
     let trust = if repeatable { Duration::MAX } else { worker.options.upstream_trust };
-    let kept = if fresh { None } else { worker.pool.take(endpoint, trust) };
-    let spare = (kept.is_some() && repeatable).then(|| copy_head(&request));
+    let kept = if fresh { None } else { worker.pool.take(endpoint, trust, exchange.started()) };
+    let reused = kept.is_some();
     let mut upstream = match kept {
         Some(upstream) => upstream,
-        None => match Upstream::connect(&worker.client, endpoint, worker.options.connect_timeout).await {
+        None => match connect(exchange).await {
             Ok(upstream) => upstream,
             Err(error) => {
                 tracing::debug!(endpoint = %endpoint.address(), %error, "replica can't be reached");
-                return Attempt::Again(request);
+                return Attempt::Again(outgoing);
             }
         },
     };
-    let mut patience = pin!(sleep(first_look(&worker.options, upload)));
-    match upstream.send(request, |cx| end_of_patience(&worker.options, upload, patience.as_mut(), cx)).await {
-        Ok(Ok(response)) => Attempt::Answered(response, upstream),
-        Ok(Err(mut error)) => {
-            if upload.is_some_and(|upload| upload.broken.get()) {
-                return Attempt::Refused(Refusal::ClientBody);
-            }
-            if let Some(unsent) = error.take_message().or(spare) {
-                return Attempt::Again(unsent);
-            }
-            tracing::debug!(endpoint = %endpoint.address(), error = %error.into_error(), "replica gave no answer");
-            Attempt::Refused(Refusal::BadGateway)
+    upstream.begin(outgoing);
+    let head = std::future::poll_fn(|cx| match upstream.poll_head(cx) {
+        Poll::Ready(head) => Poll::Ready(Ok(head)),
+        Poll::Pending => end_of_patience(exchange, &upstream, cx).map(Err),
+    });
+    match head.await {
+        Ok(Ok(head)) => Attempt::Answered(head, upstream),
+        Ok(Err(error)) => {
+            tracing::debug!(endpoint = %endpoint.address(), %error, reused, "replica gave no answer");
+            let again = match error {
+                ExchangeError::Unsent(_) => upstream.take_request(),
+                ExchangeError::Silent if reused && repeatable => Some(order.outgoing(exchange, None)),
+                ExchangeError::Client(_) => return Attempt::Refused(Refusal::ClientBody),
+                ExchangeError::Silent | ExchangeError::Decode(_) | ExchangeError::Broken(_) => None,
+            };
+            again.map_or(Attempt::Refused(Refusal::BadGateway), Attempt::Again)
         }
         Err(refusal) => Attempt::Refused(refusal),
     }
 }
 
-fn is_repeatable(request: &Request<RequestBody>) -> bool {
-    matches!(request.body(), RequestBody::Empty)
-        && matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+/// Opens a connection. Kept apart, as it is rare and would make every request's future larger.
+fn connect(exchange: &Exchange) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<Box<Upstream>>>>> {
+    let options = &exchange.client.worker.options;
+    let endpoint = Arc::clone(&exchange.lease.endpoint);
+    Box::pin(Upstream::connect(endpoint, options.connect_timeout, options.header_bytes_max))
 }
 
-/// The same request again; only for one without a body.
-fn copy_head(request: &Request<RequestBody>) -> Request<RequestBody> {
-    let mut copy = Request::new(RequestBody::Empty);
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.headers_mut() = request.headers().clone();
-    copy
-}
-
-/// How long an answer's head is waited for. While the client still sends, the wait starts over with every piece, and
-/// where it is the client that has stopped, it is the client that is too slow.
-fn end_of_patience(
-    options: &ProxyOptions,
-    upload: Option<&Upload>,
-    mut sleep: Pin<&mut Sleep>,
-    cx: &mut Context<'_>,
-) -> Poll<Refusal> {
-    loop {
-        ready!(sleep.as_mut().poll(cx));
-        let Some(upload) = upload else { return Poll::Ready(Refusal::GatewayTimeout) };
-        let (limit, refusal) = if upload.waiting.get() {
-            (options.client_body_timeout, Refusal::ClientTimeout)
-        } else {
-            (options.response_header_timeout, Refusal::GatewayTimeout)
-        };
-        let due = upload.moved.get() + limit;
-        if due <= Instant::now() {
-            return Poll::Ready(refusal);
-        }
-        sleep.as_mut().reset(due);
-    }
-}
-
-/// The shortest time after which patience may end.
-fn first_look(options: &ProxyOptions, upload: Option<&Upload>) -> Duration {
-    match upload {
-        Some(_) => options.response_header_timeout.min(options.client_body_timeout),
-        None => options.response_header_timeout,
-    }
+/// Ready when an answer's head has been waited for too long. While the client still sends, the wait starts over with
+/// every piece, and where it is the client that has stopped, it is the client that is too slow.
+fn end_of_patience(exchange: &Exchange, upstream: &Upstream, cx: &mut Context<'_>) -> Poll<Refusal> {
+    let options = &exchange.client.worker.options;
+    let (since, for_client) = upstream.waiting();
+    let (limit, refusal) = if for_client {
+        (options.client_body_timeout, Refusal::ClientTimeout)
+    } else {
+        (options.response_header_timeout, Refusal::GatewayTimeout)
+    };
+    ready!(exchange.client.poll_alarm(since + limit, cx));
+    Poll::Ready(refusal)
 }
 
 /// The proxy's own answer; whose fault it is decides how the request is counted.
-fn refuse(mut exchange: Exchange, refusal: Refusal) -> Response<ResponseBody> {
+fn refuse(mut exchange: Exchange, refusal: Refusal, busy: Busy) -> Response<ResponseBody> {
     match refusal {
         Refusal::BadGateway | Refusal::GatewayTimeout => exchange.fail(),
         // Dropped unanswered: the client's doing.
@@ -188,34 +170,38 @@ fn refuse(mut exchange: Exchange, refusal: Refusal) -> Response<ResponseBody> {
         | Refusal::Connect
         | Refusal::Unserved => {}
     }
-    refusal.answer()
+    refusal.answer(busy)
 }
 
 /// Hands a replica's answer to the client.
-fn answer(
-    client: Rc<Client>,
-    response: Response<Incoming>,
-    mut upstream: Box<Upstream>,
+fn pass_on(
+    head: Head,
+    upstream: Box<Upstream>,
     mut exchange: Exchange,
-    asked: Hop,
     on_upgrade: Option<OnUpgrade>,
+    busy: Busy,
 ) -> Response<ResponseBody> {
-    let (mut parts, incoming) = response.into_parts();
-    upstream.keep_alive = headers::keep_alive_timeout(&parts.headers).map(Duration::from_secs);
-    let hop = headers::to_client(&mut parts.headers, &client.worker.options);
-    parts.version = Version::HTTP_11;
-    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
-        exchange.answered(parts.status);
-        return Response::from_parts(parts, Stream::begin(incoming, upstream, exchange));
+    let (mut parts, ()) = Response::new(()).into_parts();
+    parts.status = head.status;
+    parts.headers = head.headers;
+    if let Some(reason) = head.reason {
+        parts.extensions.insert(reason);
     }
-    let (Some(protocol), Some(on_upgrade), Some(_)) = (hop.upgrade, on_upgrade, asked.upgrade) else {
-        return refuse(exchange, Refusal::BadGateway);
+    if let Some(via) = headers::via(Version::HTTP_11, &exchange.client.worker.options) {
+        parts.headers.extend(HeaderValue::try_from(via).ok().map(|via| (VIA, via)));
+    }
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        exchange.answered(head.status);
+        return Response::from_parts(parts, ResponseBody::stream(upstream, exchange, busy));
+    }
+    let (Some(protocol), Some(on_upgrade)) = (head.upgrade, on_upgrade) else {
+        // Nobody asked for that.
+        return refuse(exchange, Refusal::BadGateway, busy);
     };
-    exchange.answered(parts.status);
+    exchange.answered(head.status);
     exchange.finish();
-    tunnel::open(client, upstream, exchange, on_upgrade);
-    parts.extensions.clear();
+    tunnel::open(upstream, exchange, on_upgrade);
     parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     parts.headers.insert(UPGRADE, protocol);
-    Response::from_parts(parts, ResponseBody::Fixed(None))
+    Response::from_parts(parts, ResponseBody::fixed(None, busy))
 }

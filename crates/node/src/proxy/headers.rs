@@ -1,198 +1,259 @@
-//! What happens to headers on the way: hop-by-hop ones end here (RFC 9110, section 7.6.1), and a replica is told who
-//! asked.
+//! The head of a request as a replica gets it: hop-by-hop headers end here (RFC 9110, section 7.6.1), and the replica is
+//! told who asked.
+//!
+//! The client's headers are looked at once and written once; they are never changed, so that the same request can be
+//! written again for another replica.
 
 use std::net::SocketAddr;
 
-use http::header::{
-    CONNECTION, EXPECT, HOST, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
-};
+use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{Method, Version};
 
 use super::answer::Refusal;
+use super::encode::Framing;
 use super::options::ProxyOptions;
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+use super::trace_context::{self, TraceIds, TraceParent};
 
 /// What is the same for all requests of a client's connection.
 #[derive(Debug)]
 pub(super) struct Origin {
     /// The client's address, as `X-Forwarded-For` has it.
-    pub(super) client: HeaderValue,
+    client: String,
     /// The listener's, as the `Host` of a request that needs none.
-    pub(super) listener: SocketAddr,
+    listener: HeaderValue,
 }
 
 impl Origin {
     pub(super) fn new(client: SocketAddr, listener: SocketAddr) -> Self {
-        let text = client.ip().to_canonical().to_string();
-        Self { client: HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown")), listener }
+        let listener = HeaderValue::try_from(listener.to_string());
+        Self {
+            client: client.ip().to_canonical().to_string(),
+            // An address is always a valid value.
+            listener: listener.unwrap_or(HeaderValue::from_static("localhost")),
+        }
     }
 }
 
-/// What hop-by-hop headers asked for before they were removed.
-#[derive(Debug, Default)]
-pub(super) struct Hop {
+/// What a request's headers say about the request itself.
+#[derive(Debug)]
+pub(super) struct Survey {
+    host: HeaderValue,
     /// The protocol to change to, where `Connection` says `upgrade`.
     pub(super) upgrade: Option<HeaderValue>,
-    /// Whether the body may have trailers.
-    pub(super) trailers: bool,
+    /// Whether the client waits for `100 Continue` before it sends its body (RFC 9110, section 10.1.1).
+    pub(super) expects_continue: bool,
+    /// Whether the client takes trailers.
+    trailers: bool,
+    /// The headers that `Connection` names.
+    named: Vec<HeaderName>,
+    /// In place of the client's, which is missing or bad.
+    traceparent: Option<TraceParent>,
 }
 
-/// Turns a client's request into the one that a replica gets.
-pub(super) fn to_replica(parts: &mut Parts, origin: &Origin, options: &ProxyOptions) -> Result<Hop, Refusal> {
-    let host = normalise_target(parts, origin)?;
-    let hop = strip_hop_by_hop(&mut parts.headers);
-    let headers = &mut parts.headers;
-    if hop.trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    if let Some(protocol) = &hop.upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol.clone());
-    }
-    forwarded(headers, &host, origin, options);
-    headers.insert(HOST, host);
-    via(headers, parts.version, options);
-    parts.version = Version::HTTP_11;
-    Ok(hop)
-}
-
-/// Turns a replica's answer into the one that the client gets. The protocol of a `101` is kept by the caller.
-pub(super) fn to_client(headers: &mut HeaderMap, options: &ProxyOptions) -> Hop {
-    let hop = strip_hop_by_hop(headers);
-    via(headers, Version::HTTP_11, options);
-    hop
-}
-
-/// Leaves a target in origin form or `*`, and returns the host that is asked for (RFC 9112, sections 3.2 and 3.3).
-fn normalise_target(parts: &mut Parts, origin: &Origin) -> Result<HeaderValue, Refusal> {
-    if parts.method == Method::CONNECT {
-        return Err(Refusal::Connect);
-    }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let host = hosts.next().cloned();
-    if hosts.next().is_some() || (host.is_none() && parts.version == Version::HTTP_11) {
-        return Err(Refusal::Host);
-    }
-    if let Some(authority) = parts.uri.authority() {
-        let (Some(path), Some(_)) = (parts.uri.path_and_query(), parts.uri.scheme()) else {
-            return Err(Refusal::Target);
+impl Survey {
+    /// Looks at a request, and refuses one that is unclear about where it is to go.
+    pub(super) fn of(parts: &Parts, origin: &Origin, trace_ids: &TraceIds) -> Result<Self, Refusal> {
+        let mut survey = Self {
+            host: origin.listener.clone(),
+            upgrade: None,
+            expects_continue: false,
+            trailers: false,
+            named: Vec::new(),
+            traceparent: None,
         };
-        // The target's host wins over the header's; its user name is nobody's business.
-        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-        let host = HeaderValue::from_str(host).map_err(|_| Refusal::Host)?;
-        parts.uri = Uri::from(path.clone());
-        return Ok(host);
-    }
-    match parts.uri.path_and_query().map(PathAndQuery::as_str) {
-        Some("*") if parts.method != Method::OPTIONS => return Err(Refusal::Target),
-        Some(target) if target == "*" || target.starts_with('/') => {}
-        Some(_) | None => return Err(Refusal::Target),
-    }
-    match host {
-        Some(host) if host.as_bytes().iter().any(|b| matches!(b, b' ' | b',' | b'/' | b'@' | b'\t')) => {
-            Err(Refusal::Host)
-        }
-        Some(host) => Ok(host),
-        None => HeaderValue::try_from(origin.listener.to_string()).map_err(|_| Refusal::Host),
-    }
-}
-
-/// Removes what concerns only this connection, and what `Connection` names.
-fn strip_hop_by_hop(headers: &mut HeaderMap) -> Hop {
-    let mut hop = Hop::default();
-    if headers.contains_key(CONNECTION) {
-        let mut upgrades = false;
-        let mut named: Vec<HeaderName> = Vec::new();
-        for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
-            match HeaderName::from_bytes(token) {
-                Ok(name) if name == UPGRADE => upgrades = true,
-                // A client must not take away what says where a request goes.
-                Ok(name) if name == HOST => {}
-                Ok(name) => named.push(name),
-                Err(_) => {}
+        let (mut hosts, mut traces, mut upgrades) = (0, 0, false);
+        for (name, value) in &parts.headers {
+            match name.as_str() {
+                "host" => {
+                    hosts += 1;
+                    survey.host.clone_from(value);
+                }
+                "connection" => upgrades |= survey.connection(value),
+                "upgrade" => survey.upgrade = Some(value.clone()),
+                "te" => {
+                    survey.trailers |= tokens(value.as_bytes()).any(|token| token.eq_ignore_ascii_case(b"trailers"));
+                }
+                "expect" => survey.expects_continue = value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
+                // Two of them are as bad as a bad one.
+                "traceparent" => traces += if trace_context::is_valid(value.as_bytes()) { 1 } else { 2 },
+                _ => {}
             }
         }
-        if upgrades {
-            hop.upgrade = headers.get(UPGRADE).cloned();
+        if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+            return Err(Refusal::Host);
         }
-        headers.remove(CONNECTION);
-        hop.trailers = has_trailers(headers);
-        for name in named {
-            headers.remove(name);
+        survey.target(parts)?;
+        survey.upgrade.take_if(|_| !upgrades);
+        survey.traceparent = (traces != 1).then(|| trace_ids.next());
+        Ok(survey)
+    }
+
+    /// Notes what a `Connection` header names; true for an upgrade.
+    fn connection(&mut self, value: &HeaderValue) -> bool {
+        let mut upgrades = false;
+        for token in tokens(value.as_bytes()) {
+            if token.eq_ignore_ascii_case(b"upgrade") {
+                upgrades = true;
+            } else if let Ok(name) = HeaderName::from_bytes(token) {
+                // Most are `close` and `keep-alive`, which need no entry.
+                if is_passed_on(name.as_str()) {
+                    self.named.push(name);
+                }
+            }
         }
-    } else {
-        hop.trailers = has_trailers(headers);
+        upgrades
     }
-    for name in [UPGRADE, TE, TRANSFER_ENCODING, KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION]
-    {
-        headers.remove(name);
-    }
-    hop
-}
 
-fn has_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().flat_map(tokens).any(|token| token.eq_ignore_ascii_case(b"trailers"))
-}
-
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    value.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
-}
-
-/// Tells the replica who asked. The client's own claim of an address is kept in front of ours, as everybody does; the
-/// last address is the only one that can be relied on.
-fn forwarded(headers: &mut HeaderMap, host: &HeaderValue, origin: &Origin, options: &ProxyOptions) {
-    let client = match join(headers, &X_FORWARDED_FOR) {
-        Some(mut all) => {
-            all.extend_from_slice(b", ");
-            all.extend_from_slice(origin.client.as_bytes());
-            HeaderValue::from_bytes(&all).unwrap_or_else(|_| origin.client.clone())
+    /// Checks the target's form, and takes the host from it where it has one (RFC 9112, section 3.2).
+    fn target(&mut self, parts: &Parts) -> Result<(), Refusal> {
+        if parts.method == Method::CONNECT {
+            return Err(Refusal::Connect);
         }
-        None => origin.client.clone(),
-    };
-    headers.insert(X_FORWARDED_FOR, client);
-    if !options.behind_trusted_proxy || !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        let path = parts.uri.path_and_query().map(PathAndQuery::as_str).ok_or(Refusal::Target)?;
+        if let Some(authority) = parts.uri.authority() {
+            // The target's host wins over the header's; its user name is nobody's business.
+            let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+            self.host = HeaderValue::from_str(host).map_err(|_| Refusal::Host)?;
+            return if parts.uri.scheme().is_some() { Ok(()) } else { Err(Refusal::Target) };
+        }
+        if !(path.starts_with('/') || (path == "*" && parts.method == Method::OPTIONS)) {
+            return Err(Refusal::Target);
+        }
+        // What has no place in a host is there to be taken for something else by somebody further on.
+        if self.host.as_bytes().iter().any(|b| b" \t,/@?#".contains(b)) { Err(Refusal::Host) } else { Ok(()) }
     }
-    if !options.behind_trusted_proxy || !headers.contains_key(X_FORWARDED_HOST) {
-        headers.insert(X_FORWARDED_HOST, host.clone());
+
+    /// Writes the head. Names and values are of types that hold no line ends, so nothing can be slipped in.
+    pub(super) fn write(
+        &self,
+        out: &mut Vec<u8>,
+        parts: &Parts,
+        framing: Framing,
+        origin: &Origin,
+        options: &ProxyOptions,
+    ) {
+        let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        for piece in [parts.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+            out.extend_from_slice(piece.as_bytes());
+        }
+        field(out, "host", self.host.as_bytes());
+        let mut seen = Seen::default();
+        for (name, value) in &parts.headers {
+            let passed_on = match name.as_str() {
+                "x-forwarded-for" => {
+                    seen.forwarded_for = true;
+                    false
+                }
+                "x-forwarded-proto" => {
+                    seen.forwarded_proto = options.behind_trusted_proxy;
+                    options.behind_trusted_proxy
+                }
+                "x-forwarded-host" => {
+                    seen.forwarded_host = options.behind_trusted_proxy;
+                    options.behind_trusted_proxy
+                }
+                // A state belongs to the parent that it came with.
+                "traceparent" | "tracestate" => self.traceparent.is_none(),
+                "content-length" => framing != Framing::Chunked,
+                "expect" => framing != Framing::None,
+                other => is_passed_on(other) && !self.named.contains(name),
+            };
+            if passed_on {
+                field(out, name.as_str(), value.as_bytes());
+            }
+        }
+        self.write_own(out, parts, framing, &seen, origin, options);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes the headers that are the proxy's to say.
+    fn write_own(
+        &self,
+        out: &mut Vec<u8>,
+        parts: &Parts,
+        framing: Framing,
+        seen: &Seen,
+        origin: &Origin,
+        options: &ProxyOptions,
+    ) {
+        if let Some(protocol) = &self.upgrade {
+            field(out, "connection", b"upgrade");
+            field(out, "upgrade", protocol.as_bytes());
+        }
+        if self.trailers {
+            field(out, "te", b"trailers");
+        }
+        if framing == Framing::Chunked {
+            field(out, "transfer-encoding", b"chunked");
+        }
+        // The client's own claim of an address is kept in front of ours, as everybody does; only the last is certain.
+        out.extend_from_slice(b"x-forwarded-for: ");
+        if seen.forwarded_for {
+            for value in parts.headers.get_all("x-forwarded-for") {
+                out.extend_from_slice(value.as_bytes());
+                out.extend_from_slice(b", ");
+            }
+        }
+        out.extend_from_slice(origin.client.as_bytes());
+        out.extend_from_slice(b"\r\n");
+        if !seen.forwarded_proto {
+            field(out, "x-forwarded-proto", b"http");
+        }
+        if !seen.forwarded_host {
+            field(out, "x-forwarded-host", self.host.as_bytes());
+        }
+        if let Some(traceparent) = &self.traceparent {
+            field(out, "traceparent", traceparent);
+        }
+        if let Some(via) = via(parts.version, options) {
+            field(out, "via", via.as_bytes());
+        }
     }
 }
 
-/// All values of a list header as one.
-fn join(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
-    let mut values = headers.get_all(name).iter();
-    let mut all = values.next()?.as_bytes().to_vec();
-    for value in values {
-        all.extend_from_slice(b", ");
-        all.extend_from_slice(value.as_bytes());
+/// Which of the proxy's headers a client has sent, and may keep.
+#[derive(Default)]
+struct Seen {
+    forwarded_for: bool,
+    forwarded_proto: bool,
+    forwarded_host: bool,
+}
+
+/// Whether a header concerns more than this connection. `Host` is not among them, as it is written first.
+pub(super) fn is_passed_on(name: &str) -> bool {
+    !matches!(
+        name,
+        "host"
+            | "connection"
+            | "close"
+            | "keep-alive"
+            | "upgrade"
+            | "te"
+            | "transfer-encoding"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+    )
+}
+
+/// The entry in `Via` for a message received in `version`, where one is wanted.
+pub(super) fn via(version: Version, options: &ProxyOptions) -> Option<String> {
+    let protocol = if version == Version::HTTP_10 { "1.0" } else { "1.1" };
+    options.via.as_ref().map(|pseudonym| format!("{protocol} {pseudonym}"))
+}
+
+/// The elements of a list (RFC 9110, section 5.6.1).
+pub(super) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+/// Writes a header.
+pub(super) fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+        out.extend_from_slice(piece);
     }
-    Some(all)
-}
-
-fn via(headers: &mut HeaderMap, received: Version, options: &ProxyOptions) {
-    let Some(pseudonym) = &options.via else { return };
-    let protocol = if received == Version::HTTP_10 { "1.0" } else { "1.1" };
-    if let Ok(value) = HeaderValue::try_from(format!("{protocol} {pseudonym}")) {
-        headers.append(VIA, value);
-    }
-}
-
-/// Whether the client waits for `100 Continue` before it sends its body (RFC 9110, section 10.1.1).
-pub(super) fn expects_continue(headers: &HeaderMap) -> bool {
-    headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-}
-
-/// The seconds for which a replica says it keeps an idle connection (RFC 2068, section 19.7.1.1).
-pub(super) fn keep_alive_timeout(headers: &HeaderMap) -> Option<u64> {
-    let value = headers.get(KEEP_ALIVE)?;
-    tokens(value).find_map(|token| std::str::from_utf8(token).ok()?.strip_prefix("timeout=")?.trim().parse().ok())
 }
 
 #[cfg(test)]

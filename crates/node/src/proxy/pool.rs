@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
 
 use tokio::time::{Duration, Instant, sleep};
 
@@ -20,6 +19,12 @@ pub(super) struct Pool {
     endpoints: RefCell<HashMap<u64, Vec<Idle>>>,
 }
 
+/// How many connections are kept, and for how long.
+pub(super) struct Limits {
+    pub(super) per_endpoint: usize,
+    pub(super) idle: Duration,
+}
+
 struct Idle {
     upstream: Box<Upstream>,
     since: Instant,
@@ -28,35 +33,31 @@ struct Idle {
 
 impl Pool {
     /// A kept connection that was idle for at most `trust`, the last one used first.
-    pub(super) fn take(&self, endpoint: &Endpoint, trust: Duration) -> Option<Box<Upstream>> {
+    pub(super) fn take(&self, endpoint: &Endpoint, trust: Duration, now: Instant) -> Option<Box<Upstream>> {
         let mut endpoints = self.endpoints.borrow_mut();
         let idle = endpoints.get_mut(&endpoint.id())?;
         // The last one was idle for the shortest time: if it is too old, all are.
-        while let Some(last) = idle.pop_if(|last| last.since.elapsed() <= trust) {
-            if last.is_usable(endpoint) {
+        while let Some(last) = idle.pop_if(|last| now.duration_since(last.since) <= trust) {
+            if last.is_usable(endpoint, now) {
                 return Some(last.upstream);
             }
         }
         None
     }
 
-    /// Keeps a connection for the endpoint's next request. True for the first one of an endpoint: then
-    /// [`Pool::watch`] must run for it.
-    pub(super) fn put(&self, endpoint: &Endpoint, mut upstream: Box<Upstream>, idle: Duration, max: usize) -> bool {
-        if !upstream.is_reusable() {
-            upstream.drive(&mut Context::from_waker(Waker::noop()));
-        }
-        if !upstream.is_reusable() || upstream.epoch != endpoint.idle_epoch() {
+    /// Keeps a connection for the endpoint's next request, if it can have one. True for the first one of an endpoint:
+    /// then [`Pool::watch`] must run for it.
+    pub(super) fn put(&self, endpoint: &Endpoint, upstream: Box<Upstream>, limits: &Limits, now: Instant) -> bool {
+        if !upstream.is_idle() || upstream.epoch != endpoint.idle_epoch() {
             return false;
         }
         // A second less than the replica says, as its closing and our next request would otherwise cross.
-        let said = upstream.keep_alive.map_or(idle, |said| said.saturating_sub(Duration::from_secs(1)));
-        let since = Instant::now();
+        let said = upstream.keep_alive.map_or(limits.idle, |said| said.saturating_sub(Duration::from_secs(1)));
         let mut endpoints = self.endpoints.borrow_mut();
         let first = !endpoints.contains_key(&endpoint.id());
         let kept = endpoints.entry(endpoint.id()).or_default();
-        if kept.len() < max {
-            kept.push(Idle { upstream, since, until: since + idle.min(said) });
+        if kept.len() < limits.per_endpoint {
+            kept.push(Idle { upstream, since: now, until: now + limits.idle.min(said) });
         }
         first
     }
@@ -80,11 +81,8 @@ impl Pool {
     fn sweep(&self, endpoint: &Endpoint) -> bool {
         let mut endpoints = self.endpoints.borrow_mut();
         let Some(kept) = endpoints.get_mut(&endpoint.id()) else { return false };
-        kept.retain_mut(|idle| {
-            // What the replica sent meanwhile, most likely its closing, is seen only when looked for.
-            idle.upstream.drive(&mut Context::from_waker(Waker::noop()));
-            idle.is_usable(endpoint)
-        });
+        let now = Instant::now();
+        kept.retain(|idle| idle.is_usable(endpoint, now));
         if kept.is_empty() {
             endpoints.remove(&endpoint.id());
             return false;
@@ -94,7 +92,7 @@ impl Pool {
 }
 
 impl Idle {
-    fn is_usable(&self, endpoint: &Endpoint) -> bool {
-        self.upstream.epoch == endpoint.idle_epoch() && Instant::now() < self.until && !self.upstream.ended()
+    fn is_usable(&self, endpoint: &Endpoint, now: Instant) -> bool {
+        self.upstream.epoch == endpoint.idle_epoch() && now < self.until && !self.upstream.is_closed()
     }
 }

@@ -14,32 +14,29 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, copy_bidirectional};
 use tokio::time::{Duration, Instant, sleep_until, timeout};
 
-use super::client::Client;
 use super::exchange::Exchange;
 use super::upstream::Upstream;
 
-/// How long either side may take to hand over its stream after the 101.
+/// How long the client's connection may take to pass on the 101.
 const SWITCH_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Starts a tunnel between a client that is about to get its 101 and the replica that gave it.
-pub(super) fn open(client: Rc<Client>, upstream: Box<Upstream>, exchange: Exchange, on_upgrade: OnUpgrade) {
-    let worker = Rc::clone(&client.worker);
+pub(super) fn open(upstream: Box<Upstream>, exchange: Exchange, on_upgrade: OnUpgrade) {
+    let worker = Rc::clone(&exchange.client.worker);
     worker.tasks.spawn_local(async move {
-        let address = exchange.lease.endpoint.address();
-        if let Err(error) = run(&client, upstream, on_upgrade).await {
-            tracing::debug!(endpoint = %address, %error, "tunnel broke off");
+        if let Err(error) = run(&exchange, upstream, on_upgrade).await {
+            tracing::debug!(endpoint = %exchange.lease.endpoint.address(), %error, "tunnel broke off");
         }
     });
 }
 
-async fn run(client: &Client, upstream: Box<Upstream>, on_upgrade: OnUpgrade) -> io::Result<()> {
-    let replica = timeout(SWITCH_TIMEOUT, upstream.into_upgraded()).await?;
-    let (replica, early) = replica.ok_or(io::ErrorKind::ConnectionAborted)?;
+async fn run(exchange: &Exchange, upstream: Box<Upstream>, on_upgrade: OnUpgrade) -> io::Result<()> {
+    let (replica, early) = upstream.into_upgraded();
     let upgraded = timeout(SWITCH_TIMEOUT, on_upgrade).await?.map_err(io::Error::other)?;
     let moved = Cell::new(Instant::now());
     let mut replica = Watched { stream: replica, moved: &moved };
     let mut upgraded = Watched { stream: TokioIo::new(upgraded), moved: &moved };
-    let limit = client.worker.options.tunnel_idle_timeout;
+    let limit = exchange.client.worker.options.tunnel_idle_timeout;
     let copy = async {
         upgraded.write_all(&early).await?;
         copy_bidirectional(&mut upgraded, &mut replica).await

@@ -3,18 +3,17 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use hyper_util::rt::TokioTimer;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::LocalSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::client::{Accepted, Open, serve};
 use super::endpoint::Endpoint;
 use super::options::{ProxyError, ProxyOptions};
-use super::pool::Pool;
+use super::pool::{Limits, Pool};
 use super::trace_context::TraceIds;
 use super::upstream::Upstream;
 
@@ -25,8 +24,8 @@ const HANDOVER_MAX: usize = 256;
 pub(super) struct Worker {
     pub(super) options: Arc<ProxyOptions>,
     pub(super) pool: Rc<Pool>,
+    pool_limits: Limits,
     pub(super) trace_ids: TraceIds,
-    pub(super) client: hyper::client::conn::http1::Builder,
     pub(super) server: hyper::server::conn::http1::Builder,
     /// Connections and tunnels: what a shutdown waits for.
     pub(super) tasks: TaskTracker,
@@ -42,20 +41,19 @@ impl std::fmt::Debug for Worker {
 
 impl Worker {
     fn new(options: Arc<ProxyOptions>, tasks: TaskTracker) -> Self {
-        let mut client = hyper::client::conn::http1::Builder::new();
-        client.max_header_size(options.header_bytes_max).max_buf_size(options.header_bytes_max);
         let mut server = hyper::server::conn::http1::Builder::new();
         server
-            .timer(TokioTimer::new())
-            .header_read_timeout(options.client_header_timeout)
+            // `Client` watches the time itself, without a timer for each request.
+            .header_read_timeout(None)
             .max_header_size(options.header_bytes_max)
             .max_buf_size(options.header_bytes_max)
             .pipeline_flush(true);
+        let pool_limits = Limits { per_endpoint: options.upstream_idle_max, idle: options.upstream_idle_timeout };
         Self {
             options,
             pool: Rc::default(),
+            pool_limits,
             trace_ids: TraceIds::new(),
-            client,
             server,
             tasks,
             housekeeping: TaskTracker::new(),
@@ -63,9 +61,8 @@ impl Worker {
     }
 
     /// Keeps a connection for the next request to its endpoint, if it can have one.
-    pub(super) fn keep(&self, endpoint: &Arc<Endpoint>, upstream: Box<Upstream>) {
-        let (idle, max) = (self.options.upstream_idle_timeout, self.options.upstream_idle_max);
-        if self.pool.put(endpoint, upstream, idle, max) {
+    pub(super) fn keep(&self, endpoint: &Arc<Endpoint>, upstream: Box<Upstream>, now: Instant) {
+        if self.pool.put(endpoint, upstream, &self.pool_limits, now) {
             self.housekeeping.spawn_local(Rc::clone(&self.pool).watch(Arc::clone(endpoint)));
         }
     }
@@ -86,24 +83,34 @@ impl WorkerHandle {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Result<(Self, oneshot::Receiver<()>), ProxyError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ProxyError::Thread)?;
         let (accepted, mut incoming) = mpsc::channel::<Accepted>(HANDOVER_MAX);
+        let (started, start) = std::sync::mpsc::sync_channel(1);
         let (ended, end) = oneshot::channel();
         let run = move || {
-            let local = LocalSet::new();
-            local.block_on(&runtime, async move {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    // The other end waits for it.
+                    let _ = started.send(Err(error));
+                    return;
+                }
+            };
+            let _ = started.send(Ok(()));
+            runtime.block_on(async move {
                 let worker = Rc::new(Worker::new(options, tasks));
                 while let Some(Some(accepted)) = stop.run_until_cancelled(incoming.recv()).await {
                     worker.tasks.spawn_local(serve(Rc::clone(&worker), accepted));
                 }
                 stop.cancelled().await;
             });
-            drop(local);
-            runtime.shutdown_timeout(Duration::from_secs(1));
+            drop(runtime);
             // Nobody may be waiting for it.
             let _ = ended.send(());
         };
         std::thread::Builder::new().name(format!("proxy-{index}")).spawn(run).map_err(ProxyError::Thread)?;
+        start.recv().unwrap_or(Err(std::io::ErrorKind::BrokenPipe.into())).map_err(ProxyError::Thread)?;
         Ok((Self { accepted, open: Arc::default() }, end))
     }
 
