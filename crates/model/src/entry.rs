@@ -40,6 +40,8 @@ pub struct Rollback {
     pub by: String,
     /// Why.
     pub reason: String,
+    /// When.
+    pub at: Timestamp,
     /// The rollout that brings `to` back.
     pub rollout: Option<Rollout>,
 }
@@ -96,6 +98,11 @@ impl Entry {
     pub fn must_revert(&self) -> bool {
         let failed = self.rollback.is_some() || self.rollout.as_ref().is_some_and(|r| r.failure().is_some());
         failed && self.deploy_commit.is_some() && self.reverted.is_none()
+    }
+
+    /// When it failed here or was ordered back.
+    pub fn failed_at(&self) -> Option<Timestamp> {
+        self.rollback.as_ref().map(|r| r.at).or_else(|| self.times.get("rollout.failed").copied())
     }
 
     /// The rollout that moves traffic now, forward or back.

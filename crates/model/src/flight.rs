@@ -138,9 +138,25 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// It enters an environment at this moment; what it does there is known in a moment.
+    #[error("flight {flight} is just entering {environment}, order it again in a moment")]
+    Entering {
+        /// Which flight.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
     /// There is nothing to go back to.
     #[error("{environment} has no earlier release to go back to")]
     NothingBefore {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// It can't be gone back to: it never served, was taken back itself, or its digest is in quarantine.
+    #[error("flight {to} did not serve in {environment}, or may not serve there again")]
+    NoWayBack {
+        /// Which flight.
+        to: FlightId,
         /// Which environment.
         environment: EnvironmentName,
     },
@@ -312,7 +328,7 @@ impl Flight {
                 let facts = rollout.decide(&seen(&self.target(&name)), now);
                 self.with_consequences(fleet, &name, facts)
             }
-            Stage::Environment(name, Standing::Gone) => self.decide_gone(&name),
+            Stage::Environment(_, Standing::Gone) => self.decide_gone(),
             Stage::Done if self.outcome.is_none() => vec![Event::Ended { outcome: Outcome::Landed }],
             Stage::Environment(
                 _,
@@ -353,8 +369,10 @@ impl Flight {
         }
     }
 
-    fn decide_gone(&self, environment: &EnvironmentName) -> Vec<Event> {
-        let Some(entry) = self.entry(environment) else { return Vec::new() };
+    /// It ends as it was taken back last: it may have been taken out of one environment before.
+    fn decide_gone(&self) -> Vec<Event> {
+        let gone = self.entries.iter().filter(|(name, _)| self.standing(name) == Standing::Gone);
+        let Some((environment, entry)) = gone.max_by_key(|(_, entry)| entry.failed_at()) else { return Vec::new() };
         let outcome = match (&entry.rollback, entry.rollout.as_ref().and_then(|r| r.failure())) {
             (Some(rollback), _) => {
                 Outcome::RolledBack { environment: environment.clone(), reason: rollback.reason.clone() }
@@ -447,11 +465,10 @@ impl Flight {
         };
         let name =
             environment.cloned().or(waiting).ok_or_else(|| Refusal::NothingToApprove { flight: self.id.clone() })?;
-        if let Some(service) = self.service_config() {
-            let rules = service.environment(&name).ok_or_else(|| self.no_environment(&name))?;
-            if rules.gate.approvals == 0 || self.standing(&name) != Standing::Outside {
-                return Err(Refusal::NothingToApprove { flight: self.id.clone() });
-            }
+        let service = self.service_config().ok_or_else(|| Refusal::NothingToApprove { flight: self.id.clone() })?;
+        let rules = service.environment(&name).ok_or_else(|| self.no_environment(&name))?;
+        if rules.gate.approvals == 0 || self.standing(&name) != Standing::Outside {
+            return Err(Refusal::NothingToApprove { flight: self.id.clone() });
         }
         if self.entry(&name).is_some_and(|e| e.approvals.iter().any(|a| a == by)) {
             return Err(Refusal::ApprovedBefore { by: by.to_owned(), environment: name });
@@ -473,11 +490,7 @@ impl Flight {
             return Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }]);
         };
         match standing {
-            Standing::Rolling => {
-                let cause = Cause::Ordered { by, reason };
-                let event = RolloutEvent::Failed { cause, evidence: Evidence::default() };
-                Ok(vec![Event::Rollout { environment, event }])
-            }
+            Standing::Rolling => Ok(vec![ordered_out(&environment, &by, &reason)]),
             Standing::Unchecked => {
                 let to = self.entry(&environment).and_then(|e| e.replaces.clone());
                 Ok(vec![Event::RollbackOrdered { environment, to, by, reason }])
@@ -487,7 +500,8 @@ impl Flight {
             }
             // Between the gate and the first replica there is a moment in which the deployment repository is being
             // written: the order is taken again once that is known. Leaving is what was asked for.
-            Standing::Entering | Standing::Leaving | Standing::Unreverted => {
+            Standing::Entering => Err(Refusal::Entering { flight: self.id.clone(), environment }),
+            Standing::Leaving | Standing::Unreverted => {
                 Err(Refusal::NotServing { flight: self.id.clone(), environment })
             }
         }
@@ -504,14 +518,10 @@ impl Flight {
     ) -> Result<Vec<Event>, Refusal> {
         let mut events = Vec::new();
         match self.standing(environment) {
-            Standing::Rolling => {
-                let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
-                let event = RolloutEvent::Failed { cause, evidence: Evidence::default() };
-                events.push(Event::Rollout { environment: environment.clone(), event });
-            }
+            Standing::Rolling => events.push(ordered_out(environment, by, reason)),
             Standing::Unchecked | Standing::Settled => {
-                let before = to.or_else(|| self.entry(environment).and_then(|e| e.replaces.clone()));
-                let to = before.ok_or_else(|| Refusal::NothingBefore { environment: environment.clone() })?;
+                let to = self.way_to(fleet, environment, to)?;
+                events = self.leave_others(environment, by, reason)?;
                 events.push(Event::RollbackOrdered {
                     environment: environment.clone(),
                     to: Some(to),
@@ -519,11 +529,48 @@ impl Flight {
                     reason: reason.to_owned(),
                 });
             }
-            Standing::Outside | Standing::Entering | Standing::Leaving | Standing::Unreverted | Standing::Gone => {
+            Standing::Entering => {
+                return Err(Refusal::Entering { flight: self.id.clone(), environment: environment.clone() });
+            }
+            Standing::Outside | Standing::Leaving | Standing::Unreverted | Standing::Gone => {
                 return Err(Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() });
             }
         }
         events.extend(self.quarantine(fleet, environment, reason));
+        Ok(events)
+    }
+
+    /// The flight to go back to from an environment where this one serves and nobody else is on the way in.
+    fn way_to(&self, fleet: &Fleet, environment: &EnvironmentName, to: Option<FlightId>) -> Result<FlightId, Refusal> {
+        let target = self.target(environment);
+        let other = fleet.active().any(|f| f.id != self.id && f.service == self.service && f.occupies(environment));
+        if other || fleet.current(&target) != Some(&self.id) {
+            return Err(Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() });
+        }
+        let before = to.or_else(|| self.entry(environment).and_then(|e| e.replaces.clone()));
+        let to = before.ok_or_else(|| Refusal::NothingBefore { environment: environment.clone() })?;
+        let served = fleet
+            .flight(&to)
+            .filter(|f| f.id != self.id && f.service == self.service && f.standing(environment) == Standing::Settled);
+        let digest = served.and_then(|f| f.release.as_ref()).map(|r| &r.digest);
+        match digest.filter(|d| fleet.quarantine(&target, d).is_none()) {
+            Some(_) => Ok(to),
+            None => Err(Refusal::NoWayBack { to, environment: environment.clone() }),
+        }
+    }
+
+    /// What is taken back from one environment does not go on into the next.
+    fn leave_others(&self, left: &EnvironmentName, by: &str, reason: &str) -> Result<Vec<Event>, Refusal> {
+        let mut events = Vec::new();
+        for name in self.entries.keys().filter(|name| *name != left) {
+            match self.standing(name) {
+                Standing::Rolling => events.push(ordered_out(name, by, reason)),
+                Standing::Entering | Standing::Unchecked => {
+                    return Err(Refusal::Entering { flight: self.id.clone(), environment: name.clone() });
+                }
+                Standing::Outside | Standing::Settled | Standing::Leaving | Standing::Unreverted | Standing::Gone => {}
+            }
+        }
         Ok(events)
     }
 
@@ -582,7 +629,7 @@ impl Flight {
             Event::Checked { failure, .. } => entry.checked = Some(failure.clone().map_or(Ok(()), Err)),
             Event::RollbackOrdered { to, by, reason, .. } => {
                 entry.rollback =
-                    Some(Rollback { to: to.clone(), by: by.clone(), reason: reason.clone(), rollout: None });
+                    Some(Rollback { to: to.clone(), by: by.clone(), reason: reason.clone(), at, rollout: None });
                 // It flies again, to its end.
                 self.outcome = None;
                 self.notified_at = None;
@@ -611,4 +658,11 @@ impl Flight {
     pub fn phase(&self, environment: &EnvironmentName) -> Option<&Phase> {
         self.entry(environment).and_then(Entry::moving).map(|r| &r.phase)
     }
+}
+
+/// A person ends a rollout.
+fn ordered_out(environment: &EnvironmentName, by: &str, reason: &str) -> Event {
+    let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
+    let event = RolloutEvent::Failed { cause, evidence: Evidence::default() };
+    Event::Rollout { environment: environment.clone(), event }
 }
