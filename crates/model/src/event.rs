@@ -196,6 +196,9 @@ pub struct Person {
 pub struct JobRecord {
     /// `success`, `failure`, `cancelled` or `skipped`.
     pub conclusion: JobConclusion,
+    /// Whether `continue-on-error` lets the pipeline go on as if it had succeeded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tolerated: bool,
     /// Its outputs, for the jobs that need it.
     #[serde(default)]
     pub outputs: std::collections::BTreeMap<String, String>,

@@ -208,3 +208,6 @@ impl Fleet {
         vec![Wanted { flight: flight.clone(), replicas, weight: Weight::ALL }]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -666,3 +666,6 @@ fn ordered_out(environment: &EnvironmentName, by: &str, reason: &str) -> Event {
     let event = RolloutEvent::Failed { cause, evidence: Evidence::default() };
     Event::Rollout { environment: environment.clone(), event }
 }
+
+#[cfg(test)]
+mod tests;

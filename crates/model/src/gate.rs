@@ -94,3 +94,6 @@ fn closure(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Opt
         .max_by_key(|f| f.opened_at_sequence)
         .map(|f| Closure::Superseded { by: f.id.clone() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,5 +19,8 @@ pub mod runtime;
 pub mod service;
 pub mod workload;
 
+#[cfg(test)]
+mod testing;
+
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use ids::{CommitId, Digest, EnvironmentName, FlightId, InvalidName, ServiceName, Target, Weight};

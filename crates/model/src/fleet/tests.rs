@@ -1,0 +1,237 @@
+//! What should run where, whatever is ordered and whatever the journal holds.
+
+use super::*;
+use crate::event::Outcome;
+use crate::judge::Evidence;
+use crate::rollout::{Cause, Start, Strategy as Takeover};
+use crate::runtime::{Counters, VersionSeen};
+use crate::testing::{Ill, Story, assert_weights, commit, digest, environment, id, target, two_environments};
+use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+
+#[test]
+fn nothing_runs_where_nothing_was_ever_let_in() {
+    let story = Story::new(&two_environments(0));
+    assert_eq!(story.serving("production"), "");
+    assert_eq!(story.fleet.targets().count(), 0);
+}
+
+#[test]
+fn flights_are_active_until_nothing_more_happens_by_itself() {
+    let mut story = Story::new(&two_environments(0));
+    story.push_ill('a', Ill::Pipeline);
+    assert_eq!(story.fleet.active().count(), 1);
+    story.run();
+    assert_eq!(story.fleet.active().count(), 0);
+    assert_eq!(story.fleet.latest(&"pad".parse().unwrap()).map(|f| f.id.clone()), Some(id('a')));
+}
+
+#[test]
+fn a_rollback_makes_a_flight_active_again() {
+    let mut story = Story::new(&two_environments(0));
+    story.push('a').run().push('b').run();
+    story.roll_back('b', "production", None).unwrap();
+    assert_eq!(story.fleet.active().map(|f| f.id.clone()).collect::<Vec<_>>(), [id('b')]);
+}
+
+#[test]
+fn facts_about_flights_that_were_never_opened_change_nothing_but_the_sequence() {
+    let mut fleet = Fleet::default();
+    let event = Event::Ended { outcome: Outcome::Landed };
+    let recorded = Recorded { sequence: 7, at: Timestamp::UNIX_EPOCH, flight: id('a'), event };
+    assert_eq!(fleet.apply(&recorded), Ok(()));
+    assert_eq!((fleet.flights().count(), fleet.sequence()), (0, 7));
+}
+
+/// What people and the world may do to three flights in two environments.
+#[derive(Debug, Clone, Copy)]
+enum Deed {
+    Push(char, Option<Ill>),
+    Wait(u8),
+    Approve(char, bool),
+    Abort(char),
+    RollBack(char, bool, Option<char>),
+    Lift(char, bool),
+}
+
+fn letter() -> impl Strategy<Value = char> {
+    prop::sample::select(vec!['a', 'b', 'c', 'd'])
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    let ill = prop::option::of(prop::sample::select(vec![Ill::Config, Ill::Requests, Ill::Unready, Ill::Checks]));
+    prop_oneof![
+        3 => (letter(), ill).prop_map(|(f, ill)| Deed::Push(f, ill)),
+        4 => (0u8..60).prop_map(Deed::Wait),
+        2 => (letter(), any::<bool>()).prop_map(|(f, who)| Deed::Approve(f, who)),
+        1 => letter().prop_map(Deed::Abort),
+        2 => (letter(), any::<bool>(), prop::option::of(letter())).prop_map(|(f, at, to)| Deed::RollBack(f, at, to)),
+        1 => (letter(), any::<bool>()).prop_map(|(f, at)| Deed::Lift(f, at)),
+    ]
+}
+
+fn place(production: bool) -> &'static str {
+    if production { "production" } else { "test" }
+}
+
+/// Does it if it can be done; a refusal is an answer as well. [`Story`] checks the invariants all the while.
+fn attempt(story: &mut Story, deed: Deed) {
+    let known = |story: &Story, f| story.fleet.flight(&id(f)).is_some();
+    match deed {
+        Deed::Push(f, ill) if !known(story, f) => {
+            match ill {
+                Some(ill) => story.push_ill(f, ill),
+                None => story.push(f),
+            };
+        }
+        Deed::Wait(steps) => (0..steps).for_each(|_| story.step()),
+        Deed::Approve(f, ann) if known(story, f) => {
+            let _refused = story.approve(f, if ann { "ann" } else { "bob" }).is_err();
+        }
+        Deed::Abort(f) if known(story, f) => {
+            let _refused = story.abort(f).is_err();
+        }
+        Deed::RollBack(f, production, to) if known(story, f) => {
+            let _refused = story.roll_back(f, place(production), to).is_err();
+        }
+        Deed::Lift(f, production) if known(story, f) => story.lift(f, place(production)),
+        Deed::Push(..) | Deed::Approve(..) | Deed::Abort(_) | Deed::RollBack(..) | Deed::Lift(..) => {}
+    }
+}
+
+/// A fact that nobody decided, as a damaged or foreign journal might hold it.
+fn fact() -> impl Strategy<Value = Event> {
+    let place = || any::<bool>().prop_map(|p| environment(place(p)));
+    let commit_id = || letter().prop_map(commit);
+    let step = || 0u32..3;
+    let counters = Counters::default();
+    let weight = || (0u8..=100).prop_map(|w| Weight::new(w).unwrap());
+    let rollout = prop_oneof![
+        (letter(), letter(), any::<bool>()).prop_map(|(candidate, stable, back)| {
+            let steps = [10u8, 100].map(|w| crate::service::Step {
+                weight: Weight::new(w).unwrap(),
+                bake: crate::quantity::Period::seconds(1),
+            });
+            let canary = Takeover::Canary { steps: steps.to_vec(), analysis: crate::judge::Analysis::default() };
+            RolloutEvent::Started(Start {
+                candidate: id(candidate),
+                stable: Some(id(stable)),
+                strategy: if back { Takeover::Return } else { canary },
+                replicas: 2,
+                stable_replicas: 2,
+                progress_deadline_s: 1,
+            })
+        }),
+        (step(), weight()).prop_map(move |(step, weight)| RolloutEvent::StepEntered {
+            step,
+            weight,
+            candidate: counters,
+            stable: counters,
+            restarts: 0
+        }),
+        step().prop_map(|step| RolloutEvent::StepPassed { step, evidence: Evidence::default() }),
+        Just(RolloutEvent::Failed { cause: Cause::NeverAvailable { detail: None }, evidence: Evidence::default() }),
+        Just(RolloutEvent::Promoted { candidate: counters }),
+        Just(RolloutEvent::Withdrawn { candidate: counters }),
+    ];
+    prop_oneof![
+        4 => (place(), rollout).prop_map(|(environment, event)| Event::Rollout { environment, event }),
+        1 => (place(), prop::option::of(letter()))
+            .prop_map(|(environment, f)| Event::GatePassed { environment, replaces: f.map(id) }),
+        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Deployed { environment, commit }),
+        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Reverted { environment, commit }),
+        1 => (place(), prop::option::of(letter())).prop_map(|(environment, to)| Event::RollbackOrdered {
+            environment,
+            to: to.map(id),
+            by: "ann".into(),
+            reason: "random".into()
+        }),
+        1 => (place(), letter()).prop_map(|(environment, f)| Event::Quarantined {
+            environment,
+            digest: digest(f),
+            reason: "random".into()
+        }),
+        1 => Just(Event::Ended { outcome: Outcome::Landed }),
+        1 => Just(Event::PipelineFinished { succeeded: true, detail: None }),
+    ]
+}
+
+/// What a runtime might show, however odd.
+fn observation(numbers: &[u32]) -> Observation {
+    let versions = ['a', 'b', 'c', 'd'].into_iter().zip(numbers.chunks(2)).map(|(f, n)| VersionSeen {
+        revision: id(f),
+        replicas: n[0],
+        ready: n[0].min(n[1]),
+        available: n[0].min(n[1]),
+        restarts: n[1],
+        waiting: None,
+        weight: Weight::ZERO,
+        counters: Counters::default(),
+    });
+    Observation { versions: versions.collect() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is ordered and whenever: weights, failed candidates and replay are checked with every fact, and once
+    /// people let go, everything comes to rest with one version in charge and Git naming no release that failed.
+    #[test]
+    fn orders_at_any_time_do_no_harm(deeds in prop::collection::vec(deed(), 1..25)) {
+        let mut story = Story::new(&two_environments(1));
+        for deed in deeds {
+            attempt(&mut story, deed);
+        }
+        story.run();
+        for name in ["test", "production"] {
+            let current = story.fleet.current(&target(name));
+            let wanted = story.fleet.wanted(&target(name), &story.seen(name));
+            prop_assert_eq!(wanted.iter().map(|w| &w.flight).collect::<Vec<_>>(), current.into_iter().collect::<Vec<_>>());
+            for flight in story.fleet.flights() {
+                let told = story.told(flight.id.as_str().chars().next().unwrap());
+                prop_assert!(flight.entry(&environment(name)).is_none_or(|e| !e.must_revert()), "{}", told);
+                prop_assert!(!flight.occupies(&environment(name)), "{}", told);
+            }
+        }
+    }
+
+    /// A journal that nobody decided: facts that do not fit are refused, and weights are whole all the same.
+    #[test]
+    fn facts_in_any_order_keep_the_weights_whole(
+        facts in prop::collection::vec((letter(), fact()), 1..60),
+        numbers in prop::collection::vec(0u32..5, 8),
+    ) {
+        let mut story = Story::new(&two_environments(0));
+        for f in ['a', 'b', 'c', 'd'] {
+            story.push(f);
+        }
+        let seen = observation(&numbers);
+        let (mut fleet, mut journal) = (story.fleet, story.journal);
+        let (now, pushed) = (story.now, journal.len());
+        for (f, event) in facts {
+            let recorded = Recorded { sequence: fleet.sequence() + 1, at: now, flight: id(f), event };
+            let _refused = fleet.apply(&recorded).is_err();
+            journal.push(recorded);
+            for name in ["test", "production"] {
+                let wanted = fleet.wanted(&target(name), &seen);
+                assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
+            }
+            for flight in fleet.flights() {
+                flight.decide(&fleet, |_| seen.clone(), now);
+            }
+        }
+        let replay = |facts: &[Recorded]| {
+            let mut fleet = Fleet::default();
+            for recorded in facts {
+                let _refused = fleet.apply(recorded).is_err();
+            }
+            fleet
+        };
+        prop_assert_eq!(&replay(&journal), &fleet);
+        let (first, rest) = journal.split_at(pushed.max(journal.len() / 2));
+        let mut resumed = replay(first);
+        for recorded in rest {
+            let _refused = resumed.apply(recorded).is_err();
+        }
+        prop_assert_eq!(resumed, fleet);
+    }
+}

@@ -1,0 +1,318 @@
+//! Flights from push to the end, and every way in which they end.
+
+use super::*;
+use crate::ids::Weight;
+use crate::testing::{Ill, Story, digest, environment, id, production, target, two_environments};
+use serde_json::json;
+
+const BUILT: &str = "opened configured finished recorded";
+const TESTED: &str = "test/passed test/deployed test/started test/promoted test/checked";
+const ENTERED: &str = "production/passed production/deployed production/started";
+const CANARY: &str = "production/step_entered production/step_passed production/step_entered production/step_passed";
+
+/// What is told of a flight, and how it ended.
+#[track_caller]
+fn check(story: &Story, flight: char, parts: &[&str]) {
+    assert_eq!(story.told(flight), parts.join(" "));
+}
+
+fn at(name: &str, standing: Standing) -> Stage {
+    Stage::Environment(environment(name), standing)
+}
+
+#[track_caller]
+fn check_rolled_back(story: &Story, flight: char, from: &str, reason: &str) {
+    let expected = Outcome::RolledBack { environment: environment(from), reason: reason.into() };
+    assert_eq!(story.flight(flight).outcome, Some(expected));
+}
+
+/// `a` serves everywhere and `b` follows it.
+fn following(b: Option<Ill>) -> Story {
+    let mut story = Story::new(&two_environments(0));
+    story.push('a').run();
+    match b {
+        Some(ill) => story.push_ill('b', ill),
+        None => story.push('b'),
+    };
+    story
+}
+
+#[test]
+fn stages_come_in_order() {
+    let mut story = following(None);
+    let mut stages = vec![story.flight('b').stage()];
+    for _ in 0..100 {
+        for part in [Story::decide, Story::step] {
+            part(&mut story);
+            let stage = story.flight('b').stage();
+            if stages.last() != Some(&stage) {
+                stages.push(stage);
+            }
+        }
+    }
+    let expected = [
+        Stage::Reading,
+        Stage::Building,
+        Stage::Imaging,
+        at("test", Standing::Outside),
+        at("test", Standing::Entering),
+        at("test", Standing::Rolling),
+        at("test", Standing::Unchecked),
+        at("production", Standing::Outside),
+        at("production", Standing::Entering),
+        at("production", Standing::Rolling),
+        Stage::Done,
+    ];
+    assert_eq!(stages, expected);
+    check(&story, 'b', &[BUILT, TESTED, ENTERED, CANARY, "production/promoted ended:landed"]);
+    assert_eq!(story.serving("production"), "b:100");
+}
+
+#[test]
+fn flights_that_never_fly() {
+    for (ill, told) in [
+        (Ill::Config, "opened ended:refused author_notified"),
+        (Ill::Pipeline, "opened configured finished ended:rejected author_notified"),
+    ] {
+        let mut story = following(Some(ill));
+        story.run();
+        check(&story, 'b', &[told]);
+        assert_eq!(story.serving("production"), "a:100");
+    }
+}
+
+#[test]
+fn a_later_push_takes_the_place_of_one_that_is_being_built() {
+    for stage in [Stage::Reading, Stage::Building, Stage::Imaging] {
+        let mut story = following(None);
+        story.until('b', &stage).push('c').run();
+        assert_eq!(story.flight('b').outcome, Some(Outcome::Superseded { by: id('c') }), "{stage:?}");
+        assert_eq!(story.flight('b').notified_at, None, "that is no news");
+        assert_eq!(story.serving("production"), "c:100");
+    }
+}
+
+#[test]
+fn the_first_release_takes_all_traffic_without_being_compared() {
+    let mut story = Story::new(&production());
+    story.push('a').run();
+    check(&story, 'a', &[BUILT, ENTERED, "production/promoted ended:landed"]);
+}
+
+#[test]
+fn a_first_release_that_fails_leaves_nothing() {
+    let mut story = Story::new(&production());
+    story.push_ill('a', Ill::Unready).run();
+    let left = "production/failed set production/reverted production/withdrawn ended:rolled_back author_notified";
+    check(&story, 'a', &[BUILT, ENTERED, &left.replace(" set ", " production/set ")]);
+    assert_eq!(story.serving("production"), "");
+    assert_eq!(story.fleet.current(&target("production")), None);
+    story.push('b').run();
+    assert_eq!(story.serving("production"), "b:100");
+}
+
+#[test]
+fn a_failed_canary_is_quarantined_in_the_same_append_and_git_is_put_right_at_once() {
+    let mut story = following(Some(Ill::Requests));
+    story.until('b', &at("production", Standing::Leaving));
+    let facts: Vec<_> = story.journal.iter().rev().take(2).map(|r| (r.event.clone(), r.at)).collect();
+    assert!(matches!(&facts[0].0, Event::Quarantined { digest: d, .. } if *d == digest('b')));
+    assert!(matches!(&facts[1].0, Event::Rollout { event: RolloutEvent::Failed { .. }, .. }));
+    assert_eq!(story.serving("production"), "a:100 b:0", "its traffic ends before anything else is done");
+    assert_eq!(story.flight('b').plan(), [Effect::Revert(environment("production"))]);
+    story.run();
+    let left = "production/step_entered production/failed production/set production/reverted production/withdrawn";
+    check(&story, 'b', &[BUILT, TESTED, ENTERED, left, "ended:rolled_back author_notified"]);
+    let reason = "step 1 failed: more than 1% of the requests fail";
+    check_rolled_back(&story, 'b', "production", reason);
+    assert_eq!(story.serving("production"), "a:100");
+    assert_eq!(story.serving("test"), "b:100", "where it did no harm it stays");
+}
+
+#[test]
+fn replicas_that_never_start_never_get_traffic() {
+    let mut story = Story::new(&production());
+    story.push('a').run().push_ill('b', Ill::Unready).run();
+    let reason = "its replicas were not available in time (ImagePullBackOff)";
+    check_rolled_back(&story, 'b', "production", reason);
+    assert_eq!(story.flight('b').entry(&environment("production")).unwrap().requests.requests, 0);
+}
+
+#[test]
+fn an_abort_in_every_stage() {
+    let before = [
+        Stage::Reading,
+        Stage::Building,
+        Stage::Imaging,
+        at("test", Standing::Outside),
+        at("production", Standing::Outside),
+    ];
+    for stage in before {
+        let mut story = Story::new(&two_environments(1));
+        story.push('b').until('b', &stage).abort('b').unwrap();
+        story.run();
+        let aborted = Outcome::Aborted { by: "ann".into(), reason: "not today".into() };
+        assert_eq!(story.flight('b').outcome, Some(aborted), "{stage:?}");
+        assert!(story.told('b').ends_with("ended:aborted author_notified"), "{}", story.told('b'));
+    }
+    for name in ["test", "production"] {
+        let mut story = following(None);
+        story.until('b', &at(name, Standing::Rolling)).abort('b').unwrap();
+        assert_eq!(story.serving(name), "a:100 b:0");
+        assert!(story.abort('b').is_err(), "it leaves already");
+        story.run();
+        assert!(story.told('b').ends_with("ended:aborted author_notified"), "{}", story.told('b'));
+        assert!(story.told('b').contains(&format!("{name}/reverted")), "{}", story.told('b'));
+        assert_eq!(story.fleet.quarantine(&target(name), &digest('b')), None, "nothing is said against the release");
+        assert_eq!(story.serving(name), "a:100");
+    }
+}
+
+#[test]
+fn an_abort_while_the_repository_is_written_has_to_wait() {
+    let mut story = following(None);
+    story.until('b', &at("production", Standing::Entering));
+    let refused = Refusal::Entering { flight: id('b'), environment: environment("production") };
+    assert_eq!(story.abort('b'), Err(refused.clone()));
+    assert_eq!(story.roll_back('b', "production", None), Err(refused.clone()));
+    assert_eq!(story.roll_back('b', "test", None), Err(refused));
+}
+
+#[test]
+fn an_abort_before_the_checks_takes_it_back() {
+    let mut story = following(None);
+    story.until('b', &at("test", Standing::Unchecked)).abort('b').unwrap();
+    story.run();
+    check_rolled_back(&story, 'b', "test", "not today");
+    assert_eq!(story.serving("test"), "a:100");
+}
+
+#[test]
+fn an_order_after_the_end_is_refused() {
+    let mut story = following(None);
+    story.run();
+    assert_eq!(story.abort('b'), Err(Refusal::Ended { flight: id('b') }));
+    assert_eq!(story.approve('b', "ann"), Err(Refusal::Ended { flight: id('b') }));
+}
+
+#[test]
+fn a_rollback_after_landing_brings_the_earlier_release_back() {
+    let mut story = following(None);
+    story.run();
+    let told = story.told('b');
+    story.roll_back('b', "production", None).unwrap();
+    assert_eq!(story.serving("production"), "b:100", "until the earlier one is ready");
+    story.decide();
+    assert_eq!(story.serving("production"), "b:100 a:0");
+    let entry = story.flight('b').entry(&environment("production")).unwrap().clone();
+    assert_eq!(entry.moving().unwrap().start.strategy, Strategy::Return);
+    story.run();
+    let back = "production/rollback_ordered production/set production/started production/reverted production/promoted";
+    check(&story, 'b', &[&told, back, "ended:rolled_back author_notified"]);
+    check_rolled_back(&story, 'b', "production", "it smells");
+    assert_eq!(story.fleet.current(&target("production")), Some(&id('a')));
+    assert_eq!(story.serving("production"), "a:100");
+    assert!(story.fleet.quarantine(&target("production"), &digest('b')).is_some());
+    // The fleet is whole again: the next flight replaces what serves.
+    story.push('c').run();
+    assert_eq!(story.flight('c').entry(&environment("production")).unwrap().replaces, Some(id('a')));
+    assert_eq!(story.serving("production"), "c:100");
+}
+
+#[test]
+fn a_rollback_while_rolling_out_fails_the_candidate() {
+    let mut story = following(None);
+    story.until('b', &at("production", Standing::Rolling)).roll_back('b', "production", None).unwrap();
+    assert_eq!(story.serving("production"), "a:100 b:0");
+    assert!(story.fleet.quarantine(&target("production"), &digest('b')).is_some());
+    story.run();
+    assert_eq!(story.serving("production"), "a:100");
+}
+
+#[test]
+fn a_rollback_can_go_further_back() {
+    let mut story = following(None);
+    story.run().push('c').run();
+    story.roll_back('c', "production", Some('a')).unwrap();
+    story.run();
+    assert_eq!(story.serving("production"), "a:100");
+}
+
+#[test]
+fn rollbacks_that_are_refused() {
+    let not_serving = |flight| Refusal::NotServing { flight: id(flight), environment: environment("production") };
+    let mut story = following(None);
+    story.run();
+    assert_eq!(story.roll_back('a', "production", None), Err(not_serving('a')), "b serves");
+    assert!(matches!(story.roll_back('b', "nowhere", None), Err(Refusal::NotServing { .. })));
+    let no_way = |to| Err(Refusal::NoWayBack { to: id(to), environment: environment("production") });
+    assert_eq!(story.roll_back('b', "production", Some('b')), no_way('b'), "to itself");
+    assert_eq!(story.roll_back('b', "production", Some('f')), no_way('f'), "to nobody");
+
+    story.push_ill('c', Ill::Requests).run();
+    assert_eq!(story.roll_back('b', "production", Some('c')), no_way('c'), "to one that failed");
+    story.push('d').until('d', &at("production", Standing::Rolling));
+    assert_eq!(story.roll_back('b', "production", None), Err(not_serving('b')), "d is on its way in");
+
+    let mut story = Story::new(&production());
+    story.push('a').run();
+    let first = Refusal::NothingBefore { environment: environment("production") };
+    assert_eq!(story.roll_back('a', "production", None), Err(first));
+}
+
+#[test]
+fn a_rollback_from_an_earlier_environment_takes_the_candidate_out_of_the_later_one() {
+    let mut story = following(None);
+    story.until('b', &at("production", Standing::Rolling)).roll_back('b', "test", None).unwrap();
+    story.run();
+    assert_eq!(story.serving("test"), "a:100");
+    assert_eq!(story.serving("production"), "a:100");
+    let entry = story.flight('b').entry(&environment("production")).unwrap();
+    assert!(entry.reverted.is_some(), "git does not name it any more: {}", story.told('b'));
+    assert!(entry.rollout.as_ref().unwrap().is_over(), "{:?}", entry.rollout);
+}
+
+#[test]
+fn rolled_back_from_one_environment_and_then_another_it_ends_in_the_last() {
+    let mut story = following(None);
+    story.run();
+    for name in ["test", "production"] {
+        story.roll_back('b', name, None).unwrap();
+        story.run();
+        assert_eq!(story.serving(name), "a:100");
+        check_rolled_back(&story, 'b', name, "it smells");
+    }
+}
+
+#[test]
+fn a_check_that_fails_takes_the_release_back() {
+    let mut story = following(Some(Ill::Checks));
+    story.run();
+    let back = "test/passed test/deployed test/started test/promoted test/checked test/rollback_ordered test/set \
+                test/started test/reverted test/promoted ended:rolled_back author_notified";
+    check(&story, 'b', &[BUILT, back]);
+    check_rolled_back(&story, 'b', "test", "GET /healthz answered 500");
+    assert_eq!(story.serving("test"), "a:100");
+    assert_eq!(story.serving("production"), "a:100");
+}
+
+#[test]
+fn a_first_release_whose_check_fails_leaves_nothing() {
+    let mut story = Story::new(&two_environments(0));
+    story.push_ill('a', Ill::Checks).run();
+    check_rolled_back(&story, 'a', "test", "GET /healthz answered 500");
+    assert_eq!(story.serving("test"), "");
+    assert_eq!(story.fleet.current(&target("test")), None);
+}
+
+#[test]
+fn a_rollout_starts_as_the_manifests_say() {
+    let environments = json!([{"name": "production"}]);
+    let mut story = Story::new(&environments);
+    story.push('a').until('a', &at("production", Standing::Rolling));
+    let start = &story.flight('a').entry(&environment("production")).unwrap().rollout.as_ref().unwrap().start;
+    assert_eq!(start.strategy, Strategy::Rolling { surge: 1, unavailable: 1 }, "25% of four, up and down");
+    assert_eq!((start.replicas, start.stable_replicas, start.progress_deadline_s), (4, 0, 60));
+    assert_eq!(story.serving("production"), "a:100");
+    assert_eq!(story.seen("production").versions[0].weight, Weight::ALL);
+}

@@ -1,0 +1,150 @@
+//! Who may enter when.
+
+use super::*;
+use crate::entry::Standing;
+use crate::event::Outcome;
+use crate::flight::{Refusal, Stage};
+use crate::testing::{Ill, Story, digest, environment, id, production, target, two_environments};
+
+fn at_gate(name: &str) -> Stage {
+    Stage::Environment(environment(name), Standing::Outside)
+}
+
+fn rolling(name: &str) -> Stage {
+    Stage::Environment(environment(name), Standing::Rolling)
+}
+
+/// What production's gate says to a flight.
+#[track_caller]
+fn check(story: &Story, flight: char, expected: &GateState) {
+    assert_eq!(gate(&story.fleet, story.flight(flight), &environment("production")), *expected);
+}
+
+fn waiting(missing: Vec<Missing>) -> GateState {
+    GateState::Waiting { missing }
+}
+
+#[test]
+fn as_many_people_as_needed_must_approve() {
+    let mut story = Story::new(&two_environments(2));
+    story.push('a').run();
+    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 0, needed: 2 }]));
+    story.approve('a', "ann").unwrap();
+    story.run();
+    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 1, needed: 2 }]));
+    let again = story.approve('a', "ann").unwrap_err();
+    assert_eq!(again, Refusal::ApprovedBefore { by: "ann".into(), environment: environment("production") });
+    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 1, needed: 2 }]));
+    story.approve('a', "bob").unwrap();
+    check(&story, 'a', &GateState::Open);
+    story.run();
+    assert_eq!(story.flight('a').outcome, Some(Outcome::Landed));
+}
+
+#[test]
+fn an_approval_may_be_given_ahead_but_only_where_one_is_asked_for() {
+    let mut story = Story::new(&two_environments(1));
+    story.push('a').until('a', &Stage::Building);
+    let named = |name: &str, story: &mut Story| story.order('a', |f, _| f.approve(Some(&environment(name)), "ann"));
+    assert_eq!(story.approve('a', "ann").unwrap_err(), Refusal::NothingToApprove { flight: id('a') });
+    assert_eq!(named("test", &mut story).unwrap_err(), Refusal::NothingToApprove { flight: id('a') });
+    assert!(matches!(named("prod", &mut story).unwrap_err(), Refusal::NoEnvironment { .. }));
+    named("production", &mut story).unwrap();
+    story.run();
+    assert_eq!(story.flight('a').outcome, Some(Outcome::Landed));
+    assert_eq!(story.approve('a', "bob").unwrap_err(), Refusal::Ended { flight: id('a') });
+}
+
+#[test]
+fn nobody_approves_for_an_environment_that_is_not_known_yet() {
+    let mut story = Story::new(&two_environments(1));
+    story.push('a');
+    let early = story.order('a', |f, _| f.approve(Some(&environment("production")), "ann"));
+    assert_eq!(early.unwrap_err(), Refusal::NothingToApprove { flight: id('a') });
+    assert!(story.flight('a').entries.is_empty());
+}
+
+#[test]
+fn one_flight_at_a_time_is_inside() {
+    let mut story = Story::new(&production());
+    story.push('a').run().push('b').until('b', &rolling("production")).push('c').until('c', &at_gate("production"));
+    story.decide();
+    check(&story, 'c', &waiting(vec![Missing::Occupied { by: id('b') }]));
+    assert_eq!(story.serving("production"), "a:90 b:10");
+    story.run();
+    assert_eq!(story.flight('b').outcome, Some(Outcome::Landed));
+    assert_eq!(story.flight('c').outcome, Some(Outcome::Landed));
+    assert_eq!(story.flight('c').entry(&environment("production")).unwrap().replaces, Some(id('b')));
+}
+
+#[test]
+fn an_environment_is_free_again_only_when_git_is_right() {
+    let mut story = Story::new(&production());
+    story.push('a').run().push_ill('b', Ill::Requests).until('b', &rolling("production")).push('c');
+    story.until('b', &Stage::Environment(environment("production"), Standing::Leaving));
+    check(&story, 'c', &waiting(vec![Missing::Occupied { by: id('b') }]));
+    story.run();
+    let reverted = story.journal.iter().position(|r| matches!(r.event, crate::event::Event::Reverted { .. })).unwrap();
+    let entered =
+        |r: &crate::event::Recorded| r.flight == id('c') && matches!(r.event, crate::event::Event::GatePassed { .. });
+    assert!(reverted < story.journal.iter().position(entered).unwrap(), "{}", story.told('c'));
+    assert_eq!(story.flight('c').entry(&environment("production")).unwrap().replaces, Some(id('a')));
+}
+
+#[test]
+fn quarantine_closes_the_gate_and_lifting_it_opens_it() {
+    let mut story = Story::new(&production());
+    story.push('a').run().push_ill('b', Ill::Requests).run();
+    let reason = "step 1 failed: more than 1% of the requests fail".to_owned();
+    story.push('c').same_image('c', 'b').until('c', &at_gate("production"));
+    check(&story, 'c', &GateState::Closed { reason: Closure::Quarantined { reason: reason.clone() } });
+    story.run();
+    let stopped = Outcome::Stopped {
+        environment: environment("production"),
+        reason: format!("the digest is in quarantine: {reason}"),
+    };
+    assert_eq!(story.flight('c').outcome, Some(stopped));
+    assert_eq!(story.told('c'), "opened configured finished recorded ended:stopped author_notified");
+
+    story.lift('b', "production");
+    assert_eq!(story.fleet.quarantine(&target("production"), &digest('b')), None);
+    story.push('d').same_image('d', 'b').until('d', &at_gate("production"));
+    check(&story, 'd', &GateState::Open);
+    story.run();
+    assert_eq!(story.flight('d').outcome, Some(Outcome::Landed));
+}
+
+#[test]
+fn quarantine_is_of_one_environment() {
+    let mut story = Story::new(&two_environments(0));
+    story.push('a').run().push_ill('b', Ill::Requests).run();
+    assert!(story.fleet.quarantine(&target("production"), &digest('b')).is_some());
+    story.push('c').same_image('c', 'b').run();
+    assert_eq!(
+        story.told('c'),
+        "opened configured finished recorded test/passed test/deployed test/started test/promoted test/checked \
+         ended:stopped author_notified"
+    );
+}
+
+#[test]
+fn a_later_flight_at_the_gate_goes_first() {
+    let mut story = Story::new(&two_environments(1));
+    story.push('a').run().push('b').run();
+    assert_eq!(story.flight('a').outcome, Some(Outcome::Superseded { by: id('b') }));
+    check(&story, 'b', &waiting(vec![Missing::Approvals { given: 0, needed: 1 }]));
+    story.approve('b', "ann").unwrap();
+    story.run();
+    assert_eq!(story.serving("production"), "b:100");
+}
+
+#[test]
+fn an_earlier_flight_never_replaces_a_later_one() {
+    let mut story = Story::new(&two_environments(1));
+    story.push('a').run().push('b').until('b', &rolling("test"));
+    story.order('b', |f, _| f.approve(Some(&environment("production")), "ann")).unwrap();
+    story.run();
+    assert_eq!(story.flight('b').outcome, Some(Outcome::Landed));
+    assert_eq!(story.flight('a').outcome, Some(Outcome::Superseded { by: id('b') }));
+    check(&story, 'a', &GateState::Closed { reason: Closure::Superseded { by: id('b') } });
+}
