@@ -107,10 +107,9 @@ impl Effects {
         self.failed.insert(key, (attempts, Instant::now() + wait));
     }
 
-    /// Cancels everything and waits for it.
+    /// Ends everything at once, as a crash would: what was not finished is asked for again after the next start.
     pub(crate) async fn stop(mut self) {
-        self.running.values().for_each(CancellationToken::cancel);
-        while self.tasks.join_next().await.is_some() {}
+        self.tasks.shutdown().await;
     }
 }
 

@@ -111,6 +111,8 @@ pub struct Build {
     pub flight: FlightId,
     /// What was pushed.
     pub opened: Opened,
+    /// Which flight of its service it is, from 1.
+    pub number: u64,
     /// The jobs that have ended before; they are not run again.
     pub finished: BTreeMap<String, JobRecord>,
 }

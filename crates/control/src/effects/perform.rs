@@ -72,7 +72,10 @@ impl Inner {
     async fn build(&self, flight: &Flight, cancel: CancellationToken) -> Result<Vec<Event>, PortError> {
         let ended = flight.pipeline.jobs.iter().filter_map(|(job, record)| Some((job.clone(), record.clone()?)));
         let finished: BTreeMap<_, _> = ended.collect();
-        let build = Build { flight: flight.id.clone(), opened: flight.opened.clone(), finished };
+        let earlier = |f: &&Flight| f.service == flight.service && f.opened_at_sequence <= flight.opened_at_sequence;
+        let number = self.ledger.with(|fleet| fleet.flights().filter(earlier).count());
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        let build = Build { flight: flight.id.clone(), opened: flight.opened.clone(), number, finished };
         let (sender, mut facts) = mpsc::channel(JOB_FACTS_MAX);
         let run = self.ports.pipelines.run(build, sender, cancel.clone());
         let record = async {

@@ -154,6 +154,19 @@ pub struct Rendered {
     pub resources: Vec<Resource>,
 }
 
+/// What a target's folder becomes.
+enum Folder<'a> {
+    /// This object.
+    New(String),
+    /// What it was before a deployment.
+    Before {
+        /// What is reverted.
+        request: &'a RevertRequest,
+        /// The commit before the deployment.
+        parent: Option<&'a CommitId>,
+    },
+}
+
 /// The deployment repository.
 #[derive(Debug)]
 pub struct Deployments {
@@ -183,7 +196,7 @@ impl Deployments {
         let message = message::deploy(&change);
         let author = Author { name: &change.author.0, email: &change.author.1, at: change.at };
         let wanted = Trailers::of(Action::Deploy, &change.target, &change.flight);
-        self.record(&wanted, &author, &message, async |_| Ok(Some(folder.clone()))).await
+        self.record(&wanted, &author, &message, &Folder::New(folder)).await
     }
 
     /// Puts a target back to what was before a deployment; the target's folder goes where there was none. Doing it again
@@ -194,23 +207,34 @@ impl Deployments {
         let message = message::revert(&request, &deployed.subject);
         let author = Author { name: SELF.0, email: SELF.1, at: request.at };
         let wanted = Trailers::of(Action::Revert, &request.target, &request.flight);
-        self.record(&wanted, &author, &message, async |head: Option<&CommitId>| {
-            let folder = |commit: &CommitId| format!("{commit}:{}", path(&request.target));
-            let now = match head {
-                Some(head) => self.repository.resolve(&folder(head)).await?,
-                None => None,
-            };
-            if now != self.repository.resolve(&folder(&request.deploy_commit)).await? {
-                let (target, commit) = (request.target.clone(), request.deploy_commit.clone());
-                return Err(DeployError::Superseded { target, commit });
-            }
-            let before = match deployed.parents.first() {
-                Some(parent) => self.repository.resolve(&folder(parent)).await?,
-                None => None,
-            };
-            Ok(before.map(String::from))
-        })
-        .await
+        let before = Folder::Before { request: &request, parent: deployed.parents.first() };
+        self.record(&wanted, &author, &message, &before).await
+    }
+
+    /// The object that a target's folder is to be on top of `head`; none where the folder goes.
+    async fn resolve_folder(
+        &self,
+        folder: &Folder<'_>,
+        head: Option<&CommitId>,
+    ) -> Result<Option<String>, DeployError> {
+        let (request, parent) = match folder {
+            Folder::New(object) => return Ok(Some(object.clone())),
+            Folder::Before { request, parent } => (request, parent),
+        };
+        let folder = |commit: &CommitId| format!("{commit}:{}", path(&request.target));
+        let now = match head {
+            Some(head) => self.repository.resolve(&folder(head)).await?,
+            None => None,
+        };
+        if now != self.repository.resolve(&folder(&request.deploy_commit)).await? {
+            let (target, commit) = (request.target.clone(), request.deploy_commit.clone());
+            return Err(DeployError::Superseded { target, commit });
+        }
+        let before = match parent {
+            Some(parent) => self.repository.resolve(&folder(parent)).await?,
+            None => None,
+        };
+        Ok(before.map(String::from))
     }
 
     /// Commits a new folder for a target, unless a commit with these trailers is there.
@@ -219,7 +243,7 @@ impl Deployments {
         wanted: &Trailers,
         author: &Author<'_>,
         message: &str,
-        folder: impl AsyncFn(Option<&CommitId>) -> Result<Option<String>, DeployError>,
+        folder: &Folder<'_>,
     ) -> Result<CommitId, DeployError> {
         let mut attempt = 1;
         loop {
@@ -229,7 +253,9 @@ impl Deployments {
             {
                 return Ok(found);
             }
-            let tree = self.tree_with(head.as_ref(), wanted.target(), folder(head.as_ref()).await?).await?;
+            let tree = self
+                .tree_with(head.as_ref(), wanted.target(), self.resolve_folder(folder, head.as_ref()).await?)
+                .await?;
             let commit = self.repository.write_commit(&tree, head.as_ref(), author, message).await?;
             match self.repository.move_branch(MAIN, head.as_ref(), &commit).await {
                 Ok(()) => return Ok(commit),

@@ -1,0 +1,88 @@
+//! The deployment repository and the renderer as the controllers' deployments.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use prograde_control::ports::{Deployment, Deployments as Port, Files, PortError, Revert};
+use prograde_gitops::FileTree;
+use prograde_gitops::deploy::{DeployChange, DeployError, Deployments, RenderError, RevertRequest};
+use prograde_gitops::git::MAIN;
+use prograde_gitops::{kustomize, workload};
+use prograde_model::ids::{CommitId, Target};
+use prograde_model::workload::Workload;
+
+use super::source::from_git;
+use crate::events::chain;
+
+pub(crate) struct GitDeployments(pub(crate) Arc<Deployments>);
+
+fn tree(files: &Files) -> Result<FileTree, PortError> {
+    let files = files.iter().map(|(path, content)| (path.as_str(), content.as_slice()));
+    FileTree::from_files(files).map_err(|error| PortError::Final(chain(&error)))
+}
+
+#[async_trait]
+impl Port for GitDeployments {
+    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Vec<String>, PortError> {
+        let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            let resources = kustomize::render(&tree, &overlay)?;
+            let (_, notices) = workload::decode(&target, &resources)?;
+            Ok::<_, PortError>(notices.iter().map(sentence).collect())
+        });
+        checked.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())))
+    }
+
+    async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
+        let change = DeployChange {
+            target: deployment.target,
+            flight: deployment.flight,
+            source_commit: deployment.commit,
+            digest: deployment.digest,
+            overlay: deployment.overlay,
+            manifests: tree(&deployment.manifests)?,
+            author: (deployment.author.name, deployment.author.email),
+            subject: deployment.subject,
+            at: deployment.at,
+        };
+        self.0.commit(change).await.map_err(from_deploy)
+    }
+
+    async fn revert(&self, revert: Revert) -> Result<CommitId, PortError> {
+        let request = RevertRequest {
+            target: revert.target,
+            flight: revert.flight,
+            deploy_commit: revert.commit,
+            reason: revert.reason,
+            at: revert.at,
+        };
+        match self.0.revert(request).await {
+            // What came later has taken its place: the repository no longer names this release.
+            Err(DeployError::Superseded { commit, .. }) => {
+                let head = self.0.repository().head(MAIN).await.map_err(from_git)?;
+                Ok(head.unwrap_or(commit))
+            }
+            other => other.map_err(from_deploy),
+        }
+    }
+
+    async fn workload(&self, commit: &CommitId, target: &Target) -> Result<Workload, PortError> {
+        let rendered = self.0.render(commit, target).await.map_err(|error| match error {
+            RenderError::Git(error) => from_git(error),
+            RenderError::Manifests(diagnostics) => PortError::Input(diagnostics),
+            error @ (RenderError::NotDeployed { .. } | RenderError::Cancelled) => PortError::Passing(chain(&error)),
+        })?;
+        Ok(workload::decode(target, &rendered.resources)?.0)
+    }
+}
+
+fn from_deploy(error: DeployError) -> PortError {
+    match error {
+        DeployError::Git(error) => from_git(error),
+        error => PortError::Final(chain(&error)),
+    }
+}
+
+fn sentence(notice: &workload::Notice) -> String {
+    format!("{}: {}", notice.field, notice.why)
+}

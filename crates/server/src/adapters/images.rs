@@ -1,0 +1,71 @@
+//! Makes images from what pipelines uploaded.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use prograde_control::ports::{Images, PortError};
+use prograde_model::event::Opened;
+use prograde_model::ids::FlightId;
+use prograde_model::release::Release;
+use prograde_model::service::Service;
+use prograde_supply::{ImageSpec, Layout, SupplyError};
+
+use crate::events::chain;
+
+/// Builds into an image layout from the artifacts below `ci`.
+pub(crate) struct LayoutImages {
+    pub(crate) layout: Layout,
+    pub(crate) ci: PathBuf,
+}
+
+#[async_trait]
+impl Images for LayoutImages {
+    async fn make(&self, flight: &FlightId, opened: &Opened, service: &Service) -> Result<Release, PortError> {
+        let image = &service.image;
+        let source = self.artifact(flight, &image.artifact)?.join(&image.binary);
+        let program = format!("/app/{}", image.binary);
+        // Neither the commit nor its time goes in: the same program is the same digest, so that a quarantine holds
+        // whichever commit brings it again. The journal says which commit made it.
+        let mut spec = ImageSpec::of_program(source.clone(), &program, jiff::Timestamp::UNIX_EPOCH);
+        spec.cmd.clone_from(&image.args);
+        spec.labels.insert("org.opencontainers.image.title".to_owned(), service.service.to_string());
+        let tag = format!("{}-{}", service.service, opened.commit.short());
+        let built =
+            self.layout.build(spec, &tag).await.map_err(|error| from_supply(&error, &image.artifact, &image.binary))?;
+        Ok(Release { commit: opened.commit.clone(), digest: built.digest, size_bytes: built.size })
+    }
+}
+
+impl LayoutImages {
+    /// Where the files of a flight's artifact are.
+    fn artifact(&self, flight: &FlightId, name: &str) -> Result<PathBuf, PortError> {
+        let found = prograde_pipeline::artifacts(&self.ci.join(flight.as_str()))
+            .map_err(|e| PortError::Passing(e.to_string()))?;
+        let mut named = found.iter().filter(|artifact| artifact.name == name);
+        match (named.next(), named.next()) {
+            (Some(one), None) => Ok(one.path.clone()),
+            (Some(one), Some(other)) => Err(PortError::Final(format!(
+                "artifact `{name}` was uploaded by {} and by {}; give one of them another name",
+                one.workflow, other.workflow
+            ))),
+            (None, _) => {
+                let names: Vec<&str> = found.iter().map(|artifact| artifact.name.as_str()).collect();
+                let have =
+                    if names.is_empty() { "none was".to_owned() } else { format!("there are {}", names.join(", ")) };
+                Err(PortError::Final(format!(
+                    "no job uploaded artifact `{name}`, which `image.artifact` names; {have}"
+                )))
+            }
+        }
+    }
+}
+
+fn from_supply(error: &SupplyError, artifact: &str, binary: &str) -> PortError {
+    if matches!(
+        error,
+        SupplyError::DiskFull { .. } | SupplyError::Busy { .. } | SupplyError::Io { .. } | SupplyError::Stopped
+    ) {
+        return PortError::Passing(chain(error));
+    }
+    PortError::Final(format!("the image can't be made from `{binary}` of artifact `{artifact}`: {}", chain(error)))
+}

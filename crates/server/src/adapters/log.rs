@@ -1,0 +1,35 @@
+//! The journal as the controllers' event log.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use prograde_control::ports::{AppendError, EventLog};
+use prograde_journal::{Journal, JournalError};
+use prograde_model::event::{Event, Recorded};
+use prograde_model::ids::FlightId;
+
+use crate::events::{chain, from_store, subject, to_store};
+
+pub(crate) struct JournalLog(pub(crate) Journal);
+
+#[async_trait]
+impl EventLog for JournalLog {
+    async fn append(
+        &self,
+        flight: &FlightId,
+        expected_version: u64,
+        at: Timestamp,
+        events: &[Event],
+    ) -> Result<Vec<Recorded>, AppendError> {
+        let stored = self.0.append(&subject(flight), expected_version, at, events.iter().map(to_store).collect()).await;
+        let stored = stored.map_err(|error| match error {
+            JournalError::Conflict { .. } => AppendError::Conflict { flight: flight.clone() },
+            error => AppendError::Journal(chain(&error)),
+        })?;
+        stored.into_iter().map(from_store).collect()
+    }
+
+    async fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Recorded>, AppendError> {
+        let stored = self.0.read_after(sequence, limit).await.map_err(|error| AppendError::Journal(chain(&error)))?;
+        stored.into_iter().map(from_store).collect()
+    }
+}

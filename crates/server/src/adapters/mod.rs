@@ -1,0 +1,10 @@
+//! The controllers' ports, each carried out by one of the product's parts.
+
+pub(crate) mod deployments;
+pub(crate) mod images;
+pub(crate) mod log;
+pub(crate) mod notifier;
+pub(crate) mod pipelines;
+pub(crate) mod prober;
+pub(crate) mod runtime;
+pub(crate) mod source;

@@ -1,0 +1,90 @@
+//! The repositories that this server hosts, as the controllers' source of commits.
+
+use async_trait::async_trait;
+use prograde_control::ports::{Files, Head, PortError, Source};
+use prograde_gitops::git::{GitError, MAIN, Repositories, Repository};
+use prograde_model::event::{Opened, Person};
+use prograde_model::ids::{CommitId, ServiceName};
+use prograde_model::{Diagnostic, Diagnostics};
+
+use crate::events::chain;
+
+pub(crate) struct HostedSource(pub(crate) Repositories);
+
+impl HostedSource {
+    async fn repository(&self, service: &ServiceName) -> Result<Repository, PortError> {
+        self.0.get(service).await.map_err(from_git)
+    }
+}
+
+/// What a Git error means for whoever asked.
+pub(crate) fn from_git(error: GitError) -> PortError {
+    match error {
+        GitError::Symlink { ref path } => {
+            let found = Diagnostic::file("PG0104", path, chain(&error), "commit a plain file in its place");
+            PortError::Input(Diagnostics::from(found))
+        }
+        GitError::TooLarge { .. }
+        | GitError::NoRepository(_)
+        | GitError::NoCommit(_)
+        | GitError::Name { .. }
+        | GitError::Export { .. } => PortError::Final(chain(&error)),
+        GitError::NotInstalled
+        | GitError::TooOld { .. }
+        | GitError::Start { .. }
+        | GitError::Pipe { .. }
+        | GitError::Timeout { .. }
+        | GitError::Failed { .. }
+        | GitError::Answer { .. }
+        | GitError::Disk { .. }
+        | GitError::Moved { .. } => PortError::Passing(chain(&error)),
+    }
+}
+
+#[async_trait]
+impl Source for HostedSource {
+    async fn heads(&self) -> Result<Vec<Head>, PortError> {
+        let mut heads = Vec::new();
+        for service in self.0.list().await.map_err(from_git)? {
+            // A repository that went away or is damaged must not keep the others from flying.
+            match self.newest(&service).await {
+                Ok(Some(commit)) => heads.push(Head { service, branch: MAIN.to_owned(), commit }),
+                Ok(None) => {}
+                Err(error) => tracing::error!(%service, "the repository can't be read: {error}"),
+            }
+        }
+        Ok(heads)
+    }
+
+    async fn opened(&self, head: &Head) -> Result<Opened, PortError> {
+        let info = self.repository(&head.service).await?.commit_info(&head.commit).await.map_err(from_git)?;
+        Ok(Opened {
+            service: head.service.clone(),
+            commit: head.commit.clone(),
+            branch: head.branch.clone(),
+            subject: info.subject.chars().take(200).collect(),
+            author: Person { name: info.author_name, email: info.author_email },
+            committed_at: info.time,
+        })
+    }
+
+    async fn file(&self, service: &ServiceName, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, PortError> {
+        self.repository(service).await?.read_file(commit, path).await.map_err(from_git)
+    }
+
+    async fn files(&self, service: &ServiceName, commit: &CommitId, folder: &str) -> Result<Files, PortError> {
+        let tree = self.repository(service).await?.tree(commit, folder).await.map_err(from_git)?;
+        if let Some((link, _)) = tree.links().next() {
+            let found =
+                Diagnostic::file("PG0104", link, "a symbolic link is not followed", "commit a plain file in its place");
+            return Err(Diagnostics::from(found).into());
+        }
+        Ok(tree.files().map(|(path, content)| (path.to_owned(), content.to_vec())).collect())
+    }
+}
+
+impl HostedSource {
+    async fn newest(&self, service: &ServiceName) -> Result<Option<CommitId>, PortError> {
+        self.repository(service).await?.head(MAIN).await.map_err(from_git)
+    }
+}

@@ -1,0 +1,119 @@
+//! Git's smart HTTP protocol (gitprotocol-http): a push to a service's repository opens a flight.
+
+use axum::body::Body;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt as _;
+use prograde_gitops::git::{GitError, GitService, PushRules, Repository, RpcOptions};
+use prograde_model::ids::ServiceName;
+use serde::Deserialize;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use super::{Context, Failure};
+use crate::events::chain;
+
+/// The repository that says what should run; Prograde alone writes to it.
+const DEPLOYMENTS: &str = "deployments";
+
+#[derive(Debug, Deserialize)]
+pub(super) struct AdvertiseQuery {
+    service: String,
+}
+
+pub(super) async fn advertise(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    Query(query): Query<AdvertiseQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Failure> {
+    let service = GitService::from_name(&query.service).ok_or_else(|| Failure::bad_request("unknown Git service"))?;
+    let repository = open(&context, &name, service).await?;
+    let body = repository.advertise_refs(service, protocol(&headers)).await.map_err(failure)?;
+    Ok(answer(service, "advertisement", Body::from(body)))
+}
+
+pub(super) async fn upload_pack(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    rpc(context, name, GitService::UploadPack, request).await
+}
+
+pub(super) async fn receive_pack(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Failure> {
+    rpc(context, name, GitService::ReceivePack, request).await
+}
+
+async fn rpc(context: Context, name: String, service: GitService, request: Request) -> Result<Response, Failure> {
+    let repository = open(&context, &name, service).await?;
+    let options = RpcOptions {
+        gzip: request.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "gzip"),
+        protocol: protocol(request.headers()).map(str::to_owned),
+        rules: PushRules::default(),
+    };
+    let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
+    let rpc = repository.rpc(service, StreamReader::new(body), options).await.map_err(failure)?;
+    // The controllers look when the answer has been given to its end, or given up: then the references are in place.
+    let news = Arrival { context, push: service == GitService::ReceivePack };
+    let stream = ReaderStream::new(rpc).inspect_ok(move |_| {
+        let _until_the_end = &news;
+    });
+    Ok(answer(service, "result", Body::from_stream(stream)))
+}
+
+/// Tells the controllers of a push when it is dropped.
+struct Arrival {
+    context: Context,
+    push: bool,
+}
+
+impl Drop for Arrival {
+    fn drop(&mut self) {
+        if self.push {
+            self.context.control.commits_arrived();
+        }
+    }
+}
+
+async fn open(context: &Context, name: &str, service: GitService) -> Result<Repository, Failure> {
+    let name: ServiceName = name
+        .strip_suffix(".git")
+        .unwrap_or(name)
+        .parse()
+        .map_err(|error: prograde_model::InvalidName| Failure::bad_request(error.to_string()))?;
+    if name.as_str() == DEPLOYMENTS {
+        if service == GitService::ReceivePack {
+            let hint = "push to the service's repository; what is deployed follows from it";
+            return Err(Failure::refused("prograde alone writes to the deployment repository", hint));
+        }
+        return Ok(context.deployments.repository().clone());
+    }
+    let found = match service {
+        GitService::ReceivePack => context.repositories.ensure(&name).await,
+        GitService::UploadPack => context.repositories.get(&name).await,
+    };
+    found.map_err(failure)
+}
+
+fn protocol(headers: &HeaderMap) -> Option<&str> {
+    headers.get("git-protocol").and_then(|value| value.to_str().ok())
+}
+
+fn answer(service: GitService, what: &str, body: Body) -> Response {
+    let kind = format!("application/x-{}-{what}", service.name());
+    (StatusCode::OK, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache".to_owned())], body)
+        .into_response()
+}
+
+fn failure(error: GitError) -> Failure {
+    match error {
+        GitError::NoRepository(_) => Failure::not_found(error.to_string()),
+        GitError::Name { .. } | GitError::TooLarge { .. } => Failure::bad_request(chain(&error)),
+        other => Failure::internal(&other),
+    }
+}

@@ -1,0 +1,138 @@
+//! The HTTP API: routes, and what failures look like.
+
+pub mod types;
+
+mod git;
+mod journal;
+mod logs;
+mod openapi;
+mod orders;
+mod views;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use prograde_control::{Control, OrderError};
+use prograde_gitops::deploy::Deployments;
+use prograde_gitops::git::Repositories;
+use prograde_journal::Journal;
+use prograde_node::Node;
+use tokio_util::sync::CancellationToken;
+
+pub use openapi::document as openapi_document;
+
+use crate::auth::{self, Token};
+use crate::events::chain;
+use types::ErrorBody;
+
+/// The largest body of an order, in bytes. Pushes have their own limit.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// What the routes work with.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) control: Control,
+    pub(crate) journal: Journal,
+    pub(crate) repositories: Repositories,
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) node: Node,
+    pub(crate) ci: PathBuf,
+    /// Ends answers that would follow for ever.
+    pub(crate) stop: CancellationToken,
+}
+
+/// All routes.
+pub(crate) fn router(context: Context, token: &str) -> Router {
+    let api = Router::new()
+        .route("/api/v1/status", get(views::status))
+        .route("/api/v1/flights", get(views::flights))
+        .route("/api/v1/flights/{id}", get(views::flight))
+        .route("/api/v1/flights/{id}/log", get(logs::pipeline))
+        .route("/api/v1/flights/{id}/approve", post(orders::approve))
+        .route("/api/v1/flights/{id}/abort", post(orders::abort))
+        .route("/api/v1/services/{service}/rollback", post(orders::roll_back))
+        .route("/api/v1/services/{service}/logs", get(logs::service))
+        .route("/api/v1/quarantine", get(views::quarantine))
+        .route("/api/v1/quarantine/lift", post(orders::lift))
+        .route("/api/v1/events", get(journal::events))
+        .route("/api/v1/journal/verify", post(journal::verify))
+        .route("/api/v1/journal/export", get(journal::export))
+        .route("/api/v1/openapi.json", get(openapi::serve))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    let git = Router::new()
+        .route("/git/{repository}/info/refs", get(git::advertise))
+        .route("/git/{repository}/git-upload-pack", post(git::upload_pack))
+        .route("/git/{repository}/git-receive-pack", post(git::receive_pack))
+        // The exchange is streamed, and bounded where it is read.
+        .layer(DefaultBodyLimit::disable());
+    let guarded = api
+        .merge(git)
+        .fallback(|| async { Failure::not_found("there is no such path") })
+        .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
+        .with_state(context);
+    Router::new().route("/healthz", get(|| async { "ok" })).merge(guarded)
+}
+
+/// A failure as clients see it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+impl Failure {
+    fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { status, body: ErrorBody { code: code.to_owned(), message: message.into(), hint: hint.into() } }
+    }
+
+    pub(crate) fn unauthorised() -> Self {
+        let hint = "show the token from the file `token` in the data directory, such as by `--token-file`";
+        Self::new(StatusCode::UNAUTHORIZED, "PG0501", "a token is needed", hint)
+    }
+
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "PG0502",
+            message,
+            "`prograde status` and `prograde flight list` show what there is",
+        )
+    }
+
+    pub(crate) fn refused(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "PG0503", message, hint)
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "PG0504", message, "see docs/reference for the form of requests")
+    }
+
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+        let message = chain(error);
+        tracing::error!("a request failed: {message}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "PG0505", message, "the server's log says more")
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(self.body)).into_response()
+    }
+}
+
+impl From<OrderError> for Failure {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::NoFlight(_) | OrderError::NothingServes(_) => Self::not_found(error.to_string()),
+            OrderError::Refused(refusal) => {
+                Self::refused(refusal.to_string(), "`prograde flight show` tells what the flight waits for")
+            }
+            OrderError::Append(error) => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The API's OpenAPI document (OpenAPI 3.1), from the routes' own list.
+
+use axum::Json;
+use serde_json::{Value, json};
+
+pub(super) async fn serve() -> Json<Value> {
+    Json(document())
+}
+
+/// Method, path, summary, what it takes, what it answers.
+const OPERATIONS: [(&str, &str, &str, &str, &str); 14] = [
+    ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
+    ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
+    ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
+    ("get", "/api/v1/flights/{id}/log", "What the pipeline's steps printed", "", "text/plain"),
+    ("post", "/api/v1/flights/{id}/approve", "Let a flight into an environment", "ApproveRequest", "Ordered"),
+    ("post", "/api/v1/flights/{id}/abort", "End a flight where it is", "AbortRequest", "Ordered"),
+    (
+        "post",
+        "/api/v1/services/{service}/rollback",
+        "Take a release out of an environment",
+        "RollbackRequest",
+        "Ordered",
+    ),
+    ("get", "/api/v1/services/{service}/logs", "What a service printed, one JSON object a line", "", "LogLineView"),
+    ("get", "/api/v1/quarantine", "Digests that may not enter an environment", "", "[QuarantineView]"),
+    ("post", "/api/v1/quarantine/lift", "Let a digest into an environment again", "LiftRequest", "Ordered"),
+    ("get", "/api/v1/events", "The journal's events, one JSON object a line", "", "EventView"),
+    ("post", "/api/v1/journal/verify", "Check the journal's hashes from end to end", "", "VerifyView"),
+    ("get", "/api/v1/journal/export", "The journal as CloudEvents, one JSON object a line", "", "CloudEvent"),
+    ("get", "/api/v1/openapi.json", "This document", "", "application/json"),
+];
+
+/// The whole document.
+pub fn document() -> Value {
+    let mut paths = serde_json::Map::new();
+    for (method, path, summary, takes, answers) in OPERATIONS {
+        let mut operation = json!({
+            "summary": summary,
+            "parameters": parameters(path),
+            "responses": {
+                "200": {"description": format!("answers {answers}")},
+                "default": {"description": "ErrorBody: a code with a page in docs/errors, what went wrong, what to do"},
+            },
+        });
+        if let (false, Some(fields)) = (takes.is_empty(), operation.as_object_mut()) {
+            fields.insert(
+                "requestBody".into(),
+                json!({"required": true, "description": takes, "content": {"application/json": {}}}),
+            );
+        }
+        let entry = paths.entry(path).or_insert_with(|| json!({}));
+        if let Some(methods) = entry.as_object_mut() {
+            methods.insert(method.to_owned(), operation);
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "Prograde", "version": env!("CARGO_PKG_VERSION")},
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "security": [{"token": []}],
+        "paths": paths,
+    })
+}
+
+fn parameters(path: &str) -> Value {
+    let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    names.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})).collect()
+}

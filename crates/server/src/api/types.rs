@@ -1,0 +1,274 @@
+//! The API's wire types. They are what clients see and stay as they are while the model moves.
+
+use std::collections::BTreeMap;
+
+use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
+use prograde_model::judge::{Evidence, Verdict};
+use prograde_model::runtime::Counters;
+use serde::{Deserialize, Serialize};
+
+/// The server and everything that it looks after.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// The server's version.
+    pub version: String,
+    /// The journal's last sequence.
+    pub sequence: u64,
+    /// Every service in every environment that it has entered.
+    pub targets: Vec<TargetView>,
+    /// Flights to which something may still happen by itself, the newest first.
+    pub active: Vec<FlightSummary>,
+    /// Digests in quarantine.
+    pub quarantines: Vec<QuarantineView>,
+}
+
+/// One service in one environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TargetView {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Where it can be reached, such as `http://127.0.0.1:30080`.
+    pub addresses: Vec<String>,
+    /// The versions that run, the stable one first.
+    pub versions: Vec<VersionView>,
+    /// What keeps it from running what it should, if anything does.
+    pub trouble: Option<String>,
+}
+
+/// One version of a service in one environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VersionView {
+    /// The flight that brought it.
+    pub flight: FlightId,
+    /// Its commit.
+    pub commit: CommitId,
+    /// Its share of traffic in percent.
+    pub weight: u8,
+    /// Replicas that exist.
+    pub replicas: u32,
+    /// Replicas that are ready.
+    pub ready: u32,
+    /// Restarts of its replicas.
+    pub restarts: u32,
+    /// Why a replica is not ready.
+    pub waiting: Option<String>,
+    /// Its requests so far.
+    pub counters: Counters,
+}
+
+/// A flight in a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlightSummary {
+    /// Its id.
+    pub id: FlightId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its commit.
+    pub commit: CommitId,
+    /// First line of its commit's message.
+    pub subject: String,
+    /// Who wrote it.
+    pub author: String,
+    /// `reading`, `building`, `imaging`, `waiting`, `deploying`, `rolling`, `checking`, `withdrawing`, `reverting`,
+    /// `notifying`, `landed`, `refused`, `rejected`, `stopped`, `rolled_back`, `aborted` or `superseded`.
+    pub stage: String,
+    /// The environment that the stage is in, if it is in one.
+    pub environment: Option<EnvironmentName>,
+    /// One line on what it does or waits for, or how it ended.
+    pub detail: String,
+    /// When it was opened, RFC 3339.
+    pub opened_at: String,
+    /// When it ended, RFC 3339.
+    pub ended_at: Option<String>,
+}
+
+/// All of a flight.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlightView {
+    /// What a list says.
+    #[serde(flatten)]
+    pub summary: FlightSummary,
+    /// The image's digest, once made.
+    pub digest: Option<Digest>,
+    /// The pipeline's jobs.
+    pub jobs: Vec<JobView>,
+    /// What happened in each environment, in order.
+    pub environments: Vec<EntryView>,
+    /// What the manifests ask that the runtime can't do and does not have to.
+    pub notices: Vec<String>,
+    /// How long each stage took, in milliseconds: `read`, `build`, `image`, and per environment.
+    pub stage_ms: BTreeMap<String, u64>,
+    /// Its events, oldest first.
+    pub events: Vec<EventView>,
+}
+
+/// A job of a pipeline.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct JobView {
+    /// Such as `ci.yml/build`.
+    pub job: String,
+    /// `running`, `success`, `failure`, `cancelled` or `skipped`.
+    pub state: String,
+    /// How long it ran, once it has ended.
+    pub duration_ms: Option<u64>,
+    /// What failed.
+    pub detail: Option<String>,
+}
+
+/// A flight in one environment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EntryView {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// `outside`, `entering`, `rolling`, `unchecked`, `settled`, `leaving`, `unreverted` or `gone`.
+    pub standing: String,
+    /// What the gate waits for, where it does.
+    pub missing: Vec<String>,
+    /// Who approved.
+    pub approvals: Vec<String>,
+    /// The candidate's share of traffic in percent.
+    pub weight: u8,
+    /// The step now baking, from 0, and how many there are.
+    pub step: Option<(u32, u32)>,
+    /// The judge's opinion of the step now.
+    pub verdict: Option<Verdict>,
+    /// What it is based on.
+    pub evidence: Option<Evidence>,
+    /// The candidate's requests in this environment.
+    pub requests: Counters,
+    /// The commit in the deployment repository.
+    pub deploy_commit: Option<CommitId>,
+    /// The commit that took it out again.
+    pub reverted: Option<CommitId>,
+    /// Why it was taken back.
+    pub failure: Option<String>,
+}
+
+/// A digest in quarantine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QuarantineView {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The digest.
+    pub digest: Digest,
+    /// The flight that brought it.
+    pub flight: FlightId,
+    /// Why.
+    pub reason: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+}
+
+/// A stored event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its place in the journal.
+    pub sequence: u64,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The flight.
+    pub flight: FlightId,
+    /// Its type, such as `rollout.failed`.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its payload.
+    pub data: serde_json::Value,
+}
+
+/// Body of `POST /api/v1/flights/{id}/approve`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApproveRequest {
+    /// The environment; by default the one that the flight waits for.
+    pub environment: Option<EnvironmentName>,
+    /// Who approves.
+    pub by: String,
+}
+
+/// Body of `POST /api/v1/flights/{id}/abort`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AbortRequest {
+    /// Who aborts.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `POST /api/v1/services/{service}/rollback`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The flight to go back to; by default the one before.
+    pub to: Option<FlightId>,
+    /// Who orders it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `POST /api/v1/quarantine/lift`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiftRequest {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The digest.
+    pub digest: Digest,
+    /// Who lifts it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Answer to an order: the facts that it made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ordered {
+    /// The flight that it was carried out on.
+    pub flight: FlightId,
+    /// The types of the facts, such as `rollout.failed`.
+    pub events: Vec<String>,
+}
+
+/// One line of a service's output.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogLineView {
+    /// When, RFC 3339.
+    pub at: String,
+    /// The replica.
+    pub replica: String,
+    /// The flight that brought its version.
+    pub flight: FlightId,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// The text.
+    pub line: String,
+}
+
+/// The answer to everything that fails.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// The stable code, with a page in `docs/errors/`.
+    pub code: String,
+    /// What went wrong.
+    pub message: String,
+    /// What can be done about it.
+    pub hint: String,
+}
+
+/// Result of `POST /api/v1/journal/verify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct VerifyView {
+    /// How many events there are.
+    pub events: u64,
+    /// Hash of the last one.
+    pub head_hash: String,
+}

@@ -1,0 +1,374 @@
+//! Views of the fleet: what is, read at one moment.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use jiff::Timestamp;
+use prograde_model::entry::{Entry, Standing};
+use prograde_model::event::Outcome;
+use prograde_model::fleet::Fleet;
+use prograde_model::flight::{Flight, Stage};
+use prograde_model::gate::{GateState, Missing, gate};
+use prograde_model::ids::{EnvironmentName, FlightId, ServiceName, Target};
+use prograde_model::judge::Verdict;
+use prograde_model::rollout::{Phase, Strategy};
+use prograde_model::runtime::Observation;
+use serde::Deserialize;
+
+use super::types::{
+    EntryView, EventView, FlightSummary, FlightView, JobView, QuarantineView, Status, TargetView, VersionView,
+};
+use super::{Context, Failure};
+
+/// How many flights a list has when nobody says, and at the most.
+const FLIGHTS: usize = 20;
+const FLIGHTS_MAX: usize = 1_000;
+
+pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
+    let targets: Vec<Target> = context.control.with_fleet(|fleet| fleet.targets().cloned().collect());
+    let seen: Vec<(Target, Observation)> = targets
+        .into_iter()
+        .map(|t| {
+            let o = context.control.observe(&t);
+            (t, o)
+        })
+        .collect();
+    let (sequence, views, active) = context.control.with_fleet(|fleet| {
+        let views = seen.iter().map(|(target, seen)| target_view(&context, fleet, target, seen)).collect();
+        let mut active: Vec<&Flight> = fleet.active().collect();
+        active.sort_by_key(|f| std::cmp::Reverse(f.opened_at_sequence));
+        (fleet.sequence(), views, active.into_iter().map(|f| summary(fleet, f)).collect())
+    });
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Json(Status { version, sequence, targets: views, active, quarantines: quarantines(&context) })
+}
+
+pub(super) async fn quarantine(State(context): State<Context>) -> Json<Vec<QuarantineView>> {
+    Json(quarantines(&context))
+}
+
+fn quarantines(context: &Context) -> Vec<QuarantineView> {
+    context.control.with_fleet(|fleet| {
+        let views = fleet.quarantines().map(|q| QuarantineView {
+            service: q.target.service.clone(),
+            environment: q.target.environment.clone(),
+            digest: q.digest.clone(),
+            flight: q.flight.clone(),
+            reason: q.reason.clone(),
+            since: q.since.to_string(),
+        });
+        views.collect()
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FlightsQuery {
+    service: Option<ServiceName>,
+    limit: Option<usize>,
+}
+
+pub(super) async fn flights(
+    State(context): State<Context>,
+    Query(query): Query<FlightsQuery>,
+) -> Json<Vec<FlightSummary>> {
+    let limit = query.limit.unwrap_or(FLIGHTS).min(FLIGHTS_MAX);
+    Json(context.control.with_fleet(|fleet| {
+        let mut found: Vec<&Flight> =
+            fleet.flights().filter(|f| query.service.as_ref().is_none_or(|s| f.service == *s)).collect();
+        found.sort_by_key(|f| std::cmp::Reverse(f.opened_at_sequence));
+        found.truncate(limit);
+        found.into_iter().map(|f| summary(fleet, f)).collect()
+    }))
+}
+
+pub(super) async fn flight(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Result<Json<FlightView>, Failure> {
+    let id = find_flight(&context, &id)?;
+    let stored =
+        context.journal.read_subject(&crate::events::subject(&id)).await.map_err(|error| Failure::internal(&error))?;
+    let events = stored.into_iter().map(|event| EventView {
+        sequence: event.sequence,
+        at: event.at.to_string(),
+        flight: id.clone(),
+        event_type: event.event_type,
+        data: event.payload,
+    });
+    let events: Vec<EventView> = events.collect();
+    let now = context.control.now();
+    let targets = context.control.with_fleet(|fleet| {
+        let flight = fleet.flight(&id);
+        flight.map(|f| f.entries.keys().map(|name| f.target(name)).collect::<Vec<_>>()).unwrap_or_default()
+    });
+    let seen: BTreeMap<Target, Observation> = targets
+        .into_iter()
+        .map(|t| {
+            let o = context.control.observe(&t);
+            (t, o)
+        })
+        .collect();
+    let view = context.control.with_fleet(|fleet| {
+        fleet.flight(&id).map(|flight| FlightView {
+            summary: summary(fleet, flight),
+            digest: flight.release.as_ref().map(|r| r.digest.clone()),
+            jobs: jobs(flight),
+            environments: entries(fleet, flight, &seen, now),
+            notices: flight.notices.clone(),
+            stage_ms: stage_ms(flight),
+            events,
+        })
+    });
+    view.map(Json).ok_or_else(|| Failure::not_found(format!("there is no flight {id}")))
+}
+
+/// The flight that an id, or the beginning of exactly one, names.
+pub(super) fn find_flight(context: &Context, text: &str) -> Result<FlightId, Failure> {
+    if let Ok(id) = text.parse::<FlightId>() {
+        let known = context.control.with_fleet(|fleet| fleet.flight(&id).is_some());
+        return if known { Ok(id) } else { Err(Failure::not_found(format!("there is no flight {text}"))) };
+    }
+    let shown: String = text.chars().take(40).collect();
+    if text.len() < 4 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(Failure::bad_request(format!(
+            "{shown:?} is not a flight id, nor the first four or more digits of one"
+        )));
+    }
+    let found: Vec<FlightId> = context.control.with_fleet(|fleet| {
+        fleet.flights().filter(|f| f.id.as_str().starts_with(text)).map(|f| f.id.clone()).take(2).collect()
+    });
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::not_found(format!("there is no flight {shown}"))),
+        _ => Err(Failure::bad_request(format!("more than one flight begins with {shown}; write more of its id"))),
+    }
+}
+
+fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observation) -> TargetView {
+    let wanted = fleet.wanted(target, seen);
+    let order = |id: &FlightId| wanted.iter().position(|w| w.flight == *id).unwrap_or(usize::MAX);
+    let mut versions: Vec<VersionView> = seen
+        .versions
+        .iter()
+        .filter(|v| v.replicas > 0 || wanted.iter().any(|w| w.flight == v.revision))
+        .filter_map(|v| {
+            let flight = fleet.flight(&v.revision)?;
+            Some(VersionView {
+                flight: v.revision.clone(),
+                commit: flight.commit().clone(),
+                weight: v.weight.percent(),
+                replicas: v.replicas,
+                ready: v.ready,
+                restarts: v.restarts,
+                waiting: v.waiting.clone(),
+                counters: v.counters,
+            })
+        })
+        .collect();
+    versions.sort_by_key(|v| order(&v.flight));
+    TargetView {
+        service: target.service.clone(),
+        environment: target.environment.clone(),
+        addresses: context.control.addresses(target).iter().map(|(_, address)| format!("http://{address}")).collect(),
+        versions,
+        trouble: context.control.trouble_at(target),
+    }
+}
+
+/// A flight in one line.
+fn summary(fleet: &Fleet, flight: &Flight) -> FlightSummary {
+    let (stage, environment) = stage_name(flight);
+    FlightSummary {
+        id: flight.id.clone(),
+        service: flight.service.clone(),
+        commit: flight.commit().clone(),
+        subject: flight.opened.subject.clone(),
+        author: flight.opened.author.name.clone(),
+        stage: stage.to_owned(),
+        detail: detail(fleet, flight, environment.as_ref()),
+        environment,
+        opened_at: flight.opened_at.to_string(),
+        ended_at: flight.ended_at.filter(|_| flight.outcome.is_some()).map(|at| at.to_string()),
+    }
+}
+
+fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
+    match (flight.stage(), &flight.outcome) {
+        (Stage::Done | Stage::Notifying, Some(outcome)) => match outcome {
+            Outcome::Landed => ("landed", None),
+            Outcome::Refused { .. } => ("refused", None),
+            Outcome::Rejected { .. } => ("rejected", None),
+            Outcome::Stopped { environment, .. } => ("stopped", Some(environment.clone())),
+            Outcome::RolledBack { environment, .. } => ("rolled_back", Some(environment.clone())),
+            Outcome::Aborted { .. } => ("aborted", None),
+            Outcome::Superseded { .. } => ("superseded", None),
+        },
+        (Stage::Notifying, None) => ("notifying", None),
+        (Stage::Done, None) => ("landing", None),
+        (Stage::Reading, _) => ("reading", None),
+        (Stage::Building, _) => ("building", None),
+        (Stage::Imaging, _) => ("imaging", None),
+        (Stage::Environment(name, standing), _) => {
+            let stage = match standing {
+                Standing::Outside => "waiting",
+                Standing::Entering => "deploying",
+                Standing::Rolling => "rolling",
+                Standing::Unchecked | Standing::Settled => "checking",
+                Standing::Leaving => "withdrawing",
+                Standing::Unreverted | Standing::Gone => "reverting",
+            };
+            (stage, Some(name))
+        }
+    }
+}
+
+fn detail(fleet: &Fleet, flight: &Flight, environment: Option<&EnvironmentName>) -> String {
+    if let Some(outcome) = &flight.outcome {
+        return match outcome {
+            Outcome::Landed => "serves all traffic".to_owned(),
+            Outcome::Refused { diagnostics } => {
+                diagnostics.first().map(|d| d.to_string().replace('\n', " ")).unwrap_or_default()
+            }
+            Outcome::Rejected { reason } | Outcome::Stopped { reason, .. } | Outcome::RolledBack { reason, .. } => {
+                reason.clone()
+            }
+            Outcome::Aborted { by, reason } => format!("by {by}: {reason}"),
+            Outcome::Superseded { by } => format!("by flight {}", by.short()),
+        };
+    }
+    if let Some(name) = environment {
+        if flight.standing(name) == Standing::Outside {
+            return missing(fleet, flight, name).join(", ");
+        }
+        return match flight.phase(name) {
+            Some(Phase::Preparing { step, .. }) => format!("waits for replicas of step {}", step + 1),
+            Some(Phase::Baking { step, .. }) => format!("step {} bakes", step + 1),
+            Some(Phase::Withdrawing { cause } | Phase::Withdrawn { cause }) => cause.to_string(),
+            Some(Phase::Promoted) | None => String::new(),
+        };
+    }
+    let running: Vec<&str> =
+        flight.pipeline.jobs.iter().filter(|(_, r)| r.is_none()).map(|(job, _)| job.as_str()).collect();
+    if running.is_empty() { String::new() } else { format!("runs {}", running.join(", ")) }
+}
+
+fn missing(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Vec<String> {
+    match gate(fleet, flight, environment) {
+        GateState::Open | GateState::Closed { .. } => Vec::new(),
+        GateState::Waiting { missing } => missing
+            .iter()
+            .map(|m| match m {
+                Missing::Approvals { given, needed } => format!("has {given} of {needed} approvals"),
+                Missing::Occupied { by } => format!("waits for flight {} to leave", by.short()),
+            })
+            .collect(),
+    }
+}
+
+fn jobs(flight: &Flight) -> Vec<JobView> {
+    let views = flight.pipeline.jobs.iter().map(|(job, record)| JobView {
+        job: job.clone(),
+        state: record.as_ref().map_or_else(|| "running".to_owned(), |r| conclusion(r.conclusion).to_owned()),
+        duration_ms: record.as_ref().map(|r| r.duration_ms),
+        detail: record.as_ref().and_then(|r| r.detail.clone()),
+    });
+    views.collect()
+}
+
+fn conclusion(conclusion: prograde_model::event::JobConclusion) -> &'static str {
+    use prograde_model::event::JobConclusion;
+    match conclusion {
+        JobConclusion::Success => "success",
+        JobConclusion::Failure => "failure",
+        JobConclusion::Cancelled => "cancelled",
+        JobConclusion::Skipped => "skipped",
+    }
+}
+
+fn entries(fleet: &Fleet, flight: &Flight, seen: &BTreeMap<Target, Observation>, now: Timestamp) -> Vec<EntryView> {
+    let declared = flight.service_config().map(|s| s.environments.iter().map(|e| e.name.clone()).collect::<Vec<_>>());
+    let nothing = Observation::default();
+    declared
+        .unwrap_or_default()
+        .into_iter()
+        .map(|name| {
+            let seen = seen.get(&flight.target(&name)).unwrap_or(&nothing);
+            entry_view(fleet, flight, name, seen, now)
+        })
+        .collect()
+}
+
+fn entry_view(
+    fleet: &Fleet,
+    flight: &Flight,
+    environment: EnvironmentName,
+    seen: &Observation,
+    now: Timestamp,
+) -> EntryView {
+    let entry = flight.entry(&environment).cloned().unwrap_or_default();
+    let judged = entry.moving().and_then(|r| r.judgment(seen, now));
+    let live = seen.version(&flight.id).map(|v| v.counters);
+    EntryView {
+        standing: standing_name(flight.standing(&environment)).to_owned(),
+        missing: if flight.waits_at(&environment) { missing(fleet, flight, &environment) } else { Vec::new() },
+        approvals: entry.approvals.clone(),
+        weight: seen.version(&flight.id).map_or(0, |v| v.weight.percent()),
+        step: step(&entry),
+        verdict: judged.as_ref().map(|(verdict, _)| Verdict::clone(verdict)),
+        evidence: judged.map(|(_, evidence)| evidence),
+        requests: live.filter(|l| l.requests >= entry.requests.requests).unwrap_or(entry.requests),
+        deploy_commit: entry.deploy_commit.clone(),
+        reverted: entry.reverted.clone(),
+        failure: failure(&entry),
+        environment,
+    }
+}
+
+fn failure(entry: &Entry) -> Option<String> {
+    let ordered = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason));
+    ordered.or_else(|| entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string))
+}
+
+fn step(entry: &Entry) -> Option<(u32, u32)> {
+    let rollout = entry.rollout.as_ref()?;
+    let Strategy::Canary { steps, .. } = &rollout.start.strategy else { return None };
+    let (Phase::Preparing { step, .. } | Phase::Baking { step, .. }) = &rollout.phase else { return None };
+    Some((*step, u32::try_from(steps.len()).ok()?))
+}
+
+fn standing_name(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Outside => "outside",
+        Standing::Entering => "entering",
+        Standing::Rolling => "rolling",
+        Standing::Unchecked => "unchecked",
+        Standing::Settled => "settled",
+        Standing::Leaving => "leaving",
+        Standing::Unreverted => "unreverted",
+        Standing::Gone => "gone",
+    }
+}
+
+/// How long each stage took, as far as it is over.
+fn stage_ms(flight: &Flight) -> BTreeMap<String, u64> {
+    let mut spans = BTreeMap::new();
+    let mut last = flight.opened_at;
+    let mut span = |name: String, from: Timestamp, to: Timestamp| {
+        spans.insert(name, u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0));
+    };
+    for (stage, name) in [("configured", "read"), ("built", "build"), ("imaged", "image")] {
+        if let Some(at) = flight.stage_times.get(stage) {
+            span(name.to_owned(), last, *at);
+            last = *at;
+        }
+    }
+    for (environment, entry) in &flight.entries {
+        let end = entry.times.get("rollout.promoted").or_else(|| entry.times.get("rollout.withdrawn"));
+        if let (Some(from), Some(to)) = (entry.passed_at, end) {
+            span(environment.to_string(), from, *to);
+        }
+    }
+    spans
+}

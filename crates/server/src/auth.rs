@@ -1,0 +1,73 @@
+//! Who may talk to the server: whoever shows its token, as a bearer (RFC 6750) or, for Git, as the password of basic
+//! authentication (RFC 7617). Without a token nobody may, not even on this machine: a push runs code.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use crate::api::Failure;
+
+/// What a token is compared by: its hash, so that the time of comparing says nothing about it.
+#[derive(Clone)]
+pub(crate) struct Token([u8; 32]);
+
+impl Token {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(Sha256::digest(text.as_bytes()).into())
+    }
+
+    fn is_shown_in(&self, headers: &HeaderMap) -> bool {
+        let Some(value) = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()) else { return false };
+        let Some((scheme, rest)) = value.split_once(' ') else { return false };
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Self::new(rest.trim()).0 == self.0;
+        }
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return false;
+        }
+        let decoded = STANDARD.decode(rest.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        decoded
+            .as_deref()
+            .and_then(|pair| pair.split_once(':'))
+            .is_some_and(|(_, password)| Self::new(password).0 == self.0)
+    }
+}
+
+/// Lets a request pass that shows the token.
+pub(crate) async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
+    if token.is_shown_in(request.headers()) {
+        return next.run(request).await;
+    }
+    let mut response = Failure::unauthorised().into_response();
+    *response.status_mut() = StatusCode::UNAUTHORIZED;
+    // Git asks for a password only when it is told how.
+    let ask = header::HeaderValue::from_static("Basic realm=\"prograde\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(value: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, value.parse().unwrap());
+        Token::new("s3cret").is_shown_in(&headers)
+    }
+
+    #[test]
+    fn the_token_is_taken_as_bearer_or_password_and_nothing_else() {
+        assert!(shown("Bearer s3cret"));
+        assert!(shown("bearer s3cret"));
+        assert!(shown(&format!("Basic {}", STANDARD.encode("anyone:s3cret"))));
+        for wrong in ["Bearer", "Bearer s3cre", "Bearer s3crett", "Basic s3cret", "Digest s3cret", "Basic !!!", ""] {
+            assert!(!shown(wrong), "{wrong}");
+        }
+        assert!(!Token::new("s3cret").is_shown_in(&HeaderMap::new()));
+    }
+}

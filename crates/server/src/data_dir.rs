@@ -1,0 +1,104 @@
+//! The data directory: one place for everything, readable by its user alone.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::ServerError;
+
+/// Where things lie in the data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct DataDir {
+    root: PathBuf,
+}
+
+impl DataDir {
+    /// Makes what is missing.
+    pub(crate) fn open(root: &Path) -> Result<Self, ServerError> {
+        for folder in ["", "repos", "deployments", "ci", "registry", "images", "nodes"] {
+            let path = root.join(folder);
+            let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
+            made.map_err(|source| ServerError::DataDir { path, source })?;
+        }
+        let root = fs::canonicalize(root).map_err(|source| ServerError::DataDir { path: root.to_owned(), source })?;
+        Ok(Self { root })
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.root.join("journal.db")
+    }
+
+    pub(crate) fn repos(&self) -> PathBuf {
+        self.root.join("repos")
+    }
+
+    /// Apart from the services' repositories, so that no service can have its name.
+    pub(crate) fn deployments(&self) -> PathBuf {
+        self.root.join("deployments")
+    }
+
+    pub(crate) fn ci(&self) -> PathBuf {
+        self.root.join("ci")
+    }
+
+    pub(crate) fn registry(&self) -> PathBuf {
+        self.root.join("registry")
+    }
+
+    pub(crate) fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    pub(crate) fn nodes(&self) -> PathBuf {
+        self.root.join("nodes")
+    }
+
+    pub(crate) fn token_file(&self) -> PathBuf {
+        self.root.join("token")
+    }
+
+    fn address_file(&self) -> PathBuf {
+        self.root.join("server.json")
+    }
+
+    /// The token that clients show; made at the first start.
+    pub(crate) fn token(&self) -> Result<String, ServerError> {
+        let path = self.token_file();
+        match fs::read_to_string(&path) {
+            Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().to_owned()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ServerError::DataDir { path, source }),
+        }
+        let mut bytes = [0u8; 32];
+        getrandom::fill(&mut bytes).map_err(|_| ServerError::Random)?;
+        let token = hex::encode(bytes);
+        replace(&path, token.as_bytes()).map_err(|source| ServerError::DataDir { path, source })?;
+        Ok(token)
+    }
+
+    /// Tells clients on this machine where the server listens.
+    pub(crate) fn announce(&self, address: SocketAddr) -> Result<(), ServerError> {
+        let text = serde_json::json!({"url": format!("http://{address}"), "pid": std::process::id()}).to_string();
+        let path = self.address_file();
+        replace(&path, text.as_bytes()).map_err(|source| ServerError::DataDir { path, source })
+    }
+
+    /// Takes the announcement back.
+    pub(crate) fn withdraw(&self) {
+        if let Err(error) = fs::remove_file(self.address_file()) {
+            tracing::warn!("server.json could not be removed: {error}");
+        }
+    }
+}
+
+/// Replaces a file as a whole, readable by its user alone.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(temporary, path)
+}

@@ -1,0 +1,109 @@
+//! Why the server did not start, and what can be done about it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use prograde_gitops::git::GitError;
+use prograde_journal::JournalError;
+use prograde_node::NodeError;
+use prograde_supply::SupplyError;
+
+/// Why the server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A folder or file of the data directory can't be made or read.
+    #[error("can't use {}", .path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Another server uses the data directory.
+    #[error("the data directory {} is in use by another server", .path.display())]
+    Locked {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The journal can't be used.
+    #[error(transparent)]
+    Journal(JournalError),
+    /// The journal could not be replayed.
+    #[error("the journal can't be replayed")]
+    Replay(#[from] prograde_control::StartError),
+    /// Somebody else listens there.
+    #[error("{address} is in use by another program")]
+    AddressInUse {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The address can't be listened on.
+    #[error("can't listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Git can't be used.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The image layout can't be used.
+    #[error(transparent)]
+    Images(#[from] SupplyError),
+    /// The local node can't start.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The system gives no random bytes for a token.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+impl ServerError {
+    /// The stable code, with a page in `docs/errors/`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::DataDir { .. } => "PG0301",
+            Self::Locked { .. } => "PG0302",
+            Self::Journal(JournalError::DiskFull { .. }) => "PG0304",
+            Self::Journal(JournalError::Broken { .. } | JournalError::Corrupt { .. }) => "PG0305",
+            Self::Journal(_) | Self::Replay(_) => "PG0303",
+            Self::AddressInUse { .. } | Self::Listen { .. } => "PG0306",
+            Self::Git(_) => "PG0307",
+            Self::Images(_) => "PG0308",
+            Self::Node(error) => error.code(),
+            Self::Random => "PG0309",
+        }
+    }
+
+    /// What can be done about it.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::DataDir { path, .. } => format!("make {} writable for this user, or choose another place with `--data-dir`", path.display()),
+            Self::Locked { .. } => "stop that server, or choose another place with `--data-dir`; `prograde status` shows what it does".into(),
+            Self::Journal(JournalError::DiskFull { .. }) => "make space; nothing that was recorded is lost".into(),
+            Self::Journal(JournalError::Broken { .. } | JournalError::Corrupt { .. }) => {
+                "keep the file, put a backup in its place, and find out who wrote to it; `prograde journal verify --offline` shows where".into()
+            }
+            Self::Journal(_) | Self::Replay(_) => "`prograde journal verify --offline` shows its state".into(),
+            Self::AddressInUse { .. } | Self::Listen { .. } => "choose another address with `--listen`, such as `--listen 127.0.0.1:0` for any free port".into(),
+            Self::Git(_) => "install git 2.30 or later, such as with `apt-get install git`".into(),
+            Self::Images(_) => "check the folder `registry` in the data directory".into(),
+            Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
+            Self::Random => "check /dev/urandom".into(),
+        }
+    }
+}
+
+impl From<JournalError> for ServerError {
+    fn from(error: JournalError) -> Self {
+        if let JournalError::Locked { path } = error {
+            let path = path.parent().map_or_else(|| path.clone(), std::path::Path::to_path_buf);
+            return Self::Locked { path };
+        }
+        Self::Journal(error)
+    }
+}

@@ -1,0 +1,59 @@
+//! Stored events and the model's: the journal's subject and payload on one side, [`Event`] on the other; and their
+//! names in the CDEvents vocabulary for export.
+
+use prograde_control::ports::AppendError;
+use prograde_journal::{NewEvent, StoredEvent};
+use prograde_model::event::{Event, Recorded, VERSION};
+use prograde_model::ids::FlightId;
+
+/// The subject under which a flight's events are stored.
+pub(crate) fn subject(flight: &FlightId) -> String {
+    format!("flight/{flight}")
+}
+
+/// The flight that a subject names.
+pub fn flight_of(subject: &str) -> Option<FlightId> {
+    subject.strip_prefix("flight/")?.parse().ok()
+}
+
+pub(crate) fn to_store(event: &Event) -> NewEvent {
+    let (event_type, payload) = event.encode();
+    NewEvent { event_type, version: VERSION, payload }
+}
+
+pub(crate) fn from_store(stored: StoredEvent) -> Result<Recorded, AppendError> {
+    let unreadable = |why: String| AppendError::Journal(format!("event {}: {why}", stored.sequence));
+    let flight = flight_of(&stored.subject).ok_or_else(|| unreadable(format!("unknown subject {}", stored.subject)))?;
+    let event =
+        Event::decode(&stored.event_type, stored.version, stored.payload.clone()).map_err(|e| unreadable(chain(&e)))?;
+    Ok(Recorded { sequence: stored.sequence, at: stored.at, flight, event })
+}
+
+/// An error and its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+        cause = source.source();
+    }
+    text
+}
+
+/// The CloudEvents type of a stored event: the CDEvents type (CDEvents 0.4, cdevents.dev) where one says the same, else
+/// our own.
+pub fn cloud_event_type(stored_type: &str) -> String {
+    let cdevents = match stored_type {
+        "flight.opened" => "change.merged.0.2.0",
+        "pipeline.job_started" => "taskrun.started.0.2.0",
+        "pipeline.job_finished" => "taskrun.finished.0.2.0",
+        "pipeline.finished" => "pipelinerun.finished.0.2.0",
+        "release.recorded" => "artifact.packaged.0.2.0",
+        "rollout.promoted" => "service.deployed.0.2.0",
+        "rollout.withdrawn" => "service.removed.0.2.0",
+        "environment.rollback_ordered" | "rollout.failed" => "service.rolledback.0.2.0",
+        _ => return format!("dev.prograde.{stored_type}.v1"),
+    };
+    format!("dev.cdevents.{cdevents}")
+}

@@ -1,0 +1,16 @@
+//! The server: Prograde's HTTP API, its Git hosting, and the wiring of adapters to the controllers' ports.
+//!
+//! Nothing here decides: orders are handed to [`prograde_control`], views are read from its fleet.
+
+mod adapters;
+pub mod api;
+mod auth;
+mod data_dir;
+mod error;
+pub mod events;
+mod options;
+mod server;
+
+pub use error::ServerError;
+pub use options::ServerOptions;
+pub use server::Server;

@@ -1,0 +1,43 @@
+//! The server's settings, all but the data directory with a default.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How the server works. Start from [`ServerOptions::new`].
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Where everything is kept. Made if missing, for this user alone. One server at a time may use it.
+    pub data_dir: PathBuf,
+    /// Where the API listens; default `127.0.0.1:7878`. Whoever reaches it and has the token may run code here.
+    pub listen: SocketAddr,
+    /// Where services listen; default `127.0.0.1`.
+    pub node_address: IpAddr,
+    /// What pipelines may keep between runs (`runner.tool_cache`); default `cache` in the data directory.
+    pub cache_dir: PathBuf,
+    /// Where news for authors is posted as JSON, if anywhere.
+    pub notify_webhook: Option<String>,
+    /// Names, or `PREFIX_*`, of variables that pipelines take over from the server's environment, beside the defaults.
+    pub ci_pass_env: Vec<String>,
+    /// The server's environment.
+    pub host_env: BTreeMap<String, String>,
+    /// How long a replica that failed twice waits before it is started again; doubles each time. Default 10 s.
+    pub restart_backoff: Duration,
+}
+
+impl ServerOptions {
+    /// The defaults, with everything kept in `data_dir`.
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7878)),
+            node_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            cache_dir: data_dir.join("cache"),
+            notify_webhook: None,
+            ci_pass_env: Vec::new(),
+            host_env: BTreeMap::new(),
+            restart_backoff: Duration::from_secs(10),
+            data_dir,
+        }
+    }
+}

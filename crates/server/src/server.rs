@@ -1,0 +1,176 @@
+//! The whole server: opens the parts in the order in which they need each other, and closes them in reverse.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use prograde_control::ports::EventLog;
+use prograde_control::{Control, Options, Ports, SystemClock};
+use prograde_gitops::deploy::Deployments;
+use prograde_gitops::git::Repositories;
+use prograde_journal::Journal;
+use prograde_node::{Node, NodeOptions};
+use prograde_supply::Layout;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::adapters::deployments::GitDeployments;
+use crate::adapters::images::LayoutImages;
+use crate::adapters::log::JournalLog;
+use crate::adapters::notifier::Notifiers;
+use crate::adapters::pipelines::WorkflowPipelines;
+use crate::adapters::prober::HttpProber;
+use crate::adapters::runtime::LocalRuntime;
+use crate::adapters::source::HostedSource;
+use crate::api::{self, Context};
+use crate::data_dir::DataDir;
+use crate::error::ServerError;
+use crate::options::ServerOptions;
+
+/// How long replicas may take to finish their requests when the server stops.
+const STOP_GRACE: Duration = Duration::from_secs(30);
+/// How long clients' requests may take to end then.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// Variables that pipelines take over from the server's environment besides those that are asked for: where toolchains
+/// and their registries are found.
+const CI_PASS_ENV: [&str; 18] = [
+    "CARGO_*",
+    "RUSTUP_*",
+    "GOPATH",
+    "GOPROXY",
+    "GOROOT",
+    "GOFLAGS",
+    "GOSUMDB",
+    "NPM_CONFIG_*",
+    "npm_config_*",
+    "PIP_*",
+    "JAVA_HOME",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "SSL_CERT_*",
+];
+
+/// The running server.
+pub struct Server {
+    address: SocketAddr,
+    data: DataDir,
+    token_file: PathBuf,
+    control: Control,
+    journal: Journal,
+    node: Node,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts everything; what was under way when the last server ended goes on.
+    pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
+        let data = DataDir::open(&options.data_dir)?;
+        // The journal's lock is the data directory's: nothing else is touched before it is held.
+        let journal = Journal::open(&data.journal())?;
+        let token = data.token()?;
+        let listener = listen(options.listen).await?;
+        let address =
+            listener.local_addr().map_err(|source| ServerError::Listen { address: options.listen, source })?;
+
+        let repositories = Repositories::open(data.repos()).await?;
+        let deployments = Arc::new(Deployments::open(data.deployments()).await?);
+        let layout = Layout::open(&data.registry())?;
+        let node_options = NodeOptions {
+            address: options.node_address,
+            restart_backoff: options.restart_backoff,
+            ..NodeOptions::new(data.nodes())
+        };
+        let node = Node::start(node_options).await?;
+        let ports = ports(&options, &data, &repositories, &deployments, &layout, &node);
+        let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
+        let control = Control::start(log, ports, Arc::new(SystemClock), Options::default()).await?;
+
+        let stop = CancellationToken::new();
+        let context = Context {
+            control: control.clone(),
+            journal: journal.clone(),
+            repositories,
+            deployments,
+            node: node.clone(),
+            ci: data.ci(),
+            stop: stop.clone(),
+        };
+        let router = api::router(context, &token);
+        let stopping = stop.clone();
+        #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
+        let serving = tokio::spawn(async move {
+            let serve = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+            if let Err(error) = serve.await {
+                tracing::error!("the API ended badly: {error}");
+            }
+        });
+        data.announce(address)?;
+        tracing::info!(%address, "serving");
+        Ok(Self { address, token_file: data.token_file(), data, control, journal, node, stop, serving })
+    }
+
+    /// Where the API listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The file with the token that clients must show.
+    pub fn token_file(&self) -> &Path {
+        &self.token_file
+    }
+
+    /// Stops taking requests, then deciding, then the replicas, each when what needs it has stopped.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        if tokio::time::timeout(ANSWER_GRACE, &mut self.serving).await.is_err() {
+            self.serving.abort();
+        }
+        self.control.shutdown().await;
+        self.node.shutdown(STOP_GRACE).await;
+        if let Err(error) = self.journal.close().await {
+            tracing::error!("the journal could not be closed: {error}");
+        }
+        self.data.withdraw();
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AddrInUse => ServerError::AddressInUse { address },
+        _ => ServerError::Listen { address, source },
+    })
+}
+
+fn ports(
+    options: &ServerOptions,
+    data: &DataDir,
+    repositories: &Repositories,
+    deployments: &Arc<Deployments>,
+    layout: &Layout,
+    node: &Node,
+) -> Ports {
+    let pass_env = CI_PASS_ENV.iter().map(|&name| name.to_owned()).chain(options.ci_pass_env.iter().cloned());
+    Ports {
+        source: Arc::new(HostedSource(repositories.clone())),
+        pipelines: Arc::new(WorkflowPipelines {
+            repositories: repositories.clone(),
+            ci: data.ci(),
+            tool_cache: options.cache_dir.clone(),
+            pass_env: pass_env.collect(),
+            host_env: options.host_env.clone(),
+        }),
+        images: Arc::new(LayoutImages { layout: layout.clone(), ci: data.ci() }),
+        deployments: Arc::new(GitDeployments(Arc::clone(deployments))),
+        runtime: Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() }),
+        prober: Arc::new(HttpProber::new()),
+        notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
+    }
+}
