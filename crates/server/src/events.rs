@@ -21,7 +21,7 @@ pub(crate) fn to_store(event: &Event) -> NewEvent {
     NewEvent { event_type, version: VERSION, payload }
 }
 
-pub(crate) fn from_store(stored: StoredEvent) -> Result<Recorded, AppendError> {
+pub(crate) fn from_store(stored: &StoredEvent) -> Result<Recorded, AppendError> {
     let unreadable = |why: String| AppendError::Journal(format!("event {}: {why}", stored.sequence));
     let flight = flight_of(&stored.subject).ok_or_else(|| unreadable(format!("unknown subject {}", stored.subject)))?;
     let event =

@@ -143,9 +143,12 @@ impl Server {
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AddrInUse => ServerError::AddressInUse { address },
-        _ => ServerError::Listen { address, source },
+    TcpListener::bind(address).await.map_err(|source| {
+        if source.kind() == std::io::ErrorKind::AddrInUse {
+            ServerError::AddressInUse { address }
+        } else {
+            ServerError::Listen { address, source }
+        }
     })
 }
 

@@ -45,7 +45,7 @@ impl Port for GitDeployments {
             subject: deployment.subject,
             at: deployment.at,
         };
-        self.0.commit(change).await.map_err(from_deploy)
+        self.0.commit(change).await.map_err(|error| from_deploy(&error))
     }
 
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError> {
@@ -59,16 +59,16 @@ impl Port for GitDeployments {
         match self.0.revert(request).await {
             // What came later has taken its place: the repository no longer names this release.
             Err(DeployError::Superseded { commit, .. }) => {
-                let head = self.0.repository().head(MAIN).await.map_err(from_git)?;
+                let head = self.0.repository().head(MAIN).await.map_err(|error| from_git(&error))?;
                 Ok(head.unwrap_or(commit))
             }
-            other => other.map_err(from_deploy),
+            other => other.map_err(|error| from_deploy(&error)),
         }
     }
 
     async fn workload(&self, commit: &CommitId, target: &Target) -> Result<Workload, PortError> {
         let rendered = self.0.render(commit, target).await.map_err(|error| match error {
-            RenderError::Git(error) => from_git(error),
+            RenderError::Git(error) => from_git(&error),
             RenderError::Manifests(diagnostics) => PortError::Input(diagnostics),
             error @ (RenderError::NotDeployed { .. } | RenderError::Cancelled) => PortError::Passing(chain(&error)),
         })?;
@@ -76,11 +76,8 @@ impl Port for GitDeployments {
     }
 }
 
-fn from_deploy(error: DeployError) -> PortError {
-    match error {
-        DeployError::Git(error) => from_git(error),
-        error => PortError::Final(chain(&error)),
-    }
+fn from_deploy(error: &DeployError) -> PortError {
+    if let DeployError::Git(error) = error { from_git(error) } else { PortError::Final(chain(error)) }
 }
 
 fn sentence(notice: &workload::Notice) -> String {

@@ -49,9 +49,8 @@ impl LayoutImages {
                 one.workflow, other.workflow
             ))),
             (None, _) => {
-                let names: Vec<&str> = found.iter().map(|artifact| artifact.name.as_str()).collect();
-                let have =
-                    if names.is_empty() { "none was".to_owned() } else { format!("there are {}", names.join(", ")) };
+                let all: Vec<&str> = found.iter().map(|artifact| artifact.name.as_str()).collect();
+                let have = if all.is_empty() { "none was".to_owned() } else { format!("there are {}", all.join(", ")) };
                 Err(PortError::Final(format!(
                     "no job uploaded artifact `{name}`, which `image.artifact` names; {have}"
                 )))

@@ -21,15 +21,19 @@ impl EventLog for JournalLog {
         events: &[Event],
     ) -> Result<Vec<Recorded>, AppendError> {
         let stored = self.0.append(&subject(flight), expected_version, at, events.iter().map(to_store).collect()).await;
-        let stored = stored.map_err(|error| match error {
-            JournalError::Conflict { .. } => AppendError::Conflict { flight: flight.clone() },
-            error => AppendError::Journal(chain(&error)),
+        let stored = stored.map_err(|error| {
+            let moved_on = matches!(error, JournalError::Conflict { .. });
+            if moved_on {
+                AppendError::Conflict { flight: flight.clone() }
+            } else {
+                AppendError::Journal(chain(&error))
+            }
         })?;
-        stored.into_iter().map(from_store).collect()
+        stored.iter().map(from_store).collect()
     }
 
     async fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Recorded>, AppendError> {
         let stored = self.0.read_after(sequence, limit).await.map_err(|error| AppendError::Journal(chain(&error)))?;
-        stored.into_iter().map(from_store).collect()
+        stored.iter().map(from_store).collect()
     }
 }

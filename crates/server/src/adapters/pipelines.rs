@@ -35,14 +35,16 @@ pub(crate) struct WorkflowPipelines {
 
 impl WorkflowPipelines {
     async fn workflows(&self, service: &ServiceName, commit: &CommitId) -> Result<Workflows, PortError> {
-        let repository = self.repositories.get(service).await.map_err(from_git)?;
+        let repository = self.repositories.get(service).await.map_err(|error| from_git(&error))?;
         let mut files = Vec::new();
-        for path in repository.list_files(commit, FOLDER).await.map_err(from_git)? {
+        for path in repository.list_files(commit, FOLDER).await.map_err(|error| from_git(&error))? {
             let path = format!("{FOLDER}/{}", path.trim_start_matches(&format!("{FOLDER}/")));
             if !Workflows::is_workflow_path(&path) {
                 continue;
             }
-            let Some(bytes) = repository.read_file(commit, &path).await.map_err(from_git)? else { continue };
+            let Some(bytes) = repository.read_file(commit, &path).await.map_err(|error| from_git(&error))? else {
+                continue;
+            };
             let text = String::from_utf8(bytes).map_err(|_| {
                 Diagnostics::from(Diagnostic::file("PG0101", &path, "the file is not UTF-8 text", "save it as UTF-8"))
             })?;
@@ -80,7 +82,7 @@ impl Pipelines for WorkflowPipelines {
     ) -> Result<Option<String>, PortError> {
         let opened = &build.opened;
         let workflows = self.workflows(&opened.service, &opened.commit).await?;
-        let repository = self.repositories.get(&opened.service).await.map_err(from_git)?;
+        let repository = self.repositories.get(&opened.service).await.map_err(|error| from_git(&error))?;
         let clock: prograde_pipeline::Clock = Arc::new(|| SystemClock.now());
         let directory = self.ci.join(build.flight.as_str());
         let options = RunOptions {

@@ -13,22 +13,22 @@ pub(crate) struct HostedSource(pub(crate) Repositories);
 
 impl HostedSource {
     async fn repository(&self, service: &ServiceName) -> Result<Repository, PortError> {
-        self.0.get(service).await.map_err(from_git)
+        self.0.get(service).await.map_err(|error| from_git(&error))
     }
 }
 
 /// What a Git error means for whoever asked.
-pub(crate) fn from_git(error: GitError) -> PortError {
+pub(crate) fn from_git(error: &GitError) -> PortError {
     match error {
-        GitError::Symlink { ref path } => {
-            let found = Diagnostic::file("PG0104", path, chain(&error), "commit a plain file in its place");
+        GitError::Symlink { path } => {
+            let found = Diagnostic::file("PG0104", path, chain(error), "commit a plain file in its place");
             PortError::Input(Diagnostics::from(found))
         }
         GitError::TooLarge { .. }
         | GitError::NoRepository(_)
         | GitError::NoCommit(_)
         | GitError::Name { .. }
-        | GitError::Export { .. } => PortError::Final(chain(&error)),
+        | GitError::Export { .. } => PortError::Final(chain(error)),
         GitError::NotInstalled
         | GitError::TooOld { .. }
         | GitError::Start { .. }
@@ -37,7 +37,7 @@ pub(crate) fn from_git(error: GitError) -> PortError {
         | GitError::Failed { .. }
         | GitError::Answer { .. }
         | GitError::Disk { .. }
-        | GitError::Moved { .. } => PortError::Passing(chain(&error)),
+        | GitError::Moved { .. } => PortError::Passing(chain(error)),
     }
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn from_git(error: GitError) -> PortError {
 impl Source for HostedSource {
     async fn heads(&self) -> Result<Vec<Head>, PortError> {
         let mut heads = Vec::new();
-        for service in self.0.list().await.map_err(from_git)? {
+        for service in self.0.list().await.map_err(|error| from_git(&error))? {
             // A repository that went away or is damaged must not keep the others from flying.
             match self.newest(&service).await {
                 Ok(Some(commit)) => heads.push(Head { service, branch: MAIN.to_owned(), commit }),
@@ -57,7 +57,8 @@ impl Source for HostedSource {
     }
 
     async fn opened(&self, head: &Head) -> Result<Opened, PortError> {
-        let info = self.repository(&head.service).await?.commit_info(&head.commit).await.map_err(from_git)?;
+        let info =
+            self.repository(&head.service).await?.commit_info(&head.commit).await.map_err(|error| from_git(&error))?;
         Ok(Opened {
             service: head.service.clone(),
             commit: head.commit.clone(),
@@ -69,11 +70,11 @@ impl Source for HostedSource {
     }
 
     async fn file(&self, service: &ServiceName, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, PortError> {
-        self.repository(service).await?.read_file(commit, path).await.map_err(from_git)
+        self.repository(service).await?.read_file(commit, path).await.map_err(|error| from_git(&error))
     }
 
     async fn files(&self, service: &ServiceName, commit: &CommitId, folder: &str) -> Result<Files, PortError> {
-        let tree = self.repository(service).await?.tree(commit, folder).await.map_err(from_git)?;
+        let tree = self.repository(service).await?.tree(commit, folder).await.map_err(|error| from_git(&error))?;
         if let Some((link, _)) = tree.links().next() {
             let found =
                 Diagnostic::file("PG0104", link, "a symbolic link is not followed", "commit a plain file in its place");
@@ -85,6 +86,6 @@ impl Source for HostedSource {
 
 impl HostedSource {
     async fn newest(&self, service: &ServiceName) -> Result<Option<CommitId>, PortError> {
-        self.repository(service).await?.head(MAIN).await.map_err(from_git)
+        self.repository(service).await?.head(MAIN).await.map_err(|error| from_git(&error))
     }
 }

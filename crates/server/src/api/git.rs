@@ -29,7 +29,7 @@ pub(super) async fn advertise(
 ) -> Result<Response, Failure> {
     let service = GitService::from_name(&query.service).ok_or_else(|| Failure::bad_request("unknown Git service"))?;
     let repository = open(&context, &name, service).await?;
-    let body = repository.advertise_refs(service, protocol(&headers)).await.map_err(failure)?;
+    let body = repository.advertise_refs(service, protocol(&headers)).await.map_err(|error| failure(&error))?;
     Ok(answer(service, "advertisement", Body::from(body)))
 }
 
@@ -57,7 +57,7 @@ async fn rpc(context: Context, name: String, service: GitService, request: Reque
         rules: PushRules::default(),
     };
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
-    let rpc = repository.rpc(service, StreamReader::new(body), options).await.map_err(failure)?;
+    let rpc = repository.rpc(service, StreamReader::new(body), options).await.map_err(|error| failure(&error))?;
     // The controllers look when the answer has been given to its end, or given up: then the references are in place.
     let news = Arrival { context, push: service == GitService::ReceivePack };
     let stream = ReaderStream::new(rpc).inspect_ok(move |_| {
@@ -97,7 +97,7 @@ async fn open(context: &Context, name: &str, service: GitService) -> Result<Repo
         GitService::ReceivePack => context.repositories.ensure(&name).await,
         GitService::UploadPack => context.repositories.get(&name).await,
     };
-    found.map_err(failure)
+    found.map_err(|error| failure(&error))
 }
 
 fn protocol(headers: &HeaderMap) -> Option<&str> {
@@ -110,10 +110,12 @@ fn answer(service: GitService, what: &str, body: Body) -> Response {
         .into_response()
 }
 
-fn failure(error: GitError) -> Failure {
-    match error {
-        GitError::NoRepository(_) => Failure::not_found(error.to_string()),
-        GitError::Name { .. } | GitError::TooLarge { .. } => Failure::bad_request(chain(&error)),
-        other => Failure::internal(&other),
+fn failure(error: &GitError) -> Failure {
+    if matches!(error, GitError::NoRepository(_)) {
+        Failure::not_found(error.to_string())
+    } else if matches!(error, GitError::Name { .. } | GitError::TooLarge { .. }) {
+        Failure::bad_request(chain(error))
+    } else {
+        Failure::internal(error)
     }
 }

@@ -47,12 +47,15 @@ pub(super) async fn events(State(context): State<Context>, Query(query): Query<E
 }
 
 pub(super) async fn verify(State(context): State<Context>) -> Result<Json<VerifyView>, Failure> {
-    let report = context.journal.verify().await.map_err(|error| match error {
-        JournalError::Broken { .. } | JournalError::Corrupt { .. } => Failure::refused(
-            error.to_string(),
-            "keep the file, and find out who wrote to it; docs/errors/PG0305.md says how to go on",
-        ),
-        other => Failure::internal(&other),
+    let report = context.journal.verify().await.map_err(|error| {
+        if matches!(error, JournalError::Broken { .. } | JournalError::Corrupt { .. }) {
+            Failure::refused(
+                error.to_string(),
+                "keep the file, and find out who wrote to it; `prograde explain PG0305` says how to go on",
+            )
+        } else {
+            Failure::internal(&error)
+        }
     })?;
     Ok(Json(VerifyView { events: report.events, head_hash: report.head_hash }))
 }

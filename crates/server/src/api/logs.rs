@@ -33,7 +33,7 @@ pub(super) async fn service(
     Path(service): Path<ServiceName>,
     Query(query): Query<LogsQuery>,
 ) -> Result<Response, Failure> {
-    let target = target(&context, &service, query.environment)?;
+    let target = target(&context, &service, query.environment.as_ref())?;
     let wanted =
         LogQuery { tail_lines: Some(query.tail.unwrap_or(TAIL_LINES)), follow: query.follow, revision: query.flight };
     let lines = context.node.logs(&target, wanted).await;
@@ -50,19 +50,20 @@ pub(super) async fn service(
     Ok(ndjson(views))
 }
 
-/// The target meant: the environment named, or the last one that the service entered.
-fn target(context: &Context, service: &ServiceName, environment: Option<EnvironmentName>) -> Result<Target, Failure> {
+/// The target meant: the environment named, or the last one of those that the service declares and has entered.
+fn target(context: &Context, service: &ServiceName, environment: Option<&EnvironmentName>) -> Result<Target, Failure> {
     let found = context.control.with_fleet(|fleet| {
-        let mut of_service = fleet.targets().filter(|t| t.service == *service);
-        match &environment {
-            Some(name) => of_service.find(|t| t.environment == *name).cloned(),
-            None => {
-                let latest = fleet.latest(service).and_then(|f| f.service_config()).and_then(|s| s.environments.last());
-                let preferred = latest.map(|e| Target { environment: e.name.clone(), service: service.clone() });
-                let known: Vec<_> = of_service.cloned().collect();
-                preferred.filter(|p| known.contains(p)).or_else(|| known.into_iter().next())
-            }
+        let known: Vec<&Target> = fleet.targets().filter(|t| t.service == *service).collect();
+        if let Some(name) = environment {
+            return known.into_iter().find(|t| t.environment == *name).cloned();
         }
+        let declared = fleet
+            .latest(service)
+            .and_then(|f| f.service_config())
+            .map(|s| s.environments.as_slice())
+            .unwrap_or_default();
+        let last = declared.iter().rev().find_map(|e| known.iter().find(|t| t.environment == e.name));
+        last.or(known.first()).map(|t| Target::clone(t))
     });
     found.ok_or_else(|| Failure::not_found(format!("service {service} runs in no such environment")))
 }
