@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// A shorter wait would be a busy loop.
+const BASE_MIN: Duration = Duration::from_millis(10);
+
 /// The kubelet restarts a container at once after its first exit, then waits `base`, doubling up to `max`, and forgets
 /// earlier failures once a container ran for `reset_after` (Kubernetes, "Pod Lifecycle", section "Container restarts").
 #[derive(Debug, Clone)]
@@ -15,7 +18,8 @@ pub(crate) struct BackOff {
 impl BackOff {
     /// A back-off that has seen no failure.
     pub(crate) fn new(base: Duration, max: Duration, reset_after: Duration) -> Self {
-        Self { base, max, reset_after, next: Duration::ZERO }
+        let base = base.max(BASE_MIN);
+        Self { base, max: max.max(base), reset_after, next: Duration::ZERO }
     }
 
     /// How long to wait after a container ended that had run for `ran`.
@@ -24,7 +28,7 @@ impl BackOff {
             self.next = Duration::ZERO;
         }
         let wait = self.next;
-        self.next = if wait.is_zero() { self.base.min(self.max) } else { wait.saturating_mul(2).min(self.max) };
+        self.next = if wait.is_zero() { self.base } else { wait.saturating_mul(2).min(self.max) };
         wait
     }
 }
@@ -42,5 +46,8 @@ mod tests {
         assert_eq!(backoff.after(seconds(599)).as_secs(), 300, "not long enough");
         assert_eq!(backoff.after(seconds(600)).as_secs(), 0);
         assert_eq!(backoff.after(seconds(0)).as_secs(), 10);
+        let mut none = BackOff::new(Duration::ZERO, Duration::ZERO, seconds(600));
+        none.after(seconds(0));
+        assert_eq!(none.after(seconds(0)), BASE_MIN);
     }
 }

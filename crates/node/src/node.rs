@@ -142,10 +142,11 @@ impl Node {
         lock(&self.shared.deployments).get(target).cloned()
     }
 
-    /// Every target that was applied, or of which a replica or a count was found at the start. A target that should not
-    /// be there any more is ended by applying a [`Desired`] without versions.
+    /// Every target of which something runs or is wanted, survivors of the node before included. One that should not be
+    /// there any more is ended by applying a [`Desired`] without versions.
     pub fn targets(&self) -> Vec<Target> {
-        lock(&self.shared.deployments).keys().cloned().collect()
+        let deployments = lock(&self.shared.deployments);
+        deployments.iter().filter(|(_, deployment)| !deployment.is_vacant()).map(|(target, _)| target.clone()).collect()
     }
 
     /// What is seen of `target` now; nothing for one that is unknown. Takes microseconds.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::BackOff;
-use crate::clock::now;
+use crate::clock::{age, now};
 use crate::deployment::{Assignment, Deployment, Role};
 use crate::files::remove_dir;
 use crate::launch::causes;
@@ -332,9 +332,4 @@ impl Supervisor {
         drop(self.lease);
         self.deployment.remove(&self.record.id);
     }
-}
-
-/// How long ago `at` was; zero when the clock was set back.
-fn age(at: jiff::Timestamp) -> Duration {
-    Duration::try_from(now().duration_since(at)).unwrap_or(Duration::ZERO)
 }

@@ -28,7 +28,9 @@ pub(crate) fn find(dir: &Path, logs: &LogKeeper) -> io::Result<Vec<Survivor>> {
         }
         match identify(&entry.path()) {
             Ok((record, Some(process))) => {
-                logs.register(&record.id, &record.target, &record.revision, &entry.path())?;
+                if let Err(error) = logs.register(&record.id, &record.target, &record.revision, &entry.path()) {
+                    tracing::warn!(replica = record.id, %error, "output can't be kept");
+                }
                 survivors.push(Survivor { record, process });
             }
             Ok((record, None)) => {

@@ -189,6 +189,11 @@ impl Deployment {
         lock(&self.state).has_replicas()
     }
 
+    /// Whether nothing runs and nothing is wanted.
+    pub(crate) fn is_vacant(&self) -> bool {
+        lock(&self.state).is_vacant()
+    }
+
     /// What is seen now.
     pub(crate) fn observe(&self) -> Observation {
         lock(&self.state).observe()

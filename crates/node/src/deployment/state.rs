@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::assignment::{Assignment, Role};
 use super::replica::Replica;
 use super::version::{Version, Wanted};
-use crate::clock::now;
+use crate::clock::{age, now};
 use crate::image::ImageRoot;
 use crate::ledger::Entry;
 use crate::plan::plan;
@@ -150,10 +150,14 @@ impl State {
             None => Role::Retire(process),
         };
         let order = u64::try_from(record.created.as_microsecond()).unwrap_or(0);
+        let ready_since = record.running.as_ref().and_then(|running| running.ready_since);
         let assignment = self.create(record, order, role);
-        if let (Role::Retire(_), Some(replica)) = (&assignment.role, self.replicas.get_mut(&assignment.record.id)) {
-            replica.stopping();
-            replica.stop.cancel();
+        if let Some(replica) = self.replicas.get_mut(&assignment.record.id) {
+            match &assignment.role {
+                Role::Retire(_) => stop(replica),
+                // What was ready serves from the first request on; its probe will say if that is wrong.
+                Role::Run(_) | Role::Resume(..) => ready_since.into_iter().for_each(|at| replica.ready(age(at))),
+            }
         }
         assignment
     }
@@ -285,6 +289,12 @@ impl State {
         !self.replicas.is_empty()
     }
 
+    /// Whether nothing runs and nothing is wanted.
+    pub(super) fn is_vacant(&self) -> bool {
+        let wants_nothing = self.desired.as_ref().is_none_or(|desired| desired.versions.is_empty());
+        wants_nothing && self.replicas.is_empty() && self.survivors.is_empty()
+    }
+
     /// What replicas of a version are started from now, if it is wanted.
     pub(super) fn spec(&self, revision: &FlightId) -> Option<Arc<Spec>> {
         self.versions.get(revision)?.wanted.as_ref().map(|wanted| Arc::clone(&wanted.spec))
@@ -343,4 +353,75 @@ impl State {
 fn stop(replica: &mut Replica) {
     replica.stopping();
     replica.stop.cancel();
+}
+
+#[cfg(test)]
+mod tests {
+    use prograde_model::runtime::DesiredVersion;
+    use prograde_model::{EnvironmentName, Weight};
+
+    use super::*;
+    use crate::testing::workload;
+
+    fn state(replicas_max: usize) -> State {
+        let environment: EnvironmentName = "staging".parse().unwrap();
+        let target = Target { environment, service: "pad".parse().unwrap() };
+        State::new(target, replicas_max, CancellationToken::new())
+    }
+
+    fn revision(n: usize) -> FlightId {
+        format!("{n:032x}").parse().unwrap()
+    }
+
+    fn set(state: &mut State, versions: &[(usize, u32, u8)]) -> Vec<Assignment> {
+        let digest: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        let image = ImageRoot { path: "/".into(), entrypoint: vec![], cmd: vec![], env: vec![], working_dir: None };
+        let versions = versions.iter().map(|(n, replicas, weight)| DesiredVersion {
+            revision: revision(*n),
+            digest: digest.clone(),
+            workload: workload(),
+            replicas: *replicas,
+            weight: Weight::new(*weight).unwrap(),
+        });
+        let desired = Desired { target: state.target.clone(), versions: versions.collect() };
+        state.set(desired, BTreeMap::from([(digest, image)]))
+    }
+
+    #[test]
+    fn counts_of_versions_that_are_gone_are_bounded_and_forgotten() {
+        let mut state = state(10);
+        for n in 1..=15 {
+            let (target, counters) = (state.target.clone(), Counters { requests: 1, failures: 0, latency_us_sum: 0 });
+            state.restore(Entry { target, revision: revision(n), counters, restarts: 0 });
+        }
+        state.prune();
+        assert_eq!(state.observe().versions.len(), RETIRED_MAX);
+        set(&mut state, &[(99, 0, 100)]);
+        assert_eq!(state.observe().versions.len(), RETIRED_MAX + 1, "after a restart nothing is known to have changed");
+        set(&mut state, &[(98, 0, 100)]);
+        let left: Vec<FlightId> = state.observe().versions.into_iter().map(|seen| seen.revision).collect();
+        assert_eq!(left, [revision(98)], "and one that never got a request is not kept at all");
+    }
+
+    #[test]
+    fn replicas_on_their_way_out_are_counted_against_the_limit() {
+        let mut state = state(6);
+        assert_eq!(set(&mut state, &[(1, 4, 100)]).len(), 4);
+        let started = set(&mut state, &[(2, 4, 100)]);
+        assert_eq!(started.len(), 2, "four are still ending");
+        let seen = state.observe();
+        assert_eq!(seen.version(&revision(1)).map(|seen| (seen.replicas, seen.weight)), Some((4, Weight::ZERO)));
+        let first = state.replicas.iter().find(|(_, replica)| replica.revision == revision(1)).unwrap().0.clone();
+        assert!(state.replicas[&first].stop.is_cancelled());
+        state.remove(&first);
+        assert_eq!(state.settle().len(), 1, "one has made room");
+        assert!(state.settle().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_started_once_the_node_stops() {
+        let mut state = state(6);
+        state.stop.cancel();
+        assert!(set(&mut state, &[(1, 4, 100)]).is_empty());
+    }
 }

@@ -27,6 +27,7 @@ pub(crate) struct Spool {
     /// Where reading goes on, kept in a file beside it.
     mark: File,
     offset: u64,
+    marked: u64,
     punched: u64,
     /// More unread than this is skipped.
     backlog_bytes_max: u64,
@@ -51,7 +52,7 @@ impl Spool {
         let mut bytes = [0; 8];
         // A mark that is not whole is that of a file not read yet.
         let offset = mark.read_exact_at(&mut bytes, 0).map_or(0, |()| u64::from_le_bytes(bytes));
-        Ok(Self { file, mark, offset, punched: 0, backlog_bytes_max })
+        Ok(Self { file, mark, offset, marked: offset, punched: 0, backlog_bytes_max })
     }
 
     /// Reads whole lines, or with `ended` also the last one without an end. Returns whether more is waiting.
@@ -80,7 +81,10 @@ impl Spool {
             self.offset += taken as u64;
         }
         self.give_back(size)?;
-        self.mark.write_all_at(&self.offset.to_le_bytes(), 0)?;
+        if self.offset != self.marked {
+            self.mark.write_all_at(&self.offset.to_le_bytes(), 0)?;
+            self.marked = self.offset;
+        }
         Ok(self.offset < size && turn_end < size)
     }
 

@@ -15,6 +15,9 @@ use crate::launch::{Surroundings, causes};
 use crate::ports::PortMap;
 use crate::process::{Exit, Process};
 
+/// How long a killed command may take to be gone.
+const REAP_MAX: Duration = Duration::from_secs(5);
+
 /// How to reach one process: cheap to clone, one per watch.
 #[derive(Debug, Clone)]
 pub(crate) struct Prober {
@@ -41,20 +44,15 @@ impl Prober {
     /// Tries once; the error says why it failed.
     pub(crate) async fn attempt(&self, probe: &Probe) -> Result<(), String> {
         let limit = Duration::from_secs(probe.timeout_s.max(1).into());
-        match timeout(limit, self.act(&probe.action)).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(format!("timed out after {} s", limit.as_secs())),
-        }
-    }
-
-    async fn act(&self, action: &ProbeAction) -> Result<(), String> {
-        match action {
-            ProbeAction::Http { path, port, headers } => http::get(self.address(port)?, path, headers).await,
-            ProbeAction::Tcp { port } => match TcpStream::connect(self.address(port)?).await {
-                Ok(_open) => Ok(()),
-                Err(error) => Err(error.to_string()),
-            },
-            ProbeAction::Exec { command } => self.execute(command).await,
+        match &probe.action {
+            ProbeAction::Http { path, port, headers } => {
+                in_time(limit, http::get(self.address(port)?, path, headers)).await
+            }
+            ProbeAction::Tcp { port } => {
+                let connect = TcpStream::connect(self.address(port)?);
+                in_time(limit, async { connect.await.map(drop).map_err(|error| error.to_string()) }).await
+            }
+            ProbeAction::Exec { command } => self.execute(command, limit).await,
         }
     }
 
@@ -68,7 +66,7 @@ impl Prober {
         }
     }
 
-    async fn execute(&self, command: &[String]) -> Result<(), String> {
+    async fn execute(&self, command: &[String], limit: Duration) -> Result<(), String> {
         let surroundings = self.surroundings.clone().ok_or("image root file system is missing")?;
         let command = command.to_vec();
         let start = move || {
@@ -78,10 +76,24 @@ impl Prober {
             spawn().map(Command).map_err(|error| error.to_string())
         };
         let mut process = tokio::task::spawn_blocking(start).await.map_err(|error| error.to_string())??;
-        match process.0.ended().await {
-            Exit::Status(0) => Ok(()),
-            exit @ (Exit::Status(_) | Exit::Signal(_) | Exit::Unknown) => Err(exit.to_string()),
-        }
+        let ended = in_time(limit, async {
+            match process.0.ended().await {
+                Exit::Status(0) => Ok(()),
+                exit @ (Exit::Status(_) | Exit::Signal(_) | Exit::Unknown) => Err(exit.to_string()),
+            }
+        });
+        let result = ended.await;
+        process.0.signal(Signal::KILL);
+        // One that is killed is gone at once, and waited for so that no zombie is left.
+        let _stuck = timeout(REAP_MAX, process.0.ended()).await;
+        result
+    }
+}
+
+async fn in_time(limit: Duration, attempt: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    match timeout(limit, attempt).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(format!("timed out after {} s", limit.as_secs())),
     }
 }
 
@@ -131,14 +143,7 @@ mod tests {
         let script = "echo $$ > pid; while :; do :; done";
         assert_eq!(run(script).await, Err("timed out after 1 s".into()));
         let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
-        for _ in 0..1000 {
-            let status = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-            if status.is_empty() || status.contains(") Z ") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("the command outlived its timeout");
+        assert!(!Path::new(&format!("/proc/{}", pid.trim())).exists(), "neither the command nor a zombie is left");
     }
 
     #[tokio::test]

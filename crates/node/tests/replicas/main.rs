@@ -1,0 +1,12 @@
+//! The local runtime with real processes: this very binary is also the program that replicas run (see `app`), and the
+//! server that is killed (see `adoption`).
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its ground is gone")]
+
+mod adoption;
+mod app;
+mod drain;
+mod fixture;
+mod life;
+mod limits;
+mod logs;
