@@ -20,13 +20,24 @@ use crate::ports::{AppendError, PortError};
 
 type Key = (FlightId, Effect);
 
+/// Why an effect did not end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The world did not do it.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// What came of it could not be recorded. No flight is given up for that: it is not its fault.
+    #[error(transparent)]
+    Journal(#[from] AppendError),
+}
+
 /// The longest wait between two attempts.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The effects that are under way, and those that wait to be tried again.
 pub(crate) struct Effects {
     inner: Arc<Inner>,
-    tasks: JoinSet<Result<(), PortError>>,
+    tasks: JoinSet<Result<(), Failure>>,
     running: BTreeMap<Key, CancellationToken>,
     keys: BTreeMap<tokio::task::Id, Key>,
     failed: BTreeMap<Key, (u32, Instant)>,
@@ -74,7 +85,7 @@ impl Effects {
         let (id, result) = match joined {
             Ok((id, result)) => (id, result),
             // A panic in one effect must not stop the others, nor be tried without end.
-            Err(error) => (error.id(), Err(PortError::Passing(format!("it ended badly: {error}")))),
+            Err(error) => (error.id(), Err(PortError::Passing(format!("it ended badly: {error}")).into())),
         };
         let Some(key) = self.keys.remove(&id) else { return };
         self.running.remove(&key);
@@ -86,22 +97,21 @@ impl Effects {
         }
     }
 
-    fn failed_once(&mut self, key: Key, error: PortError) {
+    fn failed_once(&mut self, key: Key, failure: Failure) {
         let attempts = self.failed.get(&key).map_or(0, |(n, _)| *n).saturating_add(1);
-        tracing::warn!(flight = key.0.short(), effect = ?key.1, attempts, "did not work: {error}");
+        tracing::warn!(flight = key.0.short(), effect = ?key.1, attempts, "did not work: {failure}");
         let options = &self.inner.options;
-        let give_up = match &error {
-            PortError::Input(_) | PortError::Final(_) => true,
-            PortError::Passing(_) => attempts >= options.attempts_max,
-        };
-        if give_up && !matches!(key.1, Effect::Revert(_)) {
-            // Recording that is itself an effect: it is done by the next task under the same key.
-            let inner = Arc::clone(&self.inner);
-            self.running.insert(key.clone(), CancellationToken::new());
-            let of = key.clone();
-            let task = self.tasks.spawn(async move { inner.give_up(&of, error).await });
-            self.keys.insert(task.id(), key);
-            return;
+        match failure {
+            Failure::Port(error) if gives_up(&key.1, &error, attempts >= options.attempts_max) => {
+                // Recording that is itself an effect: it is done by the next task under the same key.
+                let inner = Arc::clone(&self.inner);
+                self.running.insert(key.clone(), CancellationToken::new());
+                let of = key.clone();
+                let task = self.tasks.spawn(async move { Ok(inner.give_up(&of, error).await?) });
+                self.keys.insert(task.id(), key);
+                return;
+            }
+            Failure::Port(_) | Failure::Journal(_) => {}
         }
         let wait = options.retry_after.saturating_mul(1 << attempts.min(10).saturating_sub(1)).min(RETRY_MAX);
         self.failed.insert(key, (attempts, Instant::now() + wait));
@@ -113,12 +123,22 @@ impl Effects {
     }
 }
 
+/// Whether an effect that failed is not tried again. Git must not say for ever what does not run: a revert is never
+/// given up, and a deployment, which may have been written before it failed, only when asking again changes nothing.
+fn gives_up(effect: &Effect, error: &PortError, often: bool) -> bool {
+    match (effect, error) {
+        (Effect::Revert(_), _) | (Effect::Deploy(_), PortError::Passing(_)) => false,
+        (_, PortError::Input(_) | PortError::Final(_)) => true,
+        (_, PortError::Passing(_)) => often,
+    }
+}
+
 impl Inner {
-    async fn carry_out(&self, (id, effect): &Key, cancel: CancellationToken) -> Result<(), PortError> {
+    async fn carry_out(&self, (id, effect): &Key, cancel: CancellationToken) -> Result<(), Failure> {
         let Some(flight) = self.ledger.with(|fleet| fleet.flight(id).cloned()) else { return Ok(()) };
         let facts = self.perform(&flight, effect, cancel);
         let events = facts.await?;
-        self.record_result(id, effect, |_, _| events).await
+        Ok(self.record_result(id, effect, |_, _| events).await?)
     }
 
     /// Records what an effect brought, if the flight still wants it.
@@ -127,20 +147,19 @@ impl Inner {
         id: &FlightId,
         effect: &Effect,
         events: impl FnOnce(&Flight, &Fleet) -> Vec<Event>,
-    ) -> Result<(), PortError> {
+    ) -> Result<(), AppendError> {
         let recorded = self.ledger.record(id, self.clock.now(), |fleet| {
             let wanted = fleet.flight(id).filter(|f| f.plan().contains(effect));
             Ok::<_, AppendError>(wanted.map_or_else(Vec::new, |flight| events(flight, fleet)))
         });
-        let events = recorded.await.map_err(|error| PortError::Passing(error.to_string()))?;
-        for event in &events {
+        for event in &recorded.await? {
             log(id, event);
         }
         Ok(())
     }
 
     /// What it means for a flight that one of its effects can't be had.
-    async fn give_up(&self, (id, effect): &Key, error: PortError) -> Result<(), PortError> {
+    async fn give_up(&self, (id, effect): &Key, error: PortError) -> Result<(), AppendError> {
         self.record_result(id, effect, |flight, fleet| match (effect, error) {
             (Effect::Read | Effect::Build, PortError::Input(diagnostics)) => {
                 vec![Event::Ended { outcome: Outcome::Refused { diagnostics: diagnostics.0 } }]

@@ -3,10 +3,10 @@
 use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
-use prograde_model::event::{Event, Recorded};
+use prograde_model::event::{Event, Opened, Recorded};
 use prograde_model::fleet::Fleet;
 use prograde_model::ids::FlightId;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::ports::{AppendError, EventLog};
 
@@ -17,24 +17,30 @@ const REPLAY_CHUNK: usize = 1_000;
 pub(crate) struct Ledger {
     log: Arc<dyn EventLog>,
     fleet: RwLock<Fleet>,
-    writing: Mutex<()>,
+    /// Held by whoever writes. True while the journal may hold facts that the fold does not: from before an append
+    /// until its facts are taken in. An answer that was lost, or a caller that went away, leaves it so, and the next
+    /// one to write reads what is missing first.
+    writing: Mutex<bool>,
     changed: watch::Sender<u64>,
 }
 
 impl Ledger {
     /// Replays the whole journal.
     pub(crate) async fn replay(log: Arc<dyn EventLog>) -> Result<Self, AppendError> {
-        let mut fleet = Fleet::default();
-        loop {
-            let chunk = log.read_after(fleet.sequence(), REPLAY_CHUNK).await?;
-            if chunk.is_empty() {
-                break;
-            }
-            for recorded in &chunk {
-                take(&mut fleet, recorded);
-            }
+        let ledger = Self { log, fleet: RwLock::default(), writing: Mutex::new(true), changed: watch::Sender::new(0) };
+        drop(ledger.lock().await?);
+        Ok(ledger)
+    }
+
+    /// The right to write, with the fold as the journal is.
+    async fn lock(&self) -> Result<MutexGuard<'_, bool>, AppendError> {
+        let mut behind = self.writing.lock().await;
+        while *behind {
+            let chunk = self.log.read_after(self.with(Fleet::sequence), REPLAY_CHUNK).await?;
+            self.take(&chunk);
+            *behind = !chunk.is_empty();
         }
-        Ok(Self { log, fleet: RwLock::new(fleet), writing: Mutex::new(()), changed: watch::Sender::new(0) })
+        Ok(behind)
     }
 
     /// Looks at the fleet. Must be short: facts wait meanwhile.
@@ -43,10 +49,14 @@ impl Ledger {
         look(&self.fleet.read().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    /// Opens a flight.
-    pub(crate) async fn open(&self, flight: &FlightId, at: Timestamp, event: Event) -> Result<(), AppendError> {
-        let _writing = self.writing.lock().await;
-        self.append_at(flight, 0, at, &[event]).await
+    /// Opens a flight, unless its commit is the one that the service's last flight flies; whether it did.
+    pub(crate) async fn open(&self, flight: &FlightId, at: Timestamp, opened: Opened) -> Result<bool, AppendError> {
+        let mut behind = self.lock().await?;
+        if self.with(|fleet| fleet.latest(&opened.service).is_some_and(|f| *f.commit() == opened.commit)) {
+            return Ok(false);
+        }
+        self.append_at(&mut behind, flight, 0, at, &[Event::Opened(opened)]).await?;
+        Ok(true)
     }
 
     /// Appends what `decide` gives for the flight as it is now: nothing can come in between.
@@ -56,41 +66,44 @@ impl Ledger {
         at: Timestamp,
         decide: impl FnOnce(&Fleet) -> Result<Vec<Event>, E>,
     ) -> Result<Vec<Event>, E> {
-        let _writing = self.writing.lock().await;
+        let mut behind = self.lock().await?;
         let (events, version) = self.with(|fleet| (decide(fleet), fleet.flight(flight).map_or(0, |f| f.version)));
         let events = events?;
         if !events.is_empty() {
-            self.append_at(flight, version, at, &events).await?;
+            self.append_at(&mut behind, flight, version, at, &events).await?;
         }
         Ok(events)
     }
 
     async fn append_at(
         &self,
+        behind: &mut bool,
         flight: &FlightId,
         version: u64,
         at: Timestamp,
         events: &[Event],
     ) -> Result<(), AppendError> {
+        *behind = true;
         let recorded = self.log.append(flight, version, at, events).await?;
+        self.take(&recorded);
+        *behind = false;
+        Ok(())
+    }
+
+    fn take(&self, facts: &[Recorded]) {
         {
             let mut fleet = self.fleet.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-            for fact in &recorded {
-                take(&mut fleet, fact);
+            for fact in facts {
+                if let Err(conflict) = fleet.apply(fact) {
+                    tracing::error!(sequence = fact.sequence, flight = %fact.flight, "journal: {conflict}");
+                }
             }
         }
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
-        Ok(())
     }
 
     /// Changes with every append.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
-    }
-}
-
-fn take(fleet: &mut Fleet, recorded: &Recorded) {
-    if let Err(conflict) = fleet.apply(recorded) {
-        tracing::error!(sequence = recorded.sequence, flight = %recorded.flight, "journal: {conflict}");
     }
 }

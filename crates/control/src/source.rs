@@ -1,7 +1,6 @@
 //! Opens a flight for every commit that arrives. Level-triggered: it compares each repository's newest commit with the
 //! service's last flight, so that a push whose news was lost in a crash is found at the next look.
 
-use prograde_model::event::Event;
 use prograde_model::ids::FlightId;
 
 use crate::controller::Inner;
@@ -33,8 +32,10 @@ impl Inner {
     async fn open_flight(&self, head: &Head) -> Result<(), SourceError> {
         let opened = self.ports.source.opened(head).await?;
         let id = new_flight_id()?;
-        tracing::info!(flight = %id, service = %head.service, commit = head.commit.short(), "flight opened: {}", opened.subject);
-        self.ledger.open(&id, self.clock.now(), Event::Opened(opened)).await?;
+        let subject = opened.subject.clone();
+        if self.ledger.open(&id, self.clock.now(), opened).await? {
+            tracing::info!(flight = %id, service = %head.service, commit = head.commit.short(), "flight opened: {subject}");
+        }
         Ok(())
     }
 }

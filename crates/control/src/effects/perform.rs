@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config;
-use crate::controller::{Inner, log};
+use crate::controller::Inner;
+use crate::effects::Failure;
 use crate::ports::{Build, Deployment, JobFact, Notice, PortError, Revert};
 
 /// How often a check is tried, and the wait between two tries: one lost request must not take a release back.
@@ -28,16 +29,17 @@ impl Inner {
         flight: &Flight,
         effect: &Effect,
         cancel: CancellationToken,
-    ) -> Result<Vec<Event>, PortError> {
-        match effect {
+    ) -> Result<Vec<Event>, Failure> {
+        let facts = match effect {
             Effect::Read => self.read(flight).await,
-            Effect::Build => self.build(flight, cancel).await,
+            Effect::Build => return self.build(flight, cancel).await,
             Effect::MakeImage => self.make_image(flight).await,
             Effect::Deploy(name) => self.deploy(flight, name).await,
             Effect::Check(name) => self.check(flight, name).await,
             Effect::Revert(name) => self.revert(flight, name).await,
             Effect::Notify => self.notify(flight).await,
-        }
+        };
+        Ok(facts?)
     }
 
     /// Everything that a person wrote is read and checked before anything is run.
@@ -69,7 +71,7 @@ impl Inner {
         Ok(vec![Event::Configured { service: Box::new(service), notices }])
     }
 
-    async fn build(&self, flight: &Flight, cancel: CancellationToken) -> Result<Vec<Event>, PortError> {
+    async fn build(&self, flight: &Flight, cancel: CancellationToken) -> Result<Vec<Event>, Failure> {
         let ended = flight.pipeline.jobs.iter().filter_map(|(job, record)| Some((job.clone(), record.clone()?)));
         let finished: BTreeMap<_, _> = ended.collect();
         let earlier = |f: &&Flight| f.service == flight.service && f.opened_at_sequence <= flight.opened_at_sequence;
@@ -78,7 +80,8 @@ impl Inner {
         let build = Build { flight: flight.id.clone(), opened: flight.opened.clone(), number, finished };
         let (sender, mut facts) = mpsc::channel(JOB_FACTS_MAX);
         let run = self.ports.pipelines.run(build, sender, cancel.clone());
-        let record = async {
+        // `facts` is dropped with the first one that can't be recorded: the pipeline must not wait for room in it.
+        let record = async move {
             while let Some(fact) = facts.recv().await {
                 let event = match fact {
                     JobFact::Started { job } => Event::JobStarted { job },
@@ -86,7 +89,7 @@ impl Inner {
                 };
                 self.record_result(&flight.id, &Effect::Build, |_, _| vec![event]).await?;
             }
-            Ok::<_, PortError>(())
+            Ok::<_, Failure>(())
         };
         let (result, recorded) = futures_util::join!(run, record);
         if cancel.is_cancelled() {
@@ -175,7 +178,7 @@ impl Inner {
             flight: flight.id.clone(),
             commit,
             reason: reason.unwrap_or_else(|| "taken back".to_owned()),
-            at: self.clock.now(),
+            at: entry.failed_at().unwrap_or_else(|| self.clock.now()),
         };
         let commit = self.ports.deployments.revert(revert).await?;
         Ok(vec![Event::Reverted { environment: name.clone(), commit }])
@@ -203,9 +206,7 @@ impl Inner {
                 Err(error) => event.1.push(format!("{channel}: {error}")),
             }
         }
-        let event = Event::AuthorNotified { channels: event.0, failures: event.1 };
-        log(&flight.id, &event);
-        Ok(vec![event])
+        Ok(vec![Event::AuthorNotified { channels: event.0, failures: event.1 }])
     }
 }
 

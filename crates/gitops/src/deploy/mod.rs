@@ -74,6 +74,17 @@ pub enum RenderError {
     Cancelled,
 }
 
+/// Why a release could not be previewed.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    /// The manifests can't be kept.
+    #[error(transparent)]
+    Release(#[from] DeployError),
+    /// The manifests can't be rendered.
+    #[error(transparent)]
+    Manifests(#[from] Diagnostics),
+}
+
 /// A release that enters an environment.
 #[derive(Debug, Clone)]
 pub struct DeployChange {
@@ -192,7 +203,10 @@ impl Deployments {
     pub async fn commit(&self, change: DeployChange) -> Result<CommitId, DeployError> {
         check(&change)?;
         let _writing = self.writing.lock().await;
-        let folder = self.repository.write_files(&folder(&change)?).await?;
+        let note =
+            format!("# Written by Prograde for flight {}, from commit {}.\n", change.flight, change.source_commit);
+        let files = folder(&change.target, &change.overlay, &change.manifests, change.digest.as_str(), &note)?;
+        let folder = self.repository.write_files(&files).await?;
         let message = message::deploy(&change);
         let author = Author { name: &change.author.0, email: &change.author.1, at: change.at };
         let wanted = Trailers::of(Action::Deploy, &change.target, &change.flight);
@@ -335,37 +349,49 @@ fn path(target: &Target) -> String {
 }
 
 fn check(change: &DeployChange) -> Result<(), DeployError> {
-    if !is_plain(&change.overlay) {
-        return Err(DeployError::Overlay(change.overlay.chars().take(200).collect()));
+    check_manifests(&change.manifests, &change.overlay)
+}
+
+fn check_manifests(manifests: &FileTree, overlay: &str) -> Result<(), DeployError> {
+    if !is_plain(overlay) {
+        return Err(DeployError::Overlay(overlay.chars().take(200).collect()));
     }
-    if let Some((link, _)) = change.manifests.links().next() {
+    if let Some((link, _)) = manifests.links().next() {
         return Err(DeployError::Symlink(link.to_owned()));
     }
-    if change.manifests.has_directory(&change.overlay) {
-        Ok(())
-    } else {
-        Err(DeployError::NoOverlay(change.overlay.clone()))
-    }
+    if manifests.has_directory(overlay) { Ok(()) } else { Err(DeployError::NoOverlay(overlay.to_owned())) }
+}
+
+/// A target's objects as they would be if a release with these manifests entered it, whatever its digest. Nothing is
+/// written; places are below `manifests/`.
+pub fn preview(target: &Target, overlay: &str, manifests: &FileTree) -> Result<Vec<Resource>, PreviewError> {
+    check_manifests(manifests, overlay)?;
+    let any_digest = format!("sha256:{}", "0".repeat(64));
+    let files = folder(target, overlay, manifests, &any_digest, "")?;
+    Ok(kustomize::render(&files, "")?)
 }
 
 /// A target's folder: the manifests as they were released, and a kustomization that pins the image.
-fn folder(change: &DeployChange) -> Result<FileTree, DeployError> {
+fn folder(
+    target: &Target,
+    overlay: &str,
+    manifests: &FileTree,
+    digest: &str,
+    note: &str,
+) -> Result<FileTree, DeployError> {
     let mut files = FileTree::new();
-    for (path, content) in change.manifests.files() {
+    for (path, content) in manifests.files() {
         files.insert(format!("manifests/{path}"), content)?;
     }
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let service = quoted(change.target.service.as_str());
+    let service = quoted(target.service.as_str());
     let kustomization = format!(
-        "# Written by Prograde for flight {flight}, from commit {commit}.\n\
-         apiVersion: kustomize.config.k8s.io/v1beta1\n\
+        "{note}apiVersion: kustomize.config.k8s.io/v1beta1\n\
          kind: Kustomization\n\
          resources:\n  - {overlay}\n\
          images:\n  - name: {service}\n    newName: {service}\n    digest: {digest}\n",
-        flight = change.flight,
-        commit = change.source_commit,
-        overlay = quoted(&format!("manifests/{}", change.overlay)),
-        digest = quoted(change.digest.as_str()),
+        overlay = quoted(&format!("manifests/{overlay}")),
+        digest = quoted(digest),
     );
     files.insert("kustomization.yaml", kustomization)?;
     Ok(files)

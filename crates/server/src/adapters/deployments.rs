@@ -5,9 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use prograde_control::ports::{Deployment, Deployments as Port, Files, PortError, Revert};
 use prograde_gitops::FileTree;
-use prograde_gitops::deploy::{DeployChange, DeployError, Deployments, RenderError, RevertRequest};
+use prograde_gitops::deploy::{
+    DeployChange, DeployError, Deployments, PreviewError, RenderError, RevertRequest, preview,
+};
 use prograde_gitops::git::MAIN;
-use prograde_gitops::{kustomize, workload};
+use prograde_gitops::workload;
 use prograde_model::ids::{CommitId, Target};
 use prograde_model::workload::Workload;
 
@@ -26,11 +28,15 @@ impl Port for GitDeployments {
     async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Vec<String>, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
         let checked = tokio::task::spawn_blocking(move || {
-            let resources = kustomize::render(&tree, &overlay)?;
+            let resources = preview(&target, &overlay, &tree).map_err(|error| match error {
+                PreviewError::Manifests(diagnostics) => PortError::Input(diagnostics),
+                PreviewError::Release(error) => PortError::Final(chain(&error)),
+            })?;
             let (_, notices) = workload::decode(&target, &resources)?;
             Ok::<_, PortError>(notices.iter().map(sentence).collect())
         });
-        checked.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())))
+        let checked = checked.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
+        checked.map_err(as_written)
     }
 
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
@@ -78,6 +84,17 @@ impl Port for GitDeployments {
 
 fn from_deploy(error: &DeployError) -> PortError {
     if let DeployError::Git(error) = error { from_git(error) } else { PortError::Final(chain(error)) }
+}
+
+/// Manifests are rendered in a folder of their own; people know them without it.
+fn as_written(error: PortError) -> PortError {
+    let PortError::Input(mut diagnostics) = error else { return error };
+    for diagnostic in &mut diagnostics.0 {
+        if let Some(path) = diagnostic.file.strip_prefix("manifests/") {
+            diagnostic.file = path.to_owned();
+        }
+    }
+    PortError::Input(diagnostics)
 }
 
 fn sentence(notice: &workload::Notice) -> String {

@@ -1,0 +1,272 @@
+//! The controllers may die between any two lines, and any call may fail before or after it did its work: the flight
+//! ends the same way all the same, nothing is done twice, and no failed candidate gets traffic again.
+//!
+//! Each story is flown once undisturbed, and then once for every point at which it can be disturbed.
+#![cfg(test)]
+
+mod life;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use life::{Fault, Life};
+use prograde_control::{Control, Options, Ports};
+use prograde_model::event::{Event, Outcome};
+use prograde_model::fleet::Fleet;
+use prograde_model::flight::Flight;
+use prograde_model::ids::{FlightId, Target, Weight};
+use world::{Ill, State, World, Wrote, commit};
+
+const CONFIG: &str = "\
+version: 1
+service: pad
+image: { artifact: pad, binary: pad }
+environments:
+  - name: test
+    checks:
+      - { get: /healthz }
+  - name: production
+    strategy: canary
+    steps:
+      - { weight: 10, bake: 2s }
+      - { weight: 100, bake: 2s }
+    analysis: { wait_max: 1m }
+    checks:
+      - { get: /healthz }
+";
+
+/// How long a life may last: far more than any story needs.
+const LIFE_MAX: Duration = Duration::from_secs(600);
+
+/// How a life ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Died,
+    /// Nothing more happens; so many points were passed.
+    Rest(u64),
+}
+
+/// Starts the controllers on a world and lets them live until nothing more happens, or until they die. Dropping their
+/// runtime ends every task where it is, as a killed process would.
+fn live(world: &Arc<World>, fault: Fault) -> End {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    let end = runtime.block_on(async {
+        let life = Arc::new(Life::new(world, fault));
+        tokio::select! {
+            biased;
+            () = life.died() => End::Died,
+            () = rest(world, &life) => End::Rest(life.points()),
+        }
+    });
+    drop(runtime);
+    end
+}
+
+async fn rest(world: &World, life: &Arc<Life>) {
+    let ports = Ports {
+        source: Arc::clone(life) as _,
+        pipelines: Arc::clone(life) as _,
+        images: Arc::clone(life) as _,
+        deployments: Arc::clone(life) as _,
+        runtime: Arc::clone(life) as _,
+        prober: Arc::clone(life) as _,
+        notifier: Arc::clone(life) as _,
+    };
+    let start = || Control::start(Arc::clone(life) as _, ports.clone(), Arc::clone(life) as _, Options::default());
+    let control = match start().await {
+        Ok(control) => control,
+        // Whoever starts the process starts it again.
+        Err(_) => start().await.unwrap(),
+    };
+    let head = world.copy().head.map(commit);
+    let at_rest = |fleet: &Fleet| {
+        let latest = fleet.latest(&"pad".parse().unwrap()).map(|f| f.commit().clone());
+        latest == head && fleet.active().next().is_none()
+    };
+    let done = async {
+        while !control.with_fleet(at_rest) {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    if tokio::time::timeout(LIFE_MAX, done).await.is_err() {
+        panic!("it does not come to rest: {}", told(&world.copy()));
+    }
+    control.shutdown().await;
+}
+
+fn told(state: &State) -> String {
+    let words = state.journal.iter().map(|r| format!("{} {}", r.flight.short(), r.event.encode().0));
+    format!("{}\nbroken: {:#?}", words.collect::<Vec<_>>().join("\n"), state.broken)
+}
+
+fn target(environment: &str) -> Target {
+    Target { environment: environment.parse().unwrap(), service: "pad".parse().unwrap() }
+}
+
+/// How the last flight of a story has to end.
+struct Story {
+    ill: Ill,
+    /// The outcome's stored name.
+    outcome: &'static str,
+    /// The environments that it enters, and the ones that it is taken back from.
+    entered: &'static [&'static str],
+    reverted: &'static [&'static str],
+    /// Whether another release serves before.
+    second: bool,
+}
+
+impl Story {
+    /// The world in which the commit has just been pushed.
+    fn begin(&self) -> State {
+        let mut state = State::new();
+        if self.second {
+            state.push('a', Ill::No);
+            let world = Arc::new(World::new(state));
+            assert!(matches!(live(&world, Fault::None), End::Rest(_)));
+            state = world.copy();
+        }
+        state.push('b', self.ill);
+        state
+    }
+
+    /// Flies it through all faults, one life each, and a last life without.
+    fn fly(&self, begin: &State, faults: &[Fault]) -> (State, End) {
+        let world = Arc::new(World::new(begin.clone()));
+        let mut end = End::Died;
+        for fault in faults.iter().chain([&Fault::None]) {
+            end = live(&world, *fault);
+            if end != End::Died {
+                break;
+            }
+            let now = world.copy().now;
+            world.at(now).pass_seconds(3);
+        }
+        let state = world.copy();
+        self.check(&state, faults);
+        (state, end)
+    }
+
+    fn check(&self, state: &State, faults: &[Fault]) {
+        let context = || format!("{faults:?}\n{}", told(state));
+        assert!(state.broken.is_empty(), "{}", context());
+        let mut fleet = Fleet::default();
+        for recorded in &state.journal {
+            assert_eq!(fleet.apply(recorded), Ok(()), "{}", context());
+        }
+        let of_commit: Vec<&Flight> = fleet.flights().filter(|f| *f.commit() == commit('b')).collect();
+        let [flight] = of_commit.as_slice() else { panic!("a commit is one flight: {}", context()) };
+        assert_eq!(outcome(flight), Some(self.outcome), "{}", context());
+        self.check_git(state, &flight.id, &context);
+        for name in ["test", "production"] {
+            check_agreement(state, &fleet, &target(name), &context);
+        }
+        let told = state.notices.iter().filter(|n| n.flight == flight.id).count();
+        let news = self.outcome != "landed";
+        assert!(told >= usize::from(news) && told <= (1 + faults.len()) * usize::from(news), "{told}: {}", context());
+    }
+
+    fn check_git(&self, state: &State, flight: &FlightId, context: &dyn Fn() -> String) {
+        let mut commits: BTreeMap<(Wrote, String), usize> = BTreeMap::new();
+        for (_, wrote, _, target) in state.git.iter().filter(|(_, _, f, _)| f == flight) {
+            *commits.entry((*wrote, target.environment.to_string())).or_default() += 1;
+        }
+        let wanted = |wrote, names: &[&str]| names.iter().map(|n| ((wrote, (*n).to_owned()), 1)).collect::<Vec<_>>();
+        let both = [wanted(Wrote::Deploy, self.entered), wanted(Wrote::Revert, self.reverted)].concat();
+        assert_eq!(commits, both.into_iter().collect(), "{}", context());
+    }
+
+    /// Disturbs it at every point. Returns how many there were.
+    fn disturb(&self, fault: impl Fn(u64) -> Vec<Fault>) -> u64 {
+        let begin = self.begin();
+        let (_, End::Rest(points)) = self.fly(&begin, &[]) else { panic!("nobody killed it") };
+        for point in 0..points {
+            self.fly(&begin, &fault(point));
+        }
+        points
+    }
+}
+
+fn outcome(flight: &Flight) -> Option<&'static str> {
+    flight.outcome.as_ref().map(|outcome| match outcome {
+        Outcome::Landed => "landed",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Rejected { .. } => "rejected",
+        Outcome::Stopped { .. } => "stopped",
+        Outcome::RolledBack { .. } => "rolled back",
+        Outcome::Aborted { .. } => "aborted",
+        Outcome::Superseded { .. } => "superseded",
+    })
+}
+
+/// At rest Git, the journal and the runtime agree, and one version has all traffic or nothing runs.
+fn check_agreement(state: &State, fleet: &Fleet, target: &Target, context: &dyn Fn() -> String) {
+    let current = fleet.current(target).cloned();
+    assert_eq!(state.named(target), current, "{target}: {}", context());
+    let running: Vec<_> =
+        state.running.get(target).into_iter().flatten().map(|v| (v.flight.clone(), v.weight)).collect();
+    let wanted: Vec<_> = current.into_iter().map(|flight| (flight, Weight::ALL)).collect();
+    assert_eq!(running, wanted, "{target}: {}", context());
+}
+
+const FIRST: Story =
+    Story { ill: Ill::No, outcome: "landed", entered: &["test", "production"], reverted: &[], second: false };
+const GOOD: Story = Story { second: true, ..FIRST };
+const BAD: Story = Story {
+    ill: Ill::Requests,
+    outcome: "rolled back",
+    entered: &["test", "production"],
+    reverted: &["production"],
+    second: true,
+};
+const UNREADY: Story = Story { ill: Ill::Unready, entered: &["test"], reverted: &["test"], ..BAD };
+const FIRST_UNREADY: Story = Story { second: false, ..UNREADY };
+const UNCHECKED: Story = Story { ill: Ill::Checks, ..BAD };
+const FIRST_UNCHECKED: Story = Story { second: false, ..UNCHECKED };
+
+const STORIES: [(&str, &Story); 7] = [
+    ("first", &FIRST),
+    ("good", &GOOD),
+    ("bad", &BAD),
+    ("unready", &UNREADY),
+    ("first unready", &FIRST_UNREADY),
+    ("unchecked", &UNCHECKED),
+    ("first unchecked", &FIRST_UNCHECKED),
+];
+
+#[test]
+fn stories_end_as_they_should() {
+    for (name, story) in STORIES {
+        let (state, end) = story.fly(&story.begin(), &[]);
+        assert!(matches!(end, End::Rest(_)), "{name}");
+        let set = state.journal.iter().filter(|r| matches!(r.event, Event::Quarantined { .. })).count();
+        assert_eq!(set, story.reverted.len(), "{name}: what is taken back is in quarantine");
+    }
+}
+
+#[test]
+fn a_death_anywhere_changes_nothing() {
+    for (name, story) in STORIES {
+        let points = story.disturb(|point| vec![Fault::Death(point)]);
+        assert!(points > 50, "{name} was disturbed at {points} points");
+    }
+}
+
+#[test]
+fn neither_do_two() {
+    for (name, story) in STORIES {
+        // The second life dies at another point each time, often before it has come as far as the first.
+        let points = story.disturb(|point| vec![Fault::Death(point), Fault::Death(point * 7 % 41)]);
+        assert!(points > 50, "{name} was disturbed at {points} points");
+    }
+}
+
+#[test]
+fn a_failure_anywhere_changes_nothing() {
+    for (name, story) in STORIES {
+        let points = story.disturb(|point| vec![Fault::Failure(point)]);
+        assert!(points > 50, "{name} was disturbed at {points} points");
+    }
+}
