@@ -44,6 +44,8 @@ struct Stream {
     exchange: Exchange,
     /// Made when the replica first lets us wait.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Why there is no more, to be told to the client by breaking off.
+    failed: Option<BodyError>,
 }
 
 impl ResponseBody {
@@ -54,7 +56,7 @@ impl ResponseBody {
 
     /// The body of an answer whose head has been read.
     pub(super) fn stream(upstream: Box<Upstream>, exchange: Exchange, busy: Busy) -> Self {
-        let mut stream = Stream { upstream: Some(upstream), exchange, stalled: None };
+        let mut stream = Stream { upstream: Some(upstream), exchange, stalled: None, failed: None };
         if stream.left() == Some(0) {
             stream.finish();
             return Self::fixed(None, busy);
@@ -78,20 +80,23 @@ impl Stream {
         }
     }
 
-    fn fail(&mut self, error: BodyError) -> Polled {
+    /// The error is told at the next poll only, as hyper first sends on what it was given when there is nothing more.
+    fn fail(&mut self, error: BodyError, cx: &mut Context<'_>) -> Polled {
         self.exchange.fail();
         self.upstream = None;
         tracing::debug!(endpoint = %self.exchange.lease.endpoint.address(), %error, "answer broke off");
-        Poll::Ready(Some(Err(error)))
+        self.failed = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Polled {
-        let Some(upstream) = &mut self.upstream else { return Poll::Ready(None) };
+        let Some(upstream) = &mut self.upstream else { return Poll::Ready(self.failed.take().map(Err)) };
         let Poll::Ready(piece) = upstream.poll_body(cx) else {
             let limit = self.exchange.client.worker.options.response_idle_timeout;
             let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
             if stalled.as_mut().poll(cx).is_ready() {
-                return self.fail(BodyError::Stalled(limit));
+                return self.fail(BodyError::Stalled(limit), cx);
             }
             return Poll::Pending;
         };
@@ -111,7 +116,7 @@ impl Stream {
                 self.finish();
                 Poll::Ready(None)
             }
-            Some(Err(error)) => self.fail(BodyError::Replica(error)),
+            Some(Err(error)) => self.fail(BodyError::Replica(error), cx),
         }
     }
 }
@@ -130,7 +135,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Fixed(bytes) => bytes.is_none(),
-            Content::Stream(stream) => stream.upstream.is_none(),
+            Content::Stream(stream) => stream.upstream.is_none() && stream.failed.is_none(),
         }
     }
 

@@ -26,6 +26,8 @@ mod outgoing;
 mod pool;
 mod route;
 mod service;
+#[cfg(test)]
+mod tests;
 mod trace_context;
 mod tunnel;
 mod upload;

@@ -2,7 +2,7 @@
 //!
 //! The split is a Weyl sequence, not a draw of lots. The n-th request of a route stands at the fractional part of n/φ;
 //! each version owns a stretch of [0, 1) as long as its weight. Of all sequences this one spreads its points most
-//! evenly: after any number of requests every version has had its share to within about one request, so that a canary
+//! evenly: after any number of requests every version has had its share to within three requests, so that a canary
 //! at 1% is seen by the first hundred requests and never by five in a row, and the judge's sample arrives steadily.
 //! A rotation over a list of slots would be as even, but beats with the clients' own rhythm: where every second
 //! request is a POST, an even list of slots gives one version all of them. Every evenly spaced subsequence of a Weyl

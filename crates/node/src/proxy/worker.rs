@@ -47,7 +47,8 @@ impl Worker {
             .header_read_timeout(None)
             .max_header_size(options.header_bytes_max)
             .max_buf_size(options.header_bytes_max)
-            .pipeline_flush(true);
+            // Aggregated flushes lose the last answer where a client has sent more than was read.
+            .pipeline_flush(false);
         let pool_limits = Limits { per_endpoint: options.upstream_idle_max, idle: options.upstream_idle_timeout };
         Self {
             options,
