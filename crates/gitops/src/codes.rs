@@ -38,5 +38,5 @@ pub const INVALID_VALUE: &str = "PG0424";
 pub const REFERENCE: &str = "PG0425";
 /// A selector that does not select the pods.
 pub const SELECTOR: &str = "PG0426";
-/// An image without the digest that was built.
+/// An image that is not the service's own, by the digest that was built.
 pub const IMAGE: &str = "PG0427";

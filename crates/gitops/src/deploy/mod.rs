@@ -12,7 +12,7 @@ use prograde_model::{CommitId, Diagnostics, Digest, FlightId, Target};
 
 use crate::git::{Author, GitError, MAIN, Repositories, Repository, TreeEntry};
 use crate::kustomize::{self, Resource};
-use crate::tree::{FileTree, is_plain};
+use crate::tree::{FileTree, join};
 use message::Trailers;
 
 /// The name of the repository, which no service may have.
@@ -96,7 +96,7 @@ pub struct DeployChange {
     pub source_commit: CommitId,
     /// The image's digest.
     pub digest: Digest,
-    /// The directory below the manifests that is the environment's overlay.
+    /// The directory below the manifests that is the environment's overlay; `.` or nothing is all of them.
     pub overlay: String,
     /// The manifests at `source_commit`.
     pub manifests: FileTree,
@@ -201,11 +201,11 @@ impl Deployments {
 
     /// Records that a release enters an environment. Doing it again gives the same commit and makes nothing.
     pub async fn commit(&self, change: DeployChange) -> Result<CommitId, DeployError> {
-        check(&change)?;
+        let overlay = checked_overlay(&change.manifests, &change.overlay)?;
         let _writing = self.writing.lock().await;
         let note =
             format!("# Written by Prograde for flight {}, from commit {}.\n", change.flight, change.source_commit);
-        let files = folder(&change.target, &change.overlay, &change.manifests, change.digest.as_str(), &note)?;
+        let files = folder(&change.target, &overlay, &change.manifests, change.digest.as_str(), &note)?;
         let folder = self.repository.write_files(&files).await?;
         let message = message::deploy(&change);
         let author = Author { name: &change.author.0, email: &change.author.1, at: change.at };
@@ -348,26 +348,23 @@ fn path(target: &Target) -> String {
     format!("{}/{}", target.environment, target.service)
 }
 
-fn check(change: &DeployChange) -> Result<(), DeployError> {
-    check_manifests(&change.manifests, &change.overlay)
-}
-
-fn check_manifests(manifests: &FileTree, overlay: &str) -> Result<(), DeployError> {
-    if !is_plain(overlay) {
+/// The overlay's path below the manifests, in normal form; all of them must be files.
+fn checked_overlay(manifests: &FileTree, overlay: &str) -> Result<String, DeployError> {
+    let Some(overlay) = join("", overlay) else {
         return Err(DeployError::Overlay(overlay.chars().take(200).collect()));
-    }
+    };
     if let Some((link, _)) = manifests.links().next() {
         return Err(DeployError::Symlink(link.to_owned()));
     }
-    if manifests.has_directory(overlay) { Ok(()) } else { Err(DeployError::NoOverlay(overlay.to_owned())) }
+    if manifests.has_directory(&overlay) { Ok(overlay) } else { Err(DeployError::NoOverlay(overlay)) }
 }
 
 /// A target's objects as they would be if a release with these manifests entered it, whatever its digest. Nothing is
 /// written; places are below `manifests/`.
 pub fn preview(target: &Target, overlay: &str, manifests: &FileTree) -> Result<Vec<Resource>, PreviewError> {
-    check_manifests(manifests, overlay)?;
+    let overlay = checked_overlay(manifests, overlay)?;
     let any_digest = format!("sha256:{}", "0".repeat(64));
-    let files = folder(target, overlay, manifests, &any_digest, "")?;
+    let files = folder(target, &overlay, manifests, &any_digest, "")?;
     Ok(kustomize::render(&files, "")?)
 }
 
@@ -390,7 +387,7 @@ fn folder(
          kind: Kustomization\n\
          resources:\n  - {overlay}\n\
          images:\n  - name: {service}\n    newName: {service}\n    digest: {digest}\n",
-        overlay = quoted(&format!("manifests/{overlay}")),
+        overlay = quoted(format!("manifests/{overlay}").trim_end_matches('/')),
         digest = quoted(digest),
     );
     files.insert("kustomization.yaml", kustomization)?;

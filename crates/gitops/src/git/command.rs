@@ -63,8 +63,7 @@ pub(crate) fn bare_command() -> Command {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
+        .process_group(0);
     command
 }
 
@@ -99,9 +98,10 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // A process that was waited for has no id any more; then its group may be somebody else's.
+        // Git is asked to end rather than killed, so that it takes its lock files with it; what it started ends, too.
         if self.child.id().is_some()
             && let Some(group) = self.group
-            && let Err(error) = rustix::process::kill_process_group(group, rustix::process::Signal::KILL)
+            && let Err(error) = rustix::process::kill_process_group(group, rustix::process::Signal::TERM)
         {
             tracing::debug!(%error, "could not end git's process group");
         }

@@ -138,6 +138,9 @@ pub struct Repositories {
 
 impl Repositories {
     /// The repositories below `dir`, which is made if need be. Fails where Git is missing or too old.
+    ///
+    /// Only one process may have a directory open: what a crash left behind, half-made repositories and Git's lock
+    /// files, is removed here.
     pub async fn open(dir: PathBuf) -> Result<Self, GitError> {
         check_version().await?;
         let found = Self { dir };
@@ -154,6 +157,8 @@ impl Repositories {
         while let Some(entry) = entries.next_entry().await.map_err(disk)? {
             if entry.file_name().to_string_lossy().starts_with(".new-") {
                 tokio::fs::remove_dir_all(entry.path()).await.map_err(disk)?;
+            } else if is_repository(&entry.path()).await {
+                remove_locks(&entry.path()).await?;
             }
         }
         Ok(())
@@ -214,6 +219,24 @@ impl Repositories {
 
 async fn is_repository(dir: &Path) -> bool {
     tokio::fs::try_exists(dir.join("HEAD")).await.unwrap_or(false)
+}
+
+/// Removes the lock files of references and settings that a killed process left: nobody else would ever remove them,
+/// and every later change would be refused. No reference's own name ends in `.lock`.
+async fn remove_locks(repository: &Path) -> Result<(), GitError> {
+    let mut dirs = vec![(repository.to_owned(), false), (repository.join("refs"), true)];
+    while let Some((dir, deep)) = dirs.pop() {
+        let disk = |source| GitError::Disk { path: dir.clone(), source };
+        let mut entries = tokio::fs::read_dir(&dir).await.map_err(disk)?;
+        while let Some(entry) = entries.next_entry().await.map_err(disk)? {
+            if entry.file_type().await.map_err(disk)?.is_dir() {
+                dirs.extend(deep.then(|| (entry.path(), true)));
+            } else if entry.path().extension().is_some_and(|extension| extension == "lock") {
+                tokio::fs::remove_file(entry.path()).await.map_err(disk)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn check_version() -> Result<(), GitError> {

@@ -8,11 +8,17 @@ use crate::codes;
 use crate::located::{Located, Value};
 
 /// Reads a container; `None` with findings where it can't be run.
-pub(super) fn read(tree: &Located, path: &str, sources: &Sources, found: &mut Findings) -> Option<Container> {
+pub(super) fn read(
+    tree: &Located,
+    path: &str,
+    service: &str,
+    sources: &Sources,
+    found: &mut Findings,
+) -> Option<Container> {
     let mut fields = Fields::new(tree, path, found)?;
     fields.required("name", found);
     let name = fields.text("name", found).unwrap_or_default().to_owned();
-    let image = image(&mut fields, found);
+    let image = image(&mut fields, service, found);
     notes_and_refusals(&mut fields, found);
     let ports = ports(&mut fields, found);
     let variables = env::read(&mut fields, sources, found);
@@ -30,16 +36,19 @@ pub(super) fn read(tree: &Located, path: &str, sources: &Sources, found: &mut Fi
     Some(Container { name, image: image?, command, args, working_dir, env, ports, startup, liveness, readiness })
 }
 
-/// Only images with a digest are run: what is written in Git is then what runs.
-fn image(fields: &mut Fields, found: &mut Findings) -> Option<String> {
+/// The image must be the service's own, with a digest: what the flight built is what is run, and another image never
+/// would be. A deployment puts both in where the manifests name the service.
+fn image(fields: &mut Fields, service: &str, found: &mut Findings) -> Option<String> {
     let given = fields.required("image", found)?;
     let image = fields.text("image", found)?;
-    let pinned = image
-        .split_once('@')
-        .is_some_and(|(name, digest)| !name.is_empty() && digest.parse::<prograde_model::Digest>().is_ok());
-    if !pinned {
-        let hint = "name the image as the service is named; its digest is put in when it is deployed";
-        found.error(given, codes::IMAGE, format!("the image `{image}` has no digest"), hint);
+    let own = image
+        .strip_prefix(service)
+        .and_then(|rest| rest.strip_prefix('@'))
+        .is_some_and(|digest| digest.parse::<prograde_model::Digest>().is_ok());
+    if !own {
+        let message = format!("the image `{image}` is not the service's own");
+        let hint = format!("write `image: {service}`; the digest of what was built is put in when it is deployed");
+        found.error(given, codes::IMAGE, message, hint);
         return None;
     }
     Some(image.to_owned())

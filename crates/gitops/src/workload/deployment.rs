@@ -24,7 +24,7 @@ pub(super) struct Deployment {
 }
 
 /// Reads a `Deployment`; `None` with findings where it can't be run.
-pub(super) fn read(resource: &Resource, sources: &Sources, found: &mut Findings) -> Option<Deployment> {
+pub(super) fn read(resource: &Resource, service: &str, sources: &Sources, found: &mut Findings) -> Option<Deployment> {
     let mut object = Fields::new(&resource.tree, "", found)?;
     super::header(&mut object, found);
     object.note(found, &["status"], "the runtime writes it");
@@ -47,7 +47,7 @@ pub(super) fn read(resource: &Resource, sources: &Sources, found: &mut Findings)
     let selector = spec.required("selector", found);
     let template = spec.required("template", found);
     spec.finish(found);
-    let (labels, grace, container) = template_of(template?, sources, found)?;
+    let (labels, grace, container) = template_of(template?, service, sources, found)?;
     check_selector(selector?, &labels, found);
     Some(Deployment {
         name: resource.name().to_owned(),
@@ -129,7 +129,7 @@ fn check_selector(selector: &Located, labels: &BTreeMap<String, String>, found: 
 
 type Template = (BTreeMap<String, String>, u32, Container);
 
-fn template_of(tree: &Located, sources: &Sources, found: &mut Findings) -> Option<Template> {
+fn template_of(tree: &Located, service: &str, sources: &Sources, found: &mut Findings) -> Option<Template> {
     let mut template = Fields::new(tree, "spec.template", found)?;
     let mut labels = BTreeMap::new();
     if let Some(mut metadata) = template.fields("metadata", found) {
@@ -145,11 +145,11 @@ fn template_of(tree: &Located, sources: &Sources, found: &mut Findings) -> Optio
         found.invalid(tree, "`spec.template.spec` is missing", "");
     }
     template.finish(found);
-    let (grace, container) = pod_of(pod?, sources, found)?;
+    let (grace, container) = pod_of(pod?, service, sources, found)?;
     Some((labels, grace, container))
 }
 
-fn pod_of(mut pod: Fields, sources: &Sources, found: &mut Findings) -> Option<(u32, Container)> {
+fn pod_of(mut pod: Fields, service: &str, sources: &Sources, found: &mut Findings) -> Option<(u32, Container)> {
     pod_notes(&mut pod, found);
     pod_refusals(&mut pod, found);
     if let Some(policy) = pod.get("restartPolicy").filter(|policy| policy.as_str() != Some("Always")) {
@@ -161,7 +161,9 @@ fn pod_of(mut pod: Fields, sources: &Sources, found: &mut Findings) -> Option<(u
     let containers = pod.list("containers", found);
     pod.finish(found);
     match containers {
-        [one] => container::read(one, &format!("{path}[0]"), sources, found).map(|container| (grace, container)),
+        [one] => {
+            container::read(one, &format!("{path}[0]"), service, sources, found).map(|container| (grace, container))
+        }
         [] => {
             if let Some(given) = given {
                 found.invalid(given, format!("`{path}` is empty"), "a workload needs one container");

@@ -61,7 +61,7 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
         found.error(&service.tree, codes::SELECTOR, message, "set `namespace` in the kustomization");
     }
     let sources = Sources::read(documents, &namespace, found);
-    let read = deployment::read(deployment, &sources, found)?;
+    let read = deployment::read(deployment, target.service.as_str(), &sources, found)?;
     let service_ports = service::read(service, &read.labels, &read.container.ports, found);
     Some(Workload {
         name: read.name,

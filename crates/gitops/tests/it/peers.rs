@@ -5,15 +5,7 @@ use std::process::Command;
 
 use prograde_gitops::{FileTree, kustomize};
 
-/// A fixture: files after `=== path` lines, and the directory to render.
-fn fixture(text: &str) -> FileTree {
-    let mut tree = FileTree::new();
-    for part in text.split("=== ").filter(|part| !part.is_empty()) {
-        let (path, content) = part.split_once('\n').unwrap();
-        tree.insert(path, content).unwrap();
-    }
-    tree
-}
+use crate::fixture;
 
 fn write(tree: &FileTree, into: &Path) {
     for (path, content) in tree.files() {
@@ -45,7 +37,7 @@ fn rendered_by_peer(dir: &Path) -> Option<Result<Vec<serde_json::Value>, String>
 }
 
 fn check(text: &str, dir: &str) {
-    let tree = fixture(text);
+    let tree = fixture::tree(text);
     let disk = tempfile::tempdir().unwrap();
     write(&tree, disk.path());
     let ours = kustomize::render(&tree, dir).unwrap_or_else(|error| panic!("{error}"));
@@ -69,7 +61,10 @@ fn sorted(value: &serde_json::Value) -> String {
                 serde_json::Value::Object(fields.into_iter().collect())
             }
             serde_json::Value::Array(items) => items.iter().map(order).collect(),
-            other => other.clone(),
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_) => value.clone(),
         }
     }
     serde_json::to_string_pretty(&order(value)).unwrap()

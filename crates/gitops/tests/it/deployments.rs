@@ -1,0 +1,203 @@
+//! The deployment repository.
+
+use jiff::Timestamp;
+use prograde_gitops::deploy::{self, Action, DeployChange, DeployError, Deployments, RenderError, RevertRequest};
+use prograde_gitops::{FileTree, kustomize, workload};
+use prograde_model::{CommitId, FlightId, Target};
+
+use crate::fixture;
+
+const MANIFESTS: &str = include_str!("../kustomize/service.txt");
+
+fn target(environment: &str) -> Target {
+    Target { environment: environment.parse().unwrap(), service: "web".parse().unwrap() }
+}
+
+fn flight(n: u8) -> FlightId {
+    FlightId::from_random([n + 1; 16]).unwrap()
+}
+
+fn change(environment: &str, n: u8, manifests: FileTree) -> DeployChange {
+    DeployChange {
+        target: target(environment),
+        flight: flight(n),
+        source_commit: format!("{n:040x}").parse().unwrap(),
+        digest: format!("sha256:{n:064x}").parse().unwrap(),
+        overlay: "production".into(),
+        manifests,
+        author: ("Ada <script>\n".into(), "ada@example.org".into()),
+        subject: format!("Deploy number {n}\nPrograde-Flight: {}", flight(99)),
+        at: Timestamp::from_second(1_700_000_000 + i64::from(n)).unwrap(),
+    }
+}
+
+fn revert(environment: &str, n: u8, commit: &CommitId) -> RevertRequest {
+    RevertRequest {
+        target: target(environment),
+        flight: flight(n),
+        deploy_commit: commit.clone(),
+        reason: format!("3 of 20 requests failed\n\nPrograde-Action: deploy\nPrograde-Flight: {}", flight(98)),
+        at: Timestamp::from_second(1_700_001_000).unwrap(),
+    }
+}
+
+async fn open() -> (tempfile::TempDir, Deployments) {
+    let dir = tempfile::tempdir().unwrap();
+    let deployments = Deployments::open(dir.path().to_owned()).await.unwrap();
+    (dir, deployments)
+}
+
+#[tokio::test]
+async fn a_deployment_is_made_once_and_renders_with_its_digest() {
+    let (dir, deployments) = open().await;
+    let manifests = fixture::tree(MANIFESTS);
+    let first = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
+    assert_eq!(deployments.commit(change("production", 1, manifests.clone())).await.unwrap(), first);
+    let second = deployments.commit(change("staging", 1, manifests.clone())).await.unwrap();
+    assert_ne!(first, second, "another target is another deployment");
+    // After a restart, too.
+    let again = Deployments::open(dir.path().to_owned()).await.unwrap();
+    assert_eq!(again.commit(change("production", 1, manifests.clone())).await.unwrap(), first);
+    assert_eq!(again.repository().head("main").await.unwrap(), Some(second.clone()));
+
+    let rendered = again.render(&second, &target("production")).await.unwrap();
+    let (workload, _) = workload::decode(&target("production"), &rendered.resources).unwrap();
+    assert_eq!(workload.container.image, format!("web@sha256:{:064x}", 1));
+    let error = again.render(&second, &target("test")).await.unwrap_err();
+    assert!(matches!(error, RenderError::NotDeployed { .. }), "{error}");
+    let info = again.repository().commit_info(&first).await.unwrap();
+    assert_eq!((info.author_name.as_str(), info.subject.as_str()), ("Ada script", "Deploy number 1"));
+    insta::assert_snapshot!("deploy_message", info.message);
+    let file = again.repository().read_file(&first, "production/web/kustomization.yaml").await.unwrap().unwrap();
+    insta::assert_snapshot!("deploy_kustomization", String::from_utf8(file).unwrap());
+}
+
+#[tokio::test]
+async fn the_same_inputs_make_the_same_commits() {
+    let ((_one_dir, one), (_two_dir, two)) = (open().await, open().await);
+    for deployments in [&one, &two] {
+        let first = deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.unwrap();
+        deployments.revert(revert("production", 1, &first)).await.unwrap();
+    }
+    assert_eq!(one.repository().head("main").await.unwrap(), two.repository().head("main").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_revert_puts_back_what_was_before_and_says_why() {
+    let (_dir, deployments) = open().await;
+    let manifests = fixture::tree(MANIFESTS);
+    let first = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
+    let mut changed = manifests.clone();
+    changed.insert("base/extra.yaml", "# a new file\n").unwrap();
+    let second = deployments.commit(change("production", 2, changed)).await.unwrap();
+    deployments.commit(change("staging", 2, manifests)).await.unwrap();
+    let reverted = deployments.revert(revert("production", 2, &second)).await.unwrap();
+    assert_eq!(deployments.revert(revert("production", 2, &second)).await.unwrap(), reverted);
+
+    let repository = deployments.repository();
+    assert_eq!(
+        repository.tree(&reverted, "production/web").await.unwrap(),
+        repository.tree(&first, "production/web").await.unwrap()
+    );
+    assert!(!repository.tree(&reverted, "staging/web").await.unwrap().is_empty());
+    insta::assert_snapshot!("revert_message", repository.commit_info(&reverted).await.unwrap().message);
+
+    let history = deployments.history(&target("production"), 10).await.unwrap();
+    let seen: Vec<_> = history.iter().map(|entry| (entry.commit.clone(), entry.action, entry.flight.clone())).collect();
+    assert_eq!(
+        seen,
+        [
+            (reverted, Action::Revert, flight(2)),
+            (second, Action::Deploy, flight(2)),
+            (first, Action::Deploy, flight(1)),
+        ]
+    );
+    assert_eq!(deployments.history(&target("production"), 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn reverting_the_first_deployment_removes_the_folder() {
+    let (_dir, deployments) = open().await;
+    let first = deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.unwrap();
+    let reverted = deployments.revert(revert("production", 1, &first)).await.unwrap();
+    assert!(deployments.repository().tree(&reverted, "").await.unwrap().is_empty());
+    let error = deployments.render(&reverted, &target("production")).await.unwrap_err();
+    assert!(matches!(error, RenderError::NotDeployed { .. }));
+}
+
+#[tokio::test]
+async fn an_older_deployment_can_not_be_reverted_over_a_newer_one() {
+    let (_dir, deployments) = open().await;
+    let first = deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.unwrap();
+    let second = deployments.commit(change("production", 2, fixture::tree(MANIFESTS))).await.unwrap();
+    let error = deployments.revert(revert("production", 1, &first)).await.unwrap_err();
+    assert!(matches!(error, DeployError::Superseded { .. }), "{error}");
+    assert_eq!(deployments.repository().head("main").await.unwrap(), Some(second));
+}
+
+#[tokio::test]
+async fn writers_at_the_same_time_lose_nothing() {
+    let (dir, one) = open().await;
+    let two = Deployments::open(dir.path().to_owned()).await.unwrap();
+    let manifests = fixture::tree(MANIFESTS);
+    let (a, b, c) = tokio::join!(
+        one.commit(change("production", 1, manifests.clone())),
+        two.commit(change("staging", 1, manifests.clone())),
+        two.commit(change("test", 1, manifests)),
+    );
+    let head = one.repository().head("main").await.unwrap().unwrap();
+    for commit in [a, b, c] {
+        assert!(one.repository().is_ancestor(&commit.unwrap(), &head).await.unwrap());
+    }
+    for environment in ["production", "staging", "test"] {
+        assert!(one.render(&head, &target(environment)).await.is_ok(), "{environment}");
+    }
+}
+
+#[tokio::test]
+async fn all_manifests_can_be_the_overlay() {
+    let (_dir, deployments) = open().await;
+    let mut manifests = fixture::tree(MANIFESTS);
+    manifests.insert("kustomization.yaml", "resources: [production]\n").unwrap();
+    let root = DeployChange { overlay: ".".into(), ..change("production", 1, manifests) };
+    let commit = deployments.commit(root).await.unwrap();
+    assert!(deployments.render(&commit, &target("production")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_preview_is_what_a_deployment_renders() {
+    let (_dir, deployments) = open().await;
+    let manifests = fixture::tree(MANIFESTS);
+    let preview = deploy::preview(&target("production"), "production", &manifests).unwrap();
+    let commit = deployments.commit(change("production", 0, manifests.clone())).await.unwrap();
+    let rendered = deployments.render(&commit, &target("production")).await.unwrap().resources;
+    let json =
+        |resources: &[kustomize::Resource]| resources.iter().map(kustomize::Resource::to_json).collect::<Vec<_>>();
+    assert_eq!(json(&preview), json(&rendered));
+    assert!(workload::decode(&target("production"), &preview).is_ok());
+    assert!(deploy::preview(&target("production"), "nowhere", &manifests).is_err());
+}
+
+#[tokio::test]
+async fn locks_that_a_crash_left_are_removed_on_the_next_start() {
+    let (dir, deployments) = open().await;
+    let lock = deployments.repository().path().join("refs/heads/main.lock");
+    std::fs::write(&lock, "").unwrap();
+    assert!(deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.is_err());
+    let again = Deployments::open(dir.path().to_owned()).await.unwrap();
+    assert!(again.commit(change("production", 1, fixture::tree(MANIFESTS))).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_can_not_be_deployed_is_refused() {
+    let (_dir, deployments) = open().await;
+    let mut linked = fixture::tree(MANIFESTS);
+    linked.insert_link("base/link.yaml", "/etc/passwd").unwrap();
+    let error = deployments.commit(change("production", 1, linked)).await.unwrap_err();
+    assert!(matches!(error, DeployError::Symlink(_)), "{error}");
+    for overlay in ["../production", "/", "/production", "nowhere", "a\nb"] {
+        let refused = DeployChange { overlay: overlay.into(), ..change("production", 1, fixture::tree(MANIFESTS)) };
+        assert!(deployments.commit(refused).await.is_err(), "{overlay:?}");
+    }
+    assert_eq!(deployments.repository().head("main").await.unwrap(), None);
+}

@@ -1,0 +1,132 @@
+//! Rendered objects as workloads.
+
+use std::fmt::Write as _;
+
+use prograde_gitops::{kustomize, workload};
+use prograde_model::Target;
+
+use crate::fixture;
+
+const SERVICE: &str = include_str!("../kustomize/service.txt");
+
+fn target() -> Target {
+    Target { environment: "production".parse().unwrap(), service: "web".parse().unwrap() }
+}
+
+/// The fixture with one text replaced, and the image pinned as a deployment does it.
+fn decoded(from: &str, to: &str) -> Result<String, String> {
+    assert!(from.is_empty() || SERVICE.contains(from), "the fixture has no {from:?}");
+    let images = format!(
+        "=== kustomization.yaml\nresources: [production]\nimages: [{{name: web, digest: 'sha256:{:064x}'}}]\n",
+        7
+    );
+    let tree = fixture::tree(&format!("{images}{}", SERVICE.replacen(from, to, 1)));
+    let resources = kustomize::render(&tree, "").map_err(|error| error.to_string())?;
+    let (workload, notices) = workload::decode(&target(), &resources).map_err(|error| error.to_string())?;
+    let mut text = format!("{workload:#?}\n");
+    for notice in notices {
+        writeln!(text, "{}: {}: {}", notice.place, notice.field, notice.why).unwrap();
+    }
+    Ok(text)
+}
+
+#[test]
+fn a_whole_service() {
+    let text = decoded("", "").unwrap();
+    assert!(!text.contains("hunter2"), "secrets are not shown");
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_can_not_be_had_is_pointed_at() {
+    let cases = [
+        ("two containers", "      containers:\n", "      containers:\n        - {name: two, image: 'web:2'}\n"),
+        ("init containers", "      containers:\n", "      initContainers: [{name: i, image: i}]\n      containers:\n"),
+        ("mounts", "          command: [serve]\n", "          volumeMounts: [{name: v, mountPath: /v}]\n"),
+        ("host network", "      serviceAccountName: web\n", "      hostNetwork: true\n"),
+        ("lifecycle", "          command: [serve]\n", "          lifecycle: {preStop: {exec: {command: [x]}}}\n"),
+        ("typo", "          imagePullPolicy: Always\n", "          imagePullPolcy: Always\n"),
+        ("unknown", "          imagePullPolicy: Always\n", "          somethingElse: 1\n"),
+        ("recreate", "    rollingUpdate: {maxSurge: 1, maxUnavailable: 0%}\n", "    type: Recreate\n"),
+        ("never replaced", "maxSurge: 1", "maxSurge: 0"),
+        ("bad percentage", "0%", "most"),
+        ("negative replicas", "minReadySeconds: 5", "minReadySeconds: -5"),
+        ("paused", "minReadySeconds: 5", "paused: true"),
+        ("deadline", "minReadySeconds: 5", "minReadySeconds: 700"),
+        ("selector", "matchLabels: {app: web}", "matchLabels: {app: wbe}"),
+        ("service selector", "selector: {app: web}\n  ports", "selector: {app: wbe}\n  ports"),
+        ("no such port", "targetPort: http", "targetPort: htpt"),
+        ("port range", "containerPort: 8080", "containerPort: 80800"),
+        ("protocol", "{name: http, containerPort: 8080}", "{name: dns, containerPort: 53, protocol: UDP}"),
+        ("no such config map", "configMapRef: {name: settings}", "configMapRef: {name: setings}"),
+        ("no such key", "key: password", "key: pasword"),
+        ("field", "status.podIP", "status.hostIP"),
+        (
+            "field in a text",
+            "value: debug}",
+            "value: debug}\n            - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}\n            - {name: U, value: 'http://$(IP)'}",
+        ),
+        ("secret in an argument", "--greeting=$(GREETING)", "--password=$(PASSWORD)"),
+        ("two probes", "tcpSocket: {port: 8080}, ", "tcpSocket: {port: 8080}, exec: {command: [x]}, "),
+        ("grpc", "tcpSocket: {port: 8080}", "grpc: {port: 8080}"),
+        ("https", "path: /ready", "scheme: HTTPS"),
+        ("success threshold", "periodSeconds: 0", "successThreshold: 2"),
+        ("number for a text", "value: debug", "value: 1"),
+        ("other kind", "kind: Service\nmetadata: {name: web}\n", "kind: Pod\nmetadata: {name: web}\n"),
+        ("another image", "image: web\n", "image: other:1\n"),
+        (
+            "another image with a digest",
+            "image: web\n",
+            "image: registry:5000/web@sha256:0000000000000000000000000000000000000000000000000000000000000000\n",
+        ),
+        ("no such digest", "image: web\n", "image: web@md5:00\n"),
+        ("headless", "  type: NodePort\n", "  clusterIP: None\n"),
+        ("external", "  type: NodePort\n", "  type: ExternalName\n"),
+        ("nameless ports", "{name: plain, port: 8080}", "{port: 8080}"),
+        (
+            "patched",
+            "replicas: [{name: web, count: 3}]",
+            "patches:\n  - patch: |-\n      apiVersion: apps/v1\n      kind: Deployment\n      metadata: {name: web}\n      spec:\n        template:\n          spec:\n            hostPID: true\n",
+        ),
+    ];
+    let mut all = String::new();
+    for (name, from, to) in cases {
+        let said = match decoded(from, to) {
+            Ok(_) => "decoded".to_owned(),
+            Err(error) => error,
+        };
+        writeln!(all, "{name}:\n  {}", said.replace('\n', "\n  ")).unwrap();
+    }
+    assert!(!all.contains("hunter2"));
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn secrets_are_decoded_and_never_shown() {
+    let with = |secret: &str| {
+        let text = SERVICE.replace("secretGenerator:\n  - name: token\n    literals: [password=hunter2]\n", "");
+        let text = text.replace("resources: [../base]", "resources: [../base, token.yaml]");
+        let text = format!(
+            "{text}=== production/token.yaml\napiVersion: v1\nkind: Secret\nmetadata: {{name: token}}\n{secret}\n"
+        );
+        let images = format!(
+            "=== kustomization.yaml\nresources: [production]\nimages: [{{name: web, digest: 'sha256:{:064x}'}}]\n",
+            7
+        );
+        let resources = kustomize::render(&fixture::tree(&format!("{images}{text}")), "").unwrap();
+        workload::decode(&target(), &resources)
+            .map(|(workload, _)| {
+                workload.container.env.into_iter().find(|(name, _)| name == "PASSWORD").map(|(_, value)| value)
+            })
+            .map_err(|error| error.to_string())
+    };
+    let secret = |text: &str| Ok(Some(prograde_model::workload::EnvValue::Secret(text.into())));
+    assert_eq!(with("data: {password: aHVudGVyMg==}"), secret("hunter2"));
+    assert_eq!(with("data: {password: aHVudGVyMg==}\nstringData: {password: plain}"), secret("plain"));
+    assert_eq!(with("data:\n  password: |\n    aHVu\n    dGVyMg==\n"), secret("hunter2"));
+    for bad in ["data: {password: 'hunter2!'}", "data: {password: /w==}", "data: {}", "stringData: {password: 1}"] {
+        let error = with(bad).unwrap_err();
+        assert!(error.contains("token.yaml:") || error.contains("web.yaml:"), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
