@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -38,6 +39,47 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     Serve(commands::serve::ServeArgs),
     Demo(demo::DemoArgs),
+    Status(commands::status::StatusArgs),
+    Flight(commands::flight::FlightArgs),
+    Approve(commands::approve::ApproveArgs),
+    Abort(commands::order::AbortArgs),
+    Rollback(commands::order::RollbackArgs),
+    Logs(commands::logs::LogsArgs),
+    Quarantine(commands::quarantine::QuarantineArgs),
+    Journal(commands::journal::JournalArgs),
+    Init(commands::init::InitArgs),
+    Check(commands::check::CheckArgs),
+    Schema(commands::generate::SchemaArgs),
+    Explain(commands::explain::ExplainArgs),
+    Completions(commands::generate::CompletionsArgs),
+    Man(commands::generate::ManArgs),
+    #[command(hide = true)]
+    Reference(commands::reference::ReferenceArgs),
+}
+
+/// A flight as a person writes it: its id, or the beginning of it.
+#[derive(Debug, Clone)]
+pub(crate) struct FlightRef(String);
+
+impl FlightRef {
+    /// The digits.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for FlightRef {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        if hex && (4..=32).contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(
+                "expected a flight's id, or its first four or more digits (0-9, a-f); `prograde flight list` shows them",
+            )
+        }
+    }
 }
 
 /// Settings of every command.

@@ -1,43 +1,96 @@
 //! The `prograde` binary: reads the command line, runs one command, and ends with an exit status that says how it went.
 //!
-//! Only [`printer`] writes to the terminal, and only [`args`] reads the environment.
+//! Only [`printer`] writes to the terminal, and only [`args`] reads settings from the environment. Commands block and
+//! run off the runtime, which waits for Ctrl-C meanwhile; `serve` and `demo` run on it and wait for signals themselves.
 
+mod app;
 mod args;
 mod client;
 mod commands;
 mod demo;
 mod exit;
+mod pages;
 mod printer;
 mod report;
+mod sentence;
+mod tame;
+mod text;
 mod wire;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
+use tokio::runtime::{Builder, Runtime};
 
-use crate::args::{Cli, Command};
+use crate::app::App;
+use crate::args::{Cli, Command, Global};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::report::Report;
 
+/// How long what still runs may take to end after the command has.
+const END_WAIT: Duration = Duration::from_millis(200);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let printer = Printer::new(cli.global.style());
-    run(cli, &printer)
-        .unwrap_or_else(|report| {
-            printer.report(&report);
-            report.exit
-        })
-        .into()
+    let printer = Arc::new(Printer::new(cli.global.style()));
+    let exit = run(cli, &printer).unwrap_or_else(|report| {
+        printer.report(&report);
+        report.exit
+    });
+    exit.into()
 }
 
-fn run(cli: Cli, printer: &Printer) -> Result<Exit, Report> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+fn run(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Report> {
+    let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Report::new(report::SYSTEM, "the system gives no threads").because(&error))?;
-    match cli.command {
-        Command::Serve(_) => Ok(Exit::Done),
+    let Cli { global, command } = cli;
+    let ended = match command {
+        Command::Serve(args) => runtime.block_on(commands::serve::run(args, &global, printer)),
         Command::Demo(args) => runtime.block_on(demo::run(args, printer)),
+        command => until_cancelled(&runtime, command, global, Arc::clone(printer)),
+    };
+    runtime.shutdown_timeout(END_WAIT);
+    ended
+}
+
+/// Runs a command that blocks; Ctrl-C ends the waiting for it. No command leaves anything half done: the server
+/// carries out an order whole or not at all, and files are written in one go.
+fn until_cancelled(runtime: &Runtime, command: Command, global: Global, printer: Arc<Printer>) -> Result<Exit, Report> {
+    let app = App { printer, global, runtime: runtime.handle().clone() };
+    let running = runtime.spawn_blocking(move || dispatch(&app, command));
+    runtime.block_on(async {
+        tokio::select! {
+            ended = running => ended.unwrap_or_else(|error| {
+                Err(Report::new(report::SYSTEM, "the command broke off; this is a defect of prograde").because(&error))
+            }),
+            _ = tokio::signal::ctrl_c() => Err(Report::cancelled()),
+        }
+    })
+}
+
+fn dispatch(app: &App, command: Command) -> Result<Exit, Report> {
+    match command {
+        Command::Status(_) => commands::status::run(app),
+        Command::Flight(args) => commands::flight::run(app, &args),
+        Command::Approve(args) => commands::approve::run(app, &args),
+        Command::Abort(args) => commands::order::abort(app, &args),
+        Command::Rollback(args) => commands::order::rollback(app, &args),
+        Command::Logs(args) => commands::logs::run(app, &args),
+        Command::Quarantine(args) => commands::quarantine::run(app, &args),
+        Command::Journal(args) => commands::journal::run(app, &args),
+        Command::Init(args) => commands::init::run(app, &args),
+        Command::Check(args) => commands::check::run(app, &args),
+        Command::Schema(_) => commands::generate::schema(app),
+        Command::Explain(args) => commands::explain::run(app, &args),
+        Command::Completions(args) => commands::generate::completions(app, &args),
+        Command::Man(args) => commands::generate::man(app, &args),
+        Command::Reference(args) => commands::reference::run(app, &args),
+        // `run` has taken these two.
+        Command::Serve(_) | Command::Demo(_) => Ok(Exit::Done),
     }
 }

@@ -12,6 +12,7 @@ use prograde_control::{Clock, SystemClock};
 use serde::Serialize;
 
 use crate::report::Report;
+use crate::tame::Tamer;
 
 /// How things are written.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,13 +83,15 @@ pub(crate) struct Printer {
     out: Sink,
     err: Sink,
     style: Style,
+    tamer: Mutex<Tamer>,
     now: Option<Timestamp>,
 }
 
 impl Printer {
     /// To the process's own streams.
     pub(crate) fn new(style: Style) -> Self {
-        Self { out: Mutex::new(Box::new(io::stdout())), err: Mutex::new(Box::new(io::stderr())), style, now: None }
+        let (out, err) = (Mutex::new(Box::new(io::stdout()) as _), Mutex::new(Box::new(io::stderr()) as _));
+        Self { out, err, style, tamer: Mutex::default(), now: None }
     }
 
     /// How things are written.
@@ -110,6 +113,15 @@ impl Printer {
     pub(crate) fn text(&self, text: impl AsRef<[u8]>) -> Result<(), Report> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
         out.write_all(text.as_ref()).and_then(|()| out.flush()).map_err(|error| Report::output(&error))
+    }
+
+    /// What another program printed: as it is for a pipe, without what steers a terminal for a terminal.
+    pub(crate) fn output(&self, bytes: impl AsRef<[u8]>) -> Result<(), Report> {
+        if !self.style.terminal {
+            return self.text(bytes);
+        }
+        let tamed = self.tamer.lock().unwrap_or_else(PoisonError::into_inner).tame(bytes.as_ref());
+        self.text(tamed)
     }
 
     /// One JSON document, for people and for pipes.
@@ -137,6 +149,19 @@ impl Printer {
         if !self.style.quiet && !self.style.json {
             let verb = Tone::Dim.paint(&format!("{:>12}", "next"), self.style.colour_errors);
             self.err(&format!("{verb} {text}"));
+        }
+    }
+
+    /// A piece of a display that is redrawn in place, control sequences and all. Only for a stderr that is a terminal.
+    pub(crate) fn draw(&self, text: &str) {
+        let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        let _unwritable = write!(err, "{text}").and_then(|()| err.flush());
+    }
+
+    /// Advice of several lines. Not data; silent with `--quiet` and `--json`.
+    pub(crate) fn hint(&self, text: &str) {
+        if !self.style.quiet && !self.style.json {
+            self.err(text);
         }
     }
 
@@ -184,11 +209,7 @@ pub(crate) fn cleaned(text: &str) -> String {
 
 /// The same, in one line.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c == '\n' || c == '\t' { ' ' } else { c }).collect::<String>().chars().map(hidden).collect()
-}
-
-fn hidden(c: char) -> char {
-    if c.is_control() { '\u{fffd}' } else { c }
+    cleaned(text).replace(['\n', '\t'], " ")
 }
 
 #[cfg(test)]
@@ -219,6 +240,7 @@ pub(crate) mod testing {
             out: Mutex::new(Box::new(out.clone())),
             err: Mutex::new(Box::new(err.clone())),
             style,
+            tamer: Mutex::default(),
             now: Some("2026-02-01T12:00:00Z".parse().unwrap()),
         };
         command(&printer).unwrap();

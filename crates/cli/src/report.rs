@@ -30,10 +30,10 @@ pub(crate) const STALE: &str = "PG0909";
 pub(crate) const CANCELLED: &str = "PG0910";
 /// Files of a repository were checked and are not good.
 pub(crate) const CHECK: &str = "PG0911";
-/// A release ended otherwise than by landing.
-pub(crate) const NOT_LANDED: &str = "PG0912";
 /// The system refuses something that the command can't do without.
-pub(crate) const SYSTEM: &str = "PG0913";
+pub(crate) const SYSTEM: &str = "PG0912";
+/// The demonstration did not go as it should.
+pub(crate) const DEMO: &str = "PG0914";
 
 /// What the reader is told when a command fails.
 #[derive(Debug)]

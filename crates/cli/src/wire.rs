@@ -1,7 +1,6 @@
 //! The server's wire types, under one short name.
 
-#[expect(unused_imports, reason = "the whole of the wire format is at hand")]
-pub(crate) use types::*;
-
-#[path = "../../server/src/api/types.rs"]
-mod types;
+pub(crate) use prograde_server::api::types::{
+    AbortRequest, ApproveRequest, EntryView, ErrorBody, EventView, FlightSummary, FlightView, JobView, LiftRequest,
+    LogLineView, Ordered, QuarantineView, RollbackRequest, Status, TargetView, VerifyView, VersionView,
+};

@@ -1,3 +1,15 @@
-//! The commands, one file each.
+//! The commands, one file each: its arguments and what it does.
 
+pub(crate) mod approve;
+pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod flight;
+pub(crate) mod generate;
+pub(crate) mod init;
+pub(crate) mod journal;
+pub(crate) mod logs;
+pub(crate) mod order;
+pub(crate) mod quarantine;
+pub(crate) mod reference;
 pub(crate) mod serve;
+pub(crate) mod status;

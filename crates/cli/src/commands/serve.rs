@@ -1,5 +1,225 @@
-//! `prograde serve`: the server in the foreground.
+//! `prograde serve`: the server in the foreground, until Ctrl-C or SIGTERM.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use prograde_model::quantity::Period;
+use prograde_server::{Server, ServerError, ServerOptions};
+use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+use crate::args::Global;
+use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::report::{self, Report};
 
 /// Run the server in the foreground
-#[derive(Debug, clap::Args)]
-pub(crate) struct ServeArgs {}
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde serve
+  prograde serve --data-dir /var/lib/prograde --node-address 0.0.0.0
+  prograde serve --notify-webhook https://chat.example/hook --log-format json
+
+Whoever reaches the server and has its token can run programs as the server's user: pushes are built here. Ctrl-C or
+SIGTERM stops the server and what it runs; a second one does not wait. What was under way goes on at the next start.")]
+pub(crate) struct ServeArgs {
+    /// Where the API and the Git repositories are served; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:7878", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Where the services that are deployed listen
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
+    node_address: IpAddr,
+    /// Where news for authors is posted as JSON
+    #[arg(long, env = "PROGRADE_NOTIFY_WEBHOOK", hide_env_values = true, value_name = "URL", value_parser = webhook)]
+    notify_webhook: Option<Webhook>,
+    /// What pipelines may keep between runs [default: `cache` in the data directory]
+    #[arg(long, value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    /// Variables that pipelines take over from the server's environment, such as `GOPROXY` or `NPM_*`
+    #[arg(long, value_name = "NAME", num_args = 1.., value_parser = variable)]
+    ci_pass_env: Vec<String>,
+    /// How long a replica that failed twice waits before it is started again; doubles each time
+    #[arg(long, default_value = "10s", value_name = "TIME")]
+    restart_backoff: Period,
+    /// How the log on stderr is written
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    log_format: LogFormat,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// An address whose path is often a secret.
+#[derive(Clone)]
+struct Webhook(String);
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Webhook(***)")
+    }
+}
+
+fn webhook(text: &str) -> Result<Webhook, &'static str> {
+    let uri: ureq::http::Uri = text.parse().map_err(|_| "it is not a URL")?;
+    match (uri.scheme_str(), uri.host()) {
+        (Some("http" | "https"), Some(_)) => Ok(Webhook(text.to_owned())),
+        _ => Err("expected an address like `https://chat.example/hook`"),
+    }
+}
+
+/// A variable's name, or the beginning of one and `*`.
+fn variable(text: &str) -> Result<String, &'static str> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if good { Ok(text.to_owned()) } else { Err("expected a variable's name, such as `GOPROXY`, or `NPM_*`") }
+}
+
+/// Serves until a signal comes.
+pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> Result<Exit, Report> {
+    log(args.log_format, global, printer);
+    let mut signals = Signals::new()?;
+    let data_dir = global.data_dir()?;
+    let options = options(args, data_dir.clone())?;
+    let server = Server::start(options).await.map_err(|error| not_started(&error))?;
+    announce(printer, server.address(), server.token_file(), &data_dir)?;
+    signals.next().await;
+    printer.note("Stopping", "what is under way goes on at the next start");
+    tokio::select! {
+        () = server.shutdown() => {
+            printer.note("Stopped", format_args!("{}", data_dir.display()));
+            Ok(Exit::Done)
+        }
+        () = signals.next() => Err(Report::cancelled()),
+    }
+}
+
+fn options(args: ServeArgs, data_dir: PathBuf) -> Result<ServerOptions, Report> {
+    let data_dir = std::path::absolute(&data_dir).map_err(|error| Report::file("use", &data_dir, &error))?;
+    let defaults = ServerOptions::new(data_dir);
+    Ok(ServerOptions {
+        listen: args.listen,
+        node_address: args.node_address,
+        cache_dir: args.cache_dir.unwrap_or(defaults.cache_dir.clone()),
+        notify_webhook: args.notify_webhook.map(|Webhook(url)| url),
+        ci_pass_env: args.ci_pass_env,
+        host_env: environment(),
+        restart_backoff: args.restart_backoff.duration().unsigned_abs().max(Duration::from_millis(1)),
+        ..defaults
+    })
+}
+
+/// The process's environment, less the token: pipelines run other people's programs.
+pub(crate) fn environment() -> BTreeMap<String, String> {
+    let texts =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    texts.filter(|(name, _)| !name.starts_with("PROGRADE_")).collect()
+}
+
+pub(crate) fn not_started(error: &ServerError) -> Report {
+    Report::new(error.code(), error.to_string()).caused_by(error).hint(error.hint())
+}
+
+fn announce(printer: &Printer, address: SocketAddr, token_file: &Path, data_dir: &Path) -> Result<(), Report> {
+    let url = format!("http://{address}");
+    if printer.style().json {
+        return printer.json_line(&json!({"url": url, "token_file": token_file, "data_dir": data_dir}));
+    }
+    printer.note("Listening", &url);
+    printer.note("Data", data_dir.display());
+    printer.note("Token", token_file.display());
+    if !printer.style().quiet {
+        printer.hint(&push_help(&url, token_file));
+    }
+    Ok(())
+}
+
+/// How to push to the server, ready to paste.
+fn push_help(url: &str, token_file: &Path) -> String {
+    let token = token_file.display().to_string().replace('\'', r"'\''").replace('"', "\\\"");
+    format!(
+        "\nTo deploy a service, run in its repository:
+
+  git config credential.{url}.helper '!f() {{ echo username=prograde; echo \"password=$(cat \"{token}\")\"; }}; f'
+  git remote add prograde {url}/git/SERVICE.git
+  git push prograde HEAD:main
+  prograde flight watch\n"
+    )
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Report> {
+        let refused = |error| Report::new(report::SYSTEM, "signals can't be waited for").because(&error);
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
+            terminate: signal(SignalKind::terminate()).map_err(refused)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn log(format: LogFormat, global: &Global, printer: &Printer) {
+    let level = match (global.quiet, global.verbose) {
+        (0, 0) => LevelFilter::INFO,
+        (0, 1) => LevelFilter::DEBUG,
+        (0, _) => LevelFilter::TRACE,
+        (1, _) => LevelFilter::WARN,
+        (_, _) => LevelFilter::ERROR,
+    };
+    let log = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(printer.style().colour_errors);
+    match format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_to_push_can_be_pasted() {
+        insta::assert_snapshot!(push_help("http://127.0.0.1:7878", Path::new("/home/ada/it's/token")), @r#"
+        To deploy a service, run in its repository:
+
+          git config credential.http://127.0.0.1:7878.helper '!f() { echo username=prograde; echo "password=$(cat "/home/ada/it'\''s/token")"; }; f'
+          git remote add prograde http://127.0.0.1:7878/git/SERVICE.git
+          git push prograde HEAD:main
+          prograde flight watch
+        "#);
+    }
+
+    #[test]
+    fn settings_are_checked_when_they_are_read() {
+        assert!(variable("GOPROXY").is_ok() && variable("NPM_*").is_ok());
+        assert!(variable("*").is_err() && variable("A=b").is_err() && variable("").is_err());
+        assert!(webhook("https://chat.example/hook/s3cret").is_ok());
+        assert!(webhook("chat.example").is_err() && webhook("file:///etc/passwd").is_err());
+        assert_eq!(format!("{:?}", webhook("https://chat.example/hook/s3cret").unwrap()), "Webhook(***)");
+    }
+}

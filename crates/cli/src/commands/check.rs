@@ -1,0 +1,158 @@
+//! `prograde check`: all that the server would refuse in a repository, found before the push.
+
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use prograde_control::config;
+use prograde_gitops::deploy::{PreviewError, preview};
+use prograde_gitops::workload;
+use prograde_model::service::Service;
+use prograde_model::{Diagnostic, Diagnostics};
+use prograde_pipeline::Workflows;
+use serde_json::json;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::printer::{Tone, cleaned};
+use crate::report::{self, Report};
+use crate::text::counted;
+
+/// Where workflows are.
+const WORKFLOWS: &str = ".github/workflows";
+
+/// Check prograde.yaml, the workflows and the manifests of a working tree
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde check
+  prograde check services/pad --json
+
+The exit code is 2 if anything would be refused. Nothing is run and no server is asked.")]
+pub(crate) struct CheckArgs {
+    /// The service's repository
+    #[arg(default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// What was found in a repository.
+#[derive(Debug, Default)]
+struct Findings {
+    /// What would be refused.
+    errors: Vec<Diagnostic>,
+    /// What would be accepted and have no effect.
+    notices: Vec<Diagnostic>,
+}
+
+impl Findings {
+    fn refuse(&mut self, found: impl Into<Diagnostics>) {
+        self.errors.extend(found.into().0);
+    }
+}
+
+/// Checks a working tree.
+pub(crate) fn run(app: &App, args: &CheckArgs) -> Result<Exit, Report> {
+    if !args.dir.is_dir() {
+        return Err(Report::new(report::FILE, format!("{} is not a folder", args.dir.display()))
+            .hint("name the folder with prograde.yaml in it"));
+    }
+    let found = checked(&args.dir);
+    if app.printer.style().json {
+        app.printer.json(&json!({"errors": found.errors, "notices": found.notices}))?;
+    } else {
+        let colour = app.printer.style().colour;
+        for (word, tone, list) in [("error", Tone::Bad, &found.errors), ("notice", Tone::Warning, &found.notices)] {
+            for diagnostic in list {
+                app.printer.line(format_args!("{}: {}", tone.paint(word, colour), cleaned(&diagnostic.to_string())))?;
+            }
+        }
+    }
+    if found.errors.is_empty() {
+        app.printer.note("Good", format_args!("with {}", counted(found.notices.len() as u64, "notice")));
+        return Ok(Exit::Done);
+    }
+    let what = format!("{} in {}", counted(found.errors.len() as u64, "error"), args.dir.display());
+    Err(Report::new(report::CHECK, what).hint("`prograde explain CODE` says more about each"))
+}
+
+/// Everything in the order in which a flight meets it. A part that can't be read hides none of the others.
+fn checked(dir: &Path) -> Findings {
+    let mut found = Findings::default();
+    let service = match tree::text(dir, config::FILE).and_then(|text| config::read(&text)) {
+        Ok(service) => Some(service),
+        Err(diagnostics) => {
+            found.refuse(diagnostics);
+            None
+        }
+    };
+    workflows(dir, &mut found);
+    if let Some(service) = service {
+        manifests(dir, &service, &mut found);
+    }
+    found
+}
+
+fn workflows(dir: &Path, found: &mut Findings) {
+    let mut files = Vec::new();
+    for name in tree::names(&dir.join(WORKFLOWS)) {
+        let path = format!("{WORKFLOWS}/{name}");
+        if !Workflows::is_workflow_path(&path) {
+            continue;
+        }
+        match tree::text(dir, &path) {
+            Ok(text) => files.push((path, text)),
+            Err(diagnostics) => found.refuse(diagnostics),
+        }
+    }
+    if files.is_empty() && found.errors.iter().all(|error| !error.file.starts_with(WORKFLOWS)) {
+        let hint = "add a workflow with `on: push` that uploads the built program with actions/upload-artifact";
+        found.refuse(Diagnostic::file("PG0105", WORKFLOWS, "the repository has no workflow", hint));
+    }
+    match Workflows::load(&files) {
+        Ok(workflows) => found.notices.extend_from_slice(workflows.notes()),
+        Err(diagnostics) => found.refuse(diagnostics),
+    }
+}
+
+fn manifests(dir: &Path, service: &Service, found: &mut Findings) {
+    let tree = match tree::below(&dir.join(&service.manifests), &service.manifests) {
+        Ok(tree) => tree,
+        Err(diagnostics) => return found.refuse(diagnostics),
+    };
+    for environment in &service.environments {
+        let target = service.target(&environment.name);
+        let decoded = match preview(&target, &environment.overlay_path(), &tree) {
+            Ok(resources) => workload::decode(&target, &resources),
+            Err(PreviewError::Manifests(diagnostics)) => Err(diagnostics),
+            Err(PreviewError::Release(error)) => {
+                let hint = "`manifests` and `overlay` in prograde.yaml name the folders";
+                Err(Diagnostic::file("PG0103", &service.manifests, error.to_string(), hint).into())
+            }
+        };
+        match decoded {
+            Ok((_, notices)) => found.notices.extend(notices.iter().map(|notice| as_diagnostic(notice, service))),
+            Err(diagnostics) => found.refuse(as_written(diagnostics, service)),
+        }
+    }
+    found.errors.dedup();
+    found.notices.dedup();
+}
+
+fn as_diagnostic(notice: &workload::Notice, service: &Service) -> Diagnostic {
+    let mut diagnostic = notice.place.diagnostic("PG0422", format!("`{}` has no effect", notice.field), notice.why);
+    diagnostic.file = in_repository(&diagnostic.file, service);
+    diagnostic
+}
+
+fn as_written(mut diagnostics: Diagnostics, service: &Service) -> Diagnostics {
+    for diagnostic in &mut diagnostics.0 {
+        diagnostic.file = in_repository(&diagnostic.file, service);
+    }
+    diagnostics
+}
+
+/// Manifests are rendered in a folder of their own; in the repository they are where `manifests` says.
+fn in_repository(file: &str, service: &Service) -> String {
+    file.strip_prefix("manifests/").map_or_else(|| file.to_owned(), |path| format!("{}/{path}", service.manifests))
+}

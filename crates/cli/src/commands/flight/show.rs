@@ -1,0 +1,199 @@
+//! `prograde flight show`: all of a flight on one page.
+
+use jiff::Timestamp;
+
+use super::{ShowArgs, ended, list, wait};
+use crate::app::App;
+use crate::exit::Exit;
+use crate::printer::{Style, Tone, cleaned, one_line};
+use crate::report::{self, Report};
+use crate::sentence;
+use crate::text::{Cell, Table, span_ms, when};
+use crate::wire::{EntryView, FlightView, JobView};
+
+/// Prints a flight, once it has ended if that is asked for.
+pub(crate) fn run(app: &App, args: &ShowArgs) -> Result<Exit, Report> {
+    let client = app.client()?;
+    let id = args.flight.as_str();
+    let view = if args.wait { wait::until_ended(&client, id, args.timeout)? } else { client.flight(id)? };
+    if app.printer.style().json {
+        app.printer.json(&view)?;
+    } else {
+        app.printer.text(render(&view, app.printer.style(), app.printer.now()))?;
+        for hint in next_steps(&view) {
+            app.printer.next(hint);
+        }
+    }
+    if !args.wait {
+        return Ok(Exit::Done);
+    }
+    if view.summary.ended_at.is_none() {
+        let what = format!("flight {} has not ended within {}", view.summary.id.short(), args.timeout);
+        let hint = format!("`prograde flight watch {}` follows it", view.summary.id.short());
+        return Err(Report::new(report::PENDING, what).exit(Exit::Pending).hint(hint));
+    }
+    Ok(ended(&view.summary))
+}
+
+/// The page.
+pub(crate) fn render(view: &FlightView, style: Style, now: Timestamp) -> String {
+    let mut sections = vec![head(view, style, now), stages(view, style)];
+    let failures = failures(view, style);
+    if !failures.is_empty() {
+        sections.push(failures);
+    }
+    sections.push(timeline(view, style));
+    sections.join("\n")
+}
+
+fn head(view: &FlightView, style: Style, now: Timestamp) -> String {
+    let flight = &view.summary;
+    let stage = list::tone(&flight.stage).paint(&list::stage(flight), style.colour);
+    let detail = if flight.detail.is_empty() { String::new() } else { format!(": {}", one_line(&flight.detail)) };
+    let ended = flight.ended_at.as_ref().map(|at| format!(", ended {}", when(at, now, style))).unwrap_or_default();
+    let mut fields = vec![
+        ("Flight", flight.id.to_string()),
+        ("Service", flight.service.to_string()),
+        ("Commit", format!("{} {}", flight.commit, one_line(&flight.subject))),
+        ("Author", one_line(&flight.author)),
+        ("Stage", format!("{stage}{detail}")),
+        ("Opened", format!("{}{ended}", when(&flight.opened_at, now, style))),
+    ];
+    fields.extend(view.digest.as_ref().map(|digest| ("Image", digest.to_string())));
+    fields.extend(view.notices.iter().map(|notice| ("Notice", one_line(notice))));
+    fields
+        .into_iter()
+        .map(|(name, value)| format!("{} {value}\n", Tone::Strong.paint(&format!("{name:<8}"), style.colour)))
+        .collect()
+}
+
+fn stages(view: &FlightView, style: Style) -> String {
+    let mut table = Table::new(&["STAGE", "TOOK", "STATE"]);
+    let took = |name: &str| Cell::number(view.stage_ms.get(name).map_or_else(String::new, |ms| span_ms(*ms)));
+    for name in ["read", "build", "image"] {
+        let done = view.stage_ms.contains_key(name);
+        if done || (name == "build" && !view.jobs.is_empty()) {
+            table.row(vec![Cell::new(name), took(name), Cell::new(if done { "done" } else { "running" })]);
+        }
+        if name == "build" {
+            view.jobs.iter().for_each(|job| table.row(job_row(job)));
+        }
+    }
+    for entry in &view.environments {
+        let name = entry.environment.as_str();
+        table.row(vec![Cell::new(name), took(name), Cell::new(entry_state(entry)).tone(entry_tone(entry))]);
+    }
+    table.render(style)
+}
+
+fn job_row(job: &JobView) -> Vec<Cell> {
+    let tone = match job.state.as_str() {
+        "success" => Tone::Good,
+        "failure" => Tone::Bad,
+        "cancelled" => Tone::Warning,
+        _ => Tone::Plain,
+    };
+    let took = job.duration_ms.map_or_else(String::new, span_ms);
+    vec![Cell::new(format!("  {}", job.job)), Cell::number(took), Cell::new(&job.state).tone(tone)]
+}
+
+fn entry_tone(entry: &EntryView) -> Tone {
+    match entry.standing.as_str() {
+        _ if entry.failure.is_some() => Tone::Bad,
+        "settled" => Tone::Good,
+        "outside" if entry.missing.is_empty() => Tone::Dim,
+        "outside" => Tone::Warning,
+        _ => Tone::Plain,
+    }
+}
+
+/// Where a flight stands in an environment, in a sentence.
+pub(crate) fn entry_state(entry: &EntryView) -> String {
+    let what = match entry.standing.as_str() {
+        "outside" if entry.missing.is_empty() => "not entered".to_owned(),
+        "outside" => format!("waits at the gate: {}", entry.missing.join(", ")),
+        "entering" => "being written to the deployment repository".to_owned(),
+        "rolling" => rolling(entry),
+        "unchecked" => "serves; its checks are being run".to_owned(),
+        "settled" if entry.weight > 0 => "serves".to_owned(),
+        "settled" => "served, until a later flight came".to_owned(),
+        "leaving" => "being taken out".to_owned(),
+        "unreverted" => "out; being taken out of the deployment repository".to_owned(),
+        "gone" => "out".to_owned(),
+        other => other.to_owned(),
+    };
+    let counted =
+        if entry.requests.requests > 0 { format!(", {}", sentence::requests(entry.requests)) } else { String::new() };
+    let failed = entry.failure.as_ref().map(|failure| format!("; {failure}")).unwrap_or_default();
+    format!("{what}{counted}{failed}")
+}
+
+fn rolling(entry: &EntryView) -> String {
+    let step = match entry.step {
+        Some((step, steps)) => format!("step {} of {steps}, {}% of the traffic", step + 1, entry.weight),
+        None => format!("rolling out, {}% of the traffic", entry.weight),
+    };
+    match &entry.verdict {
+        Some(verdict) => format!("{step}, {}", sentence::verdict(verdict)),
+        None => step,
+    }
+}
+
+/// Where the flight stands in the environment that it is in now.
+pub(crate) fn standing(view: &FlightView) -> Option<String> {
+    let here = view.summary.environment.as_ref()?;
+    let entry = view.environments.iter().find(|entry| entry.environment == *here)?;
+    Some(format!("{here}: {}", entry_state(entry)))
+}
+
+fn failures(view: &FlightView, style: Style) -> String {
+    let mut text = String::new();
+    for job in &view.jobs {
+        if let Some(detail) = &job.detail {
+            text.push_str(&format!("{} failed:\n", Tone::Bad.paint(&one_line(&job.job), style.colour)));
+            for line in cleaned(detail).lines() {
+                text.push_str(&format!("  {line}\n"));
+            }
+        }
+    }
+    text
+}
+
+fn timeline(view: &FlightView, style: Style) -> String {
+    let start = view.summary.opened_at.parse::<Timestamp>().ok();
+    let mut table = Table::new(&["TIME", "WHAT HAPPENED"]);
+    for event in &view.events {
+        let (tone, text) = sentence::event(event);
+        let at = match (start, event.at.parse::<Timestamp>(), style.terminal) {
+            (Some(start), Ok(at), true) => {
+                format!("+{}", span_ms(u64::try_from(at.duration_since(start).as_millis()).unwrap_or(0)))
+            }
+            _ => event.at.clone(),
+        };
+        table.row(vec![Cell::new(at).tone(Tone::Dim), Cell::new(text).tone(tone)]);
+    }
+    table.render(style)
+}
+
+/// What the reader can do now.
+pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
+    let (id, flight) = (view.summary.id.short(), &view.summary);
+    let mut steps = Vec::new();
+    for entry in &view.environments {
+        if entry.missing.iter().any(|what| what.contains("approval")) {
+            steps.push(format!("prograde approve {id} --environment {}", entry.environment));
+        }
+    }
+    match flight.stage.as_str() {
+        "rejected" => steps.push(format!("prograde flight log {id}")),
+        "refused" => steps.push("prograde check, in the service's repository".to_owned()),
+        "rolled_back" => {
+            let place = flight.environment.as_ref().map_or_else(String::new, |name| format!(" --environment {name}"));
+            steps.push(format!("prograde logs {}{place} --flight {id}", flight.service));
+        }
+        "stopped" => steps.push("prograde quarantine list".to_owned()),
+        _ if flight.ended_at.is_none() && steps.is_empty() => steps.push(format!("prograde flight watch {id}")),
+        _ => {}
+    }
+    steps
+}

@@ -1,0 +1,126 @@
+//! What orders have in common, and the two that take a release back: `prograde abort` and `prograde rollback`.
+
+use clap::Args;
+use prograde_model::ids::{EnvironmentName, FlightId, ServiceName};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::app::App;
+use crate::args::FlightRef;
+use crate::client::Client;
+use crate::exit::Exit;
+use crate::report::Report;
+use crate::wire::{AbortRequest, Ordered, RollbackRequest};
+
+/// Who orders, and whether it is meant.
+#[derive(Debug, Args)]
+pub(crate) struct OrderArgs {
+    /// Who gives the order; by default the user that Git knows, or the system's
+    #[arg(long, value_name = "NAME")]
+    pub(crate) by: Option<String>,
+    /// Say what would be ordered, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// End a flight where it is; a release that is rolling out is taken back
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde abort 3f2a91bc --reason 'wrong branch'
+  prograde abort 3f2a91bc --reason 'wrong branch' --dry-run")]
+pub(crate) struct AbortArgs {
+    /// The flight's id, or its first four or more digits
+    #[arg(value_name = "FLIGHT")]
+    flight: FlightRef,
+    /// Why; kept in the journal and told to the author
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+/// Take a release out of an environment and let the one before serve again
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde rollback pad --environment production --reason 'orders are lost'
+  prograde rollback pad --environment production --to 3f2a91bc --reason 'orders are lost'")]
+pub(crate) struct RollbackArgs {
+    /// The service
+    service: ServiceName,
+    /// The environment
+    #[arg(long, short, value_name = "NAME")]
+    environment: EnvironmentName,
+    /// The flight to go back to; by default the one before
+    #[arg(long, value_name = "FLIGHT")]
+    to: Option<FlightRef>,
+    /// Why; kept in the journal and told to the author
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+/// Says what would be asked of the server, without asking.
+pub(crate) fn rehearse(app: &App, what: &str, path: &str, request: &impl Serialize) -> Result<Exit, Report> {
+    if app.printer.style().json {
+        app.printer.json(&json!({"dry_run": true, "would": what, "post": path, "body": request}))?;
+    } else {
+        app.printer.line(format_args!("would {what}"))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Says what an order did.
+pub(crate) fn tell(app: &App, verb: &str, what: &str, ordered: &Ordered) -> Result<Exit, Report> {
+    if app.printer.style().json {
+        app.printer.json(ordered)?;
+        return Ok(Exit::Done);
+    }
+    app.printer.note(verb, format_args!("{what} ({})", ordered.events.join(", ")));
+    app.printer.next(format_args!("prograde flight watch {}", ordered.flight.short()));
+    Ok(Exit::Done)
+}
+
+/// The whole id of a flight that may be abbreviated.
+pub(crate) fn whole_id(client: &Client, flight: &FlightRef) -> Result<FlightId, Report> {
+    match flight.as_str().parse() {
+        Ok(id) => Ok(id),
+        Err(_) => Ok(client.flight(flight.as_str())?.summary.id),
+    }
+}
+
+/// `prograde abort`.
+pub(crate) fn abort(app: &App, args: &AbortArgs) -> Result<Exit, Report> {
+    let client = app.client()?;
+    let request = AbortRequest { by: app.by(args.order.by.as_deref())?, reason: args.reason.clone() };
+    if args.order.dry_run {
+        let flight = client.flight(args.flight.as_str())?.summary;
+        let what = format!("abort flight {} of {}, which is {}", flight.id.short(), flight.service, flight.stage);
+        return rehearse(app, &what, &format!("/api/v1/flights/{}/abort", flight.id), &request);
+    }
+    let ordered = client.abort(args.flight.as_str(), &request)?;
+    tell(app, "Aborted", &format!("flight {}", ordered.flight.short()), &ordered)
+}
+
+/// `prograde rollback`.
+pub(crate) fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Report> {
+    let client = app.client()?;
+    let to = args.to.as_ref().map(|to| whole_id(&client, to)).transpose()?;
+    let request = RollbackRequest {
+        environment: args.environment.clone(),
+        to,
+        by: app.by(args.order.by.as_deref())?,
+        reason: args.reason.clone(),
+    };
+    let place = format!("{} in {}", args.service, args.environment);
+    if args.order.dry_run {
+        let back =
+            request.to.as_ref().map_or_else(|| "the flight before".to_owned(), |to| format!("flight {}", to.short()));
+        let what = format!("roll back {place} to {back}");
+        return rehearse(app, &what, &format!("/api/v1/services/{}/rollback", args.service), &request);
+    }
+    let ordered = client.rollback(&args.service, &request)?;
+    tell(app, "Rolling back", &format!("{place}, from flight {}", ordered.flight.short()), &ordered)
+}

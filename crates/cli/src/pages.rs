@@ -1,0 +1,83 @@
+//! The pages on errors' codes, carried in the program. `docs/errors/` holds one file for each code, and this list names
+//! them all; a test compares it with the codes that the source code uses.
+
+/// A page.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The code.
+    pub(crate) code: &'static str,
+    /// The page, in Markdown.
+    pub(crate) text: &'static str,
+}
+
+impl Page {
+    /// The first heading, without the code.
+    pub(crate) fn title(&self) -> &'static str {
+        let heading = self.text.lines().next().unwrap_or_default();
+        heading.split_once(": ").map_or(heading, |(_, title)| title)
+    }
+}
+
+macro_rules! pages {
+    ($($code:literal)*) => {
+        &[$(Page { code: $code, text: include_str!(concat!("../../../docs/errors/", $code, ".md")) }),*]
+    };
+}
+
+/// All pages, by code.
+pub(crate) const ALL: &[Page] = pages![];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The codes written in a folder's source files.
+    fn codes_in(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                codes_in(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                for (at, _) in text.match_indices("\"PG0") {
+                    let code: String = text[at + 1..].chars().take(6).collect();
+                    found.extend(Some(code).filter(|code| code[2..].bytes().all(|b| b.is_ascii_digit())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_page_and_every_page_is_carried() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut used = BTreeSet::new();
+        for entry in fs::read_dir(root.join("crates")).unwrap().map(Result::unwrap) {
+            codes_in(&entry.path().join("src"), &mut used);
+        }
+        let carried: BTreeSet<String> = ALL.iter().map(|page| page.code.to_owned()).collect();
+        let missing: Vec<_> = used.difference(&carried).collect();
+        assert!(missing.is_empty(), "codes without a page in docs/errors: {missing:?}");
+        let files = fs::read_dir(root.join("docs/errors")).unwrap().map(|entry| entry.unwrap().path());
+        let written: BTreeSet<String> =
+            files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        assert_eq!(written, carried);
+    }
+
+    #[test]
+    fn pages_have_the_same_form() {
+        for page in ALL {
+            let mut lines = page.text.lines();
+            assert!(lines.next().unwrap().starts_with(&format!("# {}: ", page.code)), "{}", page.code);
+            assert_eq!(lines.next(), Some(""), "{}", page.code);
+            for section in ["## What it means", "## What to do"] {
+                assert!(page.text.contains(&format!("\n{section}\n\n")), "{} lacks {section:?}", page.code);
+            }
+            assert!(page.text.ends_with('\n') && page.title().len() > 8, "{}", page.code);
+        }
+        assert!(ALL.is_sorted_by_key(|page| page.code));
+    }
+}

@@ -1,0 +1,267 @@
+//! What happened, in a sentence: the journal's events, verdicts and outcomes as people read them.
+
+use prograde_model::event::{Event, JobConclusion, Outcome, VERSION};
+use prograde_model::judge::{Evidence, Verdict};
+use prograde_model::rollout::{RolloutEvent, Strategy};
+use prograde_model::runtime::Counters;
+
+use crate::printer::{Tone, one_line};
+use crate::text::{bytes, count, counted, failures, span_ms};
+use crate::wire::EventView;
+
+/// What a step's judge says.
+pub(crate) fn verdict(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Pass => "good so far: what would be intolerable is ruled out".to_owned(),
+        Verdict::Fail { limit } => format!("bad: more than {limit} of the requests fail"),
+        Verdict::Inconclusive { requests_missing, expected_in_s } => {
+            let needs = format!("needs {}", counted(*requests_missing, "more request"));
+            match expected_in_s {
+                Some(seconds) => format!("{needs}, in about {}", about(*seconds)),
+                None => format!("{needs}, and none arrives"),
+            }
+        }
+        Verdict::Error { reason } => format!("can't be judged: {reason}"),
+    }
+}
+
+/// Seconds as nobody waits more exactly.
+fn about(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        _ => format!("{} h", seconds / 3600),
+    }
+}
+
+/// Requests and how many of them failed.
+pub(crate) fn requests(counters: Counters) -> String {
+    format!("{}, {} failed", counted(counters.requests, "request"), failures(counters.failures, counters.requests))
+}
+
+/// How a flight ended.
+pub(crate) fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Landed => "landed: it serves all traffic".to_owned(),
+        Outcome::Refused { diagnostics } => {
+            let all: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+            format!("refused: {}", all.join("; "))
+        }
+        Outcome::Rejected { reason } => format!("rejected: {reason}"),
+        Outcome::Stopped { environment, reason } => format!("stopped before {environment}: {reason}"),
+        Outcome::RolledBack { environment, reason } => format!("rolled back from {environment}: {reason}"),
+        Outcome::Aborted { by, reason } => format!("aborted by {by}: {reason}"),
+        Outcome::Superseded { by } => format!("superseded by flight {}", by.short()),
+    }
+}
+
+/// An event in one line. One that this version does not know is named by its type.
+pub(crate) fn event(view: &EventView) -> (Tone, String) {
+    let (tone, text) = match Event::decode(&view.event_type, VERSION, view.data.clone()) {
+        Ok(event) => (tone(&event), known(&event)),
+        Err(_) => (Tone::Dim, view.event_type.clone()),
+    };
+    (tone, one_line(&text))
+}
+
+fn tone(event: &Event) -> Tone {
+    match event {
+        Event::JobFinished { result, .. } => match result.conclusion {
+            JobConclusion::Success => Tone::Good,
+            JobConclusion::Failure => Tone::Bad,
+            JobConclusion::Cancelled => Tone::Warning,
+            JobConclusion::Skipped => Tone::Dim,
+        },
+        Event::PipelineFinished { succeeded: true, .. } | Event::Checked { failure: None, .. } => Tone::Good,
+        Event::PipelineFinished { .. } | Event::Checked { .. } | Event::Quarantined { .. } => Tone::Bad,
+        Event::RollbackOrdered { .. } => Tone::Warning,
+        Event::Rollout { event, .. } => match event {
+            RolloutEvent::StepPassed { .. } | RolloutEvent::Promoted { .. } => Tone::Good,
+            RolloutEvent::StepHeld { .. } => Tone::Warning,
+            RolloutEvent::Failed { .. } => Tone::Bad,
+            RolloutEvent::Started(_) | RolloutEvent::StepEntered { .. } | RolloutEvent::Withdrawn { .. } => Tone::Plain,
+        },
+        Event::Ended { outcome: Outcome::Landed } => Tone::Good,
+        Event::Ended { outcome: Outcome::Superseded { .. } } => Tone::Dim,
+        Event::Ended { .. } => Tone::Bad,
+        Event::Opened(_)
+        | Event::Configured { .. }
+        | Event::JobStarted { .. }
+        | Event::ReleaseRecorded(_)
+        | Event::Approved { .. }
+        | Event::GatePassed { .. }
+        | Event::Deployed { .. }
+        | Event::QuarantineLifted { .. }
+        | Event::Reverted { .. }
+        | Event::AuthorNotified { .. } => Tone::Plain,
+    }
+}
+
+fn known(event: &Event) -> String {
+    match event {
+        Event::Opened(opened) => format!("opened: {}, by {}", opened.subject, opened.author.name),
+        Event::Configured { service, notices } => {
+            let names: Vec<&str> = service.environments.iter().map(|e| e.name.as_str()).collect();
+            let noticed = match notices.len() {
+                0 => String::new(),
+                n => format!(", with {}", counted(n as u64, "notice")),
+            };
+            format!("read: on its way to {}{noticed}", names.join(", "))
+        }
+        Event::JobStarted { job } => format!("{job} started"),
+        Event::JobFinished { job, result } => {
+            let took = span_ms(result.duration_ms);
+            match result.conclusion {
+                JobConclusion::Success => format!("{job} succeeded in {took}"),
+                JobConclusion::Failure => format!("{job} failed after {took}"),
+                JobConclusion::Cancelled => format!("{job} was stopped after {took}"),
+                JobConclusion::Skipped => format!("{job} was skipped"),
+            }
+        }
+        Event::PipelineFinished { succeeded: true, .. } => "pipeline succeeded".to_owned(),
+        Event::PipelineFinished { detail, .. } => format!("pipeline failed{}", because(detail.as_deref())),
+        Event::ReleaseRecorded(release) => {
+            format!("image {}, {}", release.digest.short(), bytes(release.size_bytes))
+        }
+        Event::AuthorNotified { channels, failures } => {
+            let lost = if failures.is_empty() { String::new() } else { format!("; not over {}", failures.join(", ")) };
+            format!("author notified over {}{lost}", channels.join(", "))
+        }
+        Event::Ended { outcome: how } => outcome(how),
+        Event::Approved { .. }
+        | Event::GatePassed { .. }
+        | Event::Deployed { .. }
+        | Event::Rollout { .. }
+        | Event::Checked { .. }
+        | Event::RollbackOrdered { .. }
+        | Event::Quarantined { .. }
+        | Event::QuarantineLifted { .. }
+        | Event::Reverted { .. } => in_environment(event),
+    }
+}
+
+fn in_environment(event: &Event) -> String {
+    match event {
+        Event::Approved { environment, by } => format!("{environment}: approved by {by}"),
+        Event::GatePassed { environment, replaces } => match replaces {
+            Some(flight) => format!("{environment}: entered, in the place of flight {}", flight.short()),
+            None => format!("{environment}: entered, as the first"),
+        },
+        Event::Deployed { environment, commit } => {
+            format!("{environment}: committed to the deployment repository as {}", commit.short())
+        }
+        Event::Rollout { environment, event } => format!("{environment}: {}", rollout(event)),
+        Event::Checked { environment, failure: None } => format!("{environment}: checks passed"),
+        Event::Checked { environment, failure } => {
+            format!("{environment}: check failed{}", because(failure.as_deref()))
+        }
+        Event::RollbackOrdered { environment, to, by, reason } => {
+            let to = to.as_ref().map_or_else(String::new, |flight| format!(" to flight {}", flight.short()));
+            format!("{environment}: rollback{to} ordered by {by}: {reason}")
+        }
+        Event::Quarantined { environment, digest, reason } => {
+            format!("{environment}: image {} in quarantine: {reason}", digest.short())
+        }
+        Event::QuarantineLifted { environment, digest, by, reason } => {
+            format!("{environment}: quarantine of image {} lifted by {by}: {reason}", digest.short())
+        }
+        Event::Reverted { environment, commit } => {
+            format!("{environment}: taken out of the deployment repository by {}", commit.short())
+        }
+        Event::Opened(_)
+        | Event::Configured { .. }
+        | Event::JobStarted { .. }
+        | Event::JobFinished { .. }
+        | Event::PipelineFinished { .. }
+        | Event::ReleaseRecorded(_)
+        | Event::AuthorNotified { .. }
+        | Event::Ended { .. } => String::new(),
+    }
+}
+
+fn rollout(event: &RolloutEvent) -> String {
+    match event {
+        RolloutEvent::Started(start) => match &start.strategy {
+            Strategy::Canary { steps, .. } => format!("canary of {} starts", counted(steps.len() as u64, "step")),
+            Strategy::Rolling { .. } => {
+                format!("rolling update of {} starts", counted(start.replicas.into(), "replica"))
+            }
+            Strategy::Return => format!("return to flight {} starts", start.candidate.short()),
+        },
+        RolloutEvent::StepEntered { step, weight, .. } => format!("step {} gets {weight} of the traffic", step + 1),
+        RolloutEvent::StepHeld { step, verdict: held, .. } => format!("step {} held: {}", step + 1, verdict(held)),
+        RolloutEvent::StepPassed { step, evidence } => format!("step {} passed: {}", step + 1, seen(*evidence)),
+        RolloutEvent::Failed { cause, evidence } if evidence.candidate.requests > 0 => {
+            format!("failed: {cause} ({})", seen(*evidence))
+        }
+        RolloutEvent::Failed { cause, .. } => format!("failed: {cause}"),
+        RolloutEvent::Promoted { candidate } => format!("has all traffic, after {}", requests(*candidate)),
+        RolloutEvent::Withdrawn { candidate } => {
+            format!(
+                "out, after {} of which {} failed",
+                counted(candidate.requests, "request"),
+                count(candidate.failures)
+            )
+        }
+    }
+}
+
+fn seen(evidence: Evidence) -> String {
+    requests(evidence.candidate)
+}
+
+fn because(detail: Option<&str>) -> String {
+    detail.map_or_else(String::new, |detail| format!(": {detail}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_says_what_is_missing() {
+        let missing =
+            |requests_missing, expected_in_s| verdict(&Verdict::Inconclusive { requests_missing, expected_in_s });
+        assert_eq!(missing(43, Some(20)), "needs 43 more requests, in about 20 s");
+        assert_eq!(missing(1, Some(600)), "needs 1 more request, in about 10 min");
+        assert_eq!(missing(2000, None), "needs 2,000 more requests, and none arrives");
+    }
+
+    /// Every event that was ever stored can be told, whatever happened in it.
+    #[test]
+    fn every_stored_event_has_a_sentence() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../model/tests/golden/events");
+        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let mut told = Vec::new();
+        for file in files {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            let event_type = name.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+            let data = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+            let view = EventView {
+                sequence: 1,
+                at: "2026-02-01T12:00:00Z".into(),
+                flight: "a".repeat(32).parse().unwrap(),
+                event_type,
+                data,
+            };
+            let (tone, text) = event(&view);
+            assert_ne!(text, view.event_type, "{name}");
+            assert!(!text.is_empty() && !text.contains('\n'), "{name}");
+            told.push(format!("{name} [{tone:?}] {text}"));
+        }
+        insta::assert_snapshot!("every_stored_event", told.join("\n"));
+    }
+
+    #[test]
+    fn an_event_of_a_later_version_is_named() {
+        let view = EventView {
+            sequence: 1,
+            at: String::new(),
+            flight: "a".repeat(32).parse().unwrap(),
+            event_type: "flight.teleported".into(),
+            data: serde_json::Value::Null,
+        };
+        assert_eq!(event(&view), (Tone::Dim, "flight.teleported".to_owned()));
+    }
+}
