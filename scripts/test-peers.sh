@@ -13,7 +13,13 @@ kustomize() {
     go install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
 }
 
-peers=(kustomize)
+# actionlint: what it takes for a workflow is compared with what we do (crates/pipeline/tests/it/actionlint.rs).
+actionlint() {
+    if type -P actionlint >/dev/null; then return; fi
+    go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+}
+
+peers=(actionlint kustomize)
 for peer in "${@:-${peers[@]}}"; do
     echo "peer: $peer" >&2
     "$peer"

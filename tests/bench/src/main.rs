@@ -1,0 +1,60 @@
+//! Measures what the product promises, on the real binary and the real journal. Every measurement prints a table and
+//! writes `target/bench/<name>.json`: an array of `{name, value, unit, peer, peer_value, ratio, goal, met}`.
+
+mod flight;
+mod harness;
+mod journal;
+mod load;
+mod memory;
+mod table;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// What to measure.
+#[derive(Debug, Parser)]
+enum Bench {
+    /// Journal appends per second.
+    Journal(Place),
+    /// What control adds to a flight, and what a bad commit harms.
+    Flight(Binaries),
+}
+
+/// Where results go.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The folder for the JSON file.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
+/// What is measured.
+#[derive(Debug, clap::Args)]
+struct Binaries {
+    #[command(flatten)]
+    place: Place,
+    /// The `prograde` binary.
+    #[arg(long)]
+    prograde: PathBuf,
+    /// A built `examples/pad`.
+    #[arg(long)]
+    pad: PathBuf,
+    /// The folder `examples/pad`.
+    #[arg(long, default_value = "examples/pad")]
+    example: PathBuf,
+    /// How often each is measured; the median counts.
+    #[arg(long, default_value_t = 3)]
+    runs: u32,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Bench::parse() {
+        Bench::Journal(place) => table::publish("journal", &place.out, &journal::measure()?),
+        Bench::Flight(binaries) => {
+            let mut rows = flight::measure(&binaries)?;
+            rows.push(memory::measure(&binaries)?);
+            table::publish("flight", &binaries.place.out, &rows)
+        }
+    }
+}
