@@ -32,6 +32,9 @@ use crate::sync::lock;
 const LOG_PERIOD: Duration = Duration::from_millis(100);
 /// How often counters are written.
 const LEDGER_PERIOD: Duration = Duration::from_secs(1);
+/// How long it may take until a port that was closed is free again, and how often it is tried.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+const CLOSE_PERIOD: Duration = Duration::from_millis(10);
 /// Versions in one desired state, at most; a rollout has two.
 const VERSIONS_MAX: usize = 10;
 /// How long the last tasks may take once everything has been killed.
@@ -40,7 +43,8 @@ const END_MAX: Duration = Duration::from_secs(40);
 /// Runs the versions of services on this machine as processes, behind the proxy. Cheap to clone.
 ///
 /// Replicas are children of this program but do not depend on it: when it dies, or is dropped without
-/// [`Node::shutdown`], they run on, and the next [`Node::start`] on the same data directory takes them over.
+/// [`Node::shutdown`], they run on, and the next [`Node::start`] on the same data directory takes them over. (A service
+/// manager must let them: systemd needs `KillMode=process`.)
 ///
 /// A replica must listen on the port in its environment variable `PORT` (or `PORT_<NAME>` for a named container port),
 /// on 127.0.0.1 or all addresses: replicas share this machine's network, so the manifest's `containerPort` is only a
@@ -84,7 +88,7 @@ impl Node {
         let path = options.data_dir.clone();
         let opened = tokio::task::spawn_blocking(move || open(options)).await;
         let Found { lock, context, ports, entries, survivors } =
-            opened.map_err(|error| NodeError::DataDir { path, source: std::io::Error::other(error) })??;
+            opened.map_err(|error| failed(&path)(std::io::Error::other(error)))??;
         let mut deployments = BTreeMap::new();
         let mut deployment = |target: &Target| {
             let new = || Deployment::new(target.clone(), Arc::clone(&context));
@@ -127,10 +131,25 @@ impl Node {
         if deployment.is_listening(&open) {
             return Ok(());
         }
-        let ports = Arc::clone(&self.shared.ports);
-        let path = self.shared.context.options.data_dir.clone();
-        let listened = tokio::task::spawn_blocking(move || ports.listen(&deployment, &mut open, &proxy)).await;
-        listened.map_err(|error| NodeError::DataDir { path, source: std::io::Error::other(error) })?
+        let begun = Instant::now();
+        loop {
+            let (ports, deployment, proxy) =
+                (Arc::clone(&self.shared.ports), Arc::clone(&deployment), Arc::clone(&proxy));
+            let listen = move || (ports.listen(&deployment, &mut open, &proxy), open);
+            let listened = tokio::task::spawn_blocking(listen).await;
+            let path = &self.shared.context.options.data_dir;
+            let (result, returned) = listened.map_err(|error| failed(path)(std::io::Error::other(error)))?;
+            open = returned;
+            match result {
+                // A port that this node has just closed is free in a moment.
+                Err(NodeError::PortInUse { port, .. })
+                    if begun.elapsed() < CLOSE_MAX && self.shared.ports.is_closing(port) =>
+                {
+                    sleep(CLOSE_PERIOD).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     fn deployment(&self, target: &Target) -> Arc<Deployment> {
@@ -220,12 +239,13 @@ async fn shut_proxy(mut proxy: Arc<Proxy>, deadline: Instant) {
     }
 }
 
+fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> NodeError + use<> {
+    let path = path.to_owned();
+    move |source| NodeError::DataDir { path, source }
+}
+
 /// Locks the data directory and reads what is in it. Touches the disk.
 fn open(mut options: NodeOptions) -> Result<Found, NodeError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| NodeError::DataDir { path, source }
-    };
     let dir = options.data_dir.clone();
     private_dir(&dir).map_err(failed(&dir))?;
     // The system names open files by their true path: strays are found by it.

@@ -12,6 +12,7 @@ use crate::clock::now;
 use crate::files::{Durability, read_bounded, write_atomic};
 use crate::ports::PortMap;
 use crate::process::{Identity, Process};
+use crate::spec::Spec;
 
 /// The format's version; a record of another one is not read.
 const VERSION: u32 = 1;
@@ -38,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) restarts: u32,
     /// `terminationGracePeriodSeconds`.
     pub(crate) grace_s: u32,
+    /// Whether it was being stopped for good: then nothing brings it back.
+    pub(crate) stopping: bool,
     /// Its process; absent while it is about to start.
     pub(crate) running: Option<Running>,
 }
@@ -67,9 +70,20 @@ impl Running {
 
 impl Record {
     /// A replica that has not run yet.
-    pub(crate) fn new(id: String, target: Target, revision: FlightId, digest: Digest, created: Timestamp) -> Self {
-        let (fingerprint, running) = (String::new(), None);
-        Self { version: VERSION, id, target, revision, digest, fingerprint, created, restarts: 0, grace_s: 30, running }
+    pub(crate) fn new(id: String, target: Target, spec: &Spec, created: Timestamp) -> Self {
+        Self {
+            version: VERSION,
+            id,
+            target,
+            revision: spec.revision.clone(),
+            digest: spec.digest.clone(),
+            fingerprint: spec.fingerprint.clone(),
+            created,
+            restarts: 0,
+            grace_s: spec.workload.termination_grace_s,
+            stopping: false,
+            running: None,
+        }
     }
 
     /// Writes it into `dir`. It need not survive a power cut: the process it tells of would not either.
@@ -100,11 +114,15 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::image::ImageRoot;
+    use crate::testing::workload;
 
     fn record(id: &str) -> Record {
         let target = Target { environment: "staging".parse().unwrap(), service: "pad".parse().unwrap() };
         let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-        let mut record = Record::new(id.into(), target, "b".repeat(32).parse().unwrap(), digest, Timestamp::UNIX_EPOCH);
+        let image = ImageRoot { path: "/".into(), entrypoint: vec![], cmd: vec![], env: vec![], working_dir: None };
+        let spec = Spec::new("b".repeat(32).parse().unwrap(), digest, workload(), image);
+        let mut record = Record::new(id.into(), target, &spec, Timestamp::UNIX_EPOCH);
         record.running = Some(Running {
             process: Identity { pid: 4242, start_ticks: 7, boot: "b".into() },
             ports: PortMap::default(),

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use prograde_model::Target;
+use tokio::time::{Duration, Instant};
 
 use crate::deployment::{Deployment, OpenPort, WantedPort};
 use crate::error::NodeError;
@@ -19,6 +20,8 @@ use crate::options::NodeOptions;
 use crate::proxy::{Listener, Proxy, ProxyError};
 use crate::sync::lock;
 
+/// For so long a closed port may still be found in use.
+const CLOSING: Duration = Duration::from_secs(5);
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Target, as text, to port name to port.
@@ -30,6 +33,9 @@ pub(crate) struct PortBook {
     path: PathBuf,
     chosen: Mutex<Chosen>,
     listening: Mutex<BTreeMap<u16, Target>>,
+    /// Closed a moment ago: the proxy's thread, or a process that is just being started and has not executed its program
+    /// yet, may still hold them.
+    closing: Mutex<BTreeMap<u16, Instant>>,
 }
 
 impl PortBook {
@@ -45,7 +51,19 @@ impl PortBook {
                 Chosen::new()
             }
         };
-        Ok(Self { path: path.to_owned(), chosen: Mutex::new(chosen), listening: Mutex::default() })
+        Ok(Self {
+            path: path.to_owned(),
+            chosen: Mutex::new(chosen),
+            listening: Mutex::default(),
+            closing: Mutex::default(),
+        })
+    }
+
+    /// Whether this node itself has had `port` open until a moment ago.
+    pub(crate) fn is_closing(&self, port: u16) -> bool {
+        let mut closing = lock(&self.closing);
+        closing.retain(|_, closed| closed.elapsed() < CLOSING);
+        closing.contains_key(&port)
     }
 
     /// Opens and closes ports until those of `deployment` are the wanted ones. Goes on after an error and returns the
@@ -64,6 +82,7 @@ impl PortBook {
             let keep = is_wanted(key, open.port);
             if !keep {
                 lock(&self.listening).remove(&open.port);
+                lock(&self.closing).insert(open.port, Instant::now());
             }
             keep
         });

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::BackOff;
 use crate::clock::{age, now};
-use crate::deployment::{Assignment, Deployment, Role};
+use crate::deployment::{Assignment, Deployment, Replica, Role};
 use crate::files::remove_dir;
 use crate::launch::causes;
 use crate::ports::PortLease;
@@ -273,7 +273,9 @@ impl Supervisor {
         let kill = self.deployment.context.kill.clone();
         let id = self.record.id.clone();
         if drain {
-            self.deployment.update(&id, crate::deployment::Replica::stopping);
+            self.deployment.update(&id, Replica::stopping);
+            self.record.stopping = true;
+            self.write_record().await;
             tokio::select! {
                 _exit = process.ended() => return true,
                 () = kill.cancelled() => {}

@@ -5,6 +5,7 @@
 //! supervisor, which alone starts, signals and forgets its processes.
 
 mod assignment;
+mod observe;
 mod replica;
 mod state;
 mod version;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use prograde_model::runtime::{Counters, Desired, Observation, VersionSeen};
+use prograde_model::runtime::{Counters, Desired};
 use prograde_model::workload::PortRef;
 use prograde_model::{Digest, FlightId, Target};
 use tokio::time::Instant;
@@ -40,12 +40,12 @@ pub(super) struct State {
     /// At most so many replicas, those on their way out included.
     replicas_max: usize,
     stop: CancellationToken,
-    desired: Option<Desired>,
+    pub(super) desired: Option<Desired>,
     images: BTreeMap<Digest, ImageRoot>,
-    versions: BTreeMap<FlightId, Version>,
-    replicas: BTreeMap<String, Replica>,
+    pub(super) versions: BTreeMap<FlightId, Version>,
+    pub(super) replicas: BTreeMap<String, Replica>,
     /// Not claimed yet: nobody has said what is wanted since the node started.
-    survivors: Vec<Survivor>,
+    pub(super) survivors: Vec<Survivor>,
     routes: BTreeMap<String, ServiceRoute>,
 }
 
@@ -144,9 +144,8 @@ impl State {
 
     fn assign(&mut self, survivor: Survivor) -> Assignment {
         let Survivor { record, process } = survivor;
-        let spec = self.versions.get(&record.revision).and_then(|version| version.wanted.as_ref());
-        let role = match spec {
-            Some(wanted) => Role::Resume(Arc::clone(&wanted.spec), process),
+        let role = match self.spec(&record.revision).filter(|_| !record.stopping) {
+            Some(spec) => Role::Resume(spec, process),
             None => Role::Retire(process),
         };
         let order = u64::try_from(record.created.as_microsecond()).unwrap_or(0);
@@ -213,10 +212,7 @@ impl State {
         let youngest = self.replicas.values().map(|replica| replica.order).max().unwrap_or(0);
         let order = u64::try_from(created.as_microsecond()).unwrap_or(0).max(youngest + 1);
         let id = self.free_name(&spec.revision);
-        let (target, revision, digest) = (self.target.clone(), spec.revision.clone(), spec.digest.clone());
-        let mut record = Record::new(id, target, revision, digest, created);
-        record.fingerprint.clone_from(&spec.fingerprint);
-        record.grace_s = spec.workload.termination_grace_s;
+        let record = Record::new(id, self.target.clone(), &spec, created);
         self.create(record, order, Role::Run(spec))
     }
 
@@ -312,41 +308,6 @@ impl State {
             counters: version.counters.snapshot(),
             restarts: version.restarts_gone,
         })
-    }
-
-    pub(super) fn observe(&self) -> Observation {
-        let now = Instant::now();
-        let wanted = self.desired.iter().flat_map(|desired| &desired.versions).map(|version| &version.revision);
-        let order: Vec<&FlightId> = wanted.collect();
-        let others = self.versions.keys().filter(|revision| !order.contains(revision));
-        let seen = order.iter().copied().chain(others).filter_map(|revision| {
-            let version = self.versions.get(revision)?;
-            Some(self.version_seen(revision, version, now))
-        });
-        Observation { versions: seen.collect() }
-    }
-
-    fn version_seen(&self, revision: &FlightId, version: &Version, now: Instant) -> VersionSeen {
-        let replicas: Vec<&Replica> = self.replicas.values().filter(|r| r.revision == *revision).collect();
-        let survivors = self.survivors.iter().filter(|survivor| survivor.record.revision == *revision);
-        let survivors: Vec<&Record> = survivors.map(|survivor| &survivor.record).collect();
-        let min_ready_s = version.wanted.as_ref().map_or(0, |wanted| wanted.spec.workload.min_ready_s);
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let restarts = replicas.iter().map(|r| r.restarts).chain(survivors.iter().map(|record| record.restarts));
-        // A crash says more than a replica that is merely not ready yet.
-        let reasons = || replicas.iter().filter_map(|replica| replica.waiting());
-        let unclaimed = survivors.first().map(|_| "survived a restart of the server, not asked for yet");
-        let waiting = reasons().find(|reason| reason.starts_with("CrashLoop")).or_else(|| reasons().next());
-        VersionSeen {
-            revision: revision.clone(),
-            replicas: count(replicas.len() + survivors.len()),
-            ready: count(replicas.iter().filter(|replica| replica.is_serving()).count()),
-            available: count(replicas.iter().filter(|replica| replica.is_available(min_ready_s, now)).count()),
-            restarts: restarts.fold(version.restarts_gone, u32::saturating_add),
-            waiting: waiting.or(unclaimed).map(str::to_owned),
-            weight: version.weight(),
-            counters: version.counters.snapshot(),
-        }
     }
 }
 

@@ -114,6 +114,22 @@ async fn survivors_that_are_not_wanted_any_more_are_stopped() {
 }
 
 #[tokio::test]
+async fn a_survivor_that_was_being_stopped_is_not_brought_back() {
+    let dir = Scratch::new();
+    let replicas = killed_server(dir.path()).await;
+    let record = fs::read_dir(dir.path().join("data/replicas")).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(record.join("state.json")).unwrap();
+    fs::write(record.join("state.json"), text.replace("\"stopping\":false", "\"stopping\":true")).unwrap();
+    let node = Node::start(options(dir.path())).await.unwrap();
+    let fixture = Fixture { dir, node, target: target("pad") };
+    fixture.apply(vec![version('a', &workload(), 2, 100)]).await;
+    until("one is stopped", || !record.exists()).await;
+    fixture.until_ready('a', 2).await;
+    assert_eq!(replicas.iter().filter(|replica| is_alive(pid(replica))).count(), 1);
+    fixture.end().await;
+}
+
+#[tokio::test]
 async fn survivors_that_nobody_asked_for_are_stopped_by_a_shutdown() {
     let dir = Scratch::new();
     let replicas = killed_server(dir.path()).await;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use prograde_model::runtime::Desired;
 use prograde_node::{Node, NodeError};
 
-use crate::fixture::{Fixture, get, image, options, revision, target, version, workload};
+use crate::fixture::{Fixture, get, image, options, revision, target, until, version, workload};
 
 #[tokio::test]
 async fn a_port_in_use_is_named_and_stops_nobody_else() {
@@ -26,6 +26,9 @@ async fn a_port_in_use_is_named_and_stops_nobody_else() {
     fixture.try_apply(&other, vec![version('b', &workload(), 1, 100)]).await.unwrap();
     let address = fixture.node.addresses(&other)[0].1;
     assert!(get(address, "/").await.is_ok());
+    // A process that is just being started holds what its parent has open for an instant: `taken` must not be among it.
+    let is_ready = || fixture.node.observe(&other).version(&revision('b')).is_some_and(|seen| seen.ready == 1);
+    until("the other is ready", is_ready).await;
 
     drop(taken);
     fixture.apply(wanted()).await;
@@ -33,6 +36,13 @@ async fn a_port_in_use_is_named_and_stops_nobody_else() {
     assert_eq!(get(fixture.address(), "/").await.unwrap().0, 200);
     let error = fixture.try_apply(&other, vec![version('b', &fixed, 1, 100)]).await.unwrap_err();
     assert!(matches!(&error, NodeError::PortTaken { other, .. } if *other == fixture.target), "{error}");
+    for _ in 0..10 {
+        // Given back and taken at once, by its owner and by another.
+        fixture.apply(vec![]).await;
+        fixture.try_apply(&other, vec![version('b', &fixed, 1, 100)]).await.unwrap();
+        fixture.try_apply(&other, vec![]).await.unwrap();
+        fixture.apply(wanted()).await;
+    }
     fixture.end().await;
 }
 
