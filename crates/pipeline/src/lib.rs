@@ -33,6 +33,7 @@ pub use action::checkout::{Checkout, CheckoutError};
 pub use event::PushEvent;
 pub use matrix::COMBINATIONS_MAX;
 pub use plan::{JobId, Plan, PlannedJob, SkippedWorkflow, Workflows};
+pub use run::contexts::tracking_id;
 pub use run::group::StopWaits;
 pub use run::log_files::{LogChunk, StepLogFile, follow_log, log_directory, read_log, step_logs, tail_log};
 pub use run::options::{Clock, RunOptions};

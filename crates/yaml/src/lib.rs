@@ -14,6 +14,9 @@ use serde::de::DeserializeOwned;
 /// The largest file that is read, in bytes. Kubernetes' own limit for an object is 1.5 MiB.
 pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The stack that a parser is given, in bytes.
+const STACK_BYTES: usize = 16 * 1024 * 1024;
+
 /// The code of every error that is about YAML itself or about a field's type.
 pub const CODE: &str = "PG0101";
 
@@ -26,9 +29,20 @@ pub fn decode<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Diagnost
 /// All documents in `text` as located trees; empty documents are left out.
 pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
     check_size(file, text)?;
-    let found: Vec<Node> =
-        serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| diagnostic(file, &error))?;
+    let found = parse_documents(file, text)?;
     Ok(found.into_iter().filter(|node| !matches!(node.value, Value::Null)).collect())
+}
+
+/// Parses on a stack of its own: a tree as deep as the reader allows takes more than a worker thread's when unoptimised.
+fn parse_documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
+    let parse = || serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| diagnostic(file, &error));
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, parse);
+        let parsed = parser
+            .map_err(|error| error.to_string())
+            .and_then(|parser| parser.join().map_err(|_| "the parser gave up".to_owned()));
+        parsed.unwrap_or_else(|why| Err(Diagnostic::file(CODE, file, format!("the file can't be parsed: {why}"), "")))
+    })
 }
 
 fn options() -> serde_saphyr::Options {
@@ -107,6 +121,8 @@ mod tests {
     fn hostile_input_is_an_error_not_a_crash() {
         let deep = "[".repeat(100_000);
         assert!(documents("a.yaml", &deep).is_err());
+        assert!(documents("a.yaml", &"{a: ".repeat(50_000)).is_err());
+        assert!(documents("a.yaml", &format!("{}x{}", "{a: ".repeat(50), "}".repeat(50))).is_ok());
         let mut bomb = String::from("a0: &a0 [x, x]\n");
         for level in 1..40 {
             bomb += format!("a{level}: &a{level} [*a{p}, *a{p}, *a{p}, *a{p}]\n", p = level - 1).as_str();

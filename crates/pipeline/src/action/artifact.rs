@@ -292,7 +292,7 @@ fn root_of(searches: &[Search], files: &[PathBuf]) -> PathBuf {
     for other in roots {
         while !other.starts_with(&root) && root.pop() {}
     }
-    if files.iter().any(|file| *file == root) {
+    if files.contains(&root) {
         root.pop();
     }
     root

@@ -30,20 +30,20 @@ const WORKFLOW: &[&str] = &["github", "inputs", "vars"];
 const BEFORE_JOB: &[&str] = &["github", "needs", "vars", "inputs"];
 
 impl Place {
-    pub(crate) const RUN_NAME: Self = place("run-name", WORKFLOW);
-    pub(crate) const CONCURRENCY: Self = place("concurrency", JOB);
-    pub(crate) const WORKFLOW_ENV: Self = place("env of the workflow", WORKFLOW);
-    pub(crate) const JOB_IF: Self = Self { status: true, ..place("if of a job", BEFORE_JOB) };
-    pub(crate) const STRATEGY: Self = place("strategy", BEFORE_JOB);
-    pub(crate) const JOB_NAME: Self = place("name of a job", JOB);
-    pub(crate) const RUNS_ON: Self = place("runs-on", JOB);
-    pub(crate) const JOB_ENV: Self = place("env of a job", JOB);
-    pub(crate) const JOB_TIMEOUT: Self = place("timeout-minutes of a job", JOB);
-    pub(crate) const JOB_CONTINUE: Self = place("continue-on-error of a job", JOB);
+    pub(crate) const RUN_NAME: Self = place("`run-name`", WORKFLOW);
+    pub(crate) const CONCURRENCY: Self = place("`concurrency`", JOB);
+    pub(crate) const WORKFLOW_ENV: Self = place("the workflow's `env`", WORKFLOW);
+    pub(crate) const JOB_IF: Self = Self { status: true, ..place("a job's `if`", BEFORE_JOB) };
+    pub(crate) const STRATEGY: Self = place("`strategy`", BEFORE_JOB);
+    pub(crate) const JOB_NAME: Self = place("a job's `name`", JOB);
+    pub(crate) const RUNS_ON: Self = place("`runs-on`", JOB);
+    pub(crate) const JOB_ENV: Self = place("a job's `env`", JOB);
+    pub(crate) const JOB_TIMEOUT: Self = place("a job's `timeout-minutes`", JOB);
+    pub(crate) const JOB_CONTINUE: Self = place("a job's `continue-on-error`", JOB);
     pub(crate) const DEFAULTS: Self =
-        place("defaults", &["github", "needs", "strategy", "matrix", "env", "vars", "inputs"]);
-    pub(crate) const JOB_OUTPUTS: Self = place("outputs of a job", STEP);
-    pub(crate) const STEP_IF: Self = Self { status: true, hash_files: true, ..place("if of a step", STEP) };
+        place("`defaults`", &["github", "needs", "strategy", "matrix", "env", "vars", "inputs"]);
+    pub(crate) const JOB_OUTPUTS: Self = place("a job's `outputs`", STEP);
+    pub(crate) const STEP_IF: Self = Self { status: true, hash_files: true, ..place("a step's `if`", STEP) };
     pub(crate) const STEP: Self = Self { hash_files: true, ..place("a step", STEP) };
 }
 
@@ -117,7 +117,13 @@ pub(crate) fn check(source: &str, place: Place, facts: &Facts) -> Vec<Problem> {
             offset: error.offset,
             code: crate::codes::EXPRESSION,
             message: format!("this is not an expression: {}", error.message),
-            hint: "texts in expressions stand in single quotes, such as `github.ref == 'refs/heads/main'`".to_owned(),
+            hint: if error.message.starts_with("unknown function") {
+                "the functions are contains, startsWith, endsWith, format, join, toJSON, fromJSON, hashFiles, case, \
+                 success, failure, always and cancelled"
+                    .to_owned()
+            } else {
+                "texts in expressions stand in single quotes, such as `github.ref == 'refs/heads/main'`".to_owned()
+            },
         }],
     }
 }
@@ -140,12 +146,8 @@ pub(crate) fn names_status(source: &str) -> bool {
 /// Whether `source` refers to any of the contexts.
 pub(crate) fn names_context(source: &str, contexts: &[&str]) -> bool {
     super::parse(source).is_ok_and(|parsed| {
-        mentions(&parsed, &|part| match part {
-            Expr::Context(context) => match context.parts.first().map(|head| &head.inner) {
-                Some(Expr::Identifier(name)) => contexts.iter().any(|own| own.eq_ignore_ascii_case(name.as_str())),
-                _ => false,
-            },
-            _ => false,
+        mentions(&parsed, &|part| {
+            root_of(part).is_some_and(|root| contexts.iter().any(|own| own.eq_ignore_ascii_case(root)))
         })
     })
 }
@@ -153,14 +155,15 @@ pub(crate) fn names_context(source: &str, contexts: &[&str]) -> bool {
 /// Whether `source` refers to no other context than this one.
 pub(crate) fn names_only(source: &str, context: &str) -> bool {
     super::parse(source).is_ok_and(|parsed| {
-        !mentions(&parsed, &|part| match part {
-            Expr::Context(reference) => match reference.parts.first().map(|head| &head.inner) {
-                Some(Expr::Identifier(name)) => !name.as_str().eq_ignore_ascii_case(context),
-                _ => false,
-            },
-            _ => false,
-        })
+        !mentions(&parsed, &|part| root_of(part).is_some_and(|root| !root.eq_ignore_ascii_case(context)))
     })
+}
+
+/// The context that a reference starts with.
+fn root_of<'a>(part: &'a Expr<'_>) -> Option<&'a str> {
+    let Expr::Context(context) = part else { return None };
+    let Some(Expr::Identifier(name)) = context.parts.first().map(|head| &head.inner) else { return None };
+    Some(name.as_str())
 }
 
 fn mentions(expression: &SpannedExpr<'_>, wanted: &dyn Fn(&Expr<'_>) -> bool) -> bool {
@@ -263,8 +266,12 @@ impl Checker<'_> {
 
     fn one_of(&mut self, at: &SpannedExpr<'_>, context: &str, name: &str, known: &[&str]) {
         if !known.iter().any(|own| own.eq_ignore_ascii_case(name)) {
-            let known = known.iter().map(|own| format!("`{own}`")).collect::<Vec<_>>().join(", ");
-            self.report(at, format!("`{context}.{name}` is not provided"), format!("`{context}` has {known}"));
+            let all = known.iter().map(|own| format!("`{own}`")).collect::<Vec<_>>().join(", ");
+            let hint = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("`{context}` has {all}"),
+            };
+            self.report(at, format!("`{context}.{name}` is not provided"), hint);
         }
     }
 
@@ -328,14 +335,12 @@ impl Checker<'_> {
 
 /// The name that a part stands for, where it is written down.
 fn fixed_name(part: &Expr<'_>) -> Option<String> {
-    match part {
-        Expr::Identifier(name) => Some(name.as_str().to_owned()),
-        Expr::Index(inner) => match &inner.inner {
-            Expr::Literal(Literal::String(text)) => Some(text.to_string()),
-            _ => None,
-        },
-        _ => None,
+    if let Expr::Identifier(name) = part {
+        return Some(name.as_str().to_owned());
     }
+    let Expr::Index(inner) = part else { return None };
+    let Expr::Literal(Literal::String(text)) = &inner.inner else { return None };
+    Some(text.to_string())
 }
 
 /// The known name that is at most two letters away from a mistyped one.

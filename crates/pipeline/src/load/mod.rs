@@ -55,20 +55,25 @@ pub(crate) fn workflow(path: &str, text: &str) -> Loaded {
             "keep each workflow in a file of its own",
         ),
     }
+    // Told in the order of the file, in which a person goes through them.
+    reader.findings.sort_by_key(|finding| (finding.line, finding.column));
+    reader.notes.sort_by_key(|note| (note.line, note.column));
     Loaded { workflow, findings: reader.findings, notes: reader.notes }
 }
 
 fn read(reader: &mut Reader<'_>, root: &Node, workflow: &mut Workflow) {
     let Some(on) = root.get("on") else {
-        reader.mapping(root, "the workflow", KEYS, &[]);
-        reader.at_node(codes::SHAPE, root, "`on` is missing", "add `on: push`");
+        reader.mapping(root, "a workflow", KEYS, &[]);
+        if matches!(root.value, Value::Mapping(_)) {
+            reader.at_node(codes::SHAPE, root, "`on` is missing", "add `on: push`");
+        }
         return;
     };
     workflow.push = trigger::push(reader, on);
     if workflow.push.is_none() {
         return;
     }
-    reader.mapping(root, "the workflow", KEYS, &[]);
+    reader.mapping(root, "a workflow", KEYS, &[]);
     if let Some(name) = root.get("name").and_then(|node| reader.text(node, "name")) {
         workflow.name = name;
     }

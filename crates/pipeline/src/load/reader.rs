@@ -47,7 +47,8 @@ impl<'a> Reader<'a> {
 
     /// Reports that a value is of the wrong kind.
     pub(super) fn wrong_kind(&mut self, node: &Node, what: &str, expected: &str) {
-        let message = format!("`{what}` must be {expected}, and this is {}", node.kind());
+        let what = if what.contains('`') || what.starts_with("a ") { what.to_owned() } else { format!("`{what}`") };
+        let message = format!("{what} must be {expected}, and this is {}", found(node));
         self.at_node(codes::SHAPE, node, message, "");
     }
 
@@ -59,8 +60,10 @@ impl<'a> Reader<'a> {
         known: &[&str],
         unsupported: &[(&str, &str)],
     ) -> &'n [(Key, Node)] {
+        // What is a noun of its own is said as it is, a key in quotes.
+        let quoted = if what.starts_with("a ") { what.to_owned() } else { format!("`{what}`") };
         if !matches!(node.value, Value::Mapping(_)) {
-            self.wrong_kind(node, what, "a mapping");
+            self.wrong_kind(node, &quoted, "a mapping");
         }
         for (key, _) in node.entries() {
             let name = key.name.as_str();
@@ -69,9 +72,9 @@ impl<'a> Reader<'a> {
             } else if !known.contains(&name) {
                 let hint = match nearest(name, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("`{what}` takes {}", listed(known)),
+                    None => format!("{quoted} takes {}", listed(known)),
                 };
-                self.report(codes::KEY, (key.line, key.column), format!("`{name}` is not a key of `{what}`"), hint);
+                self.report(codes::KEY, (key.line, key.column), format!("`{name}` is not a key of {quoted}"), hint);
             }
         }
         node.entries()
@@ -103,7 +106,8 @@ impl<'a> Reader<'a> {
             Value::Null => return Template::of(Json::String(String::new())),
             Value::Bool(_) | Value::Number(_) => return Template::of(node.to_json()),
             Value::Sequence(_) | Value::Mapping(_) => {
-                self.wrong_kind(node, place.name, "a text, a number or a boolean");
+                let message = format!("a text, a number or a boolean is expected here, and this is {}", found(node));
+                self.at_node(codes::SHAPE, node, message, "");
                 return Template::default();
             }
         };
@@ -250,6 +254,17 @@ fn expressions(template: &Template) -> impl Iterator<Item = (&str, usize)> {
         Part::Expression { source, offset } => Some((source.as_str(), *offset)),
         Part::Text(_) | Part::Value(_) => None,
     })
+}
+
+/// What a value of the wrong kind is, for messages.
+fn found(node: &Node) -> String {
+    match &node.value {
+        Value::Number(number) => number.to_string(),
+        Value::Bool(flag) => format!("`{flag}`"),
+        Value::Sequence(items) if items.is_empty() => "an empty list".to_owned(),
+        Value::Mapping(entries) if entries.is_empty() => "an empty mapping".to_owned(),
+        Value::Null | Value::String(_) | Value::Sequence(_) | Value::Mapping(_) => node.kind().to_owned(),
+    }
 }
 
 fn count(number: usize) -> u32 {

@@ -34,7 +34,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, facts: &mut Facts, defa
     if let Some((_, uses)) = both {
         reader.at_node(codes::SHAPE, uses, "a step has either `run` or `uses`", "make two steps of it");
     } else {
-        reader.mapping(node, "steps", known, UNSUPPORTED);
+        reader.mapping(node, "a step", known, UNSUPPORTED);
     }
     let condition = node.get("if").map(|own| reader.condition(own, Place::STEP_IF, facts)).unwrap_or_default();
     let mut template = |name: &str| node.get(name).map(|own| reader.template(own, Place::STEP, facts));
@@ -71,16 +71,12 @@ fn action(reader: &mut Reader<'_>, node: &Node, facts: &Facts, defaults: &RunDef
             None => Action::Uses { action: BuiltIn::Checkout, reference, inputs: Vec::new() },
         };
     }
-    let script = match node.get("run") {
-        Some(run) => reader.template(run, Place::STEP, facts),
-        None => {
-            if !node.entries().iter().any(|(key, _)| UNSUPPORTED.iter().any(|(name, _)| *name == key.name)) {
-                let hint = "add `run` with a command, or `uses` with an action";
-                reader.at_node(codes::SHAPE, node, "this step does nothing", hint);
-            }
-            Template::default()
-        }
-    };
+    let is_told = node.entries().iter().any(|(key, _)| UNSUPPORTED.iter().any(|(name, _)| *name == key.name));
+    if node.get("run").is_none() && !is_told && matches!(node.value, Value::Mapping(_)) {
+        let hint = "add `run` with a command, or `uses` with an action";
+        reader.at_node(codes::SHAPE, node, "this step does nothing", hint);
+    }
+    let script = node.get("run").map(|run| reader.template(run, Place::STEP, facts)).unwrap_or_default();
     Action::Run {
         script,
         shell: node

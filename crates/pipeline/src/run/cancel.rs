@@ -39,7 +39,7 @@ impl JobCancel {
         }
         sleep(grace).await;
         self.hard.cancel();
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Waits for what ends a step early. `goes_on` is whether the step runs although the job is cancelled.

@@ -62,8 +62,9 @@ impl Directories {
     }
 }
 
-/// What marks the processes of a job, wherever they move to: `RUNNER_TRACKING_ID`, as GitHub's runner does it.
-pub(crate) fn tracking_id(directory: &Path, job: &JobId) -> String {
+/// What marks the processes of a job, wherever they move to: the value of `RUNNER_TRACKING_ID`, as GitHub's runner does
+/// it. `directory` is the real path of the run's directory.
+pub fn tracking_id(directory: &Path, job: &JobId) -> String {
     let hash = Sha256::digest(format!("{}\n{job}", directory.display()).as_bytes());
     format!("prograde-{}", hex::encode(hash))
 }

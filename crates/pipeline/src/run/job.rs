@@ -29,7 +29,7 @@ use crate::workflow::Step;
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long a job may take where it does not say.
-const TIMEOUT: Duration = Duration::from_mins(360);
+const TIMEOUT: Duration = Duration::from_hours(6);
 
 /// Why a job could not be run at all.
 #[derive(Debug, thiserror::Error)]

@@ -141,8 +141,8 @@ impl StepLog {
         let length = line.len() as u64;
         if length > self.bytes_left {
             self.is_full = true;
-            let most = self.bytes_max;
-            ready.push_str(&format!("{:.3} the rest is cut: the log has reached {most} bytes\n", (self.clock)()));
+            let last = format!("the rest is cut: the log has reached {} bytes", self.bytes_max);
+            ready.extend([format!("{:.3} {last}\n", (self.clock)())]);
         } else {
             self.bytes_left -= length;
             ready.push_str(&line);
