@@ -1,0 +1,248 @@
+//! What must have happened, each judged from the record alone. An expectation that could not be looked at is not met.
+
+use prograde_model::event::{Event, Outcome};
+use prograde_model::rollout::{Cause, RolloutEvent};
+use serde::Serialize;
+
+use super::chapter::Chapter;
+use super::record::{Flown, PRODUCTION, Record, TEST};
+use super::repository::AUTHOR;
+use super::tally::{Count, Failure};
+
+/// Something that was expected, and whether it happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Expectation {
+    /// What was expected, as a sentence.
+    pub(crate) name: &'static str,
+    /// Whether it happened.
+    pub(crate) met: bool,
+    /// How, or what happened instead.
+    pub(crate) detail: String,
+}
+
+/// What speaks for it, or what against.
+type Finding = Result<String, String>;
+type OfFlight = (&'static str, fn(&Flown) -> Finding);
+
+const FIRST: &[OfFlight] = &[
+    ("the first commit lands in test, then in production", lands_in_order),
+    ("users are served by it", |flown| only(flown, Chapter::First)),
+];
+
+const GOOD: &[OfFlight] = &[
+    ("the good commit lands", lands),
+    ("it gets 1%, 10% and 100% of the traffic, each step judged", every_step_is_judged),
+    ("no request fails while it rolls out", |flown| no_failures(flown, None)),
+    ("users are served by it", |flown| only(flown, Chapter::Good)),
+];
+
+const FAILING: &[OfFlight] = &[
+    ("the failing commit is stopped at 1% of the traffic", stopped_at_the_first_step),
+    ("all traffic is back on the good version", back_on_the_good_version),
+    ("no request fails but those that it answered", |flown| no_failures(flown, Some(Chapter::Failing))),
+    ("the deployment repository has a commit that reverts it", reverted_in_git),
+    ("its digest is in quarantine", in_quarantine),
+    ("its author is told", author_told),
+];
+
+const CRASHING: &[OfFlight] = &[
+    ("the crashing commit is taken back in test", taken_back_in_test),
+    ("it never gets a request", never_asked),
+    ("no request fails meanwhile", |flown| no_failures(flown, None)),
+    ("its author is told", author_told),
+];
+
+/// What is expected of a chapter's flight.
+pub(crate) fn of_chapter(chapter: Chapter, record: &Record) -> Vec<Expectation> {
+    let expected = match chapter {
+        Chapter::First => FIRST,
+        Chapter::Good => GOOD,
+        Chapter::Failing => FAILING,
+        Chapter::Crashing => CRASHING,
+    };
+    let not_flown = || Err(record.cut_short.clone().unwrap_or_else(|| "it was not flown".to_owned()));
+    let judged = expected.iter().map(|(name, judge)| {
+        let finding = record.flown.get(&chapter).map_or_else(not_flown, judge);
+        expectation(name, finding)
+    });
+    judged.collect()
+}
+
+/// What is expected of all flights together.
+pub(crate) fn of_all(record: &Record) -> Vec<Expectation> {
+    let journal = match &record.journal {
+        Some(Ok(events)) => Ok(format!("{events} events, each bound to the one before by its hash")),
+        Some(Err(why)) => Err(why.clone()),
+        None => Err("it was not verified".to_owned()),
+    };
+    vec![
+        expectation("every user's request was sent when it was due", all_sent(record)),
+        expectation("the journal is whole", journal),
+    ]
+}
+
+fn expectation(name: &'static str, finding: Finding) -> Expectation {
+    let met = finding.is_ok();
+    let (Ok(detail) | Err(detail)) = finding;
+    Expectation { name, met, detail }
+}
+
+fn all_sent(record: &Record) -> Finding {
+    let unsent = record.users.failures.get(&Failure::Unsent).copied().unwrap_or_default();
+    match (record.users.all.requests, unsent) {
+        (0, _) => Err("there were no users".to_owned()),
+        (requests, 0) => Ok(format!("{requests} requests")),
+        (requests, unsent) => Err(format!("{unsent} of {requests} were not sent: too many waited for answers")),
+    }
+}
+
+fn lands(flown: &Flown) -> Finding {
+    match flown.outcome() {
+        Some(Outcome::Landed) => Ok(format!("flight {}", flown.view.summary.id.short())),
+        _ => Err(instead(flown)),
+    }
+}
+
+fn lands_in_order(flown: &Flown) -> Finding {
+    let promoted: Vec<&str> = flown
+        .facts(|event| {
+            if let Event::Rollout { environment, event: RolloutEvent::Promoted { .. } } = event {
+                Some(environment.as_str())
+            } else {
+                None
+            }
+        })
+        .collect();
+    if promoted != [TEST, PRODUCTION] {
+        return Err(format!("it was promoted in {promoted:?}; {}", instead(flown)));
+    }
+    lands(flown)
+}
+
+/// How it ended, in the server's words.
+fn instead(flown: &Flown) -> String {
+    let summary = &flown.view.summary;
+    let environment = summary.environment.as_ref().map(|name| format!(" in {name}")).unwrap_or_default();
+    format!("it is {}{environment}: {}", summary.stage, summary.detail.lines().next().unwrap_or_default())
+}
+
+fn only(flown: &Flown, chapter: Chapter) -> Finding {
+    let Count { requests, failures } = flown.aftermath.all;
+    let own = flown.aftermath.version(chapter.name()).requests;
+    match (requests, requests - own.min(requests), failures) {
+        (0, _, _) => Err("users sent no request once it was over".to_owned()),
+        (_, 0, 0) => Ok(format!("{requests} requests since, none failed, all answered by {}", chapter.name())),
+        (_, others, failures) => Err(format!(
+            "of {requests} requests since, {failures} failed and {others} were not answered by {}",
+            chapter.name()
+        )),
+    }
+}
+
+fn every_step_is_judged(flown: &Flown) -> Finding {
+    let weights = flown.weights();
+    if weights != [1, 10, 100] {
+        return Err(format!("its shares of the traffic were {weights:?}"));
+    }
+    let passed = flown.rollout(PRODUCTION).filter_map(|event| {
+        if let RolloutEvent::StepPassed { evidence, .. } = event { Some(evidence.candidate.requests) } else { None }
+    });
+    let judged: Vec<u64> = passed.collect();
+    match judged.as_slice() {
+        [a, b, c] if judged.iter().all(|requests| *requests > 0) => Ok(format!("on {a}, {b} and {c} requests")),
+        _ => Err(format!("its steps were passed on so many requests: {judged:?}")),
+    }
+}
+
+/// No user saw a failure, but for those that one version may cause.
+fn no_failures(flown: &Flown, may_fail: Option<Chapter>) -> Finding {
+    let users = &flown.users;
+    let allowed = may_fail.map_or(0, |chapter| users.version(chapter.name()).failures);
+    match (users.all.requests, users.all.failures - allowed.min(users.all.failures)) {
+        (0, _) => Err("users sent no request".to_owned()),
+        (requests, 0) => Ok(format!("{requests} requests, {allowed} harmed")),
+        (requests, others) => Err(format!("{others} of {requests} requests failed: {}", users.troubles())),
+    }
+}
+
+fn stopped_at_the_first_step(flown: &Flown) -> Finding {
+    let weights = flown.weights();
+    if weights != [1] {
+        return Err(format!("its shares of the traffic were {weights:?}; {}", instead(flown)));
+    }
+    let failed = flown.rollout(PRODUCTION).filter_map(|event| {
+        if let RolloutEvent::Failed { cause, evidence } = event { Some((cause, evidence.candidate)) } else { None }
+    });
+    match failed.last() {
+        Some((Cause::Judged { step: 0, .. }, seen)) if rolled_back(flown, PRODUCTION) => {
+            Ok(format!("after {} requests, {} of which failed", seen.requests, seen.failures))
+        }
+        Some((cause, _)) => Err(format!("{cause}; {}", instead(flown))),
+        None => Err(instead(flown)),
+    }
+}
+
+fn rolled_back(flown: &Flown, name: &str) -> bool {
+    matches!(flown.outcome(), Some(Outcome::RolledBack { environment, .. }) if environment.as_str() == name)
+}
+
+fn back_on_the_good_version(flown: &Flown) -> Finding {
+    let own = &flown.view.summary.id;
+    let weights: Vec<u8> = flown.production.iter().filter(|v| v.flight != *own).map(|v| v.weight).collect();
+    let own_weight = flown.production.iter().find(|v| v.flight == *own).map_or(0, |v| v.weight);
+    if weights != [100] || own_weight != 0 {
+        return Err(format!("the other versions have {weights:?}% of the traffic, it has {own_weight}%"));
+    }
+    only(flown, Chapter::Good)
+}
+
+fn reverted_in_git(flown: &Flown) -> Finding {
+    let reverted = flown.facts(|event| {
+        if let Event::Reverted { environment, commit } = event {
+            (environment.as_str() == PRODUCTION).then_some(commit)
+        } else {
+            None
+        }
+    });
+    let commit = reverted.last().ok_or("the journal knows of no revert")?;
+    let entry = flown.deployments.iter().find(|entry| entry.id == commit.as_str());
+    let entry = entry.ok_or_else(|| format!("commit {commit} is not in the repository that was fetched"))?;
+    if !entry.message.contains(flown.view.summary.id.as_str()) {
+        return Err(format!("commit {} does not name the flight: {:?}", commit.short(), entry.message));
+    }
+    Ok(format!("{} {:?}", commit.short(), entry.message.lines().next().unwrap_or_default()))
+}
+
+fn in_quarantine(flown: &Flown) -> Finding {
+    let digest = flown.view.digest.as_ref().ok_or("it has no digest")?;
+    let found = flown.quarantines.iter().find(|q| q.digest == *digest && q.environment.as_str() == PRODUCTION);
+    found
+        .map(|q| format!("sha256:{}: {}", digest.short(), q.reason))
+        .ok_or_else(|| format!("sha256:{} is not among the {} that are", digest.short(), flown.quarantines.len()))
+}
+
+fn author_told(flown: &Flown) -> Finding {
+    let letter = flown.letter.as_ref().ok_or("nothing about it came to the mailbox")?;
+    let text = |pointer: &str| letter.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default();
+    if text("/author/email") == AUTHOR.1 {
+        Ok(format!("{}: {:?}", AUTHOR.1, text("/text")))
+    } else {
+        Err(format!("the letter is addressed to {:?}", text("/author/email")))
+    }
+}
+
+fn taken_back_in_test(flown: &Flown) -> Finding {
+    if rolled_back(flown, TEST) { Ok(flown.view.summary.detail.clone()) } else { Err(instead(flown)) }
+}
+
+fn never_asked(flown: &Flown) -> Finding {
+    let seen = flown.users.version(Chapter::Crashing.name()).requests;
+    let counted: u64 = flown.view.environments.iter().map(|entry| entry.requests.requests).sum();
+    let entered = flown.rollout(PRODUCTION).count();
+    match (seen, counted, entered) {
+        (0, 0, 0) => Ok("neither the server nor a user saw one, and production did not see the version".to_owned()),
+        _ => Err(format!(
+            "users had {seen} answers from it, the server counted {counted} requests, and production has {entered} events of it"
+        )),
+    }
+}
