@@ -2,6 +2,8 @@
 .PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-journal peers
 
 CARGO ?= cargo
+# Where `go install` puts the programs that tests compare with.
+export PATH := $(PATH):$(or $(GOBIN),$(or $(GOPATH),$(HOME)/go)/bin)
 # The binary that `cargo build --release` makes, wherever the target directory is.
 RELEASE = $(shell $(CARGO) metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/release
 

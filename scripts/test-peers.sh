@@ -1,26 +1,64 @@
 #!/usr/bin/env bash
-# Installs the real programs that tests compare with, one function for each, and leaves what is there alone.
-# With CI=true a test fails whose peer is missing; otherwise it says so and is left out.
+# Installs the real programs that tests compare with, one function for each, and leaves what is there alone. A peer that
+# can't be had is told by name with the way to get it; its tests are then left out, and with CI=true that is a failure.
 #
-# Usage: scripts/test-peers.sh [PEER...], by default all. Go tools go where `go install` puts them; that directory
-# must be on the PATH of the tests.
+# Usage: scripts/test-peers.sh [PEER...], by default all. Go tools go where `go install` puts them.
 set -euo pipefail
 
 # Kustomize, in kubectl or by itself: rendering is compared with it (crates/gitops/tests/it/peers.rs).
 kustomize() {
-    if command -v kubectl >/dev/null && kubectl kustomize --help >/dev/null 2>&1; then return; fi
+    if type -P kubectl >/dev/null && kubectl kustomize --help >/dev/null 2>&1; then return; fi
     if type -P kustomize >/dev/null; then return; fi
-    go install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
+    go_install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
 }
 
 # actionlint: what it takes for a workflow is compared with what we do (crates/pipeline/tests/it/actionlint.rs).
 actionlint() {
     if type -P actionlint >/dev/null; then return; fi
-    go install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+    go_install github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 }
 
-peers=(actionlint kustomize)
+# skopeo reads the images that we make (crates/supply/tests/it/peers.rs).
+skopeo() {
+    if type -P skopeo >/dev/null; then return; fi
+    debian_install skopeo
+}
+
+# umoci unpacks the images that we make, and makes one that we unpack (crates/supply/tests/it/peers.rs).
+umoci() {
+    if type -P umoci >/dev/null; then return; fi
+    debian_install umoci
+}
+
+go_install() {
+    if ! type -P go >/dev/null; then
+        echo "needs Go: install it, then \`go install $1\`"
+        return 1
+    fi
+    go install "$1" >&2
+}
+
+debian_install() {
+    if ! type -P apt-get >/dev/null; then
+        echo "needs the program \`$1\`: install it with this system's package manager"
+        return 1
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "needs root: \`sudo apt-get install $1\`"
+        return 1
+    fi
+    apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
+}
+
+peers=(actionlint kustomize skopeo umoci)
+left_out=0
 for peer in "${@:-${peers[@]}}"; do
-    echo "peer: $peer" >&2
-    "$peer"
+    if ! way=$("$peer"); then
+        echo "left out: the tests with $peer: $way" >&2
+        left_out=1
+    fi
 done
+if [ "${CI:-}" = true ] && [ "$left_out" -ne 0 ]; then
+    echo "with CI=true every peer must be there" >&2
+    exit 1
+fi
