@@ -10,7 +10,8 @@ use prograde_model::fleet::Fleet;
 use prograde_model::ids::{FlightId, Target};
 use prograde_model::runtime::Observation;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -160,6 +161,8 @@ impl Control {
 
 /// How many rounds of decisions one look may take before it waits; a flight needs about ten from end to end.
 const ROUNDS_MAX: u32 = 64;
+/// How long the source may take to say what has arrived.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Inner {
     async fn run(self: Arc<Self>) {
@@ -167,10 +170,15 @@ impl Inner {
         let mut synced = Synced::default();
         let mut runtime = self.ports.runtime.changed();
         let mut facts = self.ledger.changed();
-        let mut look_at_source = true;
+        // One look at the source at a time, beside the rounds: a canary is judged while a repository does not answer.
+        let mut looks = JoinSet::new();
+        let (mut arrived, mut look_again) = (true, Instant::now());
         loop {
-            if look_at_source && let Err(error) = self.look_for_commits().await {
-                tracing::warn!("commits could not be looked for: {error}");
+            if looks.is_empty() && (arrived || Instant::now() >= look_again) {
+                arrived = false;
+                look_again = Instant::now() + self.options.idle_period;
+                let inner = Arc::clone(&self);
+                looks.spawn(async move { inner.look_at_source().await });
             }
             facts.borrow_and_update();
             runtime.borrow_and_update();
@@ -178,17 +186,30 @@ impl Inner {
             effects.start_wanted();
             let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
             let period = if busy { self.options.busy_period } else { self.options.idle_period };
-            look_at_source = false;
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = self.arrived.notified() => look_at_source = true,
+                () = self.arrived.notified() => arrived = true,
+                Some(looked) = looks.join_next() => {
+                    if let Err(error) = looked {
+                        tracing::error!("looking for commits ended badly: {error}");
+                    }
+                }
                 _ = facts.changed() => {}
                 _ = runtime.changed() => {}
                 () = effects.ended() => {}
-                () = tokio::time::sleep(period) => look_at_source = !busy,
+                () = tokio::time::sleep(period) => {}
             }
         }
+        looks.shutdown().await;
         effects.stop().await;
+    }
+
+    async fn look_at_source(&self) {
+        match tokio::time::timeout(LOOK_TIMEOUT, self.look_for_commits()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!("commits could not be looked for: {error}"),
+            Err(_) => tracing::warn!("commits could not be looked for: the source did not answer in time"),
+        }
     }
 
     /// Decides until nothing more follows, and lets the runtime follow each decision at once.
