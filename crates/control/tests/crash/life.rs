@@ -22,8 +22,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::CONFIG;
 use crate::world::{State, World, commit, digest, workload};
+use crate::{APPEND_TAKES, config};
 
 /// What happens at a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,15 @@ impl Life {
         }
     }
 
+    /// A call to a part of the world that may be down for a while.
+    async fn call_up<R>(&self, what: &str, act: impl FnOnce(&mut State) -> R) -> Result<R, Lost> {
+        let until = self.world.at(self.now()).down.get(what).copied();
+        if until.is_some_and(|until| self.now() < until) {
+            return Err(Lost);
+        }
+        self.call(act).await
+    }
+
     async fn call<R>(&self, act: impl FnOnce(&mut State) -> R) -> Result<R, Lost> {
         self.point().await?;
         let result = act(&mut self.world.at(self.now()));
@@ -123,7 +132,9 @@ impl EventLog for Life {
         at: Timestamp,
         events: &[Event],
     ) -> Result<Vec<Recorded>, AppendError> {
-        self.call(|world| world.append(flight, expected_version, at, events)).await?
+        let recorded = self.call_up("journal", |world| world.append(flight, expected_version, at, events)).await?;
+        tokio::time::sleep(APPEND_TAKES).await;
+        recorded
     }
 
     async fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Recorded>, AppendError> {
@@ -137,6 +148,9 @@ impl EventLog for Life {
 #[async_trait]
 impl Source for Life {
     async fn heads(&self) -> Result<Vec<Head>, PortError> {
+        if self.world.at(self.now()).silent {
+            return std::future::pending().await;
+        }
         let head = |letter| Head { service: "pad".parse().unwrap(), branch: "main".into(), commit: commit(letter) };
         Ok(self.call(|world| world.head.map(head).into_iter().collect()).await?)
     }
@@ -154,7 +168,8 @@ impl Source for Life {
     }
 
     async fn file(&self, _: &ServiceName, _: &CommitId, path: &str) -> Result<Option<Vec<u8>>, PortError> {
-        Ok(self.call(|_| (path == "prograde.yaml").then(|| CONFIG.as_bytes().to_vec())).await?)
+        let config = |world: &mut State| (path == "prograde.yaml").then(|| config(world.approvals).into_bytes());
+        Ok(self.call(config).await?)
     }
 
     async fn files(&self, _: &ServiceName, _: &CommitId, folder: &str) -> Result<Files, PortError> {
@@ -224,7 +239,7 @@ impl Deployments for Life {
     }
 
     async fn workload(&self, commit: &CommitId, _: &Target) -> Result<Workload, PortError> {
-        let known = self.call(|world| world.git.iter().any(|(id, ..)| id == commit)).await?;
+        let known = self.call_up("git", |world| world.git.iter().any(|(id, ..)| id == commit)).await?;
         if known { Ok(workload()) } else { Err(PortError::Final(format!("there is no commit {commit}"))) }
     }
 }

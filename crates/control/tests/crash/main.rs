@@ -16,8 +16,12 @@ use prograde_control::{Control, Options, Ports};
 use prograde_model::event::{Event, Outcome};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
-use prograde_model::ids::{FlightId, Target, Weight};
+use prograde_model::ids::{CommitId, FlightId, Target, Weight};
 use world::{Ill, State, World, Wrote, commit};
+
+fn config(approvals: u32) -> String {
+    format!("{CONFIG}    gate: {{ approvals: {approvals} }}\n")
+}
 
 const CONFIG: &str = "\
 version: 1
@@ -38,7 +42,9 @@ environments:
 ";
 
 /// How long a life may last: far more than any story needs.
-const LIFE_MAX: Duration = Duration::from_secs(600);
+const LIFE_MAX: Duration = Duration::from_mins(10);
+/// How long the journal takes to answer.
+const APPEND_TAKES: Duration = Duration::from_millis(2);
 
 /// How a life ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -65,7 +71,8 @@ fn live(world: &Arc<World>, fault: Fault) -> End {
     end
 }
 
-async fn rest(world: &World, life: &Arc<Life>) {
+/// The controllers of a life, started.
+async fn start(life: &Arc<Life>) -> Control {
     let ports = Ports {
         source: Arc::clone(life) as _,
         pipelines: Arc::clone(life) as _,
@@ -75,26 +82,36 @@ async fn rest(world: &World, life: &Arc<Life>) {
         prober: Arc::clone(life) as _,
         notifier: Arc::clone(life) as _,
     };
-    let start = || Control::start(Arc::clone(life) as _, ports.clone(), Arc::clone(life) as _, Options::default());
-    let control = match start().await {
+    let options = Options { busy_period: Duration::from_millis(250), ..Options::default() };
+    let begin = || Control::start(Arc::clone(life) as _, ports.clone(), Arc::clone(life) as _, options.clone());
+    match begin().await {
         Ok(control) => control,
         // Whoever starts the process starts it again.
-        Err(_) => start().await.unwrap(),
-    };
+        Err(_) => begin().await.unwrap(),
+    }
+}
+
+async fn rest(world: &World, life: &Arc<Life>) {
+    let control = start(life).await;
     let head = world.copy().head.map(commit);
-    let at_rest = |fleet: &Fleet| {
-        let latest = fleet.latest(&"pad".parse().unwrap()).map(|f| f.commit().clone());
-        latest == head && fleet.active().next().is_none()
-    };
+    until(world, &control, |fleet| latest(fleet) == head && fleet.active().next().is_none()).await;
+    control.shutdown().await;
+}
+
+/// Waits until the fleet is as wanted.
+async fn until(world: &World, control: &Control, wanted: impl Fn(&Fleet) -> bool) {
     let done = async {
-        while !control.with_fleet(at_rest) {
+        while !control.with_fleet(&wanted) {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    if tokio::time::timeout(LIFE_MAX, done).await.is_err() {
-        panic!("it does not come to rest: {}", told(&world.copy()));
-    }
-    control.shutdown().await;
+    let came = tokio::time::timeout(LIFE_MAX, done).await;
+    assert!(came.is_ok(), "it does not come to that: {}", told(&world.copy()));
+}
+
+/// The commit of the last flight.
+fn latest(fleet: &Fleet) -> Option<CommitId> {
+    fleet.latest(&"pad".parse().unwrap()).map(|f| f.commit().clone())
 }
 
 fn told(state: &State) -> String {
@@ -256,7 +273,7 @@ fn a_death_anywhere_changes_nothing() {
 
 #[test]
 fn neither_do_two() {
-    for (name, story) in STORIES {
+    for (name, story) in [("good", &GOOD), ("bad", &BAD), ("unchecked", &UNCHECKED)] {
         // The second life dies at another point each time, often before it has come as far as the first.
         let points = story.disturb(|point| vec![Fault::Death(point), Fault::Death(point * 7 % 41)]);
         assert!(points > 50, "{name} was disturbed at {points} points");
@@ -269,4 +286,66 @@ fn a_failure_anywhere_changes_nothing() {
         let points = story.disturb(|point| vec![Fault::Failure(point)]);
         assert!(points > 50, "{name} was disturbed at {points} points");
     }
+}
+
+#[test]
+fn a_part_that_is_down_for_long_is_waited_for() {
+    for part in ["journal", "git"] {
+        let mut begin = GOOD.begin();
+        begin.down_after_commit = Some((part, 180));
+        let (state, _) = GOOD.fly(&begin, &[]);
+        assert!(state.down.contains_key(part) && state.down_after_commit.is_none());
+    }
+}
+
+/// A world in which a flight waits before production for one approval.
+fn waiting() -> State {
+    let mut state = State::new();
+    state.approvals = 1;
+    state.push('b', Ill::No);
+    state
+}
+
+fn at_gate(fleet: &Fleet) -> bool {
+    fleet.active().any(|f| f.waits_at(&target("production").environment))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_whose_giver_went_away_is_carried_out() {
+    let world = Arc::new(World::new(waiting()));
+    let control = start(&Arc::new(Life::new(&world, Fault::None))).await;
+    until(&world, &control, at_gate).await;
+    let flight = control.with_fleet(|fleet| fleet.active().next().unwrap().id.clone());
+    let order = control.approve(&flight, None, "ann");
+    assert!(tokio::time::timeout(APPEND_TAKES / 2, order).await.is_err(), "the giver does not wait for the answer");
+    until(&world, &control, |fleet| fleet.active().next().is_none()).await;
+    control.shutdown().await;
+    FIRST.check(&world.copy(), &[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_is_found_without_news_of_it_while_another_flight_waits() {
+    let world = Arc::new(World::new(waiting()));
+    let life = Arc::new(Life::new(&world, Fault::None));
+    let control = start(&life).await;
+    until(&world, &control, at_gate).await;
+    let now = world.copy().now;
+    world.at(now).push('c', Ill::No);
+    until(&world, &control, |fleet| latest(fleet) == Some(commit('c'))).await;
+    control.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_does_not_answer_holds_nothing_up() {
+    let mut begin = FIRST_UNREADY.begin();
+    begin.silent_after_commit = true;
+    let world = Arc::new(World::new(begin));
+    let control = start(&Arc::new(Life::new(&world, Fault::None))).await;
+    until(&world, &control, |fleet| latest(fleet) == Some(commit('b')) && fleet.active().next().is_none()).await;
+    control.shutdown().await;
+    let state = world.copy();
+    FIRST_UNREADY.check(&state, &[]);
+    assert!(state.silent);
+    let flown = state.journal.last().unwrap().at.duration_since(state.journal.first().unwrap().at);
+    assert!(flown.as_secs() < 15, "given up after the eight seconds that its manifests give it: {flown:?}");
 }

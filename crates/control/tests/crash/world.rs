@@ -52,6 +52,15 @@ pub(crate) struct State {
     /// Thousandths of requests.
     parts: BTreeMap<(Target, FlightId), u64>,
     pub(crate) notices: Vec<Notice>,
+    /// What does not answer, and until when.
+    pub(crate) down: BTreeMap<&'static str, Timestamp>,
+    /// What goes down for how many seconds when the next deployment is committed.
+    pub(crate) down_after_commit: Option<(&'static str, i64)>,
+    /// Whether the source never answers again once the next deployment is committed, and whether that is so.
+    pub(crate) silent_after_commit: bool,
+    pub(crate) silent: bool,
+    /// How many people must approve for production.
+    pub(crate) approvals: u32,
     /// Every promise that was broken.
     pub(crate) broken: Vec<String>,
 }
@@ -103,6 +112,11 @@ impl State {
             running: BTreeMap::new(),
             parts: BTreeMap::new(),
             notices: Vec::new(),
+            down: BTreeMap::new(),
+            down_after_commit: None,
+            silent_after_commit: false,
+            silent: false,
+            approvals: 0,
             broken: Vec::new(),
         }
     }
@@ -154,9 +168,9 @@ impl State {
 
     /// Whether the journal says that a flight failed at a target.
     fn failed(&self, flight: &FlightId, target: &Target) -> bool {
-        let failed = |event: &Event| match event {
-            Event::Rollout { environment, event: RolloutEvent::Failed { .. } } => *environment == target.environment,
-            _ => false,
+        let failed = |event: &Event| {
+            matches!(event, Event::Rollout { environment, event: RolloutEvent::Failed { .. } }
+                if *environment == target.environment)
         };
         self.journal.iter().any(|r| r.flight == *flight && failed(&r.event))
     }
@@ -213,7 +227,11 @@ impl State {
 
     pub(crate) fn commit(&mut self, deployment: &Deployment) -> CommitId {
         let asked = format!("{deployment:?}");
-        self.write(Wrote::Deploy, &deployment.flight, &deployment.target, asked)
+        self.silent |= std::mem::take(&mut self.silent_after_commit);
+        if let Some((what, seconds)) = self.down_after_commit.take() {
+            self.down.insert(what, self.now + SignedDuration::from_secs(seconds));
+        }
+        self.write(Wrote::Deploy, &deployment.flight, &deployment.target, &asked)
     }
 
     pub(crate) fn revert(&mut self, revert: &Revert) -> Result<CommitId, PortError> {
@@ -223,11 +241,11 @@ impl State {
         if !self.git.iter().any(deployed) {
             return Err(PortError::Final(format!("there is no commit {}", revert.commit)));
         }
-        Ok(self.write(Wrote::Revert, &revert.flight, &revert.target, format!("{revert:?}")))
+        Ok(self.write(Wrote::Revert, &revert.flight, &revert.target, &format!("{revert:?}")))
     }
 
-    fn write(&mut self, wrote: Wrote, flight: &FlightId, target: &Target, asked: String) -> CommitId {
-        let before = self.asked.entry((wrote, flight.clone(), target.clone())).or_insert_with(|| asked.clone());
+    fn write(&mut self, wrote: Wrote, flight: &FlightId, target: &Target, asked: &str) -> CommitId {
+        let before = self.asked.entry((wrote, flight.clone(), target.clone())).or_insert_with(|| asked.to_owned());
         if *before != asked {
             self.broken.push(format!("asked again with other words:\n{before}\n{asked}"));
         }
@@ -246,7 +264,7 @@ impl State {
             self.git.iter().filter(move |(_, w, _, t)| *w == wanted && t == target).map(|(_, _, f, _)| f.clone())
         };
         let reverted: BTreeSet<_> = of(Wrote::Revert).collect();
-        of(Wrote::Deploy).filter(|f| !reverted.contains(f)).last()
+        of(Wrote::Deploy).rfind(|f| !reverted.contains(f))
     }
 }
 
@@ -257,7 +275,7 @@ pub(crate) fn workload() -> Workload {
         replicas: 2,
         rolling: RollingUpdate::default(),
         min_ready_s: 0,
-        progress_deadline_s: 20,
+        progress_deadline_s: 8,
         termination_grace_s: 30,
         container: Container {
             name: "pad".into(),
