@@ -44,7 +44,7 @@ pub struct Ports {
 pub struct Options {
     /// How often flights that wait for measurements or replicas are looked at; default 100 ms.
     pub busy_period: Duration,
-    /// How often everything is looked at although nothing happened; default 5 s.
+    /// How often everything is looked at although nothing happened; default 30 s.
     pub idle_period: Duration,
     /// How often an effect that failed for a passing reason is tried before the flight is given up; default 8.
     pub attempts_max: u32,
@@ -56,7 +56,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             busy_period: Duration::from_millis(100),
-            idle_period: Duration::from_secs(5),
+            idle_period: Duration::from_secs(30),
             attempts_max: 8,
             retry_after: Duration::from_millis(500),
         }
