@@ -1,5 +1,4 @@
-//! Stored events and the model's: the journal's subject and payload on one side, [`Event`] on the other; and their
-//! names in the CDEvents vocabulary for export.
+//! Stored events and the model's: the journal's subject and payload on one side, [`Event`] on the other.
 
 use prograde_control::ports::AppendError;
 use prograde_journal::{NewEvent, StoredEvent};
@@ -39,21 +38,4 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         cause = source.source();
     }
     text
-}
-
-/// The CloudEvents type of a stored event: the CDEvents type (CDEvents 0.4, cdevents.dev) where one says the same, else
-/// our own.
-pub fn cloud_event_type(stored_type: &str) -> String {
-    let cdevents = match stored_type {
-        "flight.opened" => "change.merged.0.2.0",
-        "pipeline.job_started" => "taskrun.started.0.2.0",
-        "pipeline.job_finished" => "taskrun.finished.0.2.0",
-        "pipeline.finished" => "pipelinerun.finished.0.2.0",
-        "release.recorded" => "artifact.packaged.0.2.0",
-        "rollout.promoted" => "service.deployed.0.2.0",
-        "rollout.withdrawn" => "service.removed.0.2.0",
-        "environment.rollback_ordered" | "rollout.failed" => "service.rolledback.0.2.0",
-        _ => return format!("dev.prograde.{stored_type}.v1"),
-    };
-    format!("dev.cdevents.{cdevents}")
 }

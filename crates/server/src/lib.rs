@@ -7,7 +7,8 @@ pub mod api;
 mod auth;
 mod data_dir;
 mod error;
-pub mod events;
+mod events;
+pub mod export;
 mod options;
 mod server;
 

@@ -1,8 +1,8 @@
 //! `prograde journal`: checks the record of everything that happened, and takes it elsewhere.
 
 use clap::{Args, Subcommand};
-use prograde_journal::{Journal, JournalError, cloudevents};
-use prograde_server::events::cloud_event_type;
+use prograde_journal::{Journal, JournalError};
+use prograde_server::export::Exporter;
 
 use crate::app::App;
 use crate::exit::Exit;
@@ -82,14 +82,14 @@ fn export(app: &App, source: &SourceArgs) -> Result<Exit, Report> {
         return Ok(Exit::Done);
     }
     let journal = open(app)?;
+    let mut exporter = Exporter::new(SOURCE);
     let mut after = 0;
     loop {
         let events = app.runtime.block_on(journal.read_after(after, CHUNK)).map_err(|error| failed(&error))?;
         let Some(last) = events.last() else { return Ok(Exit::Done) };
         after = last.sequence;
         for event in &events {
-            let kind = cloud_event_type(&event.event_type);
-            app.printer.json_line(&cloudevents::to_cloudevent(event, SOURCE, &kind))?;
+            app.printer.json_line(&exporter.cloud_event(event))?;
         }
     }
 }

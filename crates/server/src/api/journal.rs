@@ -7,12 +7,13 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, TryStreamExt};
-use prograde_journal::{JournalError, StoredEvent, cloudevents};
+use prograde_journal::{JournalError, StoredEvent};
 use serde::Deserialize;
 
 use super::types::{EventView, VerifyView};
 use super::{Context, Failure};
-use crate::events::{cloud_event_type, flight_of};
+use crate::events::flight_of;
+use crate::export::Exporter;
 
 /// How many events are read at once.
 const CHUNK: usize = 500;
@@ -61,10 +62,8 @@ pub(super) async fn verify(State(context): State<Context>) -> Result<Json<Verify
 }
 
 pub(super) async fn export(State(context): State<Context>) -> Response {
-    let lines = stored(context, 0).map_ok(|event| {
-        let kind = cloud_event_type(&event.event_type);
-        line(&cloudevents::to_cloudevent(&event, "/prograde", &kind))
-    });
+    let mut exporter = Exporter::new("/prograde");
+    let lines = stored(context, 0).map_ok(move |event| line(&exporter.cloud_event(&event)));
     ndjson(lines)
 }
 
