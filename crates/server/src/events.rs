@@ -11,7 +11,7 @@ pub(crate) fn subject(flight: &FlightId) -> String {
 }
 
 /// The flight that a subject names.
-pub fn flight_of(subject: &str) -> Option<FlightId> {
+pub(crate) fn flight_of(subject: &str) -> Option<FlightId> {
     subject.strip_prefix("flight/")?.parse().ok()
 }
 
