@@ -290,11 +290,11 @@ fn a_failure_anywhere_changes_nothing() {
 
 #[test]
 fn a_part_that_is_down_for_long_is_waited_for() {
-    for part in ["journal", "git"] {
+    for (after, part) in [("image", "journal"), ("commit", "journal"), ("commit", "git")] {
         let mut begin = GOOD.begin();
-        begin.down_after_commit = Some((part, 180));
+        begin.outage = Some((after, part, 180));
         let (state, _) = GOOD.fly(&begin, &[]);
-        assert!(state.down.contains_key(part) && state.down_after_commit.is_none());
+        assert!(state.down.contains_key(part) && state.outage.is_none());
     }
 }
 

@@ -54,8 +54,8 @@ pub(crate) struct State {
     pub(crate) notices: Vec<Notice>,
     /// What does not answer, and until when.
     pub(crate) down: BTreeMap<&'static str, Timestamp>,
-    /// What goes down for how many seconds when the next deployment is committed.
-    pub(crate) down_after_commit: Option<(&'static str, i64)>,
+    /// With which work the next outage begins, of what, and how many seconds it lasts.
+    pub(crate) outage: Option<(&'static str, &'static str, i64)>,
     /// Whether the source never answers again once the next deployment is committed, and whether that is so.
     pub(crate) silent_after_commit: bool,
     pub(crate) silent: bool,
@@ -113,7 +113,7 @@ impl State {
             parts: BTreeMap::new(),
             notices: Vec::new(),
             down: BTreeMap::new(),
-            down_after_commit: None,
+            outage: None,
             silent_after_commit: false,
             silent: false,
             approvals: 0,
@@ -225,12 +225,17 @@ impl State {
         }
     }
 
+    /// A work is done, with which an outage may begin.
+    pub(crate) fn done(&mut self, work: &str) {
+        if let Some((_, what, seconds)) = self.outage.take_if(|(after, ..)| *after == work) {
+            self.down.insert(what, self.now + SignedDuration::from_secs(seconds));
+        }
+    }
+
     pub(crate) fn commit(&mut self, deployment: &Deployment) -> CommitId {
         let asked = format!("{deployment:?}");
         self.silent |= std::mem::take(&mut self.silent_after_commit);
-        if let Some((what, seconds)) = self.down_after_commit.take() {
-            self.down.insert(what, self.now + SignedDuration::from_secs(seconds));
-        }
+        self.done("commit");
         self.write(Wrote::Deploy, &deployment.flight, &deployment.target, &asked)
     }
 
