@@ -14,6 +14,8 @@ pub(crate) enum CommandFileError {
     Io(#[from] std::io::Error),
     #[error("it has more than {BYTES_MAX} bytes")]
     TooLarge,
+    #[error("{0:?} can't be the name and value of a variable")]
+    Variable(String),
     #[error("it is not UTF-8")]
     NotText,
     #[error("line {line} is {text:?}, and must be `name=value` or `name<<delimiter`")]

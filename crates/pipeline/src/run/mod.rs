@@ -17,6 +17,7 @@ pub(crate) mod progress;
 pub(crate) mod resolve;
 mod schedule;
 mod script;
+mod steps;
 mod sweep;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -195,6 +195,7 @@ async fn what_a_step_does_wrong_is_said() {
     for (step, message) in [
         ("- run: echo nothing >> $GITHUB_OUTPUT", "the file in $GITHUB_OUTPUT can't be taken: line 1 is \"nothing\""),
         ("- run: head -c 2000000 /dev/zero >> $GITHUB_ENV", "the file in $GITHUB_ENV can't be taken: it has more than"),
+        ("- run: printf 'A=b\\0c' >> $GITHUB_ENV", "the file in $GITHUB_ENV can't be taken: \"A\" can't be the name"),
         ("- run: echo '::set-env name=A::b'", "the command `set-env` is not allowed; write to the file in $GITHUB_ENV"),
         ("- run: x\n  working-directory: nowhere", "the step can't be run: there is no directory"),
         ("- run: x\n  shell: nosuchshell {0}", "the step can't be run: there is no command `nosuchshell`"),
