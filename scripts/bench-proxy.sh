@@ -2,12 +2,13 @@
 # Measures the node's proxy against nginx on this machine: the same backend, the same 99/1 split, two workers each,
 # wrk with 64 connections, alternately, medians. Writes target/bench/proxy.json and prints a table.
 #
-# Needs nginx, wrk, jq and curl. Environment: ROUNDS (5), SECONDS_EACH (5), CONNECTIONS (64), OUTPUT.
+# Needs nginx, wrk, jq, curl and python3. Environment: ROUNDS (12), SECONDS_EACH (2), CONNECTIONS (64), OUTPUT, and
+# PROXY_BENCH_SERVER for a server that is built already. Many short rounds, as other load on the machine comes and goes.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-rounds=${ROUNDS:-5}
-seconds_each=${SECONDS_EACH:-5}
+rounds=${ROUNDS:-12}
+seconds_each=${SECONDS_EACH:-2}
 connections=${CONNECTIONS:-64}
 output=${OUTPUT:-target/bench/proxy.json}
 nginx=$(command -v nginx || echo /usr/sbin/nginx)

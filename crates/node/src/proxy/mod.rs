@@ -3,8 +3,12 @@
 //!
 //! One thread accepts and hands each connection to the worker with the fewest; from then on the connection, the
 //! requests on it and the upstream connections they use never leave that worker's thread, so nothing on the way of a
-//! request takes a lock that another thread could hold. What workers share are atomics: the route's position, the
-//! replicas' requests in flight and the versions' counters.
+//! request takes a lock that another thread could hold, save to fetch a table that was set since. What workers share
+//! are atomics: the route's position, the replicas' requests in flight and the versions' counters.
+//!
+//! hyper reads requests and writes answers. The other side, towards the replicas, is our own (`upstream`, `decode`,
+//! `encode`): only so can a request be written again elsewhere without a copy having been kept, and is it certain
+//! whether a byte was sent or received, which decides whether it may be.
 //!
 //! Invariants: a version of weight 0 gets no request; a request sees one routing table; a request is counted once, for
 //! the version that answered or failed it; a request that a replica may have acted on is sent again only where HTTP
