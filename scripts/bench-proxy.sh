@@ -133,7 +133,7 @@ for round in $(seq "$rounds"); do
     measure "$ours" "$seconds_each" >>"$work/ours.txt"
     echo "round $round: nginx $(tail -1 "$work/peer.txt"), prograde $(tail -1 "$work/ours.txt") (requests/s, p99 us, failed)" >&2
 done
-median() { cut -d' ' -f"$2" "$work/$1.txt" | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+median() { cut -d' ' -f"$2" "$work/$1.txt" | sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 total() { cut -d' ' -f3 "$work/$1.txt" | awk '{ n += $1 } END { print n + 0 }'; }
 
 exec 9>&-
