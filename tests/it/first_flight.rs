@@ -1,0 +1,46 @@
+//! From an empty data directory to a service that serves.
+
+use crate::world::repository::{Repository, deployments};
+use crate::world::{World, http, text};
+
+#[test]
+fn first_flight() {
+    let world = World::new();
+    let repository = Repository::create(&world, "echo");
+    let commit = repository.push("greeting=hello", "Greet");
+    let flight = world.ended(&commit, "landed");
+
+    let id = text(&flight, "id");
+    assert_eq!(flight["subject"], "Greet");
+    assert_eq!(flight["author"], "Ada Example");
+    let jobs: Vec<_> =
+        flight["jobs"].as_array().unwrap().iter().map(|job| (text(job, "job"), text(job, "state"))).collect();
+    assert_eq!(jobs, [("ci.yml/build", "success"), ("ci.yml/test", "success")]);
+
+    for (environment, replicas) in [("test", 1), ("production", 2)] {
+        let serving = world.serves_alone("echo", environment);
+        assert_eq!(serving["flight"], id);
+        assert_eq!(serving["ready"], replicas, "{environment}");
+        let (status, body) = http::get(world.address("echo", environment), "/").unwrap();
+        assert!(status == 200 && body.starts_with("hello "), "{status} {body}");
+    }
+
+    let written = deployments(&world);
+    let targets: Vec<_> = written.iter().map(|entry| entry.trailer("Prograde-Target").unwrap()).collect();
+    assert_eq!(targets, ["production/echo", "test/echo"], "the newest first");
+    for entry in &written {
+        assert!(entry.message.starts_with("Greet\n"), "{entry:?}");
+        assert_eq!(entry.trailer("Prograde-Flight"), Some(id));
+        assert_eq!(entry.trailer("Prograde-Action"), Some("deploy"));
+        assert_eq!(entry.trailer("Prograde-Source"), Some(commit.as_str()));
+        assert_eq!(entry.trailer("Prograde-Digest"), flight["digest"].as_str());
+    }
+
+    let verified = world.cli(&["journal", "verify", "--json"]);
+    assert_eq!(verified.code, 0, "{verified:?}");
+    let shown = world.cli(&["status", "--json"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["targets"], world.get("/api/v1/status")["targets"]);
+    world.end();
+}

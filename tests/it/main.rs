@@ -1,0 +1,13 @@
+//! End to end: the real binary, with real commits, real processes and real requests.
+//!
+//! Each test has a world of its own: a data directory, a server and ports. What is waited for is a condition, with much
+//! patience; no test asserts how long something takes.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its ground is gone")]
+
+mod bad_input;
+mod canary;
+mod first_flight;
+mod logs;
+mod orders;
+mod world;

@@ -1,0 +1,154 @@
+//! The author's side: a service's repository on this machine, pushed with the real `git`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use super::World;
+
+/// The service's files; `SERVICE` stands for its name.
+const FILES: [(&str, &str); 9] = [
+    ("prograde.yaml", include_str!("../fixture/prograde.yaml")),
+    (".github/workflows/ci.yml", include_str!("../fixture/ci.yml")),
+    ("deploy/base/kustomization.yaml", include_str!("../fixture/deploy/base/kustomization.yaml")),
+    ("deploy/base/deployment.yaml", include_str!("../fixture/deploy/base/deployment.yaml")),
+    ("deploy/base/service.yaml", include_str!("../fixture/deploy/base/service.yaml")),
+    ("deploy/overlays/test/kustomization.yaml", include_str!("../fixture/deploy/overlays/test/kustomization.yaml")),
+    ("deploy/overlays/test/deployment.yaml", include_str!("../fixture/deploy/overlays/test/deployment.yaml")),
+    (
+        "deploy/overlays/production/kustomization.yaml",
+        include_str!("../fixture/deploy/overlays/production/kustomization.yaml"),
+    ),
+    (
+        "deploy/overlays/production/deployment.yaml",
+        include_str!("../fixture/deploy/overlays/production/deployment.yaml"),
+    ),
+];
+/// Who commits.
+pub(crate) const AUTHOR: (&str, &str) = ("Ada Example", "ada@example.org");
+
+/// A working tree with its repository.
+pub(crate) struct Repository {
+    dir: PathBuf,
+}
+
+impl Repository {
+    /// A new service, with the files of the fixture and nothing committed.
+    pub(crate) fn create(world: &World, service: &str) -> Self {
+        let this = Self { dir: world.dir().join("work").join(service) };
+        fs::create_dir_all(&this.dir).unwrap();
+        this.git(&["init", "--quiet", "--initial-branch=main"]);
+        this.git(&["config", "http.extraHeader", &format!("Authorization: Bearer {}", world.token())]);
+        this.git(&["remote", "add", "origin", &format!("{}/git/{service}.git", world.url())]);
+        for (path, text) in FILES {
+            this.write(path, &text.replace("SERVICE", service));
+        }
+        this
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn remove(&self, path: &str) {
+        fs::remove_file(self.dir.join(path)).unwrap();
+    }
+
+    /// Replaces a text that must be in the file.
+    pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.dir.join(path)).unwrap();
+        assert!(text.contains(from), "{path} does not contain {from:?}");
+        self.write(path, &text.replace(from, to));
+    }
+
+    /// Commits everything and returns the commit's id.
+    pub(crate) fn commit(&self, message: &str) -> String {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+        self.git(&["rev-parse", "HEAD"]).trim().to_owned()
+    }
+
+    /// Commits a behaviour without pushing it.
+    pub(crate) fn commit_behaviour(&self, behaviour: &str, message: &str) -> String {
+        self.write("behaviour", behaviour);
+        self.commit(message)
+    }
+
+    /// Commits a behaviour and pushes it.
+    pub(crate) fn push(&self, behaviour: &str, message: &str) -> String {
+        let commit = self.commit_behaviour(behaviour, message);
+        self.send();
+        commit
+    }
+
+    /// Pushes what was committed.
+    #[track_caller]
+    pub(crate) fn send(&self) {
+        self.git(&["push", "--quiet", "origin", "HEAD:refs/heads/main"]);
+    }
+
+    /// Tries to push what was committed.
+    pub(crate) fn try_send(&self) -> Output {
+        run(&self.dir, &["push", "--quiet", "origin", "HEAD:refs/heads/main"])
+    }
+
+    #[track_caller]
+    fn git(&self, arguments: &[&str]) -> String {
+        git(&self.dir, arguments)
+    }
+}
+
+/// A commit of the deployment repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Deployed {
+    pub(crate) commit: String,
+    pub(crate) message: String,
+}
+
+impl Deployed {
+    /// The value of a trailer in its message.
+    pub(crate) fn trailer(&self, name: &str) -> Option<&str> {
+        self.message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// Fetches the deployment repository as anyone would and reads its log, the newest commit first.
+pub(crate) fn deployments(world: &World) -> Vec<Deployed> {
+    let dir = world.dir().join("deployments");
+    if !dir.exists() {
+        fs::create_dir(&dir).unwrap();
+        git(&dir, &["init", "--quiet"]);
+        git(&dir, &["config", "http.extraHeader", &format!("Authorization: Bearer {}", world.token())]);
+    }
+    let url = format!("{}/git/deployments.git", world.url());
+    if git(&dir, &["ls-remote", &url, "HEAD"]).trim().is_empty() {
+        return Vec::new();
+    }
+    git(&dir, &["fetch", "--quiet", &url, "HEAD"]);
+    let log = git(&dir, &["log", "--format=%H%n%B%x00", "FETCH_HEAD"]);
+    let entries = log.split('\0').filter_map(|entry| entry.trim().split_once('\n'));
+    entries.map(|(commit, message)| Deployed { commit: commit.to_owned(), message: message.to_owned() }).collect()
+}
+
+#[track_caller]
+fn git(dir: &Path, arguments: &[&str]) -> String {
+    let output = run(dir, arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {}: {error}", arguments.join(" "));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Neither the user's settings nor the system's have a say.
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new("git");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"GIT_")) {
+        command.env_remove(name);
+    }
+    for who in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{who}_NAME"), AUTHOR.0).env(format!("GIT_{who}_EMAIL"), AUTHOR.1);
+    }
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
+    command.env("LC_ALL", "C").args(["-c", "http.proxy="]).args(arguments).current_dir(dir).output().unwrap()
+}
