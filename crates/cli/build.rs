@@ -8,7 +8,6 @@ use std::{env, fs, io};
 /// Never part of the service, wherever they are.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
-#[expect(clippy::print_stdout, reason = "this is how a build script talks to Cargo")]
 fn main() -> io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pad").canonicalize()?;
     let mut files = Vec::new();

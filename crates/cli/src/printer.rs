@@ -194,10 +194,10 @@ fn rendered(report: &Report, colour: bool) -> String {
     let word = Tone::Bad.paint(&format!("error[{}]", report.code), colour);
     let mut text = format!("{word}: {}", cleaned(&report.summary));
     for cause in &report.causes {
-        text.push_str(&format!("\n  caused by: {}", cleaned(cause)));
+        text.extend([format!("\n  caused by: {}", cleaned(cause))]);
     }
     for hint in &report.hints {
-        text.push_str(&format!("\n  {} {}", Tone::Good.paint("hint:", colour), cleaned(hint)));
+        text.extend([format!("\n  {} {}", Tone::Good.paint("hint:", colour), cleaned(hint))]);
     }
     text
 }

@@ -8,15 +8,19 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::chapter::Chapter;
-use super::narration::{self, Words};
+use super::expectations::Expectation;
+use super::feed::Moment;
 use super::record::PRODUCTION;
 use super::tally::{Count, Tallies};
 use crate::printer::{Printer, one_line};
+use crate::sentence;
+use crate::text::{count, failures, span_ms};
 use crate::wire::{FlightView, Status, TargetView};
 
 /// Writes facts, and keeps the present below them.
 pub(crate) struct Display<'a> {
     printer: &'a Printer,
+    began: Instant,
     is_live: bool,
     drawn: usize,
     users: Pace,
@@ -47,7 +51,8 @@ impl<'a> Display<'a> {
     /// A display; `is_live` says that stderr is a terminal.
     pub(crate) fn new(printer: &'a Printer, is_live: bool) -> Self {
         let is_live = is_live && !printer.style().json && !printer.style().quiet;
-        Self { printer, is_live, drawn: 0, users: Pace { at: Instant::now(), requests: 0, per_s: 0.0 } }
+        let began = Instant::now();
+        Self { printer, began, is_live, drawn: 0, users: Pace { at: began, requests: 0, per_s: 0.0 } }
     }
 
     /// Whether the present is shown.
@@ -56,9 +61,27 @@ impl<'a> Display<'a> {
     }
 
     /// A line that stays.
-    pub(crate) fn say(&mut self, (verb, text): Words) {
+    pub(crate) fn say(&mut self, verb: &str, text: &str) {
         self.clear();
-        self.printer.note(verb, one_line(&text));
+        self.printer.note(verb, one_line(text));
+    }
+
+    /// A fact, at the time at which it became known. One that only matters with the next is left out.
+    pub(crate) fn fact(&mut self, moment: &Moment) {
+        if moment.is_news() {
+            let (tone, text) = sentence::event(&moment.view);
+            self.clear();
+            let text = tone.paint(&text, self.printer.style().colour_errors);
+            self.printer.note(&span_ms(whole_ms(self.began.elapsed())), text);
+        }
+    }
+
+    /// An expectation, and whether it was met.
+    pub(crate) fn verdict(&mut self, expectation: &Expectation) {
+        let Expectation { name, met, detail } = expectation;
+        let text = format!("{name}: {}", one_line(detail));
+        self.clear();
+        if *met { self.printer.note("ok", text) } else { self.printer.warning(format!("not so: {text}")) }
     }
 
     /// A heading that stays.
@@ -68,7 +91,7 @@ impl<'a> Display<'a> {
             self.printer.draw("\n");
         }
         let number = format!("{} of {}: {:?}", chapter.number(), Chapter::ALL.len(), chapter.message());
-        self.say(("Flight", number));
+        self.say("Flight", &number);
     }
 
     /// Shows the present instead of what was shown of it before.
@@ -118,8 +141,8 @@ fn frame(lines: &[String], drawn: usize) -> String {
 }
 
 fn lines(present: &Present<'_>, pace: f64) -> Vec<String> {
-    let since = narration::seconds(present.since.elapsed());
-    let mut lines = vec![format!("{:>12} {}, for {since}", "now", stage(present.flight))];
+    let since = span_ms(whole_ms(present.since.elapsed()));
+    let mut lines = vec![format!("{:>12} {}", since, stage(present.flight))];
     let production = present.status.targets.iter().find(|t| t.environment.as_str() == PRODUCTION);
     if let Some(production) = production {
         lines.push(format!("{:>12} {}", "traffic", traffic(production, present.name_of)));
@@ -142,7 +165,7 @@ fn stage(flight: Option<&FlightView>) -> String {
     let entry = flight.environments.iter().find(|entry| entry.environment == *environment);
     match entry.and_then(|entry| entry.verdict.as_ref().zip(entry.step)) {
         Some((verdict, (step, steps))) => {
-            format!("{text}, step {} of {steps}: {}", step + 1, narration::missing(verdict))
+            format!("{text}, step {} of {steps}: {}", step + 1, sentence::verdict(verdict))
         }
         None => format!("{text}: {}", summary.detail),
     }
@@ -160,19 +183,17 @@ fn users(all: Count, pace: f64, tallies: &Tallies) -> String {
     let latency = tallies.latency();
     let quantile = |percent| latency.quantile(percent).unwrap_or_default().as_secs_f64() * 1000.0;
     format!(
-        "{pace:.0} requests/s, {} failed of {} ({}), half within {:.1} ms, 99% within {:.1} ms",
-        all.failures,
-        all.requests,
-        percent(all),
+        "{pace:.0} requests/s, {} of {} failed, half answered within {:.1} ms, 99% within {:.1} ms",
+        failures(all.failures, all.requests),
+        count(all.requests),
         quantile(50),
         quantile(99)
     )
 }
 
-/// The share that failed, such as `0.02%`.
-pub(crate) fn percent(count: Count) -> String {
-    let hundredths = count.failures.saturating_mul(10_000).checked_div(count.requests).unwrap_or(0);
-    format!("{}.{:02}%", hundredths / 100, hundredths % 100)
+/// Whole milliseconds.
+pub(crate) fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -209,9 +230,9 @@ mod tests {
         let present =
             Present { since: Instant::now(), flight: None, status: &status, name_of: &name_of, tallies: &tallies };
         insta::assert_snapshot!(lines(&present, 499.6).join("\n"), @r"
-                 now pushing, for 0.0 s
+                 0ms pushing
              traffic aaaaaaaa 99%, bbbbbbbb 1% (waiting for the readiness probe)
-               users 500 requests/s, 1 failed of 1 (100.00%), half within 0.0 ms, 99% within 0.0 ms
+               users 500 requests/s, 1 (100.0%) of 1 failed, half answered within 0.0 ms, 99% within 0.0 ms
         ");
     }
 
@@ -224,18 +245,11 @@ mod tests {
             let since = Instant::now();
             let present = Present { since, flight: None, status: &status, name_of: &name_of, tallies: &tallies };
             display.show(&present);
-            display.say(("Pushed", "a\x1b[2Jb".into()));
+            display.say("Pushed", "a\x1b[2Jb");
             display.show(&present);
             display.clear();
             Ok(())
         });
         assert_eq!((out.as_str(), err.as_str()), ("", "      Pushed a\u{fffd}[2Jb\n"));
-    }
-
-    #[test]
-    fn a_share_is_not_rounded_up() {
-        assert_eq!(percent(Count { requests: 3, failures: 2 }), "66.66%");
-        assert_eq!(percent(Count { requests: 10_001, failures: 1 }), "0.00%");
-        assert_eq!(percent(Count::default()), "0.00%");
     }
 }

@@ -246,3 +246,142 @@ fn never_asked(flown: &Flown) -> Finding {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{flight, moment, saw, story};
+    use super::*;
+
+    fn unmet(record: &Record) -> Vec<&'static str> {
+        let flights = Chapter::ALL.into_iter().flat_map(|chapter| of_chapter(chapter, record));
+        flights.chain(of_all(record)).filter(|e| !e.met).map(|e| e.name).collect()
+    }
+
+    /// What is not met once a chapter has gone otherwise.
+    fn unmet_when(chapter: Chapter, spoil: impl FnOnce(&mut Flown)) -> Vec<&'static str> {
+        let mut record = story();
+        spoil(record.flown.get_mut(&chapter).unwrap());
+        unmet(&record)
+    }
+
+    #[test]
+    fn a_story_that_goes_well_meets_them_all() {
+        assert_eq!(unmet(&story()), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn nothing_is_met_where_nothing_was_seen() {
+        let mut record = Record { cut_short: Some("the first commit: no flight".into()), ..Record::default() };
+        let expected = FIRST.len() + GOOD.len() + FAILING.len() + CRASHING.len() + 2;
+        assert_eq!(unmet(&record).len(), expected);
+        assert_eq!(of_chapter(Chapter::Good, &record)[0].detail, "the first commit: no flight");
+        record.flown = story().flown;
+        for flown in record.flown.values_mut() {
+            flown.moments.clear();
+            (flown.users, flown.aftermath) = Default::default();
+            (flown.production, flown.quarantines, flown.deployments) = Default::default();
+            flown.letter = None;
+        }
+        // A version that nobody saw was not asked either.
+        assert_eq!(unmet(&record).len(), expected - 1);
+    }
+
+    #[test]
+    fn a_good_commit_must_land_step_by_step_without_a_failure() {
+        let land = |flown: &mut Flown| flown.moments.retain(|m| !matches!(m.event, Event::Ended { .. }));
+        assert_eq!(unmet_when(Chapter::First, land), ["the first commit lands in test, then in production"]);
+        assert_eq!(unmet_when(Chapter::Good, land), ["the good commit lands"]);
+        let skip = |flown: &mut Flown| flown.moments.retain(|m| m.view.event_type != "rollout.step_passed");
+        assert_eq!(unmet_when(Chapter::Good, skip), ["it gets 1%, 10% and 100% of the traffic, each step judged"]);
+        let reorder = |flown: &mut Flown| flown.moments.reverse();
+        assert_eq!(unmet_when(Chapter::First, reorder), ["the first commit lands in test, then in production"]);
+        let harm = |flown: &mut Flown| flown.users = saw(&[(Chapter::Good, 3000, 1)]);
+        assert_eq!(unmet_when(Chapter::Good, harm), ["no request fails while it rolls out"]);
+        let stay = |flown: &mut Flown| flown.aftermath = saw(&[(Chapter::First, 1, 0), (Chapter::Good, 999, 0)]);
+        assert_eq!(unmet_when(Chapter::Good, stay), ["users are served by it"]);
+        let fail = |flown: &mut Flown| flown.aftermath = saw(&[(Chapter::First, 999, 1)]);
+        assert_eq!(unmet_when(Chapter::First, fail), ["users are served by it"]);
+    }
+
+    #[test]
+    fn a_failing_commit_must_be_stopped_at_the_first_step() {
+        let step = json!({"environment": "production", "step": 1, "weight": 10, "restarts": 0,
+            "candidate": {"requests": 0, "failures": 0, "latency_us_sum": 0},
+            "stable": {"requests": 0, "failures": 0, "latency_us_sum": 0}});
+        let further = |flown: &mut Flown| {
+            flown.moments.insert(3, moment(Chapter::Failing, 95, "rollout.step_entered", step));
+        };
+        assert_eq!(unmet_when(Chapter::Failing, further), ["the failing commit is stopped at 1% of the traffic"]);
+        let ordered = json!({"environment": "production", "cause": {"cause": "ordered", "by": "eve", "reason": "r"},
+            "evidence": {"candidate": {"requests": 9, "failures": 0, "latency_us_sum": 0},
+                "stable": {"requests": 9, "failures": 0, "latency_us_sum": 0}, "elapsed_ms": 1}});
+        let otherwise = |flown: &mut Flown| flown.moments[3] = moment(Chapter::Failing, 95, "rollout.failed", ordered);
+        assert_eq!(unmet_when(Chapter::Failing, otherwise), ["the failing commit is stopped at 1% of the traffic"]);
+    }
+
+    #[test]
+    fn a_failing_commit_must_leave_nothing_behind() {
+        let name = "all traffic is back on the good version";
+        let linger = |flown: &mut Flown| flown.production[0].weight = 99;
+        assert_eq!(unmet_when(Chapter::Failing, linger), [name]);
+        let keep = |flown: &mut Flown| {
+            let mut own = flown.production[0].clone();
+            (own.flight, own.weight) = (flight(Chapter::Failing), 1);
+            flown.production.push(own);
+        };
+        assert_eq!(unmet_when(Chapter::Failing, keep), [name]);
+        let answer = |flown: &mut Flown| flown.aftermath = saw(&[(Chapter::Good, 999, 0), (Chapter::Failing, 1, 0)]);
+        assert_eq!(unmet_when(Chapter::Failing, answer), [name]);
+        let spread = |flown: &mut Flown| flown.users = saw(&[(Chapter::Good, 8000, 1), (Chapter::Failing, 12, 3)]);
+        assert_eq!(unmet_when(Chapter::Failing, spread), ["no request fails but those that it answered"]);
+        let drop_it = |flown: &mut Flown| flown.users.all.failures += 1;
+        assert_eq!(unmet_when(Chapter::Failing, drop_it), ["no request fails but those that it answered"]);
+    }
+
+    #[test]
+    fn a_failing_commit_must_be_reverted_quarantined_and_told() {
+        let git = "the deployment repository has a commit that reverts it";
+        assert_eq!(unmet_when(Chapter::Failing, |flown| flown.deployments.clear()), [git]);
+        assert_eq!(unmet_when(Chapter::Failing, |flown| flown.deployments[0].message = "Revert it".into()), [git]);
+        let quarantine = "its digest is in quarantine";
+        assert_eq!(unmet_when(Chapter::Failing, |flown| flown.quarantines.clear()), [quarantine]);
+        let elsewhere = |flown: &mut Flown| flown.quarantines[0].environment = "test".parse().unwrap();
+        assert_eq!(unmet_when(Chapter::Failing, elsewhere), [quarantine]);
+        assert_eq!(unmet_when(Chapter::Failing, |flown| flown.letter = None), ["its author is told"]);
+        let astray = |flown: &mut Flown| flown.letter = Some(json!({"author": {"email": "eve@example.org"}}));
+        assert_eq!(unmet_when(Chapter::Crashing, astray), ["its author is told"]);
+    }
+
+    #[test]
+    fn a_crashing_commit_must_never_be_asked() {
+        let asked = "it never gets a request";
+        let answer = |flown: &mut Flown| flown.users = saw(&[(Chapter::Good, 7000, 0), (Chapter::Crashing, 1, 0)]);
+        assert_eq!(unmet_when(Chapter::Crashing, answer), [asked]);
+        let count = |flown: &mut Flown| {
+            let entry = json!({"environment": "test", "standing": "gone", "missing": [], "approvals": [], "weight": 0,
+                "step": null, "verdict": null, "evidence": null, "deploy_commit": null, "reverted": null, "failure": null,
+                "requests": {"requests": 1, "failures": 1, "latency_us_sum": 0}});
+            flown.view.environments = vec![serde_json::from_value(entry).unwrap()];
+        };
+        assert_eq!(unmet_when(Chapter::Crashing, count), [asked]);
+        let late = |flown: &mut Flown| {
+            let last = flown.moments.len() - 1;
+            let ended = json!({"outcome": {"outcome": "rolled_back", "environment": "production", "reason": "r"}});
+            flown.moments[last] = moment(Chapter::Crashing, 130, "flight.ended", ended);
+        };
+        assert_eq!(unmet_when(Chapter::Crashing, late), ["the crashing commit is taken back in test"]);
+        let harm = |flown: &mut Flown| flown.users = saw(&[(Chapter::Good, 7000, 1)]);
+        assert_eq!(unmet_when(Chapter::Crashing, harm), ["no request fails meanwhile"]);
+    }
+
+    #[test]
+    fn all_users_must_be_there_and_the_journal_whole() {
+        let mut record = story();
+        record.users.failures.insert(Failure::Unsent, 1);
+        assert_eq!(unmet(&record), ["every user's request was sent when it was due"]);
+        record = Record { journal: Some(Err("event 7 was changed".into())), ..story() };
+        assert_eq!(unmet(&record), ["the journal is whole"]);
+    }
+}

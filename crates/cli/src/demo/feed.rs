@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prograde_model::event::{self, Event};
 use prograde_model::ids::FlightId;
+use prograde_model::rollout::RolloutEvent;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::sleep;
@@ -33,6 +34,33 @@ pub(crate) struct Moment {
     pub(crate) event: Event,
     /// The fact as the server told it.
     pub(crate) view: EventView,
+}
+
+impl Moment {
+    /// Whether it tells a reader something that the next fact does not.
+    pub(crate) fn is_news(&self) -> bool {
+        match &self.event {
+            Event::Configured { .. }
+            | Event::JobStarted { .. }
+            | Event::PipelineFinished { succeeded: true, .. }
+            | Event::GatePassed { .. }
+            | Event::Rollout { event: RolloutEvent::Started(_), .. } => false,
+            Event::Opened(_)
+            | Event::JobFinished { .. }
+            | Event::PipelineFinished { .. }
+            | Event::ReleaseRecorded(_)
+            | Event::Approved { .. }
+            | Event::Deployed { .. }
+            | Event::Rollout { .. }
+            | Event::Checked { .. }
+            | Event::RollbackOrdered { .. }
+            | Event::Quarantined { .. }
+            | Event::QuarantineLifted { .. }
+            | Event::Reverted { .. }
+            | Event::AuthorNotified { .. }
+            | Event::Ended { .. } => true,
+        }
+    }
 }
 
 /// Facts, for as long as it is kept.
@@ -110,7 +138,8 @@ fn next_of(mut lines: Lines<EventView>) -> (Lines<EventView>, Result<Next<EventV
     (lines, next)
 }
 
-fn moment(view: EventView) -> Result<Moment, Report> {
+/// The fact that the server tells.
+pub(crate) fn moment(view: EventView) -> Result<Moment, Report> {
     let strange = || Report::new(report::STRANGE_ANSWER, format!("event {} can't be read", view.sequence));
     let at = view.at.parse().map_err(|error: jiff::Error| strange().because(&error))?;
     let event = Event::decode(&view.event_type, event::VERSION, view.data.clone());

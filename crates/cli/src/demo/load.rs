@@ -160,7 +160,7 @@ mod tests {
         let rate = NonZeroU32::new(300).unwrap();
         assert_eq!(offset(0, rate), Duration::ZERO);
         assert_eq!(offset(300, rate), Duration::from_secs(1));
-        assert_eq!(offset(300 * 3600, rate), Duration::from_secs(3600));
+        assert_eq!(offset(300 * 3600, rate), Duration::from_hours(1));
         assert_eq!(offset(1, rate), Duration::from_nanos(3_333_333));
     }
 

@@ -11,7 +11,6 @@ mod feed;
 mod latency;
 mod load;
 mod mailbox;
-mod narration;
 mod orphans;
 mod pad;
 mod record;
@@ -20,10 +19,14 @@ mod server;
 mod story;
 mod summary;
 mod tally;
+#[cfg(test)]
+mod testing;
 
 use std::ffi::OsString;
+use std::fs::Permissions;
 use std::io::IsTerminal as _;
 use std::num::NonZeroU32;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +49,7 @@ use self::story::{Scene, Settings, Story, git_report};
 use self::tally::Tallies;
 use crate::client::{Client, Token};
 use crate::exit::Exit;
-use crate::printer::{Printer, Tone};
+use crate::printer::Printer;
 use crate::report::{self, Report};
 
 /// Settings of `prograde demo`.
@@ -64,8 +67,7 @@ pub(crate) struct DemoArgs {
     /// Keep the demo's directory, to look around in it afterwards
     #[arg(long)]
     keep: bool,
-    /// Where compiled dependencies are kept from one demo to the next [default: $XDG_CACHE_HOME/prograde or
-    /// ~/.cache/prograde]
+    /// Where compiled dependencies are kept from one demo to the next; by default `prograde` in the user's caches
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
     /// Where users' caches are kept (XDG Base Directory Specification)
@@ -95,7 +97,8 @@ impl DemoArgs {
 /// Runs the demonstration on the multi-threaded runtime. Handles Ctrl-C itself, so that nothing is left behind.
 pub(crate) async fn run(args: DemoArgs, printer: &Printer) -> Result<Exit, Report> {
     let began = Instant::now();
-    let dir = tempfile::Builder::new().prefix("prograde-demo-").tempdir();
+    let mut dir = tempfile::Builder::new();
+    let dir = dir.prefix("prograde-demo-").permissions(Permissions::from_mode(0o700)).tempdir();
     let dir = dir.map_err(|error| Report::new(report::SYSTEM, "can't make a temporary directory").because(&error))?;
     let mut server = None;
     let told = tokio::select! {
@@ -210,13 +213,7 @@ fn conclude(printer: &Printer, record: &Record, expectations: &[Expectation], to
         let data = summary::as_json(record, expectations, took);
         printer.json_line(&json!({"type": "demo.summary", "data": data}))?;
     } else {
-        let heading = |text: &str| Tone::Strong.paint(text, printer.style().colour);
-        printer.line(format!("{}\n{}", heading("Timeline"), summary::timeline(record)))?;
-        printer.line(format!("{}\n{}", heading("Stages"), summary::stages(record)))?;
-        printer.line(format!("{}\n{}", heading("Requests in production"), summary::requests(record)))?;
-        printer.line(format!("{}\n", summary::users(record)))?;
-        printer.line(format!("{}\n{}", heading("Expectations"), summary::verdicts(expectations)))?;
-        printer.line(format!("The demo took {}.", narration::seconds(took)))?;
+        printer.text(summary::text(record, expectations, took, printer.style()))?;
     }
     let failed = expectations.iter().filter(|expectation| !expectation.met).count();
     if failed == 0 {

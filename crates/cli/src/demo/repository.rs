@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::pad::Edit;
 
 /// How long one command may take; a push waits for the server to take the commit in.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
 /// Who commits.
 pub(crate) const AUTHOR: (&str, &str) = ("Ada Example", "ada@example.org");
 
@@ -156,9 +156,9 @@ impl Repository {
         };
         let output = timeout(COMMAND_TIMEOUT, self.command(arguments).output());
         let output = output.await.map_err(|_| RepositoryError::Late { command: command() })?;
-        let output = output.map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => RepositoryError::NotInstalled(source),
-            _ => RepositoryError::Run(source),
+        let output = output.map_err(|source| {
+            let is_missing = source.kind() == std::io::ErrorKind::NotFound;
+            if is_missing { RepositoryError::NotInstalled(source) } else { RepositoryError::Run(source) }
         })?;
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

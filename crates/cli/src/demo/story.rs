@@ -17,7 +17,6 @@ use super::expectations::{self, Expectation};
 use super::feed::{Feed, Moment, off_the_runtime};
 use super::load::{Load, LoadOptions};
 use super::mailbox::Mailbox;
-use super::narration;
 use super::pad;
 use super::record::{Flown, PRODUCTION, Record};
 use super::repository::{Repository, RepositoryError};
@@ -115,8 +114,7 @@ impl<'a> Story<'a> {
             if self.printer.style().json {
                 self.printer.json_line(&json!({"type": "demo.expectation", "data": expectation}))?;
             } else {
-                let Expectation { name, met, detail } = expectation;
-                self.display.say((if *met { "ok" } else { "FAILED" }, format!("{name}: {detail}")));
+                self.display.verdict(expectation);
             }
         }
         Ok(())
@@ -128,29 +126,31 @@ impl<'a> Story<'a> {
         let before = self.scene.tallies.tally();
         let commit = self.push(chapter).await.map_err(|error| git_report(&error))?;
         let Some(flight) = self.flight_of(&commit).await? else {
-            return self.cut_short(&format!("no flight was opened for commit {commit}"));
+            self.cut_short(&format!("no flight was opened for commit {commit}"));
+            return Ok(());
         };
         self.flying.flight = Some(flight.clone());
         let ended = |event: &Event| matches!(event, Event::Ended { .. });
         if !self.happens(&flight, self.settings.timeout, ended).await? {
             let view = self.view(&flight).await?;
             let (stage, detail) = (view.summary.stage, view.summary.detail);
-            return self.cut_short(&format!("its flight did not end in time; it is {stage}: {detail}"));
+            self.cut_short(&format!("its flight did not end in time; it is {stage}: {detail}"));
+            return Ok(());
         }
-        if self.load.is_none() && !self.let_users_in().await? {
-            return self.cut_short("production can't be reached by users");
-        }
+        let users_are_in = self.load.is_some() || self.let_users_in().await?;
         let over = self.scene.tallies.tally();
         let letter = if chapter.is_bad() { self.letter(&flight).await? } else { None };
         self.until(AFTERMATH, |_| None::<()>).await?;
         let flown = self.look_back(&flight, letter, &before, &over).await?;
         self.record.flown.insert(chapter, flown);
+        if !users_are_in {
+            self.cut_short("nothing serves in production");
+        }
         Ok(())
     }
 
-    fn cut_short(&mut self, why: &str) -> Result<(), Report> {
+    fn cut_short(&mut self, why: &str) {
         self.record.cut_short = Some(format!("the {} commit: {why}", self.flying.chapter.name()));
-        Ok(())
     }
 
     /// Edits, commits and pushes, as an author does.
@@ -166,9 +166,9 @@ impl<'a> Story<'a> {
     }
 
     async fn flight_of(&mut self, commit: &str) -> Result<Option<FlightId>, Report> {
-        let opened = |moment: &Moment| match &moment.event {
-            Event::Opened(opened) if opened.commit.as_str() == commit => Some(moment.flight.clone()),
-            _other => None,
+        let opened = |moment: &Moment| {
+            let Event::Opened(opened) = &moment.event else { return None };
+            (opened.commit.as_str() == commit).then(|| moment.flight.clone())
         };
         self.until(self.settings.timeout, |moments| moments.iter().find_map(opened)).await
     }
@@ -204,7 +204,7 @@ impl<'a> Story<'a> {
         let Some(uri) = address.and_then(|address| format!("{}/", address.trim_end_matches('/')).parse().ok()) else {
             return Ok(false);
         };
-        self.display.say(("Users", format!("send {} requests a second to {uri}", self.settings.rate)));
+        self.display.say("Users", &format!("send {} requests a second to {uri}", self.settings.rate));
         let options = LoadOptions { uri, rate: self.settings.rate, timeout: ANSWER_TIMEOUT };
         self.load = Some(Load::start(options, Arc::clone(&self.scene.tallies)));
         Ok(true)
@@ -243,6 +243,8 @@ impl<'a> Story<'a> {
             return Err(Report::new(report::DEMO, "the load generator broke down"));
         }
         self.display.clear();
+        // For the counters of the version that served last.
+        self.status().await?;
         self.record.users = self.scene.tallies.tally();
         self.record.latency = self.scene.tallies.latency();
         let client = self.scene.client.clone();
@@ -273,8 +275,8 @@ impl<'a> Story<'a> {
     fn take_in(&mut self, moment: Moment) -> Result<(), Report> {
         if self.printer.style().json {
             self.printer.json_line(&moment.view)?;
-        } else if let Some(words) = narration::words(&moment.event) {
-            self.display.say(words);
+        } else {
+            self.display.fact(&moment);
         }
         self.record.moments.push(moment);
         Ok(())
