@@ -19,10 +19,7 @@ use crate::report::{self, Report};
 #[command(
     name = "prograde",
     version,
-    about,
     after_help = exit::HELP,
-    propagate_version = true,
-    infer_long_args = false,
     max_term_width = 100,
     subcommand_required = true,
     arg_required_else_help = true
@@ -38,7 +35,15 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(commands::serve::ServeArgs),
+    /// See it work: fly a service four times on this machine, well and badly, under traffic
     Demo(demo::DemoArgs),
+    #[command(flatten)]
+    Brief(Brief),
+}
+
+/// Commands that ask, order or print, and are done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Brief {
     Status(commands::status::StatusArgs),
     Flight(commands::flight::FlightArgs),
     Approve(commands::approve::ApproveArgs),
@@ -89,13 +94,13 @@ pub(crate) struct Global {
     /// The server's address; by default that of the server that runs on the data directory
     #[arg(long, global = true, env = "PROGRADE_URL", value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// A file with the server's token; by default `token` in the data directory. PROGRADE_TOKEN holds the token itself
+    /// A file with the server's token; by default `token` in the data directory. `PROGRADE_TOKEN` holds the token itself
     #[arg(long, global = true, env = "PROGRADE_TOKEN_FILE", value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     /// The server's token. Set the variable: a flag can be seen by every user of the machine
     #[arg(long, global = true, env = "PROGRADE_TOKEN", hide_env_values = true, hide = true, value_name = "TOKEN", value_parser = token)]
     pub(crate) token: Option<Token>,
-    /// Where the server keeps everything [default: $XDG_DATA_HOME/prograde or ~/.local/share/prograde]
+    /// Where the server keeps everything; by default `$XDG_DATA_HOME/prograde` or `~/.local/share/prograde`
     #[arg(long, global = true, env = "PROGRADE_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Print JSON
@@ -107,7 +112,7 @@ pub(crate) struct Global {
     /// Say less on stderr: errors and warnings only; twice for errors only
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) quiet: u8,
-    /// When to use colour
+    /// When to use colour; `auto` is on a terminal, unless `NO_COLOR` is set
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub(crate) color: Colour,
     #[command(flatten)]
@@ -134,11 +139,8 @@ pub(crate) struct Surroundings {
 /// When to use colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Colour {
-    /// On a terminal, unless `NO_COLOR` is set
     Auto,
-    /// Always
     Always,
-    /// Never
     Never,
 }
 

@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16) -> Exit {
-        let body = ErrorBody { code: "PG0320".into(), message: "no".into(), hint: String::new() };
+        let body = ErrorBody { code: "PG0503".into(), message: "no".into(), hint: String::new() };
         Report::from_answer(status, body).exit
     }
 

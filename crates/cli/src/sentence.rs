@@ -6,7 +6,7 @@ use prograde_model::rollout::{RolloutEvent, Strategy};
 use prograde_model::runtime::Counters;
 
 use crate::printer::{Tone, one_line};
-use crate::text::{bytes, count, counted, failures, span_ms};
+use crate::text::{bytes, count, counted, share, span_ms};
 use crate::wire::EventView;
 
 /// What a step's judge says.
@@ -36,7 +36,8 @@ fn about(seconds: u64) -> String {
 
 /// Requests and how many of them failed.
 pub(crate) fn requests(counters: Counters) -> String {
-    format!("{}, {} failed", counted(counters.requests, "request"), failures(counters.failures, counters.requests))
+    let share = share(counters.failures, counters.requests).map(|share| format!(" ({share})")).unwrap_or_default();
+    format!("{}, {} failed{share}", counted(counters.requests, "request"), count(counters.failures))
 }
 
 /// How a flight ended.
@@ -44,8 +45,13 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Landed => "landed: it serves all traffic".to_owned(),
         Outcome::Refused { diagnostics } => {
-            let all: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-            format!("refused: {}", all.join("; "))
+            // The first without its hint; the whole list has a place of its own.
+            let first = diagnostics.first().map(ToString::to_string).unwrap_or_default();
+            let more = match diagnostics.len() {
+                0 | 1 => String::new(),
+                n => format!(", and {} more", n - 1),
+            };
+            format!("refused: {}{more}", first.lines().next().unwrap_or_default())
         }
         Outcome::Rejected { reason } => format!("rejected: {reason}"),
         Outcome::Stopped { environment, reason } => format!("stopped before {environment}: {reason}"),
@@ -68,12 +74,14 @@ fn tone(event: &Event) -> Tone {
     match event {
         Event::JobFinished { result, .. } => match result.conclusion {
             JobConclusion::Success => Tone::Good,
+            JobConclusion::Failure if result.tolerated => Tone::Warning,
             JobConclusion::Failure => Tone::Bad,
             JobConclusion::Cancelled => Tone::Warning,
             JobConclusion::Skipped => Tone::Dim,
         },
-        Event::PipelineFinished { succeeded: true, .. } | Event::Checked { failure: None, .. } => Tone::Good,
-        Event::PipelineFinished { .. } | Event::Checked { .. } | Event::Quarantined { .. } => Tone::Bad,
+        Event::PipelineFinished { succeeded: true, .. }
+        | Event::Checked { failure: None, .. }
+        | Event::Ended { outcome: Outcome::Landed } => Tone::Good,
         Event::RollbackOrdered { .. } => Tone::Warning,
         Event::Rollout { event, .. } => match event {
             RolloutEvent::StepPassed { .. } | RolloutEvent::Promoted { .. } => Tone::Good,
@@ -81,9 +89,10 @@ fn tone(event: &Event) -> Tone {
             RolloutEvent::Failed { .. } => Tone::Bad,
             RolloutEvent::Started(_) | RolloutEvent::StepEntered { .. } | RolloutEvent::Withdrawn { .. } => Tone::Plain,
         },
-        Event::Ended { outcome: Outcome::Landed } => Tone::Good,
         Event::Ended { outcome: Outcome::Superseded { .. } } => Tone::Dim,
-        Event::Ended { .. } => Tone::Bad,
+        Event::PipelineFinished { .. } | Event::Checked { .. } | Event::Quarantined { .. } | Event::Ended { .. } => {
+            Tone::Bad
+        }
         Event::Opened(_)
         | Event::Configured { .. }
         | Event::JobStarted { .. }
@@ -113,6 +122,7 @@ fn known(event: &Event) -> String {
             let took = span_ms(result.duration_ms);
             match result.conclusion {
                 JobConclusion::Success => format!("{job} succeeded in {took}"),
+                JobConclusion::Failure if result.tolerated => format!("{job} failed after {took}, which is tolerated"),
                 JobConclusion::Failure => format!("{job} failed after {took}"),
                 JobConclusion::Cancelled => format!("{job} was stopped after {took}"),
                 JobConclusion::Skipped => format!("{job} was skipped"),

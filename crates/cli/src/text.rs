@@ -27,12 +27,17 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
 
 /// How many of a whole failed: `12 (0.1%)`.
 pub(crate) fn failures(failures: u64, requests: u64) -> String {
-    if failures == 0 || requests == 0 {
-        return count(failures);
+    share(failures, requests).map_or_else(|| count(failures), |share| format!("{} ({share})", count(failures)))
+}
+
+/// A part of a whole in percent; none where there is nothing to say.
+pub(crate) fn share(part: u64, whole: u64) -> Option<String> {
+    if part == 0 || whole == 0 {
+        return None;
     }
-    let permille = (u128::from(failures) * 1000 / u128::from(requests)).min(1000);
+    let permille = (u128::from(part) * 1000 / u128::from(whole)).min(1000);
     let share = if permille == 0 { "<0.1".to_owned() } else { format!("{}.{}", permille / 10, permille % 10) };
-    format!("{} ({share}%)", count(failures))
+    Some(format!("{share}%"))
 }
 
 /// A span in its two largest units: `850ms`, `41.3s`, `12m 5s`, `3h 2m`, `4d 1h`.
@@ -160,13 +165,13 @@ fn line(row: &[Cell], widths: &[usize], style: Style) -> String {
     for (cell, width) in row.iter().zip(widths) {
         let missing = width.saturating_sub(cell.text.chars().count());
         let (before, after) = if cell.right { (missing, 0) } else { (0, missing) };
-        if !cell.text.is_empty() {
-            text.push_str(&" ".repeat(owed + before));
-            text.push_str(&cell.tone.paint(&cell.text, style.colour));
-            owed = after + 2;
-        } else {
+        if cell.text.is_empty() {
             owed += width + 2;
+            continue;
         }
+        text.push_str(&" ".repeat(owed + before));
+        text.push_str(&cell.tone.paint(&cell.text, style.colour));
+        owed = after + 2;
     }
     text.push('\n');
     text

@@ -22,6 +22,9 @@ use crate::text::counted;
 /// Where workflows are.
 const WORKFLOWS: &str = ".github/workflows";
 
+/// A manifest's field that is accepted and has no effect here.
+const NO_EFFECT: &str = "PG0490";
+
 /// Check prograde.yaml, the workflows and the manifests of a working tree
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -140,7 +143,7 @@ fn manifests(dir: &Path, service: &Service, found: &mut Findings) {
 }
 
 fn as_diagnostic(notice: &workload::Notice, service: &Service) -> Diagnostic {
-    let mut diagnostic = notice.place.diagnostic("PG0422", format!("`{}` has no effect", notice.field), notice.why);
+    let mut diagnostic = notice.place.diagnostic(NO_EFFECT, format!("`{}` has no effect", notice.field), notice.why);
     diagnostic.file = in_repository(&diagnostic.file, service);
     diagnostic
 }

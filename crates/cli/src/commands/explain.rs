@@ -26,7 +26,9 @@ pub(crate) fn run(app: &App, args: &ExplainArgs) -> Result<Exit, Report> {
             app.printer.json(&pages::ALL.iter().map(as_json).collect::<Vec<_>>())?;
         } else {
             let mut table = Table::new(&["CODE", "MEANING"]);
-            pages::ALL.iter().for_each(|page| table.row(vec![Cell::new(page.code), Cell::new(page.title())]));
+            for page in pages::ALL {
+                table.row(vec![Cell::new(page.code), Cell::new(page.title())]);
+            }
             app.printer.text(table.render(app.printer.style()))?;
         }
         return Ok(Exit::Done);

@@ -57,10 +57,12 @@ fn write_new(path: &Path, text: &str) -> Result<(), Report> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Report::new(report::EXISTS, format!("{} exists already", path.display()))
-            .hint("`prograde check` says whether it is good; `prograde init --dry-run` prints what would be written"),
-        _ => Report::file("write", path, &error),
+    written.map_err(|error| {
+        if error.kind() != ErrorKind::AlreadyExists {
+            return Report::file("write", path, &error);
+        }
+        Report::new(report::EXISTS, format!("{} exists already", path.display()))
+            .hint("`prograde check` says whether it is good; `prograde init --dry-run` prints what would be written")
     })
 }
 

@@ -32,7 +32,7 @@ enum QuarantineCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  prograde quarantine lift 2c26b46b68ff --service pad --environment production --reason 'the database was at fault'")]
+  prograde quarantine lift 2c26b46b68ff -s pad -e production --reason 'not at fault'")]
 struct LiftArgs {
     /// The image's digest, or the first twelve or more digits of one in quarantine
     digest: String,

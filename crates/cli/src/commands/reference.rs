@@ -83,7 +83,7 @@ fn pretty(value: &serde_json::Value) -> String {
 fn errors() -> String {
     let mut text = "# Errors\n\nEvery error has a code. `prograde explain CODE` prints its page.\n\n| code | meaning |\n|---|---|\n".to_owned();
     for page in pages::ALL {
-        text.push_str(&format!("| [{0}](../errors/{0}.md) | {1} |\n", page.code, page.title()));
+        text.extend([format!("| [{0}](../errors/{0}.md) | {1} |\n", page.code, page.title())]);
     }
     text
 }
@@ -111,6 +111,6 @@ mod tests {
             assert!(page("events.md").contains(needle), "{needle}");
         }
         assert!(page("errors.md").contains("[PG0102](../errors/PG0102.md)"));
-        assert!(!page("cli.md").contains("prograde reference"), "hidden commands stay hidden");
+        assert!(!page("cli.md").contains("## prograde reference"), "hidden commands stay hidden");
     }
 }

@@ -25,8 +25,9 @@ Examples:
   prograde serve --data-dir /var/lib/prograde --node-address 0.0.0.0
   prograde serve --notify-webhook https://chat.example/hook --log-format json
 
-Whoever reaches the server and has its token can run programs as the server's user: pushes are built here. Ctrl-C or
-SIGTERM stops the server and what it runs; a second one does not wait. What was under way goes on at the next start.")]
+Whoever reaches the server and has its token can run programs as the server's user,
+because pushes are built here. Ctrl-C or SIGTERM stops the server and what it runs; a
+second one does not wait. What was under way goes on at the next start.")]
 pub(crate) struct ServeArgs {
     /// Where the API and the Git repositories are served; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7878", value_name = "ADDRESS:PORT")]
@@ -46,7 +47,7 @@ pub(crate) struct ServeArgs {
     /// How long a replica that failed twice waits before it is started again; doubles each time
     #[arg(long, default_value = "10s", value_name = "TIME")]
     restart_backoff: Period,
-    /// How the log on stderr is written
+    /// How the log on stderr is written: lines for people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
 }
@@ -54,9 +55,7 @@ pub(crate) struct ServeArgs {
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// Lines for people
     Text,
-    /// One JSON object a line
     Json,
 }
 
@@ -90,7 +89,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     log(args.log_format, global, printer);
     let mut signals = Signals::new()?;
     let data_dir = global.data_dir()?;
-    let options = options(args, data_dir.clone())?;
+    let options = options(args, &data_dir)?;
     let server = Server::start(options).await.map_err(|error| not_started(&error))?;
     announce(printer, server.address(), server.token_file(), &data_dir)?;
     signals.next().await;
@@ -104,8 +103,8 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     }
 }
 
-fn options(args: ServeArgs, data_dir: PathBuf) -> Result<ServerOptions, Report> {
-    let data_dir = std::path::absolute(&data_dir).map_err(|error| Report::file("use", &data_dir, &error))?;
+fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
+    let data_dir = std::path::absolute(data_dir).map_err(|error| Report::file("use", data_dir, &error))?;
     let defaults = ServerOptions::new(data_dir);
     Ok(ServerOptions {
         listen: args.listen,

@@ -109,3 +109,38 @@ fn trouble(target: &TargetView, style: Style) -> String {
     });
     target.trouble.iter().map(|trouble| line(trouble)).chain(waiting).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    fn now() -> Timestamp {
+        "2026-02-01T12:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_person_sees_tables() {
+        insta::assert_snapshot!("status_terminal", render(&fixtures::status(), fixtures::TERMINAL, now()));
+    }
+
+    #[test]
+    fn a_pipe_gets_exact_times_and_whole_names() {
+        insta::assert_snapshot!("status_piped", render(&fixtures::status(), Style::default(), now()));
+    }
+
+    #[test]
+    fn colour_adds_nothing_but_colour() {
+        let coloured = render(&fixtures::status(), Style { colour: true, ..fixtures::TERMINAL }, now());
+        let plain: String = coloured
+            .split('\x1b')
+            .enumerate()
+            .map(|(i, part)| match part.split_once('m') {
+                Some((_, text)) if i > 0 => text,
+                _ => part,
+            })
+            .collect();
+        assert_ne!(coloured, plain);
+        assert_eq!(plain, render(&fixtures::status(), fixtures::TERMINAL, now()));
+    }
+}

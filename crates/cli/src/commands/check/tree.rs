@@ -71,12 +71,12 @@ fn read(full: &Path, path: &str, bytes_max: u64) -> Result<Vec<u8>, Diagnostics>
 }
 
 fn unreadable(path: &str, error: &std::io::Error) -> Diagnostics {
-    let (message, hint) = match error.kind() {
-        ErrorKind::NotFound if path == prograde_control::config::FILE => {
-            ("the file is missing".to_owned(), "`prograde init` writes one")
-        }
-        ErrorKind::NotFound => ("the file is missing".to_owned(), "add it, or correct the name"),
-        _ => (format!("the file can't be read: {error}"), "check its permissions"),
+    let (message, hint) = if error.kind() != ErrorKind::NotFound {
+        (format!("the file can't be read: {error}"), "check its permissions")
+    } else if path == prograde_control::config::FILE {
+        ("the file is missing".to_owned(), "`prograde init` writes one")
+    } else {
+        ("the file is missing".to_owned(), "add it, or correct the name")
     };
     Diagnostic::file("PG0103", path, message, hint).into()
 }

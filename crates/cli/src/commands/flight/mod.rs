@@ -56,7 +56,8 @@ Examples:
   prograde flight show 3f2a91bc
   prograde flight show 3f2a91bc --wait --timeout 10m
 
-With --wait the exit code is 0 if the flight landed, 1 if it ended otherwise, and 5 if it goes on after the timeout.")]
+With --wait the exit code is 0 if the flight landed, 1 if it ended otherwise, and 5 if it
+goes on after the timeout.")]
 pub(crate) struct ShowArgs {
     /// The flight's id, or its first four or more digits
     #[arg(value_name = "FLIGHT")]

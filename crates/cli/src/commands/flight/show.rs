@@ -1,6 +1,8 @@
 //! `prograde flight show`: all of a flight on one page.
 
 use jiff::Timestamp;
+use prograde_model::Diagnostic;
+use prograde_model::event::{Event, Outcome, VERSION};
 
 use super::{ShowArgs, ended, list, wait};
 use crate::app::App;
@@ -42,7 +44,9 @@ pub(crate) fn render(view: &FlightView, style: Style, now: Timestamp) -> String 
     if !failures.is_empty() {
         sections.push(failures);
     }
-    sections.push(timeline(view, style));
+    if !view.events.is_empty() {
+        sections.push(timeline(view, style));
+    }
     sections.join("\n")
 }
 
@@ -61,10 +65,11 @@ fn head(view: &FlightView, style: Style, now: Timestamp) -> String {
     ];
     fields.extend(view.digest.as_ref().map(|digest| ("Image", digest.to_string())));
     fields.extend(view.notices.iter().map(|notice| ("Notice", one_line(notice))));
-    fields
-        .into_iter()
-        .map(|(name, value)| format!("{} {value}\n", Tone::Strong.paint(&format!("{name:<8}"), style.colour)))
-        .collect()
+    let mut text = String::new();
+    for (name, value) in fields {
+        text.extend([format!("{} {value}\n", Tone::Strong.paint(&format!("{name:<8}"), style.colour))]);
+    }
+    text
 }
 
 fn stages(view: &FlightView, style: Style) -> String {
@@ -123,18 +128,18 @@ pub(crate) fn entry_state(entry: &EntryView) -> String {
         other => other.to_owned(),
     };
     let counted =
-        if entry.requests.requests > 0 { format!(", {}", sentence::requests(entry.requests)) } else { String::new() };
+        if entry.requests.requests > 0 { format!(" ({})", sentence::requests(entry.requests)) } else { String::new() };
     let failed = entry.failure.as_ref().map(|failure| format!("; {failure}")).unwrap_or_default();
     format!("{what}{counted}{failed}")
 }
 
 fn rolling(entry: &EntryView) -> String {
     let step = match entry.step {
-        Some((step, steps)) => format!("step {} of {steps}, {}% of the traffic", step + 1, entry.weight),
-        None => format!("rolling out, {}% of the traffic", entry.weight),
+        Some((step, steps)) => format!("step {} of {steps} with {}% of the traffic", step + 1, entry.weight),
+        None => format!("rolling out with {}% of the traffic", entry.weight),
     };
     match &entry.verdict {
-        Some(verdict) => format!("{step}, {}", sentence::verdict(verdict)),
+        Some(verdict) => format!("{step}: {}", sentence::verdict(verdict)),
         None => step,
     }
 }
@@ -150,13 +155,29 @@ fn failures(view: &FlightView, style: Style) -> String {
     let mut text = String::new();
     for job in &view.jobs {
         if let Some(detail) = &job.detail {
-            text.push_str(&format!("{} failed:\n", Tone::Bad.paint(&one_line(&job.job), style.colour)));
-            for line in cleaned(detail).lines() {
-                text.push_str(&format!("  {line}\n"));
-            }
+            text.extend([format!("{} failed:\n", Tone::Bad.paint(&one_line(&job.job), style.colour))]);
+            indent(detail, &mut text);
         }
     }
+    for diagnostic in refused(view) {
+        indent(&diagnostic.to_string(), &mut text);
+    }
     text
+}
+
+fn indent(detail: &str, text: &mut String) {
+    for line in cleaned(detail).lines() {
+        text.extend([format!("  {line}\n")]);
+    }
+}
+
+/// What was wrong with the commit's files, if that ended the flight.
+fn refused(view: &FlightView) -> Vec<Diagnostic> {
+    let ended = view.events.iter().rev().find(|event| event.event_type == "flight.ended");
+    match ended.map(|event| Event::decode(&event.event_type, VERSION, event.data.clone())) {
+        Some(Ok(Event::Ended { outcome: Outcome::Refused { diagnostics } })) => diagnostics,
+        Some(_) | None => Vec::new(),
+    }
 }
 
 fn timeline(view: &FlightView, style: Style) -> String {
@@ -196,4 +217,39 @@ pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
         _ => {}
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures;
+
+    fn page(view: &FlightView, style: Style) -> String {
+        let page = render(view, style, "2026-02-01T12:00:00Z".parse().unwrap());
+        assert!(!page.contains('\x1b') && !page.contains('\x07'));
+        format!("{page}\nnext: {}\n", next_steps(view).join("; "))
+    }
+
+    #[test]
+    fn a_rollout_says_what_its_step_still_needs() {
+        insta::assert_snapshot!("show_rolling", page(&fixtures::rolling(), fixtures::TERMINAL));
+        insta::assert_snapshot!("show_rolling_piped", page(&fixtures::rolling(), Style::default()));
+    }
+
+    #[test]
+    fn what_waits_or_failed_says_what_to_do() {
+        insta::assert_snapshot!("show_waiting", page(&fixtures::waiting(), fixtures::TERMINAL));
+        insta::assert_snapshot!("show_rolled_back", page(&fixtures::rolled_back(), fixtures::TERMINAL));
+        insta::assert_snapshot!("show_refused", page(&fixtures::refused(), fixtures::TERMINAL));
+        insta::assert_snapshot!("show_rejected", page(&fixtures::rejected(), fixtures::TERMINAL));
+    }
+
+    #[test]
+    fn where_a_flight_stands_is_one_sentence() {
+        let standing = standing(&fixtures::rolling()).unwrap();
+        assert_eq!(
+            standing,
+            "production: step 1 of 3 with 1% of the traffic: needs 43 more requests, in about 20 s (57 requests, 0 failed)"
+        );
+    }
 }

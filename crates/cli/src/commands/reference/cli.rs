@@ -15,12 +15,12 @@ pub(super) fn commands(root: &Command) -> String {
 
 fn command(command: &Command, text: &mut String) {
     let name = command.get_bin_name().unwrap_or(command.get_name());
-    text.push_str(&format!("\n## {name}\n\n"));
+    text.extend([format!("\n## {name}\n\n")]);
     if let Some(about) = command.get_about() {
-        text.push_str(&format!("{about}.\n\n"));
+        text.extend([format!("{about}.\n\n")]);
     }
     let usage = command.clone().render_usage().to_string();
-    text.push_str(&format!("```\n{}\n```\n", usage.trim().trim_start_matches("Usage: ")));
+    text.extend([format!("```\n{}\n```\n", usage.trim().trim_start_matches("Usage: "))]);
     let root = name == command.get_name();
     let own: Vec<&Arg> =
         command.get_arguments().filter(|arg| !arg.is_hide_set() && (root || !arg.is_global_set())).collect();
@@ -29,7 +29,7 @@ fn command(command: &Command, text: &mut String) {
     if !listed.is_empty() {
         text.push_str("\n| argument | meaning |\n|---|---|\n");
         for arg in listed {
-            text.push_str(&format!("| `{}` | {} |\n", signature(arg), meaning(arg)));
+            text.extend([format!("| `{}` | {} |\n", signature(arg), meaning(arg))]);
         }
     }
     let subcommands: Vec<&Command> =
@@ -38,11 +38,11 @@ fn command(command: &Command, text: &mut String) {
         text.push_str("\n| command | meaning |\n|---|---|\n");
         for sub in &subcommands {
             let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
-            text.push_str(&format!("| `{name} {}` | {} |\n", sub.get_name(), cell(&about)));
+            text.extend([format!("| `{name} {}` | {} |\n", sub.get_name(), cell(&about))]);
         }
     }
     if let Some(after) = command.get_after_help() {
-        text.push_str(&format!("\n```\n{after}\n```\n"));
+        text.extend([format!("\n```\n{after}\n```\n")]);
     }
     for sub in subcommands {
         self::command(sub, text);
@@ -62,10 +62,10 @@ fn meaning(arg: &Arg) -> String {
     let mut text = cell(&arg.get_help().map(ToString::to_string).unwrap_or_default());
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     if !defaults.is_empty() && arg.get_action().takes_values() {
-        text.push_str(&format!("; default `{}`", defaults.join(" ")));
+        text.extend([format!("; default `{}`", defaults.join(" "))]);
     }
     if let Some(variable) = arg.get_env() {
-        text.push_str(&format!("; `{}`", variable.to_string_lossy()));
+        text.extend([format!("; `{}`", variable.to_string_lossy())]);
     }
     text
 }
@@ -79,7 +79,7 @@ pub(super) fn environment(root: &Command) -> String {
                     | variable | flag | meaning |\n|---|---|---|\n"
             .to_owned();
     for (name, (flag, meaning)) in found {
-        text.push_str(&format!("| `{name}` | {flag} | {meaning} |\n"));
+        text.extend([format!("| `{name}` | {flag} | {meaning} |\n")]);
     }
     text
 }

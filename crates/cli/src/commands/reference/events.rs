@@ -26,7 +26,7 @@ pub(super) fn page() -> String {
     types.sort_keys();
     text.push_str("\n## Types\n");
     for (name, schema) in &types {
-        text.push_str(&format!("\n### {name}\n\n{}\n", described(schema)));
+        text.extend([format!("\n### {name}\n\n{}\n", described(schema))]);
         shape(schema, &mut text);
     }
     text
@@ -42,7 +42,7 @@ fn event(variant: &Value, in_environment: bool, root: &Value, text: &mut String)
     if name == "rollout" {
         return;
     }
-    text.push_str(&format!("\n## {name}\n\n{}\n", described(variant)));
+    text.extend([format!("\n## {name}\n\n{}\n", described(variant))]);
     let mut fields = Vec::new();
     if in_environment {
         fields.push(("environment".to_owned(), "EnvironmentName, as text".to_owned(), "Which environment.".to_owned()));
@@ -71,9 +71,9 @@ fn choice(variant: &Value, text: &mut String) {
     let constant = variant.get("const").and_then(Value::as_str);
     let tag = fields.iter().find(|(_, kind, _)| kind.starts_with('"')).map(|(name, kind, _)| format!("{name}: {kind}"));
     let title = tag.or_else(|| constant.map(str::to_owned)).unwrap_or_else(|| names.join(", "));
-    text.push_str(&format!("\n- `{title}`: {}\n", described(variant)));
+    text.extend([format!("\n- `{title}`: {}\n", described(variant))]);
     for (name, kind, meaning) in fields.iter().filter(|(_, kind, _)| !kind.starts_with('"')) {
-        text.push_str(&format!("  - `{name}` ({kind}): {meaning}\n"));
+        text.extend([format!("  - `{name}` ({kind}): {meaning}\n")]);
     }
 }
 
@@ -93,7 +93,7 @@ fn table(fields: &[Field], text: &mut String) {
     }
     text.push_str("\n| field | type | meaning |\n|---|---|---|\n");
     for (name, kind, meaning) in fields {
-        text.push_str(&format!("| `{name}` | {} | {meaning} |\n", cell(kind)));
+        text.extend([format!("| `{name}` | {} | {meaning} |\n", cell(kind))]);
     }
 }
 
