@@ -170,6 +170,8 @@ pub struct Revert {
     pub flight: FlightId,
     /// The commit that brought it.
     pub commit: CommitId,
+    /// The commit that brought what is to be there again; none for what was there before.
+    pub restore: Option<CommitId>,
     /// Why; goes into the commit's message.
     pub reason: String,
     /// Now.

@@ -173,7 +173,11 @@ impl Inner {
         let Some(commit) = entry.deploy_commit.clone() else { return Ok(Vec::new()) };
         let cause = entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string);
         let reason = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason)).or(cause);
+        // A rollback may go further back than to what was there before.
+        let to = entry.rollback.as_ref().and_then(|r| r.to.as_ref()).filter(|to| Some(*to) != entry.replaces.as_ref());
+        let restore = self.ledger.with(|fleet| to.and_then(|id| fleet.flight(id)?.entry(name)?.deploy_commit.clone()));
         let revert = Revert {
+            restore,
             target: flight.target(name),
             flight: flight.id.clone(),
             commit,

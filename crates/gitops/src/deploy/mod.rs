@@ -117,6 +117,8 @@ pub struct RevertRequest {
     pub flight: FlightId,
     /// The commit that deployed it.
     pub deploy_commit: CommitId,
+    /// The deployment that is to be there again; `None` for whatever was there before `deploy_commit`.
+    pub restore: Option<CommitId>,
     /// Why, for the message; may have several lines.
     pub reason: String,
     /// When.
@@ -173,8 +175,8 @@ enum Folder<'a> {
     Before {
         /// What is reverted.
         request: &'a RevertRequest,
-        /// The commit before the deployment.
-        parent: Option<&'a CommitId>,
+        /// The commit whose folder is to be there again: one that was asked for, or the one before the deployment.
+        source: Option<&'a CommitId>,
     },
 }
 
@@ -221,7 +223,8 @@ impl Deployments {
         let message = message::revert(&request, &deployed.subject);
         let author = Author { name: SELF.0, email: SELF.1, at: request.at };
         let wanted = Trailers::of(Action::Revert, &request.target, &request.flight);
-        let before = Folder::Before { request: &request, parent: deployed.parents.first() };
+        let before =
+            Folder::Before { request: &request, source: request.restore.as_ref().or(deployed.parents.first()) };
         self.record(&wanted, &author, &message, &before).await
     }
 
@@ -231,9 +234,9 @@ impl Deployments {
         folder: &Folder<'_>,
         head: Option<&CommitId>,
     ) -> Result<Option<String>, DeployError> {
-        let (request, parent) = match folder {
+        let (request, source) = match folder {
             Folder::New(object) => return Ok(Some(object.clone())),
-            Folder::Before { request, parent } => (request, parent),
+            Folder::Before { request, source } => (request, source),
         };
         let folder = |commit: &CommitId| format!("{commit}:{}", path(&request.target));
         let now = match head {
@@ -244,8 +247,8 @@ impl Deployments {
             let (target, commit) = (request.target.clone(), request.deploy_commit.clone());
             return Err(DeployError::Superseded { target, commit });
         }
-        let before = match parent {
-            Some(parent) => self.repository.resolve(&folder(parent)).await?,
+        let before = match source {
+            Some(source) => self.repository.resolve(&folder(source)).await?,
             None => None,
         };
         Ok(before.map(String::from))

@@ -33,6 +33,7 @@ fn change(environment: &str, n: u8, manifests: FileTree) -> DeployChange {
 
 fn revert(environment: &str, n: u8, commit: &CommitId) -> RevertRequest {
     RevertRequest {
+        restore: None,
         target: target(environment),
         flight: flight(n),
         deploy_commit: commit.clone(),
@@ -113,6 +114,20 @@ async fn a_revert_puts_back_what_was_before_and_says_why() {
         ]
     );
     assert_eq!(deployments.history(&target("production"), 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_revert_may_go_further_back() {
+    let (_dir, deployments) = open().await;
+    let mut commits = Vec::new();
+    for n in 1..=3 {
+        commits.push(deployments.commit(change("production", n, fixture::tree(MANIFESTS))).await.unwrap());
+    }
+    let request = RevertRequest { restore: Some(commits[0].clone()), ..revert("production", 3, &commits[2]) };
+    let reverted = deployments.revert(request).await.unwrap();
+    let folder = async |commit| deployments.repository().tree(commit, "production/web").await.unwrap();
+    assert_eq!(folder(&reverted).await, folder(&commits[0]).await);
+    assert_ne!(folder(&reverted).await, folder(&commits[1]).await);
 }
 
 #[tokio::test]

@@ -59,6 +59,7 @@ impl Port for GitDeployments {
             target: revert.target,
             flight: revert.flight,
             deploy_commit: revert.commit,
+            restore: revert.restore,
             reason: revert.reason,
             at: revert.at,
         };
