@@ -110,6 +110,8 @@ impl Inner {
         let environment = environment(flight, name)?;
         let release = flight.release.as_ref().ok_or_else(|| PortError::Final("the flight has no release".into()))?;
         let target = service.target(name);
+        // The same time again after a crash, so that the commits are the same.
+        let at = flight.entry(name).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now());
         let manifests = self.ports.source.files(&flight.service, flight.commit(), &service.manifests).await?;
         let commit = self
             .ports
@@ -123,10 +125,20 @@ impl Inner {
                 manifests,
                 author: flight.opened.author.clone(),
                 subject: flight.opened.subject.clone(),
-                at: flight.entry(name).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now()),
+                at,
             })
             .await?;
-        let workload = self.ports.deployments.workload(&commit, &target).await?;
+        let workload = match self.ports.deployments.workload(&commit, &target).await {
+            Ok(workload) => workload,
+            Err(error @ PortError::Passing(_)) => return Err(error),
+            // The flight ends with this error, and Git must not go on naming what never ran.
+            Err(error @ (PortError::Input(_) | PortError::Final(_))) => {
+                let reason = error.to_string();
+                let revert = Revert { target, flight: flight.id.clone(), commit, restore: None, reason, at };
+                self.ports.deployments.revert(revert).await?;
+                return Err(error);
+            }
+        };
         let stable = flight.entry(name).and_then(|e| e.replaces.clone());
         let stable = self.ledger.with(|fleet| {
             let replicas = stable.as_ref().and_then(|id| fleet.replicas(id, &target)).unwrap_or(1);
