@@ -202,9 +202,10 @@ fn rollout(event: &RolloutEvent) -> String {
         RolloutEvent::StepHeld { step, verdict: held, .. } => format!("step {} held: {}", step + 1, verdict(held)),
         RolloutEvent::StepPassed { step, evidence } => format!("step {} passed: {}", step + 1, seen(*evidence)),
         RolloutEvent::Failed { cause, evidence } if evidence.candidate.requests > 0 => {
-            format!("failed: {cause} ({})", seen(*evidence))
+            format!("taken back: {cause} ({})", seen(*evidence))
         }
-        RolloutEvent::Failed { cause, .. } => format!("failed: {cause}"),
+        RolloutEvent::Failed { cause, .. } => format!("taken back: {cause}"),
+        RolloutEvent::Promoted { candidate } if candidate.requests == 0 => "has all traffic".to_owned(),
         RolloutEvent::Promoted { candidate } => format!("has all traffic, after {}", requests(*candidate)),
         RolloutEvent::Withdrawn { candidate } => {
             format!(

@@ -56,7 +56,7 @@ pub(crate) fn span_ms(ms: u64) -> String {
 pub(crate) fn when(text: &str, now: Timestamp, style: Style) -> String {
     let Ok(at) = text.parse::<Timestamp>() else { return one_line(text) };
     if !style.terminal {
-        return text.to_owned();
+        return exact(at);
     }
     let passed = now.duration_since(at);
     if passed < SignedDuration::from_secs(1) {
@@ -68,6 +68,22 @@ pub(crate) fn when(text: &str, now: Timestamp, style: Style) -> String {
         60..3600 => format!("{}m ago", seconds / 60),
         3600..86_400 => format!("{}h ago", seconds / 3600),
         _ => format!("{}d ago", seconds / 86_400),
+    }
+}
+
+/// A time as RFC 3339 has it, to the millisecond.
+pub(crate) fn exact(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// How long after the start, on a terminal; the time itself elsewhere. What is no time is shown as it is.
+pub(crate) fn since(text: &str, start: &str, style: Style) -> String {
+    match (text.parse::<Timestamp>(), start.parse::<Timestamp>()) {
+        (Ok(at), Ok(start)) if style.terminal => {
+            format!("+{}", span_ms(u64::try_from(at.duration_since(start).as_millis()).unwrap_or(0)))
+        }
+        (Ok(at), _) => exact(at),
+        (Err(_), _) => one_line(text),
     }
 }
 
@@ -211,7 +227,12 @@ mod tests {
         ] {
             assert_eq!(when(at, now, terminal), text, "{at}");
         }
-        assert_eq!(when("2026-02-01T11:57:00Z", now, Style::default()), "2026-02-01T11:57:00Z");
+        assert_eq!(when("2026-02-01T11:57:00Z", now, Style::default()), "2026-02-01T11:57:00.000Z");
+        let start = "2026-02-01T11:57:00Z";
+        assert_eq!(since("2026-02-01T11:58:01.5Z", start, terminal), "+1m 1s");
+        assert_eq!(since("2026-02-01T11:56:00Z", start, terminal), "+0ms", "a clock may be set back");
+        assert_eq!(since("2026-02-01T11:58:01.123456Z", start, Style::default()), "2026-02-01T11:58:01.123Z");
+        assert_eq!(since("soon", start, terminal), "soon");
     }
 
     #[test]

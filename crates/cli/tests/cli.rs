@@ -193,9 +193,7 @@ fn an_answer_of_something_else_is_no_crash() {
 #[test]
 fn a_refusal_of_the_server_decides_the_exit_status() {
     let place = Place::new();
-    let body = r#"{"code":"PG0503","message":"it has ended","hint":"look"}"#;
-    let answer: &'static str =
-        Box::leak(format!("HTTP/1.1 409 Conflict\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_boxed_str());
+    let answer = json("409 Conflict", r#"{"code":"PG0503","message":"it has ended","hint":"look"}"#);
     let ran = place.run(&[
         "abort",
         "3f2a91bc",
@@ -251,6 +249,54 @@ fn a_server_is_started_asked_and_stopped() {
     let ran = place.run(&["journal", "verify", "--offline"]);
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(place.run(&["journal", "export", "--offline"]).code, 0);
+}
+
+/// An answer of HTTP with a JSON body.
+fn json(status: &str, body: &str) -> &'static str {
+    Box::leak(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_boxed_str())
+}
+
+#[test]
+fn a_flight_that_is_waited_for_too_long_is_pending() {
+    let place = Place::new();
+    let id = "3f2a91bc".repeat(4);
+    let flight = |ended: &str, stage: &str| {
+        format!(
+            r#"{{"id":"{id}","service":"pad","commit":"{}","subject":"s","author":"a","stage":"{stage}","environment":null,
+            "detail":"","opened_at":"2026-02-01T11:56:00Z","ended_at":{ended},"digest":null,"jobs":[],"environments":[],
+            "notices":[],"stage_ms":{{}},"events":[]}}"#,
+            "a".repeat(40)
+        )
+    };
+    for (ended, stage, code) in [
+        ("null", "building", 5),
+        ("\"2026-02-01T11:59:00Z\"", "landed", 0),
+        ("\"2026-02-01T11:59:00Z\"", "rolled_back", 1),
+    ] {
+        let url = stranger(json("200 OK", &flight(ended, stage)));
+        let ran =
+            place.run(&["flight", "show", "3f2a91bc", "--wait", "--timeout", "0s", "--server", &url, "--token", "t"]);
+        assert_eq!(ran.code, code, "{stage}\n{}", ran.err);
+        assert!(ran.out.contains(&id), "{stage}\n{}", ran.out);
+        assert_eq!(ran.err.contains("PG0908"), code == 5, "{stage}\n{}", ran.err);
+    }
+}
+
+#[test]
+fn an_interrupt_ends_the_waiting() {
+    let place = Place::new();
+    let server = Running::start(&place);
+    let mut watching = place.command(&["flight", "watch"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(watching.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("for the next push"), "{line}");
+    assert!(Command::new("kill").arg("-INT").arg(watching.id().to_string()).status().unwrap().success());
+    assert_eq!(watching.wait().unwrap().code(), Some(3));
+    line.clear();
+    said.read_line(&mut line).unwrap();
+    assert!(line.contains("PG0910"), "{line}");
+    assert_eq!(server.stop(), 0);
 }
 
 #[test]

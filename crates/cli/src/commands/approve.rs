@@ -5,7 +5,7 @@ use prograde_model::ids::EnvironmentName;
 
 use crate::app::App;
 use crate::args::FlightRef;
-use crate::commands::order::{OrderArgs, rehearse, tell};
+use crate::commands::order::{OrderArgs, follow, rehearse, tell};
 use crate::exit::Exit;
 use crate::report::Report;
 use crate::wire::{ApproveRequest, FlightView};
@@ -38,7 +38,10 @@ pub(crate) fn run(app: &App, args: &ApproveArgs) -> Result<Exit, Report> {
     }
     let ordered = client.approve(args.flight.as_str(), &request)?;
     let place = args.environment.as_ref().map_or_else(String::new, |name| format!(" for {name}"));
-    tell(app, "Approved", &format!("flight {}{place}, by {}", ordered.flight.short(), request.by), &ordered)
+    let what = format!("flight {}{place}, by {}", ordered.flight.short(), request.by);
+    let exit = tell(app, "Approved", &what, &ordered)?;
+    follow(app, &ordered);
+    Ok(exit)
 }
 
 fn plan(flight: &FlightView, request: &ApproveRequest) -> String {

@@ -12,6 +12,7 @@ use crate::commands::order::whole_id;
 use crate::exit::Exit;
 use crate::printer::{Style, Tone};
 use crate::report::{self, Report};
+use crate::text::exact;
 use crate::wire::LogLineView;
 
 /// How long an answer that does not follow may be silent.
@@ -76,7 +77,8 @@ fn print(app: &App, line: &LogLineView) -> Result<(), Report> {
 
 /// A line: when, which replica, what. Only pipes are given the service's bytes as they are.
 fn rendered(line: &LogLineView, style: Style) -> String {
-    let head = format!("{} {}", line.at, line.replica);
+    let at = line.at.parse().map_or_else(|_| line.at.clone(), exact);
+    let head = format!("{at} {}", line.replica);
     let mark = if line.stream == "stderr" { "!" } else { " " };
     format!("{} {mark} {}", Tone::Dim.paint(&head, style.colour), line.line)
 }

@@ -79,8 +79,12 @@ pub(crate) fn tell(app: &App, verb: &str, what: &str, ordered: &Ordered) -> Resu
         return Ok(Exit::Done);
     }
     app.printer.note(verb, format_args!("{what} ({})", ordered.events.join(", ")));
-    app.printer.next(format_args!("prograde flight watch {}", ordered.flight.short()));
     Ok(Exit::Done)
+}
+
+/// Says how to follow what an order set off.
+pub(crate) fn follow(app: &App, ordered: &Ordered) {
+    app.printer.next(format_args!("prograde flight watch {}", ordered.flight.short()));
 }
 
 /// The whole id of a flight that may be abbreviated.
@@ -101,7 +105,9 @@ pub(crate) fn abort(app: &App, args: &AbortArgs) -> Result<Exit, Report> {
         return rehearse(app, &what, &format!("/api/v1/flights/{}/abort", flight.id), &request);
     }
     let ordered = client.abort(args.flight.as_str(), &request)?;
-    tell(app, "Aborted", &format!("flight {}", ordered.flight.short()), &ordered)
+    let exit = tell(app, "Aborted", &format!("flight {}", ordered.flight.short()), &ordered)?;
+    follow(app, &ordered);
+    Ok(exit)
 }
 
 /// `prograde rollback`.
@@ -122,5 +128,7 @@ pub(crate) fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Report> {
         return rehearse(app, &what, &format!("/api/v1/services/{}/rollback", args.service), &request);
     }
     let ordered = client.rollback(&args.service, &request)?;
-    tell(app, "Rolling back", &format!("{place}, from flight {}", ordered.flight.short()), &ordered)
+    let exit = tell(app, "Rolling back", &format!("{place}, from flight {}", ordered.flight.short()), &ordered)?;
+    follow(app, &ordered);
+    Ok(exit)
 }

@@ -90,6 +90,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     let mut signals = Signals::new()?;
     let data_dir = global.data_dir()?;
     let options = options(args, &data_dir)?;
+    let data_dir = options.data_dir.clone();
     let server = Server::start(options).await.map_err(|error| not_started(&error))?;
     announce(printer, server.address(), server.token_file(), &data_dir)?;
     signals.next().await;

@@ -242,7 +242,7 @@ mod tests {
         let line =
             |part: &str| text.lines().find(|line| line.contains(part)).unwrap_or_default().trim_start().to_owned();
         insta::assert_snapshot!(line("step 3 passed"), @"37.0s  good      production: step 3 passed: 2,000 requests, 0 failed");
-        insta::assert_snapshot!(line("3 restarts"), @"1m 31s  44444444  test: failed: its replicas crash: 3 restarts (exit status 101)");
+        insta::assert_snapshot!(line("3 restarts"), @"1m 31s  44444444  test: taken back: its replicas crash: 3 restarts (exit status 101)");
         assert_eq!(timeline(&Record::default(), Style::default()), "nothing happened\n");
     }
 

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::printer::{Style, Tone, cleaned, one_line};
 use crate::report::{self, Report};
 use crate::sentence;
-use crate::text::{Cell, Table, span_ms, when};
+use crate::text::{Cell, Table, since, span_ms, when};
 use crate::wire::{EntryView, FlightView, JobView};
 
 /// Prints a flight, once it has ended if that is asked for.
@@ -181,16 +181,10 @@ fn refused(view: &FlightView) -> Vec<Diagnostic> {
 }
 
 fn timeline(view: &FlightView, style: Style) -> String {
-    let start = view.summary.opened_at.parse::<Timestamp>().ok();
     let mut table = Table::new(&["TIME", "WHAT HAPPENED"]);
     for event in &view.events {
         let (tone, text) = sentence::event(event);
-        let at = match (start, event.at.parse::<Timestamp>(), style.terminal) {
-            (Some(start), Ok(at), true) => {
-                format!("+{}", span_ms(u64::try_from(at.duration_since(start).as_millis()).unwrap_or(0)))
-            }
-            _ => event.at.clone(),
-        };
+        let at = since(&event.at, &view.summary.opened_at, style);
         table.row(vec![Cell::new(at).tone(Tone::Dim), Cell::new(text).tone(tone)]);
     }
     table.render(style)

@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::printer::Tone;
 use crate::report::{self, Report};
 use crate::sentence;
-use crate::text::when;
+use crate::text::since;
 use crate::wire::{EventView, FlightView};
 
 /// How long nothing happens before the state is looked at and said.
@@ -30,7 +30,7 @@ pub(crate) fn run(app: &App, args: &WatchArgs) -> Result<Exit, Report> {
     let (mut seen, mut said) = (0, String::new());
     loop {
         for event in view.events.iter().filter(|event| event.sequence > seen) {
-            tell(app, event)?;
+            tell(app, &view, event)?;
         }
         seen = view.events.last().map_or(seen, |event| event.sequence);
         if view.summary.ended_at.is_some() {
@@ -52,7 +52,7 @@ fn follow(app: &App, client: &Client, view: &FlightView, seen: &mut u64) -> Resu
     loop {
         match events.next()? {
             Next::Item(event) if event.flight == view.summary.id => {
-                tell(app, &event)?;
+                tell(app, view, &event)?;
                 *seen = event.sequence;
                 if event.event_type == "flight.ended" {
                     return Ok(());
@@ -71,13 +71,14 @@ fn follow(app: &App, client: &Client, view: &FlightView, seen: &mut u64) -> Resu
     }
 }
 
-fn tell(app: &App, event: &EventView) -> Result<(), Report> {
+fn tell(app: &App, view: &FlightView, event: &EventView) -> Result<(), Report> {
     let style = app.printer.style();
     if style.json {
         return app.printer.json_line(event);
     }
     let (tone, text) = sentence::event(event);
-    let at = Tone::Dim.paint(&format!("{:>9}", when(&event.at, app.printer.now(), style)), style.colour);
+    let at = since(&event.at, &view.summary.opened_at, style);
+    let at = Tone::Dim.paint(&format!("{at:>9}"), style.colour);
     app.printer.line(format_args!("{at}  {}", tone.paint(&text, style.colour)))
 }
 
