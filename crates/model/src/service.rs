@@ -270,10 +270,10 @@ impl Environment {
             }
             last = last.max(step.weight.percent());
         }
-        if last != 100 {
+        if let Some(last) = self.steps.last().filter(|step| step.weight != Weight::ALL) {
             found.push(problem(
                 &["environments", at, "steps"],
-                format!("the last step has {last}%, expected 100%"),
+                format!("the last step has {}, expected 100%", last.weight),
                 "end with `{ weight: 100, bake: 5m }`",
             ));
         }
@@ -325,7 +325,7 @@ mod tests {
             service.problems().iter().map(|p| format!("{}: {}", p.path.join("."), p.message)).collect();
         insta::assert_snapshot!(found.join("\n"), @r#"
         environments.0.steps.1.weight: weight 5% does not rise above 10%, the step before
-        environments.0.steps: the last step has 10%, expected 100%
+        environments.0.steps: the last step has 5%, expected 100%
         environments.1.name: environment a is declared twice
         environments.1.overlay: the overlay must be a folder below `manifests`
         environments.1.steps: steps have no meaning for a rolling update

@@ -50,10 +50,7 @@ pub(super) async fn events(State(context): State<Context>, Query(query): Query<E
 pub(super) async fn verify(State(context): State<Context>) -> Result<Json<VerifyView>, Failure> {
     let report = context.journal.verify().await.map_err(|error| {
         if matches!(error, JournalError::Broken { .. } | JournalError::Corrupt { .. }) {
-            Failure::refused(
-                error.to_string(),
-                "keep the file, and find out who wrote to it; `prograde explain PG0305` says how to go on",
-            )
+            Failure::broken_journal(&error)
         } else {
             Failure::internal(&error)
         }

@@ -108,6 +108,11 @@ impl Failure {
         Self::new(StatusCode::CONFLICT, "PG0503", message, hint)
     }
 
+    pub(crate) fn broken_journal(error: &prograde_journal::JournalError) -> Self {
+        let hint = "keep the file, put a backup in its place, and find out who wrote to it";
+        Self::new(StatusCode::CONFLICT, "PG0305", error.to_string(), hint)
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "PG0504", message, "see docs/reference for the form of requests")
     }
