@@ -31,7 +31,7 @@ pub enum ServerError {
     #[error(transparent)]
     Journal(JournalError),
     /// The journal could not be replayed.
-    #[error("the journal can't be replayed")]
+    #[error(transparent)]
     Replay(#[from] prograde_control::StartError),
     /// Somebody else listens there.
     #[error("{address} is in use by another program")]

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prograde_control::ports::EventLog;
-use prograde_control::{Control, Options, Ports, SystemClock};
+use prograde_control::{Control, Options, Ports, StartError, SystemClock};
 use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::Repositories;
-use prograde_journal::Journal;
+use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
 use prograde_supply::Layout;
 use tokio::net::TcpListener;
@@ -91,7 +91,10 @@ impl Server {
         let node = Node::start(node_options).await?;
         let ports = ports(&options, &data, &repositories, &deployments, &layout, &node);
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
-        let control = Control::start(log, ports, Arc::new(SystemClock), Options::default()).await?;
+        let control = match Control::start(log, ports, Arc::new(SystemClock), Options::default()).await {
+            Ok(control) => control,
+            Err(error) => return Err(not_replayed(error, &journal).await),
+        };
 
         let stop = CancellationToken::new();
         let context = Context {
@@ -139,6 +142,14 @@ impl Server {
             tracing::error!("the journal could not be closed: {error}");
         }
         self.data.withdraw();
+    }
+}
+
+/// Tells a journal that was altered from one that merely can't be read now.
+async fn not_replayed(error: StartError, journal: &Journal) -> ServerError {
+    match journal.verify().await {
+        Err(found @ (JournalError::Broken { .. } | JournalError::Corrupt { .. })) => ServerError::Journal(found),
+        Ok(_) | Err(_) => ServerError::Replay(error),
     }
 }
 
