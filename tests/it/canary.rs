@@ -104,8 +104,8 @@ fn assert_told(mailbox: &Mailbox, flight: &serde_json::Value) {
 
 /// The same program does not fly again, whichever commit brings it, until that is lifted.
 fn assert_quarantined(world: &World, repository: &Repository, flight: &serde_json::Value) {
-    let listed = world.cli(&["quarantine", "list"]);
-    assert!(listed.code == 0 && listed.stdout.contains(text(flight, "digest")), "{listed:?}");
+    let held = world.cli(&["quarantine", "list"]);
+    assert!(held.code == 0 && held.stdout.contains(text(flight, "digest")), "{held:?}");
     let again = world.ended(&repository.push("greeting=bad failures=20", "Break it again"), "stopped");
     assert_eq!(again["digest"], flight["digest"], "the digest is the content's");
     assert!(text(&again, "detail").contains("quarantine"), "{again:#}");

@@ -30,8 +30,12 @@ fn logs() {
     assert!(nowhere.code == 2 && nowhere.stderr.contains("PG0502"), "{nowhere:?}");
 
     let mut follow = world.command();
-    let mut following =
-        follow.args(["logs", "echo", "--follow", "--tail", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut following = follow
+        .args(["logs", "echo", "--follow", "--tail", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
     // Asked often enough, since following may start after the first request.
     let (address, process) = (world.address("echo", "production"), following.id());

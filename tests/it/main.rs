@@ -7,7 +7,10 @@
 
 mod bad_input;
 mod canary;
+mod faults;
 mod first_flight;
+mod kill;
 mod logs;
 mod orders;
+mod tidy;
 mod world;

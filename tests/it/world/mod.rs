@@ -109,18 +109,18 @@ impl World {
 
     /// Starts the server and waits until it answers.
     pub(crate) fn start(&mut self) {
-        let mut command = self.serve(self.listen);
+        let mut command = self.serve(&self.data(), self.listen);
         let log = File::options().create(true).append(true).open(self.dir().join("server.log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log).stdin(Stdio::null());
         self.running = Some(Running::start(command, &self.data()).unwrap_or_else(|what| self.fail(&what)));
     }
 
-    /// The command that serves this world's data at `listen`.
-    pub(crate) fn serve(&self, listen: SocketAddr) -> Command {
+    /// The command that serves the data in a directory.
+    pub(crate) fn serve(&self, data: &Path, listen: SocketAddr) -> Command {
         let program = server::program();
         let mut words = self.wrapper.iter().map(Into::into).chain([program.into_os_string(), "serve".into()]);
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).arg("--data-dir").arg(self.data()).args(["--listen", &listen.to_string()]);
+        command.args(words).arg("--data-dir").arg(data).args(["--listen", &listen.to_string()]);
         command.args(["--restart-backoff", "200ms", "--ci-pass-env", "IT_PROGRAM"]);
         command.env("IT_PROGRAM", env!("CARGO_BIN_EXE_it-service"));
         if let Some(url) = &self.webhook {

@@ -16,8 +16,8 @@ pub(crate) struct Process {
 /// All live processes but this one that have to do with `dir`.
 pub(crate) fn of(dir: &Path) -> Vec<Process> {
     let numbers = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let others = numbers.filter(|pid| *pid != std::process::id());
-    others.filter_map(|pid: u32| belongs(pid, dir).then(|| Process { pid, command: command(pid) })).collect()
+    let own = numbers.filter(|pid| *pid != std::process::id() && belongs(*pid, dir));
+    own.map(|pid| Process { pid, command: command(pid) }).collect()
 }
 
 /// A process that has ended, even if nobody has asked how, has neither program nor working directory nor arguments.

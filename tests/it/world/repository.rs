@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::thread::JoinHandle;
 
 use super::World;
 
@@ -92,6 +93,12 @@ impl Repository {
     /// Tries to push what was committed.
     pub(crate) fn try_send(&self) -> Output {
         run(&self.dir, &["push", "--quiet", "origin", "HEAD:refs/heads/main"])
+    }
+
+    /// Pushes beside what else is done; whether the push is answered does not matter.
+    pub(crate) fn start_sending(&self) -> JoinHandle<Output> {
+        let dir = self.dir.clone();
+        std::thread::spawn(move || run(&dir, &["push", "--quiet", "origin", "HEAD:refs/heads/main"]))
     }
 
     #[track_caller]
