@@ -114,6 +114,13 @@ impl<'a> Display<'a> {
     }
 }
 
+impl Drop for Display<'_> {
+    /// Also when the demo is stopped half-way.
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 impl Pace {
     /// Requests in a second, over the last half second or more.
     fn now(&mut self, count: Count) -> f64 {

@@ -21,6 +21,7 @@ mod summary;
 mod tally;
 #[cfg(test)]
 mod testing;
+mod tools;
 
 use std::ffi::OsString;
 use std::fs::Permissions;
@@ -56,7 +57,7 @@ use crate::report::{self, Report};
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// Users' requests in a second
-    #[arg(long, value_name = "N", default_value = "500", value_parser = clap::value_parser!(u32).range(50..=10_000))]
+    #[arg(long, value_name = "N", default_value = "500", value_parser = clap::value_parser!(u32).range(100..=10_000))]
     rate: u32,
     /// How long each step of production is watched at least
     #[arg(long, value_name = "TIME", default_value = "4s")]
@@ -149,6 +150,7 @@ async fn perform(
     dir: &Path,
     slot: &mut Option<Server>,
 ) -> Result<(Record, Vec<Expectation>), Report> {
+    tools::look_for_all().await?;
     let display = Display::new(printer, std::io::stderr().is_terminal());
     let mailbox = Mailbox::open().await;
     let mailbox = mailbox.map_err(|error| Report::new(report::SYSTEM, "can't listen on 127.0.0.1").because(&error))?;

@@ -99,7 +99,10 @@ impl<'a> Story<'a> {
                 self.fly(chapter).await?;
             }
             let expected = expectations::of_chapter(chapter, &self.record);
-            self.announce(&expected)?;
+            // People read at the end what was not even tried; programs are told everything once, here.
+            if self.printer.style().json || self.record.flown.contains_key(&chapter) {
+                self.announce(&expected)?;
+            }
             all.extend(expected);
         }
         self.close().await?;
@@ -221,16 +224,19 @@ impl<'a> Story<'a> {
         let status = self.status().await?;
         let client = self.scene.client.clone();
         let quarantines = off_the_runtime(move || client.quarantine()).await??;
-        let deployments = self.scene.deployments.fetched_log().await.map_err(|error| git_report(&error))?;
+        let moments: Vec<Moment> = self.record.moments.iter().filter(|m| m.flight == *flight).cloned().collect();
+        // Before the first deployment there is nothing to fetch.
+        let is_reverted = moments.iter().any(|moment| matches!(moment.event, Event::Reverted { .. }));
+        let deployments = if is_reverted { self.scene.deployments.fetched_log().await } else { Ok(Vec::new()) };
         let production = status.targets.into_iter().find(|target| target.environment.as_str() == PRODUCTION);
         Ok(Flown {
-            moments: self.record.moments.iter().filter(|moment| moment.flight == *flight).cloned().collect(),
+            moments,
             view: self.view(flight).await?,
             users: now.since(before),
             aftermath: now.since(over),
             production: production.map(|target| target.versions).unwrap_or_default(),
             quarantines,
-            deployments,
+            deployments: deployments.map_err(|error| git_report(&error))?,
             letter,
         })
     }
