@@ -329,7 +329,7 @@ fn a_repository_is_begun_and_checked() {
     insta::assert_snapshot!(ran.out, @r"
     error: prograde.yaml:19:11: weight 5% does not rise above 10%, the step before [PG0102]
       hint: let each step's weight rise; a canary that should go back is rolled back
-    error: prograde.yaml:16:5: the last step has 10%, expected 100% [PG0102]
+    error: prograde.yaml:16:5: the last step has 5%, expected 100% [PG0102]
       hint: end with `{ weight: 100, bake: 5m }`
     error: .github/workflows: the repository has no workflow [PG0105]
       hint: add a workflow with `on: push` that uploads the built program with actions/upload-artifact
