@@ -60,7 +60,11 @@ fn bad_input() {
         Spoilt::Edited("deploy/base/deployment.yaml", "GracePeriodSeconds: 5", "GracePeriodSeconds: five"),
         "deploy/base/deployment.yaml:16:38 PG0424 ",
     );
-    check("yaml", Spoilt::Edited("deploy/base/service.yaml", "spec:", "spec: ["), "deploy/base/service.yaml:");
+    check(
+        "yaml",
+        Spoilt::Edited("deploy/base/service.yaml", "spec:", "spec: ["),
+        "deploy/base/service.yaml:7:11 PG0101 ",
+    );
     check(
         "overlay",
         Spoilt::Removed("deploy/overlays/production/deployment.yaml"),

@@ -136,18 +136,34 @@ fn a_broken_repository_is_told_and_keeps_no_other_service_from_flying() {
     world.end();
 }
 
-/// A file system of 64 MiB, made without being root: in name spaces of its own, where the system allows them.
+/// A world whose data lies on a file system of its own, made without being root: in name spaces of its own. `None` where
+/// the system does not allow that.
+fn on_a_disk_of(size: &str) -> Option<World> {
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs \"$0\" && exec \"$@\"");
+    let probe = Command::new("unshare").args(["-Urm", "sh", "-c", &mount, "/mnt", "true"]).output();
+    probe.is_ok_and(|output| output.status.success()).then(|| {
+        let words = |data: &Path| ["unshare", "-Urm", "sh", "-c", &mount, data.to_str().unwrap()].map(str::to_owned);
+        World::wrapped(|data| words(data).to_vec())
+    })
+}
+
+#[test]
+fn a_server_does_not_start_on_a_full_disk_and_says_so() {
+    for size in ["4k", "32k"] {
+        let Some(world) = on_a_disk_of(size) else {
+            return left_out("a_server_does_not_start_on_a_full_disk_and_says_so");
+        };
+        let refused = said(&mut world.serve(&world.data(), local(free_port())));
+        assert_report(&refused, 2, "PG0304", &["no space is left", "make space"]);
+    }
+}
+
 #[test]
 fn a_full_disk_stops_nothing_that_runs_and_loses_nothing() {
-    let probe = "mount -t tmpfs -o size=1m tmpfs /mnt";
-    let can = Command::new("unshare").args(["-Urm", "sh", "-c", probe]).output().is_ok_and(|out| out.status.success());
-    if !can {
-        return left_out("a_full_disk_stops_nothing_that_runs_and_loses_nothing: no user name spaces here");
-    }
-    let mut world = World::wrapped(|data| {
-        let script = "mount -t tmpfs -o size=64m tmpfs \"$0\" && exec \"$@\"";
-        ["unshare", "-Urm", "sh", "-c", script, data.to_str().unwrap()].map(str::to_owned).to_vec()
-    });
+    let Some(mut world) = on_a_disk_of("64m") else {
+        return left_out("a_full_disk_stops_nothing_that_runs_and_loses_nothing");
+    };
+    world.start();
     let repository = Repository::create(&world, "echo");
     world.ended(&repository.push("greeting=first", "Serve"), "landed");
     let disk = format!("/proc/{}/root{}", world.pid(), world.data().display());
@@ -180,5 +196,5 @@ fn fill(path: &str) {
 
 #[expect(clippy::print_stderr, reason = "who reads the output of the tests has to know")]
 fn left_out(what: &str) {
-    eprintln!("left out: {what}");
+    eprintln!("left out, since there are no user name spaces here: {what}");
 }

@@ -175,8 +175,11 @@ impl JournalError {
     pub(crate) fn from_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let path = path.to_owned();
         let detail = error.to_string();
+        // The shared memory of the write-ahead log can't grow (SQLite, "Result and Error Codes", 4874).
+        let no_room = error.sqlite_error().is_some_and(|e| e.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull { path },
+            Some(_) if no_room => Self::DiskFull { path },
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly { path },
             Some(ErrorCode::NotADatabase) => Self::NotAJournal { path, reason: "it is not an SQLite database" },
             // The only constraint is the index by subject; it can be violated only by an index that was tampered with.

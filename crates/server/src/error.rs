@@ -90,7 +90,10 @@ impl ServerError {
             }
             Self::Journal(_) | Self::Replay(_) => "`prograde journal verify --offline` shows its state".into(),
             Self::AddressInUse { .. } | Self::Listen { .. } => "choose another address with `--listen`, such as `--listen 127.0.0.1:0` for any free port".into(),
-            Self::Git(_) => "install git 2.30 or later, such as with `apt-get install git`".into(),
+            Self::Git(GitError::NotInstalled | GitError::TooOld { .. }) => {
+                "install git 2.30 or later, such as with `apt-get install git`".into()
+            }
+            Self::Git(_) => "check the folders `repos` and `deployments` in the data directory, and that there is space".into(),
             Self::Images(_) => "check the folder `registry` in the data directory".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
             Self::Random => "check /dev/urandom".into(),

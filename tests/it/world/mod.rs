@@ -63,11 +63,10 @@ impl World {
         this
     }
 
-    /// With a server that runs by `wrapper`.
+    /// With a server that will be run by `wrapper`, which is told the data directory.
     pub(crate) fn wrapped(wrapper: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let mut this = Self::without_server();
         this.wrapper = wrapper(&this.data());
-        this.start();
         this
     }
 

@@ -57,7 +57,7 @@ pub enum GitError {
         seconds: u64,
     },
     /// It refused.
-    #[error("could not {what}: git ended with {code:?}: {stderr}")]
+    #[error("could not {what}: git {}: {stderr}", ended(*code))]
     Failed {
         /// What was tried.
         what: &'static str,
@@ -215,6 +215,11 @@ impl Repositories {
     fn path(&self, name: &ServiceName) -> PathBuf {
         self.dir.join(format!("{name}.git"))
     }
+}
+
+/// How a process ended, in words.
+fn ended(code: Option<i32>) -> String {
+    code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with status {code}"))
 }
 
 async fn is_repository(dir: &Path) -> bool {
