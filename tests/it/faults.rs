@@ -44,7 +44,7 @@ fn a_port_in_use_and_a_directory_in_use_are_told_apart() {
 #[test]
 fn a_journal_that_was_altered_is_not_served_and_says_where() {
     let mut world = World::new();
-    let repository = Repository::create(&world, "echo");
+    let repository = Repository::create(&world, "altered");
     world.ended(&repository.push("greeting=hello", "Greet"), "landed");
     let good = world.cli(&["journal", "verify"]);
     assert_eq!(good.code, 0, "{good:?}");
@@ -59,7 +59,7 @@ fn a_journal_that_was_altered_is_not_served_and_says_where() {
 
     fs::write(&file, sound).unwrap();
     world.start();
-    world.serves_alone("echo", "production");
+    world.serves_alone("altered", "production");
     world.end();
 }
 

@@ -31,12 +31,14 @@ pub(crate) const AUTHOR: (&str, &str) = ("Ada Example", "ada@example.org");
 /// A working tree with its repository.
 pub(crate) struct Repository {
     dir: PathBuf,
+    /// The service's name.
+    pub(crate) service: String,
 }
 
 impl Repository {
     /// A new service, with the files of the fixture and nothing committed.
     pub(crate) fn create(world: &World, service: &str) -> Self {
-        let this = Self { dir: world.dir().join("work").join(service) };
+        let this = Self { dir: world.dir().join("work").join(service), service: service.to_owned() };
         fs::create_dir_all(&this.dir).unwrap();
         this.git(&["init", "--quiet", "--initial-branch=main"]);
         this.git(&["config", "http.extraHeader", &format!("Authorization: Bearer {}", world.token())]);
@@ -47,19 +49,24 @@ impl Repository {
         this
     }
 
+    /// Where a file of it is.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.dir.join(path)
+    }
+
     pub(crate) fn write(&self, path: &str, text: &str) {
-        let path = self.dir.join(path);
+        let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
     pub(crate) fn remove(&self, path: &str) {
-        fs::remove_file(self.dir.join(path)).unwrap();
+        fs::remove_file(self.path(path)).unwrap();
     }
 
     /// Replaces a text that must be in the file.
     pub(crate) fn edit(&self, path: &str, from: &str, to: &str) {
-        let text = fs::read_to_string(self.dir.join(path)).unwrap();
+        let text = fs::read_to_string(self.path(path)).unwrap();
         assert!(text.contains(from), "{path} does not contain {from:?}");
         self.write(path, &text.replace(from, to));
     }
