@@ -8,7 +8,7 @@ use std::time::Duration;
 use prograde_model::workload::{PortRef, Probe, ProbeAction};
 use rustix::process::Signal;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::http;
 use crate::launch::{Surroundings, causes};
@@ -17,6 +17,9 @@ use crate::process::{Exit, Process};
 
 /// How long a killed command may take to be gone.
 const REAP_MAX: Duration = Duration::from_secs(5);
+
+/// How often a process that was just started is looked at until it listens.
+const LISTEN_PERIOD: Duration = Duration::from_millis(20);
 
 /// How to reach one process: cheap to clone, one per watch.
 #[derive(Debug, Clone)]
@@ -54,6 +57,23 @@ impl Prober {
             }
             ProbeAction::Exec { command } => self.execute(command, limit).await,
         }
+    }
+
+    /// Waits until the probed port takes connections, `limit` at the most. A process that was just started does not listen
+    /// yet: without this its first probe would be lost, and a whole period with it.
+    pub(crate) async fn until_listening(&self, probe: &Probe, limit: Duration) {
+        let port = match &probe.action {
+            ProbeAction::Http { port, .. } | ProbeAction::Tcp { port } => port,
+            ProbeAction::Exec { .. } => return,
+        };
+        let Ok(address) = self.address(port) else { return };
+        let listening = async {
+            while TcpStream::connect(address).await.is_err() {
+                sleep(LISTEN_PERIOD).await;
+            }
+        };
+        // Whether it listens or not, the probe says so next.
+        let _elapsed = timeout(limit, listening).await;
     }
 
     fn address(&self, port: &PortRef) -> Result<SocketAddr, String> {

@@ -65,7 +65,10 @@ impl Threshold {
 /// `since` is when the process started; `initialDelaySeconds` counts from it.
 pub(crate) async fn watch(kind: Kind, probe: Probe, prober: Prober, since: Instant, out: mpsc::Sender<Verdict>) {
     sleep_until(since + Duration::from_secs(probe.initial_delay_s.into())).await;
-    let mut ticks = interval(Duration::from_secs(probe.period_s.max(1).into()));
+    let period = Duration::from_secs(probe.period_s.max(1).into());
+    // Kubernetes promises of the first probe only that it comes within a period after the initial delay.
+    prober.until_listening(&probe, period).await;
+    let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut threshold = Threshold::new(&probe);
     loop {
