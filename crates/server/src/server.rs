@@ -35,10 +35,13 @@ const STOP_GRACE: Duration = Duration::from_secs(30);
 const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
 /// Variables that pipelines take over from the server's environment besides those that are asked for: where toolchains
-/// and their registries are found.
-const CI_PASS_ENV: [&str; 18] = [
-    "CARGO_*",
-    "RUSTUP_*",
+/// and their registries are found. Where they build to (`CARGO_TARGET_DIR`) and with which version is the repository's own
+/// affair.
+const CI_PASS_ENV: [&str; 20] = [
+    "CARGO_HOME",
+    "CARGO_HTTP_*",
+    "CARGO_NET_*",
+    "RUSTUP_HOME",
     "GOPATH",
     "GOPROXY",
     "GOROOT",
