@@ -32,7 +32,7 @@ use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::report::Report;
 
-/// The system's allocator costs the proxy about a tenth of its throughput.
+/// The allocator that the proxy is measured with (`make bench-proxy`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
