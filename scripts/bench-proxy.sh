@@ -2,13 +2,15 @@
 # Measures the node's proxy against nginx on this machine: the same backend, the same 99/1 split, two workers each,
 # wrk with 64 connections, alternately, medians. Writes target/bench/proxy.json and prints a table.
 #
-# Needs nginx, wrk, jq, curl and python3. Environment: ROUNDS (12), SECONDS_EACH (2), CONNECTIONS (64), OUTPUT, and
-# PROXY_BENCH_SERVER for a server that is built already. Many short rounds, as other load on the machine comes and goes.
+# Needs nginx, wrk, jq, curl and python3. Environment: STARTS (6), ROUNDS (8), SECONDS_EACH (1), CONNECTIONS (64), OUTPUT,
+# and PROXY_BENCH_SERVER for a server that is built already. Many short rounds in alternating order, as other load on the
+# machine comes and goes; several starts, as how fast a process is also depends on where the system happens to put it.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-rounds=${ROUNDS:-12}
-seconds_each=${SECONDS_EACH:-2}
+starts=${STARTS:-6}
+rounds=${ROUNDS:-8}
+seconds_each=${SECONDS_EACH:-1}
 connections=${CONNECTIONS:-64}
 output=${OUTPUT:-target/bench/proxy.json}
 nginx=$(command -v nginx || echo /usr/sbin/nginx)
@@ -24,16 +26,21 @@ fi
 
 work=$(mktemp -d)
 proxy_pid=
-stop() {
+halt() { # ends what start began
     exec 9>&- || true
     for name in backend peer; do
         if [ -s "$work/$name.pid" ]; then kill "$(cat "$work/$name.pid")" 2>/dev/null || true; fi
     done
-    if [ -n "$proxy_pid" ]; then kill "$proxy_pid" 2>/dev/null || true; wait "$proxy_pid" 2>/dev/null || true; fi
+    if [ -n "$proxy_pid" ]; then wait "$proxy_pid" 2>/dev/null || true; fi
+    proxy_pid=
     for _ in $(seq 50); do
         [ -e "$work/backend.pid" ] || [ -e "$work/peer.pid" ] || break
         sleep 0.1
     done
+}
+stop() {
+    if [ -n "$proxy_pid" ]; then kill "$proxy_pid" 2>/dev/null || true; fi
+    halt
     rm -rf "$work"
 }
 trap stop EXIT
@@ -103,16 +110,17 @@ $(http_paths)
 CONFIG
 } >"$work/peer.conf"
 
-"$nginx" -p "$work" -c "$work/backend.conf" -e "$work/backend.log"
-"$nginx" -p "$work" -c "$work/peer.conf" -e "$work/peer.log"
 mkfifo "$work/stdin"
-"$binary" "127.0.0.1:$ours" 2 "99=127.0.0.1:$stable" "1=127.0.0.1:$canary" <"$work/stdin" >"$work/ours.out" &
-proxy_pid=$!
-exec 9>"$work/stdin"
-
-for port in "$peer" "$ours"; do
-    curl --silent --fail --output /dev/null --retry 20 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/"
-done
+start() {
+    "$nginx" -p "$work" -c "$work/backend.conf" -e "$work/backend.log"
+    "$nginx" -p "$work" -c "$work/peer.conf" -e "$work/peer.log"
+    "$binary" "127.0.0.1:$ours" 2 "99=127.0.0.1:$stable" "1=127.0.0.1:$canary" <"$work/stdin" >>"$work/ours.out" &
+    proxy_pid=$!
+    exec 9>"$work/stdin"
+    for port in "$peer" "$ours"; do
+        curl --silent --fail --output /dev/null --retry 20 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/"
+    done
+}
 
 cat >"$work/report.lua" <<'LUA'
 done = function(summary, latency, requests)
@@ -125,22 +133,25 @@ measure() { # PORT SECONDS -> requests/s, p99 in us, failed
     wrk -t2 "-c$connections" "-d${2}s" -s "$work/report.lua" "http://127.0.0.1:$1/" | sed -n 's/^RESULT //p'
 }
 
-# Both warm, so that neither pays for opening its connections.
-measure "$peer" 1 >/dev/null
-measure "$ours" 1 >/dev/null
-for round in $(seq "$rounds"); do
-    measure "$peer" "$seconds_each" >>"$work/peer.txt"
-    measure "$ours" "$seconds_each" >>"$work/ours.txt"
-    echo "round $round: nginx $(tail -1 "$work/peer.txt"), prograde $(tail -1 "$work/ours.txt") (requests/s, p99 us, failed)" >&2
+for attempt in $(seq "$starts"); do
+    start
+    # Both warm, so that neither pays for opening its connections.
+    measure "$peer" 1 >/dev/null
+    measure "$ours" 1 >/dev/null
+    for round in $(seq "$rounds"); do
+        [ $((round % 2)) = 1 ] || measure "$ours" "$seconds_each" >>"$work/ours.txt"
+        measure "$peer" "$seconds_each" >>"$work/peer.txt"
+        [ $((round % 2)) = 0 ] || measure "$ours" "$seconds_each" >>"$work/ours.txt"
+        echo "start $attempt, round $round: nginx $(tail -1 "$work/peer.txt"), prograde $(tail -1 "$work/ours.txt")" \
+            "(requests/s, p99 us, failed)" >&2
+    done
+    halt
 done
 median() { cut -d' ' -f"$2" "$work/$1.txt" | sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 total() { cut -d' ' -f3 "$work/$1.txt" | awk '{ n += $1 } END { print n + 0 }'; }
 
-exec 9>&-
-wait "$proxy_pid" || true
-proxy_pid=
 share=$(sed -n 's/.*Counters { requests: \([0-9]*\), failures: \([0-9]*\),.*/\1 \2/p' "$work/ours.out" |
-    awk '{ r[NR] = $1; f += $2 } END { printf "%.4f %d", 100 * r[2] / (r[1] + r[2]), f }')
+    awk '{ r[NR % 2] += $1; f += $2 } END { printf "%.4f %d", 100 * r[0] / (r[0] + r[1]), f }')
 
 mkdir -p "$(dirname "$output")"
 jq -n \

@@ -20,6 +20,9 @@ use super::upstream::Upstream;
 /// Connections that may be on their way to a worker.
 const HANDOVER_MAX: usize = 256;
 
+/// How many tasks are run before the system is asked what has happened meanwhile.
+const EVENT_INTERVAL: u32 = 1024;
+
 /// What the connections of one worker share.
 pub(super) struct Worker {
     pub(super) options: Arc<ProxyOptions>,
@@ -88,8 +91,11 @@ impl WorkerHandle {
         let (started, start) = std::sync::mpsc::sync_channel(1);
         let (ended, end) = oneshot::channel();
         let run = move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+            // All that the system has reported is worked off before it is asked again: fewer calls, larger batches.
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .event_interval(EVENT_INTERVAL)
+                .build_local(LocalOptions::default());
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => {
