@@ -12,6 +12,7 @@ pub mod flight;
 pub mod gate;
 pub mod ids;
 pub mod judge;
+pub mod latency;
 pub mod quantity;
 pub mod release;
 pub mod rollout;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use schemars::JsonSchema;
 
 use crate::ids::{Digest, FlightId, Target, Weight};
+use crate::latency::Latencies;
 use crate::workload::Workload;
 
 /// All that should run for one service in one environment. A runtime is given the whole, never a change to it.
@@ -15,6 +16,57 @@ pub struct Desired {
     /// The versions, the stable one first. Their weights sum to 100, or all are 0 where nothing is to serve yet.
     /// A version that runs but is not named here is drained and stopped.
     pub versions: Vec<DesiredVersion>,
+    /// How requests are told apart beyond the weights.
+    pub routing: Routing,
+}
+
+/// How requests are told apart beyond the weights. The default is none of it: each request is drawn by weight.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Routing {
+    /// Whose requests go to which version whatever the weights say, the first that matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<Audience>,
+    /// What a user is known by: requests with the same value go to the same version as long as the weights allow it.
+    /// A version named later takes over the values at the top of the hash's range, so that a user who has moved to it
+    /// stays there while its weight rises. Requests without the key are drawn by weight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<RequestKey>,
+    /// A version that gets copies of requests that others answer; nobody sees its answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirror>,
+    /// A version that can be reached at an address of its own, whatever its weight, before it serves anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<FlightId>,
+}
+
+/// Requests that go to one version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Audience {
+    /// What marks them.
+    pub key: RequestKey,
+    /// The value that it must have.
+    pub value: String,
+    /// The version that they go to; without a replica that is ready they are drawn by weight.
+    pub version: FlightId,
+}
+
+/// Where in a request something is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKey {
+    /// A header, by its name in lower case.
+    Header(String),
+    /// A cookie, by its name.
+    Cookie(String),
+}
+
+/// Copies of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mirror {
+    /// The version that gets them.
+    pub version: FlightId,
+    /// The share of the requests that are copied; only those that change nothing (GET, HEAD and OPTIONS without a body).
+    pub share: Weight,
 }
 
 /// One version of a service.
@@ -65,6 +117,57 @@ pub struct VersionSeen {
     pub weight: Weight,
     /// Its requests so far; never decreases while the version is wanted, also over a restart of the server.
     pub counters: Counters,
+    /// How long they took.
+    pub latencies: Latencies,
+    /// Copies of requests that others answered, so far; not in `counters`.
+    pub mirrored: Tally,
+}
+
+impl VersionSeen {
+    /// A version of which nothing is there.
+    pub fn none(revision: FlightId) -> Self {
+        Self {
+            revision,
+            replicas: 0,
+            ready: 0,
+            available: 0,
+            restarts: 0,
+            waiting: None,
+            weight: Weight::ZERO,
+            counters: Counters::default(),
+            latencies: Latencies::default(),
+            mirrored: Tally::default(),
+        }
+    }
+
+    /// Its requests with how long they took.
+    pub fn tally(&self) -> Tally {
+        Tally { requests: self.counters.requests, failures: self.counters.failures, latencies: self.latencies.clone() }
+    }
+}
+
+/// Requests, how many of them failed, and how long they took: what the judge looks at.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tally {
+    /// Requests answered or given up.
+    pub requests: u64,
+    /// Of these, the ones that failed.
+    pub failures: u64,
+    /// How long they took.
+    #[serde(default, skip_serializing_if = "Latencies::is_empty")]
+    pub latencies: Latencies,
+}
+
+impl Tally {
+    /// What was counted since `earlier`; zero where `earlier` is larger (the runtime lost its memory).
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            failures: self.failures.saturating_sub(earlier.failures),
+            latencies: self.latencies.since(&earlier.latencies),
+        }
+    }
 }
 
 /// Requests as the proxy saw them, summed over a version's replicas since the version started.

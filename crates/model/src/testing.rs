@@ -256,14 +256,13 @@ impl Story {
                 let ready = if up { replicas } else { 0 };
                 let counters = self.counted.get(&(target.clone(), w.flight.clone())).copied().unwrap_or_default();
                 VersionSeen {
-                    revision: w.flight,
                     replicas,
                     ready,
                     available: ready,
-                    restarts: 0,
                     waiting: (!up).then(|| "ImagePullBackOff".to_owned()),
                     weight: w.weight,
                     counters,
+                    ..VersionSeen::none(w.flight)
                 }
             });
             let seen = Observation { versions: versions.collect() };

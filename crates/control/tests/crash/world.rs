@@ -202,14 +202,13 @@ impl State {
             let requests = parts / 1_000;
             let failures = if ill == Ill::Requests { requests / 2 } else { 0 };
             VersionSeen {
-                revision: version.flight.clone(),
                 replicas: version.replicas,
                 ready,
                 available: ready,
-                restarts: 0,
                 waiting: (ready < version.replicas).then(|| "ImagePullBackOff".to_owned()),
                 weight: version.weight,
                 counters: Counters { requests, failures, latency_us_sum: requests * 1_000 },
+                ..VersionSeen::none(version.flight.clone())
             }
         });
         Observation { versions: versions.collect() }

@@ -158,14 +158,11 @@ fn fact() -> impl Strategy<Value = Event> {
 /// What a runtime might show, however odd.
 fn observation(numbers: &[u32]) -> Observation {
     let versions = ['a', 'b', 'c', 'd'].into_iter().zip(numbers.chunks(2)).map(|(f, n)| VersionSeen {
-        revision: id(f),
         replicas: n[0],
         ready: n[0].min(n[1]),
         available: n[0].min(n[1]),
         restarts: n[1],
-        waiting: None,
-        weight: Weight::ZERO,
-        counters: Counters::default(),
+        ..VersionSeen::none(id(f))
     });
     Observation { versions: versions.collect() }
 }

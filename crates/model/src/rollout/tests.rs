@@ -54,14 +54,11 @@ impl World {
     fn new(start: Start) -> Self {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let seen = |revision: FlightId, replicas, weight| VersionSeen {
-            revision,
             replicas,
             ready: replicas,
             available: replicas,
-            restarts: 0,
-            waiting: None,
             weight,
-            counters: Counters::default(),
+            ..VersionSeen::none(revision)
         };
         let mut versions: Vec<_> =
             start.stable.clone().into_iter().map(|s| seen(s, start.stable_replicas, Weight::ALL)).collect();

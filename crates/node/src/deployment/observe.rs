@@ -35,7 +35,6 @@ impl State {
         let unclaimed = survivors.first().map(|_| "survived a restart of the server, not asked for yet");
         let waiting = reasons().find(|reason| reason.starts_with("CrashLoop")).or_else(|| reasons().next());
         VersionSeen {
-            revision: revision.clone(),
             replicas: count(replicas.len() + survivors.len()),
             ready: count(replicas.iter().filter(|replica| replica.is_serving()).count()),
             available: count(replicas.iter().filter(|replica| replica.is_available(min_ready_s, now)).count()),
@@ -43,6 +42,7 @@ impl State {
             waiting: waiting.or(unclaimed).map(str::to_owned),
             weight: version.weight(),
             counters: version.counters.snapshot(),
+            ..VersionSeen::none(revision.clone())
         }
     }
 }

@@ -318,7 +318,7 @@ fn stop(replica: &mut Replica) {
 
 #[cfg(test)]
 mod tests {
-    use prograde_model::runtime::DesiredVersion;
+    use prograde_model::runtime::{DesiredVersion, Routing};
     use prograde_model::{EnvironmentName, Weight};
 
     use super::*;
@@ -344,7 +344,8 @@ mod tests {
             replicas: *replicas,
             weight: Weight::new(*weight).unwrap(),
         });
-        let desired = Desired { target: state.target.clone(), versions: versions.collect() };
+        let desired =
+            Desired { target: state.target.clone(), versions: versions.collect(), routing: Routing::default() };
         state.set(desired, BTreeMap::from([(digest, image)]))
     }
 

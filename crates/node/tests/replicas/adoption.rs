@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use prograde_model::runtime::Desired;
+use prograde_model::runtime::{Desired, Routing};
 use prograde_node::{LogQuery, Node};
 
 use crate::fixture::{
@@ -23,7 +23,11 @@ fn server() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let node = Node::start(options(dir)).await.unwrap();
-        let desired = Desired { target: target("pad"), versions: vec![version('a', &workload(), 2, 100)] };
+        let desired = Desired {
+            target: target("pad"),
+            versions: vec![version('a', &workload(), 2, 100)],
+            routing: Routing::default(),
+        };
         node.apply(desired, image(dir)).await.unwrap();
         let mut changed = node.changed();
         while node.observe(&target("pad")).version(&revision('a')).is_none_or(|seen| seen.ready < 2) {

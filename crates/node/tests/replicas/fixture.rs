@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::rt::TokioIo;
-use prograde_model::runtime::{Desired, DesiredVersion, VersionSeen};
+use prograde_model::runtime::{Desired, DesiredVersion, Routing, VersionSeen};
 use prograde_model::workload::{
     Container, ContainerPort, EnvValue, IntOrPercent, PortRef, Probe, ProbeAction, RollingUpdate, ServicePort, Workload,
 };
@@ -151,7 +151,9 @@ impl Fixture {
     }
 
     pub(crate) async fn try_apply(&self, target: &Target, versions: Vec<DesiredVersion>) -> Result<(), NodeError> {
-        self.node.apply(Desired { target: target.clone(), versions }, image(self.dir.path())).await
+        self.node
+            .apply(Desired { target: target.clone(), versions, routing: Routing::default() }, image(self.dir.path()))
+            .await
     }
 
     pub(crate) async fn apply(&self, versions: Vec<DesiredVersion>) {
@@ -161,16 +163,7 @@ impl Fixture {
     /// What is seen of a version; nothing of one that is not there.
     pub(crate) fn seen(&self, digit: char) -> VersionSeen {
         let observation = self.node.observe(&self.target);
-        observation.version(&revision(digit)).cloned().unwrap_or_else(|| VersionSeen {
-            revision: revision(digit),
-            replicas: 0,
-            ready: 0,
-            available: 0,
-            restarts: 0,
-            waiting: None,
-            weight: Weight::ZERO,
-            counters: prograde_model::runtime::Counters::default(),
-        })
+        observation.version(&revision(digit)).cloned().unwrap_or_else(|| VersionSeen::none(revision(digit)))
     }
 
     /// Waits until what is seen of a version is as it should be; woken by the node itself, as its users are.

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use prograde_model::runtime::Desired;
+use prograde_model::runtime::{Desired, Routing};
 use prograde_node::{Node, NodeError};
 
 use crate::fixture::{Fixture, get, image, options, revision, target, until, version, workload};
@@ -72,7 +72,11 @@ async fn what_contradicts_itself_or_is_too_much_is_refused() {
     assert_eq!(code(vec![version('a', &twice, 1, 100)]).await, "PG0808");
     let many = "0123456789abcdef".chars().skip(1).take(11).map(|digit| version(digit, &workload(), 0, 0)).collect();
     assert_eq!(code(many).await, "PG0808");
-    let desired = Desired { target: target("bare"), versions: vec![version('a', &workload(), 1, 100)] };
+    let desired = Desired {
+        target: target("bare"),
+        versions: vec![version('a', &workload(), 1, 100)],
+        routing: Routing::default(),
+    };
     let error = fixture.node.apply(desired.clone(), std::collections::BTreeMap::new()).await.unwrap_err();
     assert_eq!(error.code(), "PG0807");
     assert!(fixture.node.observe(&desired.target).version(&revision('a')).is_none(), "nothing has changed");

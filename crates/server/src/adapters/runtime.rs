@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use prograde_control::ports::{PortError, RunVersion, Runtime};
 use prograde_model::ids::{Digest, Target};
-use prograde_model::runtime::{Desired, DesiredVersion, Observation};
+use prograde_model::runtime::{Desired, DesiredVersion, Observation, Routing};
 use prograde_node::{ImageRoot, Node};
 use prograde_supply::Layout;
 use tokio::sync::watch;
@@ -51,7 +51,7 @@ impl Runtime for LocalRuntime {
             replicas: version.replicas,
             weight: version.weight,
         });
-        let desired = Desired { target: target.clone(), versions: versions.collect() };
+        let desired = Desired { target: target.clone(), versions: versions.collect(), routing: Routing::default() };
         self.node
             .apply(desired, images)
             .await
