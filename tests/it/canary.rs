@@ -35,8 +35,12 @@ fn good_canary() {
     let steps: Vec<&str> = steps.filter(|label| !label.starts_with("step_held")).collect();
     let entered = ["step_entered production 0", "step_passed production 0", "step_entered production 1"];
     let passed = ["step_passed production 1", "step_entered production 2", "step_passed production 2"];
-    let all =
-        [&["started test", "promoted test", "started production"][..], &entered, &passed, &["promoted production"]];
+    let all = [
+        &["started test", "promoted test", "started production"][..],
+        &entered,
+        &passed,
+        &["promoted production", "watched production"],
+    ];
     assert_eq!(steps, all.concat());
 
     until("users are served by the new version alone", || (load.tally().of("better").good > 1_000).then_some(()));

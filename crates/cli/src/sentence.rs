@@ -1,7 +1,7 @@
 //! What happened, in a sentence: the journal's events, verdicts and outcomes as people read them.
 
 use prograde_model::event::{Event, JobConclusion, Outcome, VERSION};
-use prograde_model::judge::{Evidence, Verdict};
+use prograde_model::judge::{Sample, Verdict};
 use prograde_model::rollout::{RolloutEvent, Strategy};
 use prograde_model::runtime::Counters;
 
@@ -87,7 +87,10 @@ fn tone(event: &Event) -> Tone {
             RolloutEvent::StepPassed { .. } | RolloutEvent::Promoted { .. } => Tone::Good,
             RolloutEvent::StepHeld { .. } => Tone::Warning,
             RolloutEvent::Failed { .. } => Tone::Bad,
-            RolloutEvent::Started(_) | RolloutEvent::StepEntered { .. } | RolloutEvent::Withdrawn { .. } => Tone::Plain,
+            RolloutEvent::Started(_)
+            | RolloutEvent::StepEntered { .. }
+            | RolloutEvent::Watched { .. }
+            | RolloutEvent::Withdrawn { .. } => Tone::Plain,
         },
         Event::Ended { outcome: Outcome::Superseded { .. } } => Tone::Dim,
         Event::PipelineFinished { .. } | Event::Checked { .. } | Event::Quarantined { .. } | Event::Ended { .. } => {
@@ -196,17 +199,27 @@ fn rollout(event: &RolloutEvent) -> String {
             Strategy::Rolling { .. } => {
                 format!("rolling update of {} starts", counted(start.replicas.into(), "replica"))
             }
+            Strategy::BlueGreen { .. } => {
+                format!("{} of the new version start beside the old", counted(start.replicas.into(), "replica"))
+            }
+            Strategy::Recreate => "the old version stops, the new one starts".to_owned(),
             Strategy::Return => format!("return to flight {} starts", start.candidate.short()),
         },
         RolloutEvent::StepEntered { step, weight, .. } => format!("step {} gets {weight} of the traffic", step + 1),
         RolloutEvent::StepHeld { step, verdict: held, .. } => format!("step {} held: {}", step + 1, verdict(held)),
-        RolloutEvent::StepPassed { step, evidence } => format!("step {} passed: {}", step + 1, seen(*evidence)),
+        RolloutEvent::StepPassed { step, evidence, by: Some(by) } => {
+            format!("step {} let pass by {by}: {}", step + 1, seen(evidence))
+        }
+        RolloutEvent::StepPassed { step, evidence, by: None } => {
+            format!("step {} passed: {}", step + 1, seen(evidence))
+        }
         RolloutEvent::Failed { cause, evidence } if evidence.candidate.requests > 0 => {
-            format!("taken back: {cause} ({})", seen(*evidence))
+            format!("taken back: {cause} ({})", seen(evidence))
         }
         RolloutEvent::Failed { cause, .. } => format!("taken back: {cause}"),
-        RolloutEvent::Promoted { candidate } if candidate.requests == 0 => "has all traffic".to_owned(),
-        RolloutEvent::Promoted { candidate } => format!("has all traffic, after {}", requests(*candidate)),
+        RolloutEvent::Promoted { candidate, .. } if candidate.requests == 0 => "has all traffic".to_owned(),
+        RolloutEvent::Promoted { candidate, .. } => format!("has all traffic, after {}", requests(candidate.into())),
+        RolloutEvent::Watched { evidence } => format!("watched with all traffic: {}", seen(evidence)),
         RolloutEvent::Withdrawn { candidate } => {
             format!(
                 "out, after {} of which {} failed",
@@ -217,8 +230,8 @@ fn rollout(event: &RolloutEvent) -> String {
     }
 }
 
-fn seen(evidence: Evidence) -> String {
-    requests(evidence.candidate)
+fn seen(evidence: &Sample) -> String {
+    requests((&evidence.candidate).into())
 }
 
 fn because(detail: Option<&str>) -> String {

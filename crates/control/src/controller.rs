@@ -197,11 +197,13 @@ impl Inner {
                 _ = facts.changed() => {}
                 _ = runtime.changed() => {}
                 () = effects.ended() => {}
+                () = synced.ended(&self) => {}
                 () = tokio::time::sleep(period) => {}
             }
         }
         looks.shutdown().await;
         effects.stop().await;
+        synced.stop().await;
     }
 
     async fn look_at_source(&self) {
@@ -213,7 +215,7 @@ impl Inner {
     }
 
     /// Decides until nothing more follows, and lets the runtime follow each decision at once.
-    async fn round(&self, synced: &mut Synced) {
+    async fn round(self: &Arc<Self>, synced: &mut Synced) {
         for _ in 0..ROUNDS_MAX {
             self.sync(synced).await;
             let active: Vec<FlightId> = self.ledger.with(|fleet| fleet.active().map(|f| f.id.clone()).collect());

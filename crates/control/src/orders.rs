@@ -26,14 +26,16 @@ pub enum OrderError {
 }
 
 impl Control {
-    /// Lets a flight into the environment named, or the one that it waits for.
+    /// Lets a flight into the environment named or the one that it waits for, or past a step that could not be judged.
     pub async fn approve(
         &self,
         flight: &FlightId,
         environment: Option<&EnvironmentName>,
         by: &str,
     ) -> Result<Vec<Event>, OrderError> {
-        self.order(flight, |flight, _| flight.approve(environment, by)).await
+        let now = self.inner.clock.now();
+        let seen = |target: &Target| self.inner.ports.runtime.observe(target);
+        self.order(flight, |flight, _| flight.approve(environment, by, seen, now)).await
     }
 
     /// Ends a flight where it is.

@@ -10,7 +10,7 @@ use prograde_model::Diagnostics;
 use prograde_model::event::{Event, JobRecord, Opened, Person, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
 use prograde_model::release::Release;
-use prograde_model::runtime::Observation;
+use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
 use prograde_model::workload::Workload;
 use tokio::sync::{mpsc, watch};
@@ -209,8 +209,8 @@ pub struct RunVersion {
 /// Runs workloads.
 #[async_trait]
 pub trait Runtime: Send + Sync {
-    /// Makes a target run just these versions, the stable one first. Returns when the traffic weights are in force.
-    async fn apply(&self, target: &Target, versions: Vec<RunVersion>) -> Result<(), PortError>;
+    /// Makes a target run just these versions, the stable one first. Returns when weights and routing are in force.
+    async fn apply(&self, target: &Target, versions: Vec<RunVersion>, routing: Routing) -> Result<(), PortError>;
     /// What is seen there.
     fn observe(&self, target: &Target) -> Observation;
     /// Where the service can be reached.

@@ -1,63 +1,135 @@
 //! Makes each target run what the fleet wants there. Compares, applies the whole, and remembers only what it may
 //! recompute: the versions rendered from Git, and what was applied last.
+//!
+//! Each target has a task of its own, so that one whose runtime does not answer delays no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use prograde_model::fleet::Wanted;
+use prograde_model::fleet::WantedThere;
 use prograde_model::ids::{CommitId, Digest, FlightId, Target};
 use prograde_model::workload::Workload;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::controller::Inner;
 use crate::ports::{PortError, RunVersion};
 
 /// How long a runtime may take to accept what it is asked to run.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a round waits for what it has asked for. Nearly every answer comes at once and is decided upon in the same
+/// round; a slow one is taken in when it comes.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// The versions of one target as they were rendered.
+type Rendered = BTreeMap<FlightId, Arc<Workload>>;
+
+/// What came of one target.
+struct Outcome {
+    target: Target,
+    wanted: WantedThere,
+    rendered: Rendered,
+    result: Result<(), PortError>,
+}
 
 /// What is remembered between rounds.
 #[derive(Default)]
 pub(crate) struct Synced {
-    workloads: BTreeMap<(FlightId, Target), Arc<Workload>>,
-    applied: BTreeMap<Target, Vec<Wanted>>,
+    rendered: BTreeMap<Target, Rendered>,
+    applied: BTreeMap<Target, WantedThere>,
+    tasks: JoinSet<Outcome>,
+    busy: BTreeMap<Id, Target>,
+}
+
+impl Synced {
+    /// Waits until a target has answered and takes that in. Cancel-safe: an answer is only taken once.
+    pub(crate) async fn ended(&mut self, inner: &Inner) {
+        match self.tasks.join_next_with_id().await {
+            Some(joined) => self.take(joined, inner),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends everything at once, as a crash would: it is applied again after the next start.
+    pub(crate) async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    fn take(&mut self, joined: Result<(Id, Outcome), JoinError>, inner: &Inner) {
+        let (id, outcome) = match joined {
+            Ok((id, outcome)) => (id, Ok(outcome)),
+            // A panic at one target must not stop the others.
+            Err(error) => (error.id(), Err(format!("applying it ended badly: {error}"))),
+        };
+        let Some(target) = self.busy.remove(&id) else { return };
+        let failure = match outcome {
+            Ok(outcome) => {
+                self.rendered.insert(outcome.target, outcome.rendered);
+                match outcome.result {
+                    Ok(()) => {
+                        self.applied.insert(target.clone(), outcome.wanted);
+                        None
+                    }
+                    Err(error) => Some(error.to_string()),
+                }
+            }
+            Err(text) => Some(text),
+        };
+        if failure.is_some() {
+            self.applied.remove(&target);
+        }
+        inner.trouble(&target, failure);
+    }
 }
 
 impl Inner {
-    /// Applies what has changed. A target that can't be applied is tried again next round and delays no other.
-    pub(crate) async fn sync(&self, synced: &mut Synced) {
+    /// Applies what has changed. A target that can't be applied is tried again with the next round.
+    pub(crate) async fn sync(self: &Arc<Self>, synced: &mut Synced) {
         let targets: Vec<Target> = self.ledger.with(|fleet| fleet.targets().cloned().collect());
+        let mut started = BTreeSet::new();
         for target in targets {
+            if synced.busy.values().any(|busy| *busy == target) {
+                continue;
+            }
             let seen = self.ports.runtime.observe(&target);
             let wanted = self.ledger.with(|fleet| fleet.wanted(&target, &seen));
             if synced.applied.get(&target) == Some(&wanted) {
                 continue;
             }
-            let applied = tokio::time::timeout(APPLY_TIMEOUT, self.apply(&target, &wanted, synced)).await;
-            match applied.unwrap_or_else(|_| Err(PortError::Passing("the runtime did not answer in time".into()))) {
-                Ok(()) => {
-                    self.trouble(&target, None);
-                    synced.applied.insert(target, wanted);
-                }
-                Err(error) => {
-                    self.trouble(&target, Some(error.to_string()));
-                    synced.applied.remove(&target);
-                }
+            let known = synced.rendered.get(&target).cloned().unwrap_or_default();
+            let inner = Arc::clone(self);
+            let of = target.clone();
+            let task = synced.tasks.spawn(async move { inner.bring(of, wanted, known).await });
+            synced.busy.insert(task.id(), target.clone());
+            started.insert(target);
+        }
+        let patience = Instant::now() + PATIENCE;
+        while synced.busy.values().any(|busy| started.contains(busy)) {
+            match timeout_at(patience, synced.tasks.join_next_with_id()).await {
+                Ok(Some(joined)) => synced.take(joined, self),
+                Ok(None) | Err(_) => return,
             }
         }
     }
 
-    async fn apply(&self, target: &Target, wanted: &[Wanted], synced: &mut Synced) -> Result<(), PortError> {
-        synced.workloads.retain(|(flight, at), _| at != target || wanted.iter().any(|w| w.flight == *flight));
-        let mut versions = Vec::with_capacity(wanted.len());
-        for version in wanted {
+    async fn bring(&self, target: Target, wanted: WantedThere, mut rendered: Rendered) -> Outcome {
+        rendered.retain(|flight, _| wanted.versions.iter().any(|w| w.flight == *flight));
+        let applied = timeout(APPLY_TIMEOUT, self.apply(&target, &wanted, &mut rendered)).await;
+        let result = applied.unwrap_or_else(|_| Err(PortError::Passing("the runtime did not answer in time".into())));
+        Outcome { target, wanted, rendered, result }
+    }
+
+    async fn apply(&self, target: &Target, wanted: &WantedThere, rendered: &mut Rendered) -> Result<(), PortError> {
+        let mut versions = Vec::with_capacity(wanted.versions.len());
+        for version in &wanted.versions {
             let (commit, digest) = self.deployed(&version.flight, target)?;
-            let key = (version.flight.clone(), target.clone());
-            let workload = if let Some(known) = synced.workloads.get(&key) {
+            let workload = if let Some(known) = rendered.get(&version.flight) {
                 Arc::clone(known)
             } else {
-                let rendered = Arc::new(self.ports.deployments.workload(&commit, target).await?);
-                synced.workloads.insert(key, Arc::clone(&rendered));
-                rendered
+                let workload = Arc::new(self.ports.deployments.workload(&commit, target).await?);
+                rendered.insert(version.flight.clone(), Arc::clone(&workload));
+                workload
             };
             versions.push(RunVersion {
                 flight: version.flight.clone(),
@@ -67,7 +139,7 @@ impl Inner {
                 weight: version.weight,
             });
         }
-        self.ports.runtime.apply(target, versions).await
+        self.ports.runtime.apply(target, versions, wanted.routing.clone()).await
     }
 
     fn deployed(&self, flight: &FlightId, target: &Target) -> Result<(CommitId, Digest), PortError> {

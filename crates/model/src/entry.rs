@@ -57,6 +57,8 @@ pub enum Standing {
     Rolling,
     /// It serves, and its checks are still to be run.
     Unchecked,
+    /// It serves, and is still watched.
+    Watched,
     /// It serves, or served until a later flight came.
     Settled,
     /// The candidate is on its way out after its rollout failed, or its traffic is going back.
@@ -85,12 +87,13 @@ impl Entry {
             return if self.passed_at.is_some() { Standing::Entering } else { Standing::Outside };
         };
         match (&rollout.phase, &self.reverted) {
-            (Phase::Preparing { .. } | Phase::Baking { .. }, _) => Standing::Rolling,
+            (Phase::Preparing { .. } | Phase::Baking(_), _) => Standing::Rolling,
             (Phase::Withdrawing { .. }, _) => Standing::Leaving,
             (Phase::Withdrawn { .. }, None) => Standing::Unreverted,
             (Phase::Withdrawn { .. }, Some(_)) => Standing::Gone,
-            (Phase::Promoted, _) if checks && self.checked.is_none() => Standing::Unchecked,
-            (Phase::Promoted, _) => Standing::Settled,
+            (Phase::Promoted(_), _) if checks && self.checked.is_none() => Standing::Unchecked,
+            (Phase::Promoted(_), _) if rollout.is_watched() => Standing::Watched,
+            (Phase::Promoted(_), _) => Standing::Settled,
         }
     }
 
@@ -120,12 +123,7 @@ impl Entry {
     ) -> Result<(), crate::rollout::Conflict> {
         self.times.entry(event.name()).or_insert(at);
         if self.rollback.is_none() {
-            if let RolloutEvent::Promoted { candidate } | RolloutEvent::Withdrawn { candidate } = event {
-                self.requests = *candidate;
-            }
-            if let RolloutEvent::Failed { evidence, .. } | RolloutEvent::StepPassed { evidence, .. } = event {
-                self.requests = evidence.candidate;
-            }
+            self.count_requests(event);
         }
         let slot = self.rollback.as_mut().map_or(&mut self.rollout, |rollback| &mut rollback.rollout);
         match (slot.as_mut(), event) {
@@ -136,5 +134,23 @@ impl Entry {
             (Some(rollout), event) => rollout.apply(event, at),
             (None, _) => Ok(()),
         }
+    }
+
+    /// Takes in the candidate's requests, where a fact says how many it has had.
+    fn count_requests(&mut self, event: &RolloutEvent) {
+        let before = match self.rollout.as_ref().map(|rollout| &rollout.phase) {
+            Some(Phase::Baking(baking)) => Counters::from(&baking.candidate),
+            Some(Phase::Promoted(promoted)) => Counters::from(&promoted.before),
+            Some(Phase::Preparing { .. } | Phase::Withdrawing { .. } | Phase::Withdrawn { .. }) | None => self.requests,
+        };
+        self.requests = match event {
+            RolloutEvent::StepEntered { candidate, .. } | RolloutEvent::Promoted { candidate, .. } => candidate.into(),
+            RolloutEvent::Withdrawn { candidate } => *candidate,
+            RolloutEvent::StepHeld { evidence, .. }
+            | RolloutEvent::StepPassed { evidence, .. }
+            | RolloutEvent::Failed { evidence, .. }
+            | RolloutEvent::Watched { evidence } => before + Counters::from(&evidence.candidate),
+            RolloutEvent::Started(_) => return,
+        };
     }
 }

@@ -10,7 +10,7 @@ use crate::event::{Event, Recorded};
 use crate::flight::Flight;
 use crate::ids::{Digest, FlightId, ServiceName, Target, Weight};
 use crate::rollout::{Conflict, Phase, RolloutEvent};
-use crate::runtime::Observation;
+use crate::runtime::{Observation, Routing};
 
 /// A digest that failed in an environment and may not enter it again until that is lifted with a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,6 +36,15 @@ pub struct Wanted {
     pub replicas: u32,
     /// Its share of traffic.
     pub weight: Weight,
+}
+
+/// All that should run at a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WantedThere {
+    /// The versions, the stable one first.
+    pub versions: Vec<Wanted>,
+    /// How requests are told apart beyond the weights.
+    pub routing: Routing,
 }
 
 /// The fold of the whole journal.
@@ -177,19 +186,20 @@ impl Fleet {
         entry.rollout.as_ref().map(|r| r.start.replicas)
     }
 
-    /// All that should run at a target, the stable version first. Pure: same fold, same observation, same answer.
-    pub fn wanted(&self, target: &Target, seen: &Observation) -> Vec<Wanted> {
+    /// All that should run at a target. Pure: same fold, same observation, same answer.
+    pub fn wanted(&self, target: &Target, seen: &Observation) -> WantedThere {
         let mover =
             self.active().filter(|f| f.service == target.service).find_map(|f| match f.standing(&target.environment) {
                 Standing::Rolling | Standing::Leaving => f.entry(&target.environment)?.moving(),
                 Standing::Outside
                 | Standing::Entering
                 | Standing::Unchecked
+                | Standing::Watched
                 | Standing::Settled
                 | Standing::Unreverted
                 | Standing::Gone => None,
             });
-        if let Some(rollout) = mover.filter(|r| !matches!(r.phase, Phase::Promoted)) {
+        if let Some(rollout) = mover.filter(|r| !matches!(r.phase, Phase::Promoted(_))) {
             let shape = rollout.shape(seen);
             let stable = rollout.start.stable.clone().map(|flight| Wanted {
                 flight,
@@ -201,11 +211,15 @@ impl Fleet {
                 replicas: shape.candidate_replicas,
                 weight: shape.candidate_weight,
             };
-            return stable.into_iter().chain([candidate]).collect();
+            let versions = stable.into_iter().chain([candidate]).collect();
+            return WantedThere { versions, routing: rollout.routing() };
         }
-        let Some(flight) = self.current.get(target) else { return Vec::new() };
-        let replicas = self.replicas(flight, target).unwrap_or(1);
-        vec![Wanted { flight: flight.clone(), replicas, weight: Weight::ALL }]
+        let versions = self.current.get(target).map(|flight| Wanted {
+            flight: flight.clone(),
+            replicas: self.replicas(flight, target).unwrap_or(1),
+            weight: Weight::ALL,
+        });
+        WantedThere { versions: versions.into_iter().collect(), routing: Routing::default() }
     }
 }
 

@@ -3,16 +3,19 @@
 //! [`Flight::decide`] says which facts follow now; [`Flight::plan`] says which effects are wanted. Both are pure. A flight
 //! is the fold of its events and of nothing else.
 
+mod orders;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+
+pub use orders::Refusal;
 
 use crate::entry::{Entry, Rollback, Standing};
 use crate::event::{Event, JobRecord, Opened, Outcome, Recorded};
 use crate::fleet::Fleet;
 use crate::gate::{Closure, GateState, gate};
 use crate::ids::{CommitId, EnvironmentName, FlightId, ServiceName, Target};
-use crate::judge::Evidence;
 use crate::release::Release;
 use crate::rollout::{Cause, Conflict, Phase, RolloutEvent, Start, Strategy};
 use crate::runtime::Observation;
@@ -99,80 +102,6 @@ pub enum Effect {
     Notify,
 }
 
-/// Why an order is not carried out.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The flight is over.
-    #[error("flight {flight} has ended")]
-    Ended {
-        /// Which.
-        flight: FlightId,
-    },
-    /// The environment is not one of the flight's.
-    #[error("flight {flight} has no environment {environment}")]
-    NoEnvironment {
-        /// Which flight.
-        flight: FlightId,
-        /// Which environment.
-        environment: String,
-    },
-    /// The flight waits for no approval.
-    #[error("flight {flight} waits for no approval")]
-    NothingToApprove {
-        /// Which.
-        flight: FlightId,
-    },
-    /// The same person has approved before.
-    #[error("{by} has already approved this flight for {environment}")]
-    ApprovedBefore {
-        /// Who.
-        by: String,
-        /// Which environment.
-        environment: EnvironmentName,
-    },
-    /// The flight does not serve there, or is already being taken back.
-    #[error("flight {flight} does not serve in {environment}")]
-    NotServing {
-        /// Which flight.
-        flight: FlightId,
-        /// Which environment.
-        environment: EnvironmentName,
-    },
-    /// It enters an environment at this moment; what it does there is known in a moment.
-    #[error("flight {flight} is just entering {environment}, order it again in a moment")]
-    Entering {
-        /// Which flight.
-        flight: FlightId,
-        /// Which environment.
-        environment: EnvironmentName,
-    },
-    /// There is nothing to go back to.
-    #[error("{environment} has no earlier release to go back to")]
-    NothingBefore {
-        /// Which environment.
-        environment: EnvironmentName,
-    },
-    /// It can't be gone back to: it never served, was taken back itself, or its digest is in quarantine.
-    #[error("flight {to} did not serve in {environment}, or may not serve there again")]
-    NoWayBack {
-        /// Which flight.
-        to: FlightId,
-        /// Which environment.
-        environment: EnvironmentName,
-    },
-    /// The digest is not in quarantine.
-    #[error("digest {digest} is not in quarantine in {environment}")]
-    NotQuarantined {
-        /// Which digest.
-        digest: String,
-        /// Which environment.
-        environment: EnvironmentName,
-    },
-    /// A reason must be given.
-    #[error("a reason must be given")]
-    NoReason,
-}
-
 impl Flight {
     /// A flight that a commit opens.
     pub fn new(id: FlightId, opened: Opened, sequence: u64, at: Timestamp) -> Self {
@@ -223,7 +152,7 @@ impl Flight {
             Standing::Entering | Standing::Rolling | Standing::Unchecked | Standing::Leaving | Standing::Unreverted => {
                 true
             }
-            Standing::Outside | Standing::Settled | Standing::Gone => false,
+            Standing::Outside | Standing::Watched | Standing::Settled | Standing::Gone => false,
         }
     }
 
@@ -258,6 +187,7 @@ impl Flight {
             | Standing::Entering
             | Standing::Rolling
             | Standing::Unchecked
+            | Standing::Watched
             | Standing::Settled
             | Standing::Gone => false,
         });
@@ -311,6 +241,7 @@ impl Flight {
             stable: Some(self.id.clone()),
             stable_replicas: fleet.replicas(&self.id, &target).unwrap_or(1),
             strategy: Strategy::Return,
+            watch: None,
             progress_deadline_s: 0,
         };
         Some(Event::Rollout { environment: environment.clone(), event: RolloutEvent::Started(start) })
@@ -327,6 +258,10 @@ impl Flight {
                 };
                 let facts = rollout.decide(&seen(&self.target(&name)), now);
                 self.with_consequences(fleet, &name, facts)
+            }
+            Stage::Environment(name, Standing::Watched) => {
+                let seen = seen(&self.target(&name));
+                self.decide_watched(fleet, &name, &seen, now)
             }
             Stage::Environment(_, Standing::Gone) => self.decide_gone(),
             Stage::Done if self.outcome.is_none() => vec![Event::Ended { outcome: Outcome::Landed }],
@@ -366,6 +301,38 @@ impl Flight {
                 let reason = format!("the digest is in quarantine: {reason}");
                 vec![Event::Ended { outcome: Outcome::Stopped { environment: environment.clone(), reason } }]
             }
+        }
+    }
+
+    /// It is watched until that is over, or another release comes, or it fails and there is one to go back to.
+    fn decide_watched(
+        &self,
+        fleet: &Fleet,
+        environment: &EnvironmentName,
+        seen: &Observation,
+        now: Timestamp,
+    ) -> Vec<Event> {
+        let Some(rollout) = self.entry(environment).and_then(|entry| entry.rollout.as_ref()) else { return Vec::new() };
+        let in_event = |event| Event::Rollout { environment: environment.clone(), event };
+        if self.another_is_inside(fleet, environment) {
+            return rollout.end_watch(seen, now).map(in_event).into_iter().collect();
+        }
+        let Some(fact) = rollout.decide(seen, now).into_iter().next() else { return Vec::new() };
+        let RolloutEvent::Failed { cause, .. } = &fact else { return vec![in_event(fact)] };
+        let reason = cause.to_string();
+        match self.way_to(fleet, environment, None) {
+            Ok(to) => {
+                let ordered = Event::RollbackOrdered {
+                    environment: environment.clone(),
+                    to: Some(to),
+                    by: "judge".into(),
+                    reason: reason.clone(),
+                };
+                let quarantined = self.quarantine(fleet, environment, &reason);
+                [in_event(fact), ordered].into_iter().chain(quarantined).collect()
+            }
+            // Nothing better can serve, so it goes on; what was seen is on record.
+            Err(_) => rollout.end_watch(seen, now).map(in_event).into_iter().collect(),
         }
     }
 
@@ -414,20 +381,12 @@ impl Flight {
         workload: &crate::workload::Workload,
         stable: Option<(FlightId, u32)>,
     ) -> Start {
-        let strategy = match environment.strategy {
-            crate::service::StrategyName::Rolling => Strategy::Rolling {
-                surge: workload.rolling.max_surge.ceil_of(workload.replicas),
-                unavailable: workload.rolling.max_unavailable.floor_of(workload.replicas),
-            },
-            crate::service::StrategyName::Canary => {
-                Strategy::Canary { steps: environment.canary_steps(), analysis: environment.analysis }
-            }
-        };
         Start {
             candidate: self.id.clone(),
             stable_replicas: stable.as_ref().map_or(0, |(_, replicas)| *replicas),
             stable: stable.map(|(id, _)| id),
-            strategy,
+            strategy: environment.takeover(workload),
+            watch: environment.watch(),
             replicas: workload.replicas,
             progress_deadline_s: workload.progress_deadline_s,
         }
@@ -447,131 +406,6 @@ impl Flight {
             events.extend(self.quarantine(fleet, environment, &reason));
         }
         events
-    }
-
-    /// A person lets it into the environment that it waits for, or into the one named.
-    pub fn approve(&self, environment: Option<&EnvironmentName>, by: &str) -> Result<Vec<Event>, Refusal> {
-        if self.outcome.is_some() {
-            return Err(Refusal::Ended { flight: self.id.clone() });
-        }
-        let waiting = match self.stage() {
-            Stage::Environment(name, Standing::Outside) => Some(name),
-            Stage::Reading
-            | Stage::Building
-            | Stage::Imaging
-            | Stage::Environment(..)
-            | Stage::Notifying
-            | Stage::Done => None,
-        };
-        let name =
-            environment.cloned().or(waiting).ok_or_else(|| Refusal::NothingToApprove { flight: self.id.clone() })?;
-        let service = self.service_config().ok_or_else(|| Refusal::NothingToApprove { flight: self.id.clone() })?;
-        let rules = service.environment(&name).ok_or_else(|| self.no_environment(&name))?;
-        if rules.gate.approvals == 0 || self.standing(&name) != Standing::Outside {
-            return Err(Refusal::NothingToApprove { flight: self.id.clone() });
-        }
-        if self.entry(&name).is_some_and(|e| e.approvals.iter().any(|a| a == by)) {
-            return Err(Refusal::ApprovedBefore { by: by.to_owned(), environment: name });
-        }
-        Ok(vec![Event::Approved { environment: name, by: by.to_owned() }])
-    }
-
-    fn no_environment(&self, name: &EnvironmentName) -> Refusal {
-        Refusal::NoEnvironment { flight: self.id.clone(), environment: name.to_string() }
-    }
-
-    /// A person ends it where it is: a candidate loses its traffic at once, a pipeline is stopped.
-    pub fn abort(&self, by: &str, reason: &str) -> Result<Vec<Event>, Refusal> {
-        if self.outcome.is_some() {
-            return Err(Refusal::Ended { flight: self.id.clone() });
-        }
-        let (by, reason) = (by.to_owned(), reason.to_owned());
-        let Stage::Environment(environment, standing) = self.stage() else {
-            return Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }]);
-        };
-        match standing {
-            Standing::Rolling => Ok(vec![ordered_out(&environment, &by, &reason)]),
-            Standing::Unchecked => {
-                let to = self.entry(&environment).and_then(|e| e.replaces.clone());
-                Ok(vec![Event::RollbackOrdered { environment, to, by, reason }])
-            }
-            Standing::Outside | Standing::Settled | Standing::Gone => {
-                Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }])
-            }
-            // Between the gate and the first replica there is a moment in which the deployment repository is being
-            // written: the order is taken again once that is known. Leaving is what was asked for.
-            Standing::Entering => Err(Refusal::Entering { flight: self.id.clone(), environment }),
-            Standing::Leaving | Standing::Unreverted => {
-                Err(Refusal::NotServing { flight: self.id.clone(), environment })
-            }
-        }
-    }
-
-    /// A person takes it back from an environment: while it rolls out, or after it served.
-    pub fn roll_back(
-        &self,
-        fleet: &Fleet,
-        environment: &EnvironmentName,
-        to: Option<FlightId>,
-        by: &str,
-        reason: &str,
-    ) -> Result<Vec<Event>, Refusal> {
-        let mut events = Vec::new();
-        match self.standing(environment) {
-            Standing::Rolling => events.push(ordered_out(environment, by, reason)),
-            Standing::Unchecked | Standing::Settled => {
-                let to = self.way_to(fleet, environment, to)?;
-                events = self.leave_others(environment, by, reason)?;
-                events.push(Event::RollbackOrdered {
-                    environment: environment.clone(),
-                    to: Some(to),
-                    by: by.to_owned(),
-                    reason: reason.to_owned(),
-                });
-            }
-            Standing::Entering => {
-                return Err(Refusal::Entering { flight: self.id.clone(), environment: environment.clone() });
-            }
-            Standing::Outside | Standing::Leaving | Standing::Unreverted | Standing::Gone => {
-                return Err(Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() });
-            }
-        }
-        events.extend(self.quarantine(fleet, environment, reason));
-        Ok(events)
-    }
-
-    /// The flight to go back to from an environment where this one serves and nobody else is on the way in.
-    fn way_to(&self, fleet: &Fleet, environment: &EnvironmentName, to: Option<FlightId>) -> Result<FlightId, Refusal> {
-        let target = self.target(environment);
-        let other = fleet.active().any(|f| f.id != self.id && f.service == self.service && f.occupies(environment));
-        if other || fleet.current(&target) != Some(&self.id) {
-            return Err(Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() });
-        }
-        let before = to.or_else(|| self.entry(environment).and_then(|e| e.replaces.clone()));
-        let to = before.ok_or_else(|| Refusal::NothingBefore { environment: environment.clone() })?;
-        let served = fleet
-            .flight(&to)
-            .filter(|f| f.id != self.id && f.service == self.service && f.standing(environment) == Standing::Settled);
-        let digest = served.and_then(|f| f.release.as_ref()).map(|r| &r.digest);
-        match digest.filter(|d| fleet.quarantine(&target, d).is_none()) {
-            Some(_) => Ok(to),
-            None => Err(Refusal::NoWayBack { to, environment: environment.clone() }),
-        }
-    }
-
-    /// What is taken back from one environment does not go on into the next.
-    fn leave_others(&self, left: &EnvironmentName, by: &str, reason: &str) -> Result<Vec<Event>, Refusal> {
-        let mut events = Vec::new();
-        for name in self.entries.keys().filter(|name| *name != left) {
-            match self.standing(name) {
-                Standing::Rolling => events.push(ordered_out(name, by, reason)),
-                Standing::Entering | Standing::Unchecked => {
-                    return Err(Refusal::Entering { flight: self.id.clone(), environment: name.clone() });
-                }
-                Standing::Outside | Standing::Settled | Standing::Leaving | Standing::Unreverted | Standing::Gone => {}
-            }
-        }
-        Ok(events)
     }
 
     /// The state after one of its events. An event that does not fit is an error and changes nothing but the version.
@@ -658,13 +492,6 @@ impl Flight {
     pub fn phase(&self, environment: &EnvironmentName) -> Option<&Phase> {
         self.entry(environment).and_then(Entry::moving).map(|r| &r.phase)
     }
-}
-
-/// A person ends a rollout.
-fn ordered_out(environment: &EnvironmentName, by: &str, reason: &str) -> Event {
-    let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
-    let event = RolloutEvent::Failed { cause, evidence: Evidence::default() };
-    Event::Rollout { environment: environment.clone(), event }
 }
 
 #[cfg(test)]

@@ -159,6 +159,11 @@ impl Digest {
 pub struct Weight(u8);
 
 impl Weight {
+    /// Whether it is none of the traffic.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::ZERO
+    }
+
     /// No traffic.
     pub const ZERO: Self = Self(0);
     /// All traffic.

@@ -18,8 +18,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ids::Weight;
 use crate::quantity::{Period, Share};
-use crate::runtime::Counters;
+use crate::runtime::{Counters, Tally};
 
 /// How a canary's steps are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,6 +35,27 @@ pub struct Analysis {
     pub false_alarm_max: Share,
     /// How long a step without enough requests is held after its bake time before it is rolled back; default `1h`.
     pub wait_max: Period,
+    /// What is done meanwhile; default `extend`.
+    #[serde(skip_serializing_if = "Undecided::is_default")]
+    pub undecided: Undecided,
+}
+
+/// What is done with a step that can't be judged when its bake time is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Undecided {
+    /// It is held until there are requests enough.
+    #[default]
+    Extend,
+    /// As `extend`, and a person may let it pass with `prograde approve`.
+    Ask,
+}
+
+impl Undecided {
+    /// Whether it need not be written.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Default for Analysis {
@@ -43,6 +65,7 @@ impl Default for Analysis {
             failure_share_detect: Share::basis_points(500),
             false_alarm_max: Share::basis_points(100),
             wait_max: Period::seconds(3600),
+            undecided: Undecided::Extend,
         }
     }
 }
@@ -94,29 +117,48 @@ pub enum Verdict {
     },
 }
 
-/// What a verdict was based on; stored with it, so that it can be explained and judged again.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Evidence {
-    /// The candidate's requests during the step.
-    pub candidate: Counters,
-    /// The stable version's requests during the step.
-    pub stable: Counters,
-    /// Length of the step so far, in milliseconds.
+/// What one step showed, or the time after the last one; stored with its verdict, so that it can be explained and judged
+/// again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sample {
+    /// The candidate's share of traffic.
+    #[serde(default, skip_serializing_if = "Weight::is_zero")]
+    pub weight: Weight,
+    /// The candidate's requests.
+    pub candidate: Tally,
+    /// The stable version's requests over the same time.
+    pub stable: Tally,
+    /// How long it has lasted, in milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// All that a verdict is based on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Evidence<'a> {
+    /// The stable version from its start until the rollout began.
+    pub reference: &'a Tally,
+    /// What the steps that have passed showed, in order.
+    pub earlier: &'a [Sample],
+    /// What is judged.
+    pub now: &'a Sample,
+    /// The traffic that passing exposes; none at the end.
+    pub next: Option<Weight>,
 }
 
 /// The chance of a pass although the intolerable share is there. Smaller would cost requests in every good rollout.
 const MISS_MAX: f64 = 0.05;
 
-/// Judges a step. `looks` is how many steps share `false_alarm_max` between them.
-pub fn judge(analysis: &Analysis, evidence: &Evidence, looks: u32) -> Verdict {
-    let seen = evidence.candidate;
-    if seen.failures > seen.requests || evidence.stable.failures > evidence.stable.requests {
+/// Judges a step.
+pub fn judge(analysis: &Analysis, evidence: &Evidence<'_>) -> Verdict {
+    let seen = Counters::from(&evidence.now.candidate);
+    let stable = Counters::from(&evidence.now.stable);
+    let looks = u32::try_from(evidence.earlier.len().max(3)).unwrap_or(u32::MAX);
+    if seen.failures > seen.requests || stable.failures > stable.requests {
         return Verdict::Error { reason: "more failures than requests were counted".into() };
     }
     // Half of the allowance goes to the bound on the stable version's share, half to the test itself.
     let alpha = analysis.false_alarm_max.ratio() / f64::from(looks.max(1)) / 2.0;
-    let stable_upper = upper_bound(evidence.stable, alpha);
+    let stable_upper = upper_bound(stable, alpha);
     let limit = analysis.failure_share_max.ratio().max(stable_upper);
     if limit < 1.0 && log_evidence_above(seen, limit) >= -alpha.ln() {
         return Verdict::Fail { limit: share(limit) };
@@ -133,7 +175,7 @@ pub fn judge(analysis: &Analysis, evidence: &Evidence, looks: u32) -> Verdict {
         return Verdict::Error { reason };
     }
     let requests_missing = requests_missing(seen, detect);
-    let per_ms = ratio(seen.requests, evidence.elapsed_ms);
+    let per_ms = ratio(seen.requests, evidence.now.elapsed_ms);
     let expected_in_s = (per_ms > 0.0).then(|| to_u64(requests_missing, per_ms));
     Verdict::Inconclusive { requests_missing, expected_in_s }
 }
@@ -235,16 +277,15 @@ fn requests_missing(seen: Counters, p1: f64) -> u64 {
 mod tests {
     use super::*;
 
-    fn evidence(requests: u64, failures: u64, stable: (u64, u64)) -> Evidence {
-        Evidence {
-            candidate: Counters { requests, failures, latency_us_sum: 0 },
-            stable: Counters { requests: stable.0, failures: stable.1, latency_us_sum: 0 },
-            elapsed_ms: 10_000,
-        }
+    fn judged(analysis: &Analysis, candidate: (u64, u64), stable: (u64, u64)) -> Verdict {
+        let tally = |(requests, failures)| Tally { requests, failures, ..Tally::default() };
+        let (candidate, stable) = (tally(candidate), tally(stable));
+        let now = Sample { weight: Weight::default(), candidate, stable, elapsed_ms: 10_000 };
+        judge(analysis, &Evidence { reference: &Tally::default(), earlier: &[], now: &now, next: None })
     }
 
     fn verdict(requests: u64, failures: u64) -> Verdict {
-        judge(&Analysis::default(), &evidence(requests, failures, (10_000, 5)), 3)
+        judged(&Analysis::default(), (requests, failures), (10_000, 5))
     }
 
     #[test]
@@ -267,8 +308,8 @@ mod tests {
 
     #[test]
     fn an_outage_that_both_suffer_is_not_the_candidates() {
-        assert!(matches!(judge(&Analysis::default(), &evidence(400, 40, (40_000, 4_000)), 3), Verdict::Error { .. }));
-        assert!(matches!(judge(&Analysis::default(), &evidence(400, 40, (40_000, 4)), 3), Verdict::Fail { .. }));
+        assert!(matches!(judged(&Analysis::default(), (400, 40), (40_000, 4_000)), Verdict::Error { .. }));
+        assert!(matches!(judged(&Analysis::default(), (400, 40), (40_000, 4)), Verdict::Fail { .. }));
     }
 
     /// A small generator (xorshift64*, Vigna 2014) so that runs are the same everywhere.
@@ -293,9 +334,8 @@ mod tests {
                 good.failures += u64::from(uniform(&mut state) < 0.01);
                 bad.requests += 1;
                 bad.failures += u64::from(uniform(&mut state) < 0.05);
-                let step = |candidate| Evidence { candidate, stable: Counters::default(), elapsed_ms: 1 };
-                alarmed |= matches!(judge(&analysis, &step(good), 1), Verdict::Fail { .. });
-                passed |= matches!(judge(&analysis, &step(bad), 1), Verdict::Pass);
+                alarmed |= matches!(judged(&analysis, (good.requests, good.failures), (0, 0)), Verdict::Fail { .. });
+                passed |= matches!(judged(&analysis, (bad.requests, bad.failures), (0, 0)), Verdict::Pass);
             }
             false_alarms += u32::from(alarmed);
             misses += u32::from(passed);

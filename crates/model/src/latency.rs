@@ -171,11 +171,17 @@ mod tests {
         fn what_was_added_is_what_is_left(first in prop::collection::vec(0u64..1 << 41, 0..40),
                                           second in prop::collection::vec(0u64..1 << 41, 0..40)) {
             let mut before = Latencies::default();
-            first.iter().for_each(|us| before.record(*us));
+            for us in &first {
+                before.record(*us);
+            }
             let mut after = before.clone();
-            second.iter().for_each(|us| after.record(*us));
+            for us in &second {
+                after.record(*us);
+            }
             let mut expected = Latencies::default();
-            second.iter().for_each(|us| expected.record(*us));
+            for us in &second {
+                expected.record(*us);
+            }
             prop_assert_eq!(after.since(&before), expected.clone());
             prop_assert_eq!(after.total(), (first.len() + second.len()) as u64);
             let stored = serde_json::to_string(&expected).unwrap();
@@ -186,7 +192,9 @@ mod tests {
     #[test]
     fn quantiles_are_those_of_what_was_counted() {
         let mut latencies = Latencies::default();
-        (1..=1000).for_each(|us| latencies.record(us));
+        for us in 1..=1000 {
+            latencies.record(us);
+        }
         let p99 = latencies.quantile_us(0.99).unwrap();
         assert!((960..=1088).contains(&p99), "{p99}");
         assert_eq!(latencies.at_least(Latencies::bucket(512)), 489);

@@ -60,6 +60,17 @@ pub enum RequestKey {
     Cookie(String),
 }
 
+impl RequestKey {
+    /// With a header's name in lower case, as HTTP does not tell them apart.
+    #[must_use]
+    pub fn normalised(self) -> Self {
+        match self {
+            Self::Header(name) => Self::Header(name.to_ascii_lowercase()),
+            Self::Cookie(name) => Self::Cookie(name),
+        }
+    }
+}
+
 /// Copies of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mirror {
@@ -142,7 +153,7 @@ impl VersionSeen {
 
     /// Its requests with how long they took.
     pub fn tally(&self) -> Tally {
-        Tally { requests: self.counters.requests, failures: self.counters.failures, latencies: self.latencies.clone() }
+        Tally { latencies: self.latencies.clone(), ..Tally::from(self.counters) }
     }
 }
 
@@ -153,18 +164,39 @@ pub struct Tally {
     pub requests: u64,
     /// Of these, the ones that failed.
     pub failures: u64,
-    /// How long they took.
+    /// Sum of the times that they took, in microseconds.
+    pub latency_us_sum: u64,
+    /// How long they took; empty in what was recorded before it was counted.
     #[serde(default, skip_serializing_if = "Latencies::is_empty")]
     pub latencies: Latencies,
 }
 
+impl From<Counters> for Tally {
+    fn from(counters: Counters) -> Self {
+        let Counters { requests, failures, latency_us_sum } = counters;
+        Self { requests, failures, latency_us_sum, latencies: Latencies::default() }
+    }
+}
+
+impl From<&Tally> for Counters {
+    fn from(tally: &Tally) -> Self {
+        Self { requests: tally.requests, failures: tally.failures, latency_us_sum: tally.latency_us_sum }
+    }
+}
+
 impl Tally {
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0
+    }
+
     /// What was counted since `earlier`; zero where `earlier` is larger (the runtime lost its memory).
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             requests: self.requests.saturating_sub(earlier.requests),
             failures: self.failures.saturating_sub(earlier.failures),
+            latency_us_sum: self.latency_us_sum.saturating_sub(earlier.latency_us_sum),
             latencies: self.latencies.since(&earlier.latencies),
         }
     }
@@ -179,6 +211,18 @@ pub struct Counters {
     pub failures: u64,
     /// Sum of the times from request to last byte of the answer, in microseconds.
     pub latency_us_sum: u64,
+}
+
+impl std::ops::Add for Counters {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            failures: self.failures.saturating_add(other.failures),
+            latency_us_sum: self.latency_us_sum.saturating_add(other.latency_us_sum),
+        }
+    }
 }
 
 impl Counters {

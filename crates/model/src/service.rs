@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{EnvironmentName, ServiceName, Target, Weight};
 use crate::judge::Analysis;
 use crate::quantity::Period;
+use crate::rollout::{AudienceRule, Strategy, Watch};
+use crate::runtime::RequestKey;
+use crate::workload::Workload;
 
 /// A service as its repository declares it in `prograde.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +60,22 @@ pub struct Environment {
     /// The steps of a canary; default 1%, 10% and 100%, five minutes each.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// How a canary's steps are judged.
+    /// Whose requests go to a canary from its first step on, whatever its share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<AudienceRules>,
+    /// What a user is known by, who then stays with one version during a canary; without it each request is drawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stick_to: Option<RequestKey>,
+    /// How long a blue-green release can be looked at before it serves; default `0s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Period>,
+    /// How long the old version is kept after a blue-green switch, to go back to at once; default `5m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Period>,
+    /// How long a release is watched after it has all traffic; default `15m` for a canary and blue-green, else `0s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Period>,
+    /// How a canary's or blue-green release's steps are judged, and the watch after them.
     #[serde(default)]
     pub analysis: Analysis,
     /// Requests that must be answered as said once the release serves here, before it goes on.
@@ -76,21 +94,44 @@ pub struct GateRules {
 
 /// How a release takes over from the one before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum StrategyName {
+    /// The old version is stopped before the new one is started.
+    Recreate,
     /// Replica by replica, as a Kubernetes `Deployment` does.
     #[default]
     Rolling,
+    /// The new version is started beside the old one; then all traffic moves at once.
+    BlueGreen,
     /// By rising shares of traffic, each judged.
     Canary,
+}
+
+/// Requests that go to a canary: those with a value in a header or a cookie.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AudienceRules {
+    /// The header, such as `x-beta`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// Or the cookie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<String>,
+    /// The value that it must have.
+    pub value: String,
 }
 
 /// A share of traffic and how long it is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The candidate's share of traffic in percent.
+    /// The candidate's share of traffic in percent; default 0, for a step that only copies requests or serves an audience.
+    #[serde(default)]
     pub weight: Weight,
+    /// The share of requests that are copied to the candidate while the stable version answers them; default 0. Only
+    /// requests that change nothing are copied, and nobody sees the answers.
+    #[serde(default, skip_serializing_if = "Weight::is_zero")]
+    pub mirror: Weight,
     /// How long the step is watched at least; default `5m`.
     #[serde(default = "default_bake")]
     pub bake: Period,
@@ -142,8 +183,42 @@ impl Environment {
         [1u8, 10, 100]
             .iter()
             .filter_map(|w| Weight::new(*w).ok())
-            .map(|weight| Step { weight, bake: default_bake() })
+            .map(|weight| Step { weight, mirror: Weight::ZERO, bake: default_bake() })
             .collect()
+    }
+}
+
+impl Environment {
+    /// How a release takes over here, where the manifests allow what a rolling update may do.
+    pub fn takeover(&self, workload: &Workload) -> Strategy {
+        match self.strategy {
+            StrategyName::Recreate => Strategy::Recreate,
+            StrategyName::Rolling => Strategy::Rolling {
+                surge: workload.rolling.max_surge.ceil_of(workload.replicas),
+                unavailable: workload.rolling.max_unavailable.floor_of(workload.replicas),
+            },
+            StrategyName::BlueGreen => Strategy::BlueGreen {
+                preview: self.preview.unwrap_or_default(),
+                keep: self.keep.unwrap_or_else(default_bake),
+                analysis: self.analysis,
+            },
+            StrategyName::Canary => Strategy::Canary {
+                steps: self.canary_steps(),
+                analysis: self.analysis,
+                audience: self.audience.as_ref().and_then(AudienceRules::rule),
+                stick_to: self.stick_to.clone().map(RequestKey::normalised),
+            },
+        }
+    }
+
+    /// How a release is watched once it has all traffic.
+    pub fn watch(&self) -> Option<Watch> {
+        let default = match self.strategy {
+            StrategyName::Canary | StrategyName::BlueGreen => Period::seconds(15 * 60),
+            StrategyName::Recreate | StrategyName::Rolling => Period::default(),
+        };
+        let period = self.watch.unwrap_or(default);
+        (!period.is_zero()).then_some(Watch { period, analysis: self.analysis })
     }
 }
 
@@ -218,13 +293,8 @@ impl Environment {
                 "write it without `..` and without a leading `/`",
             ));
         }
-        if self.strategy == StrategyName::Rolling && !self.steps.is_empty() {
-            found.push(problem(
-                &["environments", at, "steps"],
-                "steps have no meaning for a rolling update".into(),
-                "write `strategy: canary`, or remove the steps",
-            ));
-        }
+        self.strategy_problems(at, found);
+        self.audience_problems(at, found);
         self.step_problems(at, found);
         if let Some(message) = self.analysis.problem() {
             found.push(problem(
@@ -255,20 +325,75 @@ impl Environment {
         }
     }
 
+    /// Settings that only mean something to another strategy.
+    fn strategy_problems(&self, at: &str, found: &mut Vec<Problem>) {
+        let (canary, blue_green) = (StrategyName::Canary, StrategyName::BlueGreen);
+        for (field, is_set, of, name) in [
+            ("steps", !self.steps.is_empty(), canary, "canary"),
+            ("audience", self.audience.is_some(), canary, "canary"),
+            ("stick_to", self.stick_to.is_some(), canary, "canary"),
+            ("preview", self.preview.is_some(), blue_green, "blue-green"),
+            ("keep", self.keep.is_some(), blue_green, "blue-green"),
+        ] {
+            if is_set && self.strategy != of {
+                found.push(problem(
+                    &["environments", at, field],
+                    format!("`{field}` has no meaning for this strategy"),
+                    &format!("write `strategy: {name}`, or remove `{field}`"),
+                ));
+            }
+        }
+    }
+
+    fn audience_problems(&self, at: &str, found: &mut Vec<Problem>) {
+        let mut keys: Vec<(&str, &RequestKey)> = self.stick_to.iter().map(|key| ("stick_to", key)).collect();
+        let rule = self.audience.as_ref().and_then(AudienceRules::rule);
+        keys.extend(rule.iter().map(|rule| ("audience", &rule.key)));
+        for (field, key) in keys {
+            let (RequestKey::Header(name) | RequestKey::Cookie(name)) = key;
+            if !is_token(name) {
+                found.push(problem(
+                    &["environments", at, field],
+                    format!("{name:?} is not the name of a header or a cookie"),
+                    "use letters, digits and `-`, such as `x-beta`",
+                ));
+            }
+        }
+        if self.audience.is_some()
+            && rule.is_none_or(|rule| rule.value.is_empty() || rule.value.contains(char::is_control))
+        {
+            found.push(problem(
+                &["environments", at, "audience"],
+                "an audience needs either a header or a cookie, and a value".into(),
+                "write `audience: { header: x-beta, value: \"1\" }`",
+            ));
+        }
+    }
+
     fn step_problems(&self, at: &str, found: &mut Vec<Problem>) {
         if self.strategy != StrategyName::Canary || self.steps.is_empty() {
             return;
         }
-        let mut last = 0;
+        let mut last = Weight::ZERO;
         for (index, step) in self.steps.iter().enumerate() {
-            if step.weight.percent() <= last {
-                found.push(problem(
-                    &["environments", at, "steps", &index.to_string(), "weight"],
-                    format!("weight {} does not rise above {last}%, the step before", step.weight),
-                    "let each step's weight rise; a canary that should go back is rolled back",
-                ));
+            let index = index.to_string();
+            let mut wrong = |field, message: String, hint| {
+                found.push(problem(&["environments", at, "steps", &index, field], message, hint));
+            };
+            if step.weight == Weight::ZERO && last == Weight::ZERO {
+                if step.mirror == Weight::ZERO && self.audience.is_none() {
+                    let hint = "give it a `weight`, `mirror` requests to it, or name an `audience`";
+                    wrong("weight", "no request reaches the candidate in this step".into(), hint);
+                }
+            } else if step.weight <= last {
+                let message = format!("weight {} does not rise above {last}, the step before", step.weight);
+                wrong("weight", message, "let each step's weight rise; a canary that should go back is rolled back");
             }
-            last = last.max(step.weight.percent());
+            if step.mirror > Weight::ZERO && step.weight > Weight::ZERO {
+                let message = "requests are copied only in steps of weight 0".into();
+                wrong("mirror", message, "put a step with `mirror` alone before the first one with a `weight`");
+            }
+            last = last.max(step.weight);
         }
         if let Some(last) = self.steps.last().filter(|step| step.weight != Weight::ALL) {
             found.push(problem(
@@ -278,6 +403,24 @@ impl Environment {
             ));
         }
     }
+}
+
+impl AudienceRules {
+    /// What marks the requests; none unless exactly one place is named.
+    pub fn rule(&self) -> Option<AudienceRule> {
+        let key = match (&self.header, &self.cookie) {
+            (Some(header), None) => RequestKey::Header(header.to_ascii_lowercase()),
+            (None, Some(cookie)) => RequestKey::Cookie(cookie.clone()),
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        Some(AudienceRule { key, value: self.value.clone() })
+    }
+}
+
+/// A name as RFC 9110, section 5.6.2 has it for headers, and RFC 6265, section 4.1.1 for cookies.
+fn is_token(name: &str) -> bool {
+    let is_token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.len() <= 128 && name.bytes().all(is_token_byte)
 }
 
 fn problem(path: &[&str], message: String, hint: &str) -> Problem {
@@ -328,7 +471,7 @@ mod tests {
         environments.0.steps: the last step has 5%, expected 100%
         environments.1.name: environment a is declared twice
         environments.1.overlay: the overlay must be a folder below `manifests`
-        environments.1.steps: steps have no meaning for a rolling update
+        environments.1.steps: `steps` has no meaning for this strategy
         environments.1.checks.0.get: "x" is not a path
         environments.1.checks.0.status: 99 is not a final HTTP status
         "#);

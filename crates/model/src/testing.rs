@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::entry::Standing;
 use crate::event::{Event, Opened, Person, Recorded, VERSION};
 use crate::fleet::Fleet;
 use crate::flight::{Effect, Flight, Refusal, Stage};
@@ -25,6 +26,8 @@ pub(crate) enum Ill {
     Pipeline,
     /// Half of its requests fail.
     Requests,
+    /// Half of its requests fail once it has all traffic for good.
+    Late,
     /// Its replicas never become ready.
     Unready,
     /// Its checks fail.
@@ -73,7 +76,7 @@ fn letter(id: &FlightId) -> char {
 pub(crate) fn two_environments(approvals: u32) -> Value {
     json!([
         {"name": "test", "checks": [{"get": "/healthz"}]},
-        {"name": "production", "strategy": "canary", "gate": {"approvals": approvals}, "analysis": {"wait_max": "2m"},
+        {"name": "production", "strategy": "canary", "gate": {"approvals": approvals}, "analysis": {"wait_max": "2m"}, "watch": "0s",
          "steps": [{"weight": 10, "bake": "10s"}, {"weight": 100, "bake": "10s"}]},
     ])
 }
@@ -157,7 +160,13 @@ impl Story {
     }
 
     pub(crate) fn approve(&mut self, flight: char, by: &str) -> Result<(), Refusal> {
-        self.order(flight, |f, _| f.approve(None, by))
+        self.approve_in(flight, None, by)
+    }
+
+    pub(crate) fn approve_in(&mut self, flight: char, name: Option<&str>, by: &str) -> Result<(), Refusal> {
+        let (seen, now) = (self.seen.clone(), self.now);
+        let seen = |at: &Target| seen.get(at).cloned().unwrap_or_default();
+        self.order(flight, |f, _| f.approve(name.map(environment).as_ref(), by, seen, now))
     }
 
     pub(crate) fn abort(&mut self, flight: char) -> Result<(), Refusal> {
@@ -244,7 +253,7 @@ impl Story {
     fn follow(&mut self, passed: bool) {
         for target in self.fleet.targets().cloned().collect::<Vec<_>>() {
             let before = self.seen.get(&target).cloned().unwrap_or_default();
-            let wanted = self.fleet.wanted(&target, &before);
+            let wanted = self.fleet.wanted(&target, &before).versions;
             assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
             let versions = wanted.into_iter().map(|w| {
                 let failed = self.fleet.flight(&w.flight).and_then(|f| f.entry(&target.environment)?.rollout.as_ref());
@@ -275,7 +284,10 @@ impl Story {
         for (target, seen) in &mut self.seen {
             for version in seen.versions.iter_mut().filter(|v| v.ready > 0) {
                 let requests = 2 * u64::from(version.weight.percent());
-                let ill = self.ill.contains(&(version.revision.clone(), Ill::Requests));
+                let is = |ill| self.ill.contains(&(version.revision.clone(), ill));
+                let flight = self.fleet.flight(&version.revision);
+                let watched = flight.is_some_and(|f| f.standing(&target.environment) == Standing::Watched);
+                let ill = is(Ill::Requests) || (is(Ill::Late) && watched);
                 version.counters.requests += requests;
                 version.counters.failures += if ill { requests / 2 } else { 0 };
                 self.counted.insert((target.clone(), version.revision.clone()), version.counters);
@@ -327,7 +339,7 @@ impl Story {
 
     /// The versions that run and their shares, such as `a:90 b:10`.
     pub(crate) fn serving(&self, at: &str) -> String {
-        let wanted = self.fleet.wanted(&target(at), &self.seen(at));
+        let wanted = self.fleet.wanted(&target(at), &self.seen(at)).versions;
         let shares = wanted.iter().map(|w| format!("{}:{}", letter(&w.flight), w.weight.percent()));
         shares.collect::<Vec<_>>().join(" ")
     }

@@ -50,6 +50,7 @@ forms! {
         RolloutEvent::StepEntered { .. } => "rollout.step_entered",
         RolloutEvent::StepHeld { .. } => "rollout.step_held",
         RolloutEvent::StepPassed { .. } => "rollout.step_passed",
+        RolloutEvent::Watched { .. } => "rollout.watched",
         RolloutEvent::Failed { .. } => "rollout.failed",
         RolloutEvent::Promoted { .. } => "rollout.promoted",
         RolloutEvent::Withdrawn { .. } => "rollout.withdrawn",
@@ -78,7 +79,9 @@ forms! {
         Verdict::Error { .. } => "error",
     }
     fn strategy(Strategy) in STRATEGIES {
+        Strategy::Recreate => "recreate",
         Strategy::Rolling { .. } => "rolling",
+        Strategy::BlueGreen { .. } => "blue_green",
         Strategy::Return => "return",
         Strategy::Canary { .. } => "canary",
     }

@@ -138,7 +138,8 @@ impl Repository {
         }
         let text = fs::read_to_string(example.join("prograde.yaml"))?
             .replace("pad", service)
-            .replace("bake: 5m", &format!("bake: {bake}"));
+            .replace("bake: 5m", &format!("bake: {bake}"))
+            .replace("watch: 15m", &format!("watch: {bake}"));
         fs::write(folder.join("prograde.yaml"), text)?;
         fs::create_dir_all(folder.join(".github/workflows"))?;
         // Bytes after the end of an ELF file change its digest and nothing else.

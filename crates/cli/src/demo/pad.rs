@@ -42,6 +42,7 @@ pub(crate) fn in_a_hurry(bake: Period) -> Vec<Edit> {
     let analysis = "failure_share_max: 1%\n      failure_share_detect: 10%\n      wait_max: 60s";
     vec![
         Edit::new("prograde.yaml", "bake: 5m", format!("bake: {bake}")),
+        Edit::new("prograde.yaml", "watch: 15m ", format!("watch: {bake} ")),
         Edit::new("prograde.yaml", "failure_share_max: 1%", analysis),
         Edit::new("deploy/base/deployment.yaml", "progressDeadlineSeconds: 120", "progressDeadlineSeconds: 30"),
         Edit::new("deploy/overlays/test/service.yaml", "\n      nodePort: 30081", ""),

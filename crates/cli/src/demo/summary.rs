@@ -85,6 +85,7 @@ fn step_time(flown: &Flown, wanted: u32) -> Option<Duration> {
             | RolloutEvent::StepEntered { .. }
             | RolloutEvent::StepHeld { .. }
             | RolloutEvent::Promoted { .. }
+            | RolloutEvent::Watched { .. }
             | RolloutEvent::Withdrawn { .. } => false,
         };
         if let (true, Some(from)) = (ends, entered) {

@@ -15,7 +15,7 @@ use prograde_control::ports::{
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
 use prograde_model::ids::{CommitId, FlightId, ServiceName, Target};
 use prograde_model::release::Release;
-use prograde_model::runtime::Observation;
+use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
 use prograde_model::workload::Workload;
 use tokio::sync::{Notify, mpsc, watch};
@@ -250,7 +250,7 @@ impl Deployments for Life {
 
 #[async_trait]
 impl Runtime for Life {
-    async fn apply(&self, target: &Target, versions: Vec<RunVersion>) -> Result<(), PortError> {
+    async fn apply(&self, target: &Target, versions: Vec<RunVersion>, _: Routing) -> Result<(), PortError> {
         self.call(|world| world.apply(target, versions)).await?;
         self.world.changed.send_modify(|n| *n += 1);
         Ok(())

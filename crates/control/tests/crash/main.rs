@@ -36,6 +36,7 @@ environments:
     steps:
       - { weight: 10, bake: 2s }
       - { weight: 100, bake: 2s }
+    watch: 2s
     analysis: { wait_max: 1m }
     checks:
       - { get: /healthz }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::Outcome;
-use crate::judge::Evidence;
+use crate::judge::Sample;
 use crate::rollout::{Cause, Start, Strategy as Takeover};
 use crate::runtime::{Counters, VersionSeen};
 use crate::testing::{Ill, Story, assert_weights, commit, digest, environment, id, target, two_environments};
@@ -109,13 +109,20 @@ fn fact() -> impl Strategy<Value = Event> {
         (letter(), letter(), any::<bool>()).prop_map(|(candidate, stable, back)| {
             let steps = [10u8, 100].map(|w| crate::service::Step {
                 weight: Weight::new(w).unwrap(),
+                mirror: Weight::ZERO,
                 bake: crate::quantity::Period::seconds(1),
             });
-            let canary = Takeover::Canary { steps: steps.to_vec(), analysis: crate::judge::Analysis::default() };
+            let canary = Takeover::Canary {
+                steps: steps.to_vec(),
+                analysis: crate::judge::Analysis::default(),
+                audience: None,
+                stick_to: None,
+            };
             RolloutEvent::Started(Start {
                 candidate: id(candidate),
                 stable: Some(id(stable)),
                 strategy: if back { Takeover::Return } else { canary },
+                watch: None,
                 replicas: 2,
                 stable_replicas: 2,
                 progress_deadline_s: 1,
@@ -124,13 +131,14 @@ fn fact() -> impl Strategy<Value = Event> {
         (step(), weight()).prop_map(move |(step, weight)| RolloutEvent::StepEntered {
             step,
             weight,
-            candidate: counters,
-            stable: counters,
+            candidate: counters.into(),
+            stable: counters.into(),
+            mirrored: counters.into(),
             restarts: 0
         }),
-        step().prop_map(|step| RolloutEvent::StepPassed { step, evidence: Evidence::default() }),
-        Just(RolloutEvent::Failed { cause: Cause::NeverAvailable { detail: None }, evidence: Evidence::default() }),
-        Just(RolloutEvent::Promoted { candidate: counters }),
+        step().prop_map(|step| RolloutEvent::StepPassed { step, evidence: Sample::default(), by: None }),
+        Just(RolloutEvent::Failed { cause: Cause::NeverAvailable { detail: None }, evidence: Sample::default() }),
+        Just(RolloutEvent::Promoted { candidate: counters.into(), stable: counters.into() }),
         Just(RolloutEvent::Withdrawn { candidate: counters }),
     ];
     prop_oneof![
@@ -181,7 +189,7 @@ proptest! {
         story.run();
         for name in ["test", "production"] {
             let current = story.fleet.current(&target(name));
-            let wanted = story.fleet.wanted(&target(name), &story.seen(name));
+            let wanted = story.fleet.wanted(&target(name), &story.seen(name)).versions;
             prop_assert_eq!(wanted.iter().map(|w| &w.flight).collect::<Vec<_>>(), current.into_iter().collect::<Vec<_>>());
             for flight in story.fleet.flights() {
                 let told = story.told(flight.id.as_str().chars().next().unwrap());
@@ -209,7 +217,7 @@ proptest! {
             let _refused = fleet.apply(&recorded).is_err();
             journal.push(recorded);
             for name in ["test", "production"] {
-                let wanted = fleet.wanted(&target(name), &seen);
+                let wanted = fleet.wanted(&target(name), &seen).versions;
                 assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
             }
             for flight in fleet.flights() {

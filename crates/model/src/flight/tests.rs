@@ -129,6 +129,62 @@ fn a_failed_canary_is_quarantined_in_the_same_append_and_git_is_put_right_at_onc
     assert_eq!(story.serving("test"), "b:100", "where it did no harm it stays");
 }
 
+/// Production alone, watched for a minute; `a` serves and `b` follows it, watched by now.
+fn watched(b: Option<Ill>) -> Story {
+    let mut environments = production();
+    environments[0]["watch"] = "1m".into();
+    let mut story = Story::new(&environments);
+    story.push('a').run();
+    match b {
+        Some(ill) => story.push_ill('b', ill),
+        None => story.push('b'),
+    };
+    story.until('b', &at("production", Standing::Watched));
+    story
+}
+
+#[test]
+fn a_release_that_fails_with_all_traffic_is_taken_back() {
+    let mut story = watched(Some(Ill::Late));
+    let told = story.told('b');
+    story.run();
+    let back = "production/failed production/rollback_ordered production/set production/started production/reverted";
+    check(&story, 'b', &[&told, back, "production/promoted ended:rolled_back author_notified"]);
+    assert_eq!(story.serving("production"), "a:100");
+    assert!(story.fleet.quarantine(&target("production"), &digest('b')).is_some());
+}
+
+#[test]
+fn a_watched_release_gives_way_to_the_next() {
+    let mut story = watched(None);
+    story.push('c').until('c', &at("production", Standing::Rolling)).run();
+    assert!(story.told('b').ends_with("production/promoted production/watched ended:landed"), "{}", story.told('b'));
+    assert_eq!(story.serving("production"), "c:100");
+}
+
+#[test]
+fn a_first_release_serves_on_whatever_the_watch_says() {
+    let mut environments = production();
+    environments[0]["watch"] = "1m".into();
+    let mut story = Story::new(&environments);
+    story.push_ill('a', Ill::Late).run();
+    check(&story, 'a', &[BUILT, ENTERED, "production/promoted production/watched ended:landed"]);
+    assert_eq!(story.serving("production"), "a:100");
+}
+
+#[test]
+fn a_watched_release_can_be_taken_back_by_a_person() {
+    for order in ["abort", "roll back"] {
+        let mut story = watched(None);
+        match order {
+            "abort" => story.abort('b').unwrap(),
+            _ => story.roll_back('b', "production", None).unwrap(),
+        }
+        story.run();
+        assert_eq!(story.serving("production"), "a:100", "{order}");
+    }
+}
+
 #[test]
 fn replicas_that_never_start_never_get_traffic() {
     let mut story = Story::new(&production());

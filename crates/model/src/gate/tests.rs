@@ -45,7 +45,7 @@ fn as_many_people_as_needed_must_approve() {
 fn an_approval_may_be_given_ahead_but_only_where_one_is_asked_for() {
     let mut story = Story::new(&two_environments(1));
     story.push('a').until('a', &Stage::Building);
-    let named = |name: &str, story: &mut Story| story.order('a', |f, _| f.approve(Some(&environment(name)), "ann"));
+    let named = |name: &str, story: &mut Story| story.approve_in('a', Some(name), "ann");
     assert_eq!(story.approve('a', "ann").unwrap_err(), Refusal::NothingToApprove { flight: id('a') });
     assert_eq!(named("test", &mut story).unwrap_err(), Refusal::NothingToApprove { flight: id('a') });
     assert!(matches!(named("prod", &mut story).unwrap_err(), Refusal::NoEnvironment { .. }));
@@ -59,7 +59,7 @@ fn an_approval_may_be_given_ahead_but_only_where_one_is_asked_for() {
 fn nobody_approves_for_an_environment_that_is_not_known_yet() {
     let mut story = Story::new(&two_environments(1));
     story.push('a');
-    let early = story.order('a', |f, _| f.approve(Some(&environment("production")), "ann"));
+    let early = story.approve_in('a', Some("production"), "ann");
     assert_eq!(early.unwrap_err(), Refusal::NothingToApprove { flight: id('a') });
     assert!(story.flight('a').entries.is_empty());
 }
@@ -142,7 +142,7 @@ fn a_later_flight_at_the_gate_goes_first() {
 fn an_earlier_flight_never_replaces_a_later_one() {
     let mut story = Story::new(&two_environments(1));
     story.push('a').run().push('b').until('b', &rolling("test"));
-    story.order('b', |f, _| f.approve(Some(&environment("production")), "ann")).unwrap();
+    story.approve_in('b', Some("production"), "ann").unwrap();
     story.run();
     assert_eq!(story.flight('b').outcome, Some(Outcome::Landed));
     assert_eq!(story.flight('a').outcome, Some(Outcome::Superseded { by: id('b') }));

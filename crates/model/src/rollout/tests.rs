@@ -1,7 +1,10 @@
 //! Scenarios a reader can follow, and the invariants on worlds nobody thought of.
 
 use super::{Strategy, *};
+use crate::ids::FlightId;
+use crate::judge::{Analysis, Undecided};
 use crate::quantity::Period;
+use crate::runtime::{Counters, Observation, RequestKey, Routing, VersionSeen};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, prop_assert_eq, prop_compose, proptest};
 
@@ -14,6 +17,7 @@ fn start(strategy: Strategy, stable: bool) -> Start {
         candidate: id('c'),
         stable: stable.then(|| id('a')),
         strategy,
+        watch: None,
         replicas: 4,
         stable_replicas: if stable { 4 } else { 0 },
         progress_deadline_s: 60,
@@ -21,9 +25,19 @@ fn start(strategy: Strategy, stable: bool) -> Start {
 }
 
 fn canary() -> Strategy {
-    let step = |w| Step { weight: Weight::new(w).unwrap(), bake: Period::seconds(10) };
-    let analysis = Analysis { wait_max: Period::seconds(120), ..Analysis::default() };
-    Strategy::Canary { steps: vec![step(1), step(10), step(100)], analysis }
+    Strategy::Canary { steps: vec![step(1), step(10), step(100)], analysis: analysis(), audience: None, stick_to: None }
+}
+
+fn step(weight: u8) -> Step {
+    Step { weight: Weight::new(weight).unwrap(), mirror: Weight::ZERO, bake: Period::seconds(10) }
+}
+
+fn analysis() -> Analysis {
+    Analysis { wait_max: Period::seconds(120), ..Analysis::default() }
+}
+
+fn blue_green() -> Strategy {
+    Strategy::BlueGreen { preview: Period::seconds(10), keep: Period::seconds(20), analysis: analysis() }
 }
 
 /// A runtime that answers: replicas follow what is wanted after a while, requests follow the weights.
@@ -75,7 +89,8 @@ impl World {
     /// One second passes; what is wanted is done; facts are taken in; the invariants are checked.
     fn tick(&mut self, behaviour: Behaviour) {
         let shape = self.rollout.shape(&self.seen);
-        self.check(shape);
+        let routing = self.rollout.routing();
+        self.check(shape, &routing);
         let candidate = self.rollout.start.candidate.clone();
         let elapsed = self.now.duration_since(Timestamp::from_second(1_700_000_000).unwrap()).as_secs();
         for version in &mut self.seen.versions {
@@ -92,28 +107,37 @@ impl World {
             version.ready = if up { replicas } else { 0 };
             version.available = version.ready;
             version.restarts += u32::from(is_candidate && behaviour.crashes && replicas > 0);
-            let requests = if version.ready > 0 { behaviour.rate * u64::from(weight.percent()) / 100 } else { 0 };
+            let part = |weight: Weight| behaviour.rate * u64::from(weight.percent()) / 100;
+            let requests = if version.ready > 0 { part(weight) } else { 0 };
             version.counters.requests += requests;
+            if let Some(mirror) = routing.mirror.as_ref().filter(|_| is_candidate && version.ready > 0) {
+                version.mirrored.requests += part(mirror.share);
+                version.mirrored.failures = version.mirrored.requests.checked_div(behaviour.failing_in).unwrap_or(0);
+            }
             if is_candidate && behaviour.failing_in > 0 {
                 version.counters.failures = version.counters.requests / behaviour.failing_in;
             }
         }
         self.now += SignedDuration::from_secs(1);
         for event in self.rollout.decide(&self.seen, self.now) {
-            self.failed |= matches!(event, RolloutEvent::Failed { .. });
+            let after = matches!(self.rollout.phase, Phase::Promoted(_));
+            self.failed |= !after && matches!(event, RolloutEvent::Failed { .. });
             self.rollout.apply(&event, self.now).unwrap();
             self.events.push(event);
         }
     }
 
-    fn check(&self, shape: Shape) {
-        assert_eq!(shape.candidate_weight.percent() + shape.stable_weight.percent(), 100, "weights sum to 100");
+    fn check(&self, shape: Shape, routing: &Routing) {
         let phase = &self.rollout.phase;
+        let strategy = &self.rollout.start.strategy;
+        let sum = shape.candidate_weight.percent() + shape.stable_weight.percent();
+        assert!(sum == 100 || (sum == 0 && *strategy == Strategy::Recreate), "weights sum to 100: {shape:?}");
         if self.failed {
             assert_eq!(shape.candidate_weight, Weight::ZERO, "a failed candidate gets nothing: {phase:?}");
+            assert_eq!(*routing, Routing::default(), "nor by any other way: {phase:?}");
         }
-        let canary = matches!(self.rollout.start.strategy, Strategy::Canary { .. });
-        if canary && self.rollout.start.stable.is_some() && !matches!(phase, Phase::Promoted) {
+        let is_stepped = strategy.steps() > 0;
+        if is_stepped && self.rollout.start.stable.is_some() && !matches!(phase, Phase::Promoted(_)) {
             assert_eq!(
                 shape.stable_replicas, self.rollout.start.stable_replicas,
                 "stable keeps its capacity: {phase:?}"
@@ -139,7 +163,7 @@ impl World {
 #[test]
 fn a_good_canary_passes_every_step() {
     let mut world = World::new(start(canary(), true));
-    assert_eq!(*world.run(GOOD, 300), Phase::Promoted);
+    assert!(matches!(world.run(GOOD, 300), Phase::Promoted(_)));
     assert_eq!(
         world.story(),
         "step_entered step_held step_passed step_entered step_passed step_entered step_passed promoted",
@@ -160,7 +184,7 @@ fn a_bad_canary_is_stopped_in_its_first_step_and_harms_few() {
 
 #[test]
 fn a_crashing_candidate_never_gets_traffic() {
-    for strategy in [canary(), Strategy::Rolling { surge: 1, unavailable: 1 }] {
+    for strategy in [canary(), blue_green(), Strategy::Recreate, Strategy::Rolling { surge: 1, unavailable: 1 }] {
         let mut world = World::new(start(strategy, true));
         let behaviour = Behaviour { crashes: true, ..GOOD };
         assert!(matches!(world.run(behaviour, 300), Phase::Withdrawn { cause: Cause::Crashing { .. } }));
@@ -186,7 +210,121 @@ fn without_traffic_a_step_is_held_and_times_out_to_rollback() {
 #[test]
 fn a_first_release_has_nobody_to_be_compared_with() {
     let mut world = World::new(start(canary(), false));
-    assert_eq!(*world.run(Behaviour { rate: 0, ..GOOD }, 30), Phase::Promoted);
+    assert!(matches!(world.run(Behaviour { rate: 0, ..GOOD }, 30), Phase::Promoted(_)));
+}
+
+/// A step in which requests are copied, before anybody is served.
+fn mirrored() -> Strategy {
+    let copies = Step { mirror: Weight::new(50).unwrap(), ..step(0) };
+    Strategy::Canary { steps: vec![copies, step(100)], analysis: analysis(), audience: None, stick_to: None }
+}
+
+#[test]
+fn a_blue_green_release_can_be_looked_at_then_takes_all_traffic_and_can_go_back() {
+    let mut world = World::new(start(blue_green(), true));
+    world.run(GOOD, 8);
+    let shape = world.rollout.shape(&world.seen);
+    assert_eq!((shape.candidate_replicas, shape.candidate_weight), (4, Weight::ZERO), "all of it runs, nobody sees it");
+    assert_eq!(world.rollout.routing().preview, Some(id('c')), "but those who look");
+    world.run(GOOD, 10);
+    let shape = world.rollout.shape(&world.seen);
+    assert_eq!((shape.candidate_weight, shape.stable_replicas), (Weight::ALL, 4), "stable is kept to go back to");
+    assert!(matches!(world.run(GOOD, 300), Phase::Promoted(_)));
+    assert_eq!(world.story(), "step_entered step_passed step_entered step_passed promoted");
+
+    let mut world = World::new(start(blue_green(), true));
+    world.run(Behaviour { failing_in: 5, ..GOOD }, 300);
+    assert!(matches!(world.rollout.phase, Phase::Withdrawn { cause: Cause::Judged { step: 1, .. } }));
+}
+
+#[test]
+fn a_recreated_service_never_runs_in_two_versions() {
+    let mut world = World::new(start(Strategy::Recreate, true));
+    for _ in 0..60 {
+        let running = world.seen.versions.iter().filter(|v| v.replicas > 0).count();
+        assert!(running <= 1, "{:?}", world.seen);
+        world.tick(GOOD);
+    }
+    assert!(matches!(world.rollout.phase, Phase::Promoted(_)));
+
+    let mut world = World::new(start(Strategy::Recreate, true));
+    world.run(Behaviour { crashes: true, ..GOOD }, 60);
+    let shape = world.rollout.shape(&world.seen);
+    assert_eq!((shape.stable_replicas, shape.stable_weight), (4, Weight::ALL), "the old version comes back");
+}
+
+#[test]
+fn copies_show_a_bad_release_before_it_harms_anybody() {
+    let mut world = World::new(start(mirrored(), true));
+    world.run(Behaviour { failing_in: 5, ..GOOD }, 300);
+    assert!(matches!(world.rollout.phase, Phase::Withdrawn { cause: Cause::Judged { step: 0, .. } }));
+    assert_eq!(world.seen.version(&id('c')).unwrap().counters, Counters::default(), "nobody was served by it");
+    let mut world = World::new(start(mirrored(), true));
+    assert!(matches!(world.run(GOOD, 300), Phase::Promoted(_)));
+}
+
+#[test]
+fn an_audience_belongs_to_the_candidate_as_long_as_it_is_one() {
+    let rule = AudienceRule { key: RequestKey::Header("x-beta".into()), value: "1".into() };
+    let strategy = Strategy::Canary {
+        steps: vec![step(0), step(100)],
+        analysis: analysis(),
+        audience: Some(rule.clone()),
+        stick_to: Some(RequestKey::Cookie("session".into())),
+    };
+    let mut world = World::new(start(strategy, true));
+    assert_eq!(world.rollout.routing().audiences, [], "not before it can answer");
+    world.run(GOOD, 4);
+    assert_eq!(world.rollout.shape(&world.seen).candidate_replicas, 4, "the audience may be everybody");
+    assert_eq!(world.rollout.routing().audiences.len(), 1);
+    assert_eq!(world.rollout.routing().sticky, Some(RequestKey::Cookie("session".into())));
+    // Nobody of the audience has come: that can't be judged.
+    world.run(GOOD, 12);
+    assert_eq!(world.story(), "step_entered step_held");
+    world.run(GOOD, 300);
+    assert!(matches!(world.rollout.phase, Phase::Withdrawn { cause: Cause::NotJudged { step: 0, .. } }));
+    assert_eq!(world.rollout.routing(), Routing::default());
+}
+
+#[test]
+fn a_step_that_cannot_be_judged_may_ask_a_person() {
+    let Strategy::Canary { steps, analysis, .. } = canary() else { panic!() };
+    for undecided in [Undecided::Extend, Undecided::Ask] {
+        let analysis = Analysis { undecided, ..analysis };
+        let strategy = Strategy::Canary { steps: steps.clone(), analysis, audience: None, stick_to: None };
+        let mut world = World::new(start(strategy, true));
+        assert_eq!(world.rollout.pass_held("ann", &world.seen, world.now), None, "nothing is held yet");
+        world.run(Behaviour { rate: 0, ..GOOD }, 30);
+        assert_eq!(world.story(), "step_entered step_held");
+        let passed = world.rollout.pass_held("ann", &world.seen, world.now);
+        assert_eq!(passed.is_some(), undecided == Undecided::Ask);
+        let Some(passed) = passed else { continue };
+        world.rollout.apply(&passed, world.now).unwrap();
+        assert!(matches!(world.rollout.phase, Phase::Preparing { step: 1, .. }));
+    }
+}
+
+#[test]
+fn a_release_with_all_traffic_is_watched_for_a_while() {
+    let watched = || Start {
+        watch: Some(Watch { period: Period::seconds(60), analysis: analysis() }),
+        ..start(Strategy::Rolling { surge: 1, unavailable: 0 }, true)
+    };
+    let mut world = World::new(watched());
+    world.run(GOOD, 300);
+    assert!(world.rollout.is_watched() && world.rollout.is_over());
+    (0..30).for_each(|_| world.tick(GOOD));
+    assert!(world.rollout.is_watched());
+    (0..40).for_each(|_| world.tick(GOOD));
+    assert!(!world.rollout.is_watched());
+    assert_eq!(world.story(), "promoted watched");
+
+    let mut world = World::new(watched());
+    world.run(GOOD, 300);
+    (0..30).for_each(|_| world.tick(Behaviour { failing_in: 5, ..GOOD }));
+    assert_eq!(world.story(), "promoted failed");
+    let watched = |phase: &Phase| matches!(phase, Phase::Promoted(Promoted { watched: Watched::Failed { .. }, .. }));
+    assert!(watched(&world.rollout.phase), "what follows is another rollout's: {:?}", world.rollout.phase);
 }
 
 #[test]
@@ -199,7 +337,7 @@ fn a_rolling_update_keeps_within_its_bounds() {
         assert!(available >= 3, "{:?}", world.seen);
         world.tick(GOOD);
     }
-    assert_eq!(world.rollout.phase, Phase::Promoted);
+    assert!(matches!(world.rollout.phase, Phase::Promoted(_)));
 }
 
 #[test]
@@ -224,10 +362,13 @@ proptest! {
     /// Behaviour changes every few seconds; `tick` checks weights, capacity and the failed candidate throughout.
     #[test]
     fn the_invariants_hold_whatever_the_candidate_does(
-        canary_strategy in any::<bool>(), has_stable in any::<bool>(), surge in 0u32..4, unavailable in 0u32..4,
+        strategy in 0usize..5, has_stable in any::<bool>(), surge in 0u32..4, unavailable in 0u32..4,
         phases in prop::collection::vec((behaviour(), 1u32..40), 1..12),
     ) {
-        let strategy = if canary_strategy { canary() } else { Strategy::Rolling { surge, unavailable } };
+        let strategies = [
+            canary(), blue_green(), mirrored(), Strategy::Recreate, Strategy::Rolling { surge, unavailable },
+        ];
+        let strategy = strategies[strategy].clone();
         let mut world = World::new(start(strategy, has_stable));
         for (behaviour, seconds) in phases {
             world.run(behaviour, seconds);

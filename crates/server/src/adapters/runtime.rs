@@ -37,7 +37,7 @@ impl LocalRuntime {
 
 #[async_trait]
 impl Runtime for LocalRuntime {
-    async fn apply(&self, target: &Target, versions: Vec<RunVersion>) -> Result<(), PortError> {
+    async fn apply(&self, target: &Target, versions: Vec<RunVersion>, routing: Routing) -> Result<(), PortError> {
         let mut images = BTreeMap::new();
         for version in &versions {
             if !images.contains_key(&version.digest) {
@@ -51,7 +51,7 @@ impl Runtime for LocalRuntime {
             replicas: version.replicas,
             weight: version.weight,
         });
-        let desired = Desired { target: target.clone(), versions: versions.collect(), routing: Routing::default() };
+        let desired = Desired { target: target.clone(), versions: versions.collect(), routing };
         self.node
             .apply(desired, images)
             .await

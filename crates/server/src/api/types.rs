@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
-use prograde_model::judge::{Evidence, Verdict};
+use prograde_model::judge::{Sample, Verdict};
 use prograde_model::runtime::Counters;
 use serde::{Deserialize, Serialize};
 
@@ -135,7 +135,7 @@ pub struct EntryView {
     /// The judge's opinion of the step now.
     pub verdict: Option<Verdict>,
     /// What it is based on.
-    pub evidence: Option<Evidence>,
+    pub evidence: Option<Sample>,
     /// The candidate's requests in this environment.
     pub requests: Counters,
     /// The commit in the deployment repository.

@@ -12,7 +12,7 @@ use prograde_model::flight::{Flight, Stage};
 use prograde_model::gate::{GateState, Missing, gate};
 use prograde_model::ids::{EnvironmentName, FlightId, ServiceName, Target};
 use prograde_model::judge::Verdict;
-use prograde_model::rollout::{Phase, Strategy};
+use prograde_model::rollout::Phase;
 use prograde_model::runtime::Observation;
 use serde::Deserialize;
 
@@ -147,7 +147,7 @@ pub(super) fn find_flight(context: &Context, text: &str) -> Result<FlightId, Fai
 }
 
 fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observation) -> TargetView {
-    let wanted = fleet.wanted(target, seen);
+    let wanted = fleet.wanted(target, seen).versions;
     let order = |id: &FlightId| wanted.iter().position(|w| w.flight == *id).unwrap_or(usize::MAX);
     let mut versions: Vec<VersionView> = seen
         .versions
@@ -216,6 +216,7 @@ fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
                 Standing::Entering => "deploying",
                 Standing::Rolling => "rolling",
                 Standing::Unchecked | Standing::Settled => "checking",
+                Standing::Watched => "watching",
                 Standing::Leaving => "withdrawing",
                 Standing::Unreverted | Standing::Gone => "reverting",
             };
@@ -244,9 +245,10 @@ fn detail(fleet: &Fleet, flight: &Flight, environment: Option<&EnvironmentName>)
         }
         return match flight.phase(name) {
             Some(Phase::Preparing { step, .. }) => format!("waits for replicas of step {}", step + 1),
-            Some(Phase::Baking { step, .. }) => format!("step {} bakes", step + 1),
+            Some(Phase::Baking(baking)) => format!("step {} bakes", baking.step + 1),
             Some(Phase::Withdrawing { cause } | Phase::Withdrawn { cause }) => cause.to_string(),
-            Some(Phase::Promoted) | None => String::new(),
+            Some(Phase::Promoted(_)) if flight.standing(name) == Standing::Watched => "is watched".to_owned(),
+            Some(Phase::Promoted(_)) | None => String::new(),
         };
     }
     let running: Vec<&str> =
@@ -333,9 +335,12 @@ fn failure(entry: &Entry) -> Option<String> {
 
 fn step(entry: &Entry) -> Option<(u32, u32)> {
     let rollout = entry.rollout.as_ref()?;
-    let Strategy::Canary { steps, .. } = &rollout.start.strategy else { return None };
-    let (Phase::Preparing { step, .. } | Phase::Baking { step, .. }) = &rollout.phase else { return None };
-    Some((*step, u32::try_from(steps.len()).ok()?))
+    let step = match &rollout.phase {
+        Phase::Preparing { step, .. } => *step,
+        Phase::Baking(baking) => baking.step,
+        Phase::Withdrawing { .. } | Phase::Promoted(_) | Phase::Withdrawn { .. } => return None,
+    };
+    rollout.step(step).map(|_| (step, u32::try_from(rollout.start.strategy.steps()).unwrap_or(u32::MAX)))
 }
 
 fn standing_name(standing: Standing) -> &'static str {
@@ -344,6 +349,7 @@ fn standing_name(standing: Standing) -> &'static str {
         Standing::Entering => "entering",
         Standing::Rolling => "rolling",
         Standing::Unchecked => "unchecked",
+        Standing::Watched => "watched",
         Standing::Settled => "settled",
         Standing::Leaving => "leaving",
         Standing::Unreverted => "unreverted",

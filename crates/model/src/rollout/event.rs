@@ -1,0 +1,191 @@
+//! What happens in a rollout: its facts as the journal stores them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::strategy::{Strategy, Watch};
+use crate::ids::{FlightId, Weight};
+use crate::judge::{Sample, Verdict};
+use crate::runtime::{Counters, Tally};
+
+/// A fact about a rollout.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutEvent {
+    /// The candidate's replicas are being started; it has no traffic yet.
+    #[serde(rename = "rollout.started")]
+    Started(Start),
+    /// The candidate has the capacity for a step and gets its share of traffic from now on.
+    #[serde(rename = "rollout.step_entered")]
+    StepEntered {
+        /// The step, from 0.
+        step: u32,
+        /// The candidate's share.
+        weight: Weight,
+        /// The candidate's requests before the step.
+        candidate: Tally,
+        /// The stable version's requests before the step.
+        stable: Tally,
+        /// Copies of the stable version's requests that the candidate had before the step.
+        #[serde(default, skip_serializing_if = "Tally::is_empty")]
+        mirrored: Tally,
+        /// The candidate's restarts before the step.
+        restarts: u32,
+    },
+    /// A step's bake time is over but it can't be judged yet: traffic stays as it is.
+    #[serde(rename = "rollout.step_held")]
+    StepHeld {
+        /// The step, from 0.
+        step: u32,
+        /// What is missing.
+        verdict: Verdict,
+        /// On what evidence.
+        evidence: Sample,
+    },
+    /// A step was judged good.
+    #[serde(rename = "rollout.step_passed")]
+    StepPassed {
+        /// The step, from 0.
+        step: u32,
+        /// On what evidence.
+        evidence: Sample,
+        /// Who let it pass, where the evidence alone did not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
+    /// The candidate is not good enough: its traffic ends now.
+    #[serde(rename = "rollout.failed")]
+    Failed {
+        /// Why.
+        cause: Cause,
+        /// On what evidence; zero where the candidate never had traffic.
+        evidence: Sample,
+    },
+    /// The candidate has all traffic and is the stable version from now on.
+    #[serde(rename = "rollout.promoted")]
+    Promoted {
+        /// The candidate's requests in this environment so far.
+        candidate: Tally,
+        /// The requests of the version that it takes over from, all of them.
+        #[serde(default, skip_serializing_if = "Tally::is_empty")]
+        stable: Tally,
+    },
+    /// The candidate was watched for long enough after it had all traffic, or another release has come.
+    #[serde(rename = "rollout.watched")]
+    Watched {
+        /// On what evidence.
+        evidence: Sample,
+    },
+    /// The candidate is gone from the environment.
+    #[serde(rename = "rollout.withdrawn")]
+    Withdrawn {
+        /// The candidate's requests in this environment, all of them.
+        candidate: Counters,
+    },
+}
+
+/// How a rollout starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Start {
+    /// The version that enters.
+    pub candidate: FlightId,
+    /// The version that serves, if any.
+    pub stable: Option<FlightId>,
+    /// How it takes over.
+    #[serde(flatten)]
+    pub strategy: Strategy,
+    /// How it is watched once it has all traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Watch>,
+    /// How many replicas the candidate has at 100%.
+    pub replicas: u32,
+    /// How many replicas the stable version has.
+    pub stable_replicas: u32,
+    /// How long the candidate may take to become available before it is taken for broken, in seconds.
+    pub progress_deadline_s: u32,
+}
+
+/// Why a candidate was withdrawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", tag = "cause")]
+pub enum Cause {
+    /// The judge's verdict on a step.
+    Judged {
+        /// The step, from 0.
+        step: u32,
+        /// The limit that was surely exceeded.
+        limit: crate::quantity::Share,
+    },
+    /// Its replicas crash again and again.
+    Crashing {
+        /// How often they were restarted.
+        restarts: u32,
+        /// The runtime's words, if it gave any.
+        detail: Option<String>,
+    },
+    /// Its replicas were not available in time.
+    NeverAvailable {
+        /// The runtime's words, if it gave any.
+        detail: Option<String>,
+    },
+    /// A step could not be judged in the time given.
+    NotJudged {
+        /// The step, from 0.
+        step: u32,
+        /// What was missing last.
+        verdict: Verdict,
+    },
+    /// A check in the environment failed.
+    CheckFailed {
+        /// What was asked and what came.
+        detail: String,
+    },
+    /// A person ended it.
+    Ordered {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let because = |f: &mut std::fmt::Formatter<'_>, detail: &Option<String>| match detail {
+            Some(detail) => write!(f, " ({detail})"),
+            None => Ok(()),
+        };
+        match self {
+            Self::Judged { step, limit } => {
+                write!(f, "step {} failed: more than {limit} of the requests fail", step + 1)
+            }
+            Self::Crashing { restarts, detail } => {
+                write!(f, "its replicas crash: {restarts} restarts")?;
+                because(f, detail)
+            }
+            Self::NeverAvailable { detail } => {
+                f.write_str("its replicas were not available in time")?;
+                because(f, detail)
+            }
+            Self::NotJudged { step, .. } => write!(f, "step {} could not be judged in the time given", step + 1),
+            Self::CheckFailed { detail } => write!(f, "a check failed: {detail}"),
+            Self::Ordered { by, reason } => write!(f, "ordered by {by}: {reason}"),
+        }
+    }
+}
+
+impl RolloutEvent {
+    /// The event's stored type.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "rollout.started",
+            Self::StepEntered { .. } => "rollout.step_entered",
+            Self::StepHeld { .. } => "rollout.step_held",
+            Self::StepPassed { .. } => "rollout.step_passed",
+            Self::Failed { .. } => "rollout.failed",
+            Self::Promoted { .. } => "rollout.promoted",
+            Self::Watched { .. } => "rollout.watched",
+            Self::Withdrawn { .. } => "rollout.withdrawn",
+        }
+    }
+}
