@@ -178,11 +178,20 @@ pub struct Revert {
     pub at: Timestamp,
 }
 
+/// Manifests that can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// What they ask that the runtime can't do and does not have to.
+    pub notices: Vec<String>,
+    /// Digest of what was rendered, less the image.
+    pub digest: Digest,
+}
+
 /// The deployment repository.
 #[async_trait]
 pub trait Deployments: Send + Sync {
-    /// Renders manifests without writing them. The texts say what the runtime can't do and does not have to.
-    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Vec<String>, PortError>;
+    /// Renders manifests without writing them.
+    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError>;
     /// Writes a release; the same flight and target give the same commit.
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError>;
     /// Takes a release out again; the same flight and target give the same commit.

@@ -3,6 +3,8 @@
 //! A stored event is never changed; when its form must change, its version rises and [`Event::decode`] reads both. A
 //! golden file per type and version under `tests/golden/` keeps that promise.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,10 @@ pub enum Event {
         service: Box<Service>,
         /// What its manifests ask that the runtime can't do, and does not have to.
         notices: Vec<String>,
+        /// Digest of the rendered manifests less the image, by environment: two flights with the same image may still
+        /// differ in these.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        manifests: BTreeMap<EnvironmentName, Digest>,
     },
     /// A job of its pipeline was started.
     #[serde(rename = "pipeline.job_started")]
@@ -123,7 +129,7 @@ pub enum Event {
     Quarantined {
         /// Which environment.
         environment: EnvironmentName,
-        /// Which digest.
+        /// The image's digest; that of the rendered manifests where the image served well before.
         digest: Digest,
         /// Why.
         reason: String,
@@ -201,7 +207,7 @@ pub struct JobRecord {
     pub tolerated: bool,
     /// Its outputs, for the jobs that need it.
     #[serde(default)]
-    pub outputs: std::collections::BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, String>,
     /// How long it ran, in milliseconds.
     pub duration_ms: u64,
     /// What failed, with the last lines of its log.

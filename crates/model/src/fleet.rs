@@ -170,6 +170,13 @@ impl Fleet {
         self.quarantines.get(&(target.clone(), digest.clone()))
     }
 
+    /// Why a flight may not enter, if its image or its manifests may not.
+    pub fn bar(&self, target: &Target, flight: &Flight) -> Option<&Quarantine> {
+        let image = flight.release.as_ref().map(|release| &release.digest);
+        let manifests = flight.manifests.get(&target.environment);
+        image.into_iter().chain(manifests).find_map(|digest| self.quarantine(target, digest))
+    }
+
     /// All digests in quarantine.
     pub fn quarantines(&self) -> impl Iterator<Item = &Quarantine> {
         self.quarantines.values()

@@ -15,7 +15,7 @@ use crate::entry::{Entry, Rollback, Standing};
 use crate::event::{Event, JobRecord, Opened, Outcome, Recorded};
 use crate::fleet::Fleet;
 use crate::gate::{Closure, GateState, gate};
-use crate::ids::{CommitId, EnvironmentName, FlightId, ServiceName, Target};
+use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
 use crate::release::Release;
 use crate::rollout::{Cause, Conflict, Phase, RolloutEvent, Start, Strategy};
 use crate::runtime::Observation;
@@ -40,6 +40,8 @@ pub struct Flight {
     pub config: Option<Box<Service>>,
     /// What its manifests ask that the runtime can't do.
     pub notices: Vec<String>,
+    /// Digest of its rendered manifests, by environment.
+    pub manifests: BTreeMap<EnvironmentName, Digest>,
     /// Its pipeline.
     pub pipeline: Pipeline,
     /// Its release, once made.
@@ -114,6 +116,7 @@ impl Flight {
             version: 1,
             config: None,
             notices: Vec::new(),
+            manifests: BTreeMap::new(),
             pipeline: Pipeline::default(),
             release: None,
             entries: BTreeMap::new(),
@@ -367,11 +370,19 @@ impl Flight {
     }
 
     fn quarantine(&self, fleet: &Fleet, environment: &EnvironmentName, reason: &str) -> Option<Event> {
-        let digest = self.release.as_ref()?.digest.clone();
+        let digest = self.blamed(fleet, environment)?.clone();
         if fleet.quarantine(&self.target(environment), &digest).is_some() {
             return None;
         }
         Some(Event::Quarantined { environment: environment.clone(), digest, reason: reason.to_owned() })
+    }
+
+    /// What is to blame for a failure: the image, or the manifests where the same image served before.
+    fn blamed(&self, fleet: &Fleet, environment: &EnvironmentName) -> Option<&Digest> {
+        let image = &self.release.as_ref()?.digest;
+        let before = self.entry(environment)?.replaces.as_ref().and_then(|id| fleet.flight(id)?.release.as_ref());
+        let manifests = self.manifests.get(environment).filter(|_| before.is_some_and(|b| b.digest == *image));
+        Some(manifests.unwrap_or(image))
     }
 
     /// How its rollout starts, from what the rendered manifests say.
@@ -414,7 +425,8 @@ impl Flight {
         self.version = self.version.saturating_add(1);
         match &recorded.event {
             Event::Opened(_) | Event::QuarantineLifted { .. } | Event::Quarantined { .. } => {}
-            Event::Configured { service, notices } => {
+            Event::Configured { service, notices, manifests } => {
+                self.manifests.clone_from(manifests);
                 self.config = Some(service.clone());
                 self.notices.clone_from(notices);
                 self.stage_times.insert("configured", at);

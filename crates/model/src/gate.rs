@@ -81,9 +81,7 @@ pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Ga
 
 fn closure(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Option<Closure> {
     let target = flight.target(environment);
-    if let Some(digest) = flight.release.as_ref().map(|r| &r.digest)
-        && let Some(quarantine) = fleet.quarantine(&target, digest)
-    {
+    if let Some(quarantine) = fleet.bar(&target, flight) {
         return Some(Closure::Quarantined { reason: quarantine.reason.clone() });
     }
     let serves = fleet.current(&target).and_then(|id| fleet.flight(id));

@@ -141,6 +141,16 @@ impl CommitId {
 }
 
 impl Digest {
+    /// The digest of which these are the bytes.
+    pub fn from_sha256(bytes: [u8; 32]) -> Self {
+        let mut text = String::with_capacity(7 + 64);
+        text.push_str("sha256:");
+        for nibble in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+            text.extend(char::from_digit(nibble.into(), 16));
+        }
+        Self(text)
+    }
+
     /// The hex digits after `sha256:`.
     pub fn hex(&self) -> &str {
         self.0.get(7..).unwrap_or_default()

@@ -60,6 +60,10 @@ pub(crate) fn digest(letter: char) -> Digest {
     format!("sha256:{}", letter.to_string().repeat(64)).parse().unwrap()
 }
 
+pub(crate) fn manifests(letter: char) -> Digest {
+    format!("sha256:{}", format!("1{letter}").repeat(32)).parse().unwrap()
+}
+
 pub(crate) fn environment(name: &str) -> EnvironmentName {
     name.parse().unwrap()
 }
@@ -209,6 +213,13 @@ impl Story {
         panic!("decisions do not come to rest: {}", self.all());
     }
 
+    /// Each flight has manifests of its own, by its letter: `sha256:1a1a…` for flight `a`.
+    fn configured(&self, flight: &Flight) -> Event {
+        let own = manifests(letter(&flight.id));
+        let manifests = self.config.environments.iter().map(|e| (e.name.clone(), own.clone())).collect();
+        Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new(), manifests }
+    }
+
     fn carry_out(&mut self) {
         let wanted: Vec<_> =
             self.fleet.active().flat_map(|f| f.plan().into_iter().map(|effect| (f.id.clone(), effect))).collect();
@@ -225,7 +236,7 @@ impl Story {
             Effect::Read if ill(Ill::Config) => {
                 vec![Event::Ended { outcome: crate::event::Outcome::Refused { diagnostics: Vec::new() } }]
             }
-            Effect::Read => vec![Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new() }],
+            Effect::Read => vec![self.configured(flight)],
             Effect::Build => {
                 let detail = ill(Ill::Pipeline).then(|| "ci.yml/test failed".to_owned());
                 vec![Event::PipelineFinished { succeeded: detail.is_none(), detail }]

@@ -60,15 +60,17 @@ impl Inner {
         }
         self.ports.pipelines.check(&flight.service, commit).await?;
         let manifests = self.ports.source.files(&flight.service, commit, &service.manifests).await?;
-        let mut notices = Vec::new();
+        let (mut notices, mut digests) = (Vec::new(), BTreeMap::new());
         for environment in &service.environments {
             let target = service.target(&environment.name);
             let found = self.ports.deployments.check(&target, &environment.overlay_path(), &manifests).await;
-            notices.extend(found.map_err(|error| below(&service.manifests, error))?);
+            let checked = found.map_err(|error| below(&service.manifests, error))?;
+            notices.extend(checked.notices);
+            digests.insert(environment.name.clone(), checked.digest);
         }
         notices.sort();
         notices.dedup();
-        Ok(vec![Event::Configured { service: Box::new(service), notices }])
+        Ok(vec![Event::Configured { service: Box::new(service), notices, manifests: digests }])
     }
 
     async fn build(&self, flight: &Flight, cancel: CancellationToken) -> Result<Vec<Event>, Failure> {

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use prograde_control::Clock;
 use prograde_control::ports::{
-    AppendError, Build, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier, Pipelines,
+    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier, Pipelines,
     PortError, Prober, Revert, RunVersion, Runtime, Source,
 };
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
-use prograde_model::ids::{CommitId, FlightId, ServiceName, Target};
+use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
@@ -230,8 +230,9 @@ impl Images for Life {
 
 #[async_trait]
 impl Deployments for Life {
-    async fn check(&self, _: &Target, _: &str, _: &Files) -> Result<Vec<String>, PortError> {
-        Ok(self.call(|_| Vec::new()).await?)
+    async fn check(&self, _: &Target, _: &str, _: &Files) -> Result<Checked, PortError> {
+        let checked = Checked { notices: Vec::new(), digest: Digest::from_sha256([0; 32]) };
+        Ok(self.call(|_| checked).await?)
     }
 
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {

@@ -207,8 +207,7 @@ impl Flight {
             .flight(&to)
             .filter(|f| f.id != self.id && f.service == self.service)
             .filter(|f| matches!(f.standing(environment), Standing::Settled | Standing::Watched));
-        let digest = served.and_then(|f| f.release.as_ref()).map(|r| &r.digest);
-        match digest.filter(|d| fleet.quarantine(&target, d).is_none()) {
+        match served.filter(|f| f.release.is_some() && fleet.bar(&target, f).is_none()) {
             Some(_) => Ok(to),
             None => Err(Refusal::NoWayBack { to, environment: environment.clone() }),
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::Weight;
-use crate::testing::{Ill, Story, digest, environment, id, production, target, two_environments};
+use crate::testing::{Ill, Story, digest, environment, id, manifests, production, target, two_environments};
 use serde_json::json;
 
 const BUILT: &str = "opened configured finished recorded";
@@ -183,6 +183,21 @@ fn a_watched_release_can_be_taken_back_by_a_person() {
         story.run();
         assert_eq!(story.serving("production"), "a:100", "{order}");
     }
+}
+
+#[test]
+fn a_bad_configuration_is_not_the_images_fault() {
+    let mut story = Story::new(&production());
+    story.push('a').run();
+    story.same_image('b', 'a').push_ill('b', Ill::Requests).run();
+    assert_eq!(story.serving("production"), "a:100");
+    assert_eq!(story.fleet.quarantine(&target("production"), &digest('a')), None);
+    assert!(story.fleet.quarantine(&target("production"), &manifests('b')).is_some());
+    // What is wrong with it is put right; the image is the same all the time.
+    story.same_image('c', 'a').push('c').run();
+    assert_eq!(story.serving("production"), "c:100");
+    story.roll_back('c', "production", Some('b')).unwrap_err();
+    story.roll_back('c', "production", Some('a')).unwrap();
 }
 
 #[test]

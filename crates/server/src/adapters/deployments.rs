@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use prograde_control::ports::{Deployment, Deployments as Port, Files, PortError, Revert};
+use prograde_control::ports::{Checked, Deployment, Deployments as Port, Files, PortError, Revert};
 use prograde_gitops::FileTree;
 use prograde_gitops::deploy::{
     DeployChange, DeployError, Deployments, PreviewError, RenderError, RevertRequest, preview,
 };
 use prograde_gitops::git::MAIN;
+use prograde_gitops::kustomize::to_yaml;
 use prograde_gitops::workload;
-use prograde_model::ids::{CommitId, Target};
+use prograde_model::ids::{CommitId, Digest, Target};
 use prograde_model::workload::Workload;
+use sha2::{Digest as _, Sha256};
 
 use super::source::from_git;
 use crate::events::chain;
@@ -25,7 +27,7 @@ fn tree(files: &Files) -> Result<FileTree, PortError> {
 
 #[async_trait]
 impl Port for GitDeployments {
-    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Vec<String>, PortError> {
+    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
         let checked = tokio::task::spawn_blocking(move || {
             let resources = preview(&target, &overlay, &tree).map_err(|error| match error {
@@ -33,7 +35,8 @@ impl Port for GitDeployments {
                 PreviewError::Release(error) => PortError::Final(chain(&error)),
             })?;
             let (_, notices) = workload::decode(&target, &resources)?;
-            Ok::<_, PortError>(notices.iter().map(sentence).collect())
+            let digest = Digest::from_sha256(Sha256::digest(to_yaml(&resources)).into());
+            Ok::<_, PortError>(Checked { notices: notices.iter().map(sentence).collect(), digest })
         });
         let checked = checked.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
         checked.map_err(as_written)
