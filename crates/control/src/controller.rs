@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::effects::Effects;
+use crate::halted::Halted;
 use crate::ledger::Ledger;
 use crate::ports::{AppendError, Deployments, EventLog, Images, Notifier, Pipelines, Prober, Runtime, Source};
 use crate::sync::Synced;
@@ -86,6 +87,7 @@ pub(crate) struct Inner {
     arrived: Notify,
     stop: CancellationToken,
     troubles: Mutex<BTreeMap<Target, String>>,
+    halted: Halted,
 }
 
 impl Control {
@@ -105,6 +107,7 @@ impl Control {
             arrived: Notify::new(),
             stop: CancellationToken::new(),
             troubles: Mutex::default(),
+            halted: Halted::default(),
         });
         let running = Arc::clone(&inner);
         #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
@@ -130,6 +133,11 @@ impl Control {
     /// What keeps a target from running what it should, if anything does.
     pub fn trouble_at(&self, target: &Target) -> Option<String> {
         self.inner.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(target).cloned()
+    }
+
+    /// Why a flight is not decided upon any more, if it is not.
+    pub fn halted(&self, flight: &FlightId) -> Option<String> {
+        self.inner.halted.reason(flight)
     }
 
     /// The controllers' clock.
@@ -204,6 +212,7 @@ impl Inner {
         looks.shutdown().await;
         effects.stop().await;
         synced.stop().await;
+        self.halted.stop().await;
     }
 
     async fn look_at_source(&self) {
@@ -237,7 +246,8 @@ impl Inner {
             .ledger
             .record(id, now, |fleet| {
                 let Some(flight) = fleet.flight(id) else { return Ok::<_, AppendError>(Vec::new()) };
-                Ok(flight.decide(fleet, |target| self.ports.runtime.observe(target), now))
+                let decide = || flight.decide(fleet, |target| self.ports.runtime.observe(target), now);
+                Ok(self.halted.guard(flight, decide, || self.ports.notifier.clone()))
             })
             .await;
         match decided {

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 mod controller;
 mod effects;
+mod halted;
 mod ledger;
 mod orders;
 pub mod ports;

@@ -14,6 +14,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::controller::Inner;
+use crate::halted::caught;
 use crate::ports::{PortError, RunVersion};
 
 /// How long a runtime may take to accept what it is asked to run.
@@ -93,7 +94,14 @@ impl Inner {
                 continue;
             }
             let seen = self.ports.runtime.observe(&target);
-            let wanted = self.ledger.with(|fleet| fleet.wanted(&target, &seen));
+            let wanted = match caught(|| self.ledger.with(|fleet| fleet.wanted(&target, &seen))) {
+                Ok(wanted) => wanted,
+                // What was applied last stays in force.
+                Err(reason) => {
+                    self.trouble(&target, Some(format!("what should run could not be decided: {reason}")));
+                    continue;
+                }
+            };
             if synced.applied.get(&target) == Some(&wanted) {
                 continue;
             }

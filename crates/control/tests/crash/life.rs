@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use prograde_control::Clock;
 use prograde_control::ports::{
-    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier, Pipelines,
-    PortError, Prober, Revert, RunVersion, Runtime, Source,
+    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier,
+    Pipelines, PortError, Prober, Revert, RunVersion, Runtime, Source,
 };
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
