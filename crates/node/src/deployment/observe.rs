@@ -41,8 +41,11 @@ impl State {
             restarts: restarts.fold(version.restarts_gone, u32::saturating_add),
             waiting: waiting.or(unclaimed).map(str::to_owned),
             weight: version.weight(),
+            // First the latencies: none is seen without its request.
+            latencies: version.counters.latencies(),
             counters: version.counters.snapshot(),
-            ..VersionSeen::none(revision.clone())
+            mirrored: version.mirrored.tally(),
+            revision: revision.clone(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use prograde_model::runtime::{Counters, Desired};
+use prograde_model::runtime::Desired;
 use prograde_model::workload::PortRef;
 use prograde_model::{Digest, FlightId, Target};
 use tokio::time::Instant;
@@ -66,7 +66,8 @@ impl State {
 
     /// What an earlier node counted.
     pub(super) fn restore(&mut self, entry: Entry) {
-        self.versions.insert(entry.revision, Version::new(entry.counters, entry.restarts));
+        let version = Version::restored(&entry);
+        self.versions.insert(entry.revision, version);
     }
 
     /// A replica that an earlier node started.
@@ -76,7 +77,7 @@ impl State {
     }
 
     fn version(&mut self, revision: &FlightId) -> &mut Version {
-        self.versions.entry(revision.clone()).or_insert_with(|| Version::new(Counters::default(), 0))
+        self.versions.entry(revision.clone()).or_insert_with(Version::new)
     }
 
     /// The first version whose image is neither among `images` nor known.
@@ -305,8 +306,11 @@ impl State {
         self.versions.iter().map(|(revision, version)| Entry {
             target: self.target.clone(),
             revision: revision.clone(),
+            // Before the counters, as for an observation.
+            latencies: version.counters.latencies(),
             counters: version.counters.snapshot(),
             restarts: version.restarts_gone,
+            mirrored: version.mirrored.tally(),
         })
     }
 }
@@ -318,7 +322,8 @@ fn stop(replica: &mut Replica) {
 
 #[cfg(test)]
 mod tests {
-    use prograde_model::runtime::{DesiredVersion, Routing};
+    use prograde_model::latency::Latencies;
+    use prograde_model::runtime::{Counters, DesiredVersion, Routing, Tally};
     use prograde_model::{EnvironmentName, Weight};
 
     use super::*;
@@ -353,8 +358,10 @@ mod tests {
     fn counts_of_versions_that_are_gone_are_bounded_and_forgotten() {
         let mut state = state(10);
         for n in 1..=15 {
-            let (target, counters) = (state.target.clone(), Counters { requests: 1, failures: 0, latency_us_sum: 0 });
-            state.restore(Entry { target, revision: revision(n), counters, restarts: 0 });
+            let counters = Counters { requests: 1, failures: 0, latency_us_sum: 0 };
+            let (latencies, mirrored) = (Latencies::default(), Tally::default());
+            let (target, revision) = (state.target.clone(), revision(n));
+            state.restore(Entry { target, revision, counters, restarts: 0, latencies, mirrored });
         }
         state.prune();
         assert_eq!(state.observe().versions.len(), RETIRED_MAX);
