@@ -56,7 +56,8 @@ mod tests {
         let target = Target { environment: "staging".parse().unwrap(), service: "pad".parse().unwrap() };
         let counters = Counters { requests: u64::MAX, failures: 2, latency_us_sum: 3 };
         let mut latencies = Latencies::default();
-        [5, 70_000, u64::MAX].into_iter().for_each(|us| latencies.record(us));
+        latencies.add(5, 2);
+        latencies.add(Latencies::BUCKETS - 1, u64::MAX);
         let mirrored = Tally { requests: 3, failures: 1, latencies: latencies.clone() };
         let revision = "a".repeat(32).parse().unwrap();
         let entry = Entry { target, revision, counters, restarts: 4, latencies, mirrored };

@@ -4,12 +4,13 @@
 //! Nothing here decides what should run or which version is good: a caller says which versions are wanted with which
 //! weights, and the node makes it so and tells what it sees.
 //!
-//! The way of a desired state: `node` checks it, `deployment` compares it with what runs (`plan`) and puts the weights
+//! The way of a desired state: `check` refuses what can't be, `deployment` compares it with what runs (`plan`) and puts the weights
 //! into the routes of the `proxy`, one `supervisor` per replica does the rest: `start` (from `launch`, `image`, `ports`),
 //! `probe`, `backoff`, and in the end the draining and stopping of its `process`. `record`, `survivor` and `ledger` carry
 //! over what must outlive this program; `logs` keeps what replicas write.
 
 mod backoff;
+mod check;
 mod clock;
 mod context;
 mod deployment;

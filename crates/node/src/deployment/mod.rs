@@ -7,6 +7,7 @@
 mod assignment;
 mod observe;
 mod replica;
+mod routes;
 mod state;
 mod version;
 
@@ -19,7 +20,8 @@ use prograde_model::{Digest, FlightId, Target};
 
 pub(crate) use assignment::{Assignment, Role};
 pub(crate) use replica::Replica;
-use state::{ServiceRoute, State};
+use routes::ServiceRoute;
+use state::State;
 
 use crate::context::Context;
 use crate::image::ImageRoot;

@@ -101,11 +101,15 @@ mod tests {
         let counters = VersionCounters::default();
         counters.count(true, Duration::from_micros(7));
         let mut earlier = Latencies::default();
-        [3, 97, u64::MAX].into_iter().for_each(|us| earlier.record(us));
+        for us in [3, 97, u64::MAX] {
+            earlier.record(us);
+        }
         counters.restore(Counters { requests: 10, failures: 1, latency_us_sum: 100 }, &earlier);
         counters.count(false, Duration::from_micros(3));
         assert_eq!(counters.snapshot(), Counters { requests: 12, failures: 2, latency_us_sum: 110 });
-        [3, 7].into_iter().for_each(|us| earlier.record(us));
+        for us in [3, 7] {
+            earlier.record(us);
+        }
         assert_eq!(counters.tally(), Tally { requests: 12, failures: 2, latencies: earlier });
         assert_eq!(counters.abandoned(), 0);
     }
