@@ -28,6 +28,7 @@ use crate::proxy::Proxy;
 use crate::service_ports::PortBook;
 use crate::survivor::{self, Survivor};
 use crate::sync::lock;
+use crate::usage::ReplicaUsage;
 
 /// How often replicas' output is read.
 const LOG_PERIOD: Duration = Duration::from_millis(100);
@@ -176,6 +177,12 @@ impl Node {
     /// version of [`Routing::preview`](prograde_model::runtime::Routing) answers.
     pub fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)> {
         self.known(target).map(|deployment| deployment.addresses()).unwrap_or_default()
+    }
+
+    /// What the target's replicas use of the machine now, those without a process left out. Reads a small
+    /// file of `/proc` for each process of the machine, at most once a second for all targets.
+    pub fn usage(&self, target: &Target) -> Vec<ReplicaUsage> {
+        self.known(target).map(|deployment| deployment.usage()).unwrap_or_default()
     }
 
     /// Moves whenever an observation changes in anything but its counters.

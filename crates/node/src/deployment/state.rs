@@ -142,7 +142,7 @@ impl State {
         let stop = self.stop.child_token();
         let mut replica = Replica::new(record.revision.clone(), order, record.fingerprint.clone(), stop.clone());
         if let Some(running) = &record.running {
-            replica.running(&running.ports, &record.fingerprint, record.restarts);
+            replica.running(running, &record.fingerprint, record.restarts);
         }
         self.replicas.insert(record.id.clone(), replica);
         Assignment { record, role, stop }
