@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use prograde_model::{FlightId, Weight};
+use prograde_model::runtime::Routing;
+use prograde_model::{FlightId, Target, Weight};
 use prograde_node::proxy::{Endpoint, Proxy, ProxyOptions, Route, RouteVersion, VersionCounters};
 
 // What the product's binary uses too.
@@ -25,8 +26,9 @@ fn main() -> anyhow::Result<()> {
         arguments.zip(1..).map(|(argument, index)| version(&argument, index)).collect::<anyhow::Result<_>>()?;
 
     let proxy = Proxy::start(ProxyOptions { workers: workers.parse()?, ..ProxyOptions::default() })?;
-    let route = Arc::new(Route::new());
-    route.set(versions.clone());
+    let target = Target { environment: "bench".parse()?, service: "proxy".parse()? };
+    let route = Arc::new(Route::new(&target));
+    route.set(versions.clone(), &Routing::default());
     let listener = proxy.listen(listen.parse()?, Arc::clone(&route))?;
     println!("listening on {}", listener.address());
 
@@ -48,5 +50,6 @@ fn version(argument: &str, index: u8) -> anyhow::Result<RouteVersion> {
         weight: Weight::new(weight.parse()?)?,
         endpoints: addresses.into_iter().map(Endpoint::new).collect(),
         counters: Arc::new(VersionCounters::default()),
+        mirrored: Arc::new(VersionCounters::default()),
     })
 }

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::logs::LogKeeper;
 use crate::options::NodeOptions;
 use crate::ports::PortPool;
+use crate::usage::Processes;
 
 /// The node's options, its keepers, and how it ends.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct Context {
     pub(crate) kill: CancellationToken,
     /// All replicas are gone: keepers write for the last time and end.
     pub(crate) closed: CancellationToken,
+    pub(crate) processes: Processes,
     changed: watch::Sender<u64>,
 }
 
@@ -32,7 +34,8 @@ impl Context {
     pub(crate) fn new(options: NodeOptions, logs: Arc<LogKeeper>, pool: Arc<PortPool>) -> Arc<Self> {
         let (changed, _) = watch::channel(0);
         let [stop, kill, closed] = std::array::from_fn(|_| CancellationToken::new());
-        Arc::new(Self { options, logs, pool, tasks: TaskTracker::new(), stop, kill, closed, changed })
+        let (tasks, processes) = (TaskTracker::new(), Processes::default());
+        Arc::new(Self { options, logs, pool, tasks, stop, kill, closed, processes, changed })
     }
 
     /// Where one replica's files are.

@@ -4,12 +4,14 @@
 //! Nothing here decides what should run or which version is good: a caller says which versions are wanted with which
 //! weights, and the node makes it so and tells what it sees.
 //!
-//! The way of a desired state: `node` checks it, `deployment` compares it with what runs (`plan`) and puts the weights
+//! The way of a desired state: `check` refuses what can't be, `deployment` compares it with what runs (`plan`) and puts the weights
 //! into the routes of the `proxy`, one `supervisor` per replica does the rest: `start` (from `launch`, `image`, `ports`),
 //! `probe`, `backoff`, and in the end the draining and stopping of its `process`. `record`, `survivor` and `ledger` carry
-//! over what must outlive this program; `logs` keeps what replicas write.
+//! over what must outlive this program; `logs` keeps what replicas write; `usage` tells what
+//! they use of the machine.
 
 mod backoff;
+mod check;
 mod clock;
 mod context;
 mod deployment;
@@ -30,14 +32,17 @@ mod record;
 mod service_ports;
 mod spec;
 mod start;
+mod stat;
 mod supervisor;
 mod survivor;
 mod sync;
 #[cfg(test)]
 mod testing;
+mod usage;
 
 pub use error::NodeError;
 pub use image::ImageRoot;
 pub use logs::{LogLine, LogQuery, LogStream};
 pub use node::Node;
 pub use options::NodeOptions;
+pub use usage::ReplicaUsage;

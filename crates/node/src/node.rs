@@ -1,6 +1,6 @@
 //! The node as its owner sees it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
+use crate::check::check;
 use crate::context::Context;
 use crate::deployment::Deployment;
 use crate::error::NodeError;
@@ -27,6 +28,7 @@ use crate::proxy::Proxy;
 use crate::service_ports::PortBook;
 use crate::survivor::{self, Survivor};
 use crate::sync::lock;
+use crate::usage::ReplicaUsage;
 
 /// How often replicas' output is read.
 const LOG_PERIOD: Duration = Duration::from_millis(100);
@@ -35,8 +37,6 @@ const LEDGER_PERIOD: Duration = Duration::from_secs(1);
 /// How long it may take until a port that was closed is free again, and how often it is tried.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
 const CLOSE_PERIOD: Duration = Duration::from_millis(10);
-/// Versions in one desired state, at most; a rollout has two.
-const VERSIONS_MAX: usize = 10;
 /// How long the last tasks may take once everything has been killed.
 const END_MAX: Duration = Duration::from_secs(40);
 
@@ -173,9 +173,16 @@ impl Node {
         self.known(target).map(|deployment| deployment.observe()).unwrap_or_default()
     }
 
-    /// Where the target's Service ports are, with their names.
+    /// Where the target's Service ports are, with their names; last, under the name `preview`, the one where only the
+    /// version of [`Routing::preview`](prograde_model::runtime::Routing) answers.
     pub fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)> {
         self.known(target).map(|deployment| deployment.addresses()).unwrap_or_default()
+    }
+
+    /// What the target's replicas use of the machine now, those without a process left out. Reads a small
+    /// file of `/proc` for each process of the machine, at most once a second for all targets.
+    pub fn usage(&self, target: &Target) -> Vec<ReplicaUsage> {
+        self.known(target).map(|deployment| deployment.usage()).unwrap_or_default()
     }
 
     /// Moves whenever an observation changes in anything but its counters.
@@ -283,35 +290,6 @@ fn lock_dir(dir: &Path) -> Result<File, NodeError> {
 
 fn ledger_path(dir: &Path) -> PathBuf {
     dir.join("versions.json")
-}
-
-/// What no node could run.
-fn check(desired: &Desired, options: &NodeOptions) -> Result<(), NodeError> {
-    let target = &desired.target;
-    let invalid = |reason: String| Err(NodeError::InvalidDesired { target: target.clone(), reason });
-    if desired.versions.len() > VERSIONS_MAX {
-        return invalid(format!("{} versions, at most {VERSIONS_MAX} can run", desired.versions.len()));
-    }
-    let mut revisions = BTreeSet::new();
-    if let Some(twice) = desired.versions.iter().find(|version| !revisions.insert(&version.revision)) {
-        return invalid(format!("version {} is named twice", twice.revision));
-    }
-    let weights: u32 = desired.versions.iter().map(|version| u32::from(version.weight.percent())).sum();
-    if weights != 0 && weights != 100 {
-        return invalid(format!("the weights sum to {weights}, not to 100"));
-    }
-    let mut keys = BTreeSet::new();
-    for port in desired.versions.first().into_iter().flat_map(|stable| &stable.workload.service_ports) {
-        let key = port.name.clone().unwrap_or_else(|| port.port.to_string());
-        if !keys.insert(key.clone()) {
-            return invalid(format!("the Service has two ports {key}"));
-        }
-    }
-    let wanted: u64 = desired.versions.iter().map(|version| u64::from(version.replicas)).sum();
-    if wanted > u64::from(options.replicas_max) {
-        return Err(NodeError::TooManyReplicas { target: target.clone(), wanted, max: options.replicas_max });
-    }
-    Ok(())
 }
 
 /// Reads what replicas write until the node has ended.

@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 
 use crate::files::read_bounded;
 use crate::launch::Launch;
+use crate::stat::{ESRCH, stat};
 
 /// What tells one process from every other that this machine ever ran.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,14 +31,6 @@ pub(crate) struct Identity {
     pub(crate) start_ticks: u64,
     /// Which boot, from `/proc/sys/kernel/random/boot_id`.
     pub(crate) boot: String,
-}
-
-/// A line of `/proc/<pid>/stat`, as far as it is used here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    state: char,
-    group: i32,
-    start_ticks: u64,
 }
 
 /// How a process ended.
@@ -181,8 +174,6 @@ impl Process {
     }
 }
 
-const ESRCH: i32 = rustix::io::Errno::SRCH.raw_os_error();
-
 fn kill_group(group: Pid, signal: Signal) {
     match kill_process_group(group, signal) {
         Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -222,34 +213,6 @@ fn writes_into(pid: i32, dir: &Path) -> bool {
     [1, 2].into_iter().any(|fd| link(fd).is_ok_and(|path| path.parent() == Some(dir)))
 }
 
-impl Stat {
-    /// A zombie's pidfd is readable already, and nobody may ever reap it.
-    fn has_ended(self) -> bool {
-        matches!(self.state, 'Z' | 'X' | 'x')
-    }
-
-    /// Fields after the command's name, which is in parentheses and may itself hold any character.
-    fn parse(line: &str) -> Option<Self> {
-        let (_, rest) = line.rsplit_once(") ")?;
-        let mut fields = rest.split(' ');
-        let state = fields.next()?.chars().next()?;
-        let group = fields.nth(1)?.parse().ok()?;
-        let start_ticks = fields.nth(16)?.trim_end().parse().ok()?;
-        Some(Self { state, group, start_ticks })
-    }
-}
-
-/// `None` when there is no such process.
-fn stat(pid: i32) -> io::Result<Option<Stat>> {
-    match fs::read(format!("/proc/{pid}/stat")) {
-        Ok(line) => Stat::parse(&String::from_utf8_lossy(&line))
-            .map(Some)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unreadable process status")),
-        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(ESRCH) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 fn boot_id() -> io::Result<String> {
     let id = read_bounded(Path::new("/proc/sys/kernel/random/boot_id"), 100)?;
     Ok(String::from_utf8_lossy(&id).trim().to_owned())
@@ -262,6 +225,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::stat::Stat;
 
     fn shell(script: &str, dir: &Path) -> Process {
         let launch = Launch {
@@ -276,17 +240,6 @@ mod tests {
 
     async fn end(process: &mut Process) -> Exit {
         tokio::time::timeout(Duration::from_secs(20), process.ended()).await.unwrap()
-    }
-
-    #[test]
-    fn a_status_line_is_read_past_any_command_name() {
-        let fields = "S 1 4242 4 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 987654 0 0";
-        for name in ["sh", "a) S 1 2", "tab\tand)( "] {
-            let stat = Stat::parse(&format!("7 ({name}) {fields}")).unwrap();
-            assert_eq!((stat.state, stat.group, stat.start_ticks), ('S', 4242, 987_654));
-        }
-        assert_eq!(Stat::parse("7 (sh) S 1"), None);
-        assert_eq!(Stat::parse(""), None);
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use crate::clock::{age, now};
 use crate::deployment::{Assignment, Deployment, Replica, Role};
 use crate::files::remove_dir;
 use crate::launch::causes;
-use crate::ports::PortLease;
+use crate::ports::{PortLease, PortMap};
 use crate::probe::{Kind, Prober, Verdict, watch};
 use crate::process::Process;
 use crate::record::Record;
@@ -136,9 +136,12 @@ impl Supervisor {
             started.map_err(|error| error.to_string())?.map_err(|error| causes(&error))?;
         self.record = record;
         self.lease = Some(lease);
-        let ports = self.record.running.as_ref().map(|running| running.ports.clone()).unwrap_or_default();
-        let (fingerprint, restarts) = (&self.record.fingerprint, self.record.restarts);
-        self.deployment.update(&self.record.id, |replica| replica.running(&ports, fingerprint, restarts));
+        let mut ports = PortMap::default();
+        if let Some(running) = &self.record.running {
+            ports.clone_from(&running.ports);
+            let (fingerprint, restarts) = (&self.record.fingerprint, self.record.restarts);
+            self.deployment.update(&self.record.id, |replica| replica.running(running, fingerprint, restarts));
+        }
         Ok(Live { process, prober: Prober::new(ports, Some(surroundings)), since: Instant::now() })
     }
 

@@ -7,6 +7,7 @@
 mod assignment;
 mod observe;
 mod replica;
+mod routes;
 mod state;
 mod version;
 
@@ -19,7 +20,8 @@ use prograde_model::{Digest, FlightId, Target};
 
 pub(crate) use assignment::{Assignment, Role};
 pub(crate) use replica::Replica;
-use state::{ServiceRoute, State};
+use routes::ServiceRoute;
+use state::State;
 
 use crate::context::Context;
 use crate::image::ImageRoot;
@@ -29,6 +31,7 @@ use crate::spec::Spec;
 use crate::supervisor::Supervisor;
 use crate::survivor::Survivor;
 use crate::sync::lock;
+use crate::usage::ReplicaUsage;
 
 /// Replicas on their way out may exist beside as many that are wanted, and no more.
 const LEAVING_FACTOR: usize = 2;
@@ -198,6 +201,12 @@ impl Deployment {
     /// What is seen now.
     pub(crate) fn observe(&self) -> Observation {
         lock(&self.state).observe()
+    }
+
+    /// What its replicas use. Reads `/proc`.
+    pub(crate) fn usage(&self) -> Vec<ReplicaUsage> {
+        let running = lock(&self.state).running();
+        self.context.processes.usage(running)
     }
 
     /// What must survive a restart; forgets what is too old to.

@@ -8,6 +8,7 @@ use super::replica::Replica;
 use super::state::State;
 use super::version::Version;
 use crate::record::Record;
+use crate::usage::Running;
 
 impl State {
     /// What is seen now: the wanted versions in their order, then the others.
@@ -21,6 +22,15 @@ impl State {
             Some(self.version_seen(revision, version, now))
         });
         Observation { versions: seen.collect() }
+    }
+
+    /// The replicas that have a process.
+    pub(super) fn running(&self) -> Vec<Running> {
+        let running = self.replicas.iter().filter_map(|(id, replica)| {
+            let process = replica.process.clone()?;
+            Some(Running { replica: id.clone(), revision: replica.revision.clone(), process })
+        });
+        running.collect()
     }
 
     fn version_seen(&self, revision: &FlightId, version: &Version, now: Instant) -> VersionSeen {
@@ -41,8 +51,11 @@ impl State {
             restarts: restarts.fold(version.restarts_gone, u32::saturating_add),
             waiting: waiting.or(unclaimed).map(str::to_owned),
             weight: version.weight(),
+            // First the latencies: none is seen without its request.
+            latencies: version.counters.latencies(),
             counters: version.counters.snapshot(),
-            ..VersionSeen::none(revision.clone())
+            mirrored: version.mirrored.tally(),
+            revision: revision.clone(),
         }
     }
 }

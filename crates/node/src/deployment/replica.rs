@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::plan::Seen;
 use crate::ports::PortMap;
+use crate::process::Identity;
 use crate::proxy::Endpoint;
+use crate::record::Running;
 
 /// A replica from its creation until its last process and file are gone.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(crate) struct Replica {
     /// By the machine's port.
     endpoints: BTreeMap<u16, Arc<Endpoint>>,
     ready_since: Option<Instant>,
+    /// What it runs, from its start to its end.
+    pub(super) process: Option<Identity>,
     pub(super) restarts: u32,
     waiting: Option<String>,
 }
@@ -44,17 +48,20 @@ impl Replica {
             ports: PortMap::default(),
             endpoints: BTreeMap::new(),
             ready_since: None,
+            process: None,
             restarts: 0,
             waiting: Some("ContainerCreating".to_owned()),
         }
     }
 
     /// A process of it runs. It has new endpoints: those of an earlier process are of no use to it.
-    pub(crate) fn running(&mut self, ports: &PortMap, fingerprint: &str, restarts: u32) {
+    pub(crate) fn running(&mut self, running: &Running, fingerprint: &str, restarts: u32) {
+        let ports = &running.ports;
         fingerprint.clone_into(&mut self.fingerprint);
         self.restarts = restarts;
         self.endpoints = ports.hosts().map(|port| (port, Endpoint::new((Ipv4Addr::LOCALHOST, port).into()))).collect();
         self.ports = ports.clone();
+        self.process = Some(running.process.clone());
     }
 
     /// Why it is not ready. What made it fail stays shown until it is ready again.
@@ -84,6 +91,7 @@ impl Replica {
     /// It ended and will be started again.
     pub(crate) fn failed(&mut self, reason: &str, restarts: u32) {
         self.ready_since = None;
+        self.process = None;
         self.restarts = restarts;
         self.waiting = Some(format!("CrashLoopBackOff: {reason}"));
     }

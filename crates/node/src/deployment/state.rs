@@ -3,20 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use prograde_model::runtime::{Counters, Desired};
-use prograde_model::workload::PortRef;
+use prograde_model::runtime::Desired;
 use prograde_model::{Digest, FlightId, Target};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::assignment::{Assignment, Role};
 use super::replica::Replica;
+use super::routes::ServiceRoute;
 use super::version::{Version, Wanted};
 use crate::clock::{age, now};
 use crate::image::ImageRoot;
 use crate::ledger::Entry;
 use crate::plan::plan;
-use crate::proxy::{Route, RouteVersion};
 use crate::record::Record;
 use crate::spec::Spec;
 use crate::survivor::Survivor;
@@ -24,19 +23,10 @@ use crate::survivor::Survivor;
 /// Versions that nobody wants but whose counters are kept, at most.
 const RETIRED_MAX: usize = 10;
 
-/// The requests to one port of the Service.
-#[derive(Debug, Clone)]
-pub(super) struct ServiceRoute {
-    pub(super) name: Option<String>,
-    pub(super) node_port: Option<u16>,
-    pub(super) target: PortRef,
-    pub(super) route: Arc<Route>,
-}
-
 /// One target.
 #[derive(Debug)]
 pub(super) struct State {
-    target: Target,
+    pub(super) target: Target,
     /// At most so many replicas, those on their way out included.
     replicas_max: usize,
     stop: CancellationToken,
@@ -46,7 +36,7 @@ pub(super) struct State {
     pub(super) replicas: BTreeMap<String, Replica>,
     /// Not claimed yet: nobody has said what is wanted since the node started.
     pub(super) survivors: Vec<Survivor>,
-    routes: BTreeMap<String, ServiceRoute>,
+    pub(super) routes: BTreeMap<String, ServiceRoute>,
 }
 
 impl State {
@@ -66,7 +56,8 @@ impl State {
 
     /// What an earlier node counted.
     pub(super) fn restore(&mut self, entry: Entry) {
-        self.versions.insert(entry.revision, Version::new(entry.counters, entry.restarts));
+        let version = Version::restored(&entry);
+        self.versions.insert(entry.revision, version);
     }
 
     /// A replica that an earlier node started.
@@ -76,7 +67,7 @@ impl State {
     }
 
     fn version(&mut self, revision: &FlightId) -> &mut Version {
-        self.versions.entry(revision.clone()).or_insert_with(|| Version::new(Counters::default(), 0))
+        self.versions.entry(revision.clone()).or_insert_with(Version::new)
     }
 
     /// The first version whose image is neither among `images` nor known.
@@ -122,20 +113,6 @@ impl State {
         assignments
     }
 
-    /// The Service's ports are those of the stable version.
-    fn set_routes(&mut self, desired: &Desired) {
-        let mut earlier = std::mem::take(&mut self.routes);
-        for port in desired.versions.first().into_iter().flat_map(|stable| &stable.workload.service_ports) {
-            let key = port.name.clone().unwrap_or_else(|| port.port.to_string());
-            let route = earlier.remove(&key).map_or_else(|| Arc::new(Route::new()), |earlier| earlier.route);
-            let (name, node_port, target) = (port.name.clone(), port.node_port, port.target.clone());
-            self.routes.insert(key, ServiceRoute { name, node_port, target, route });
-        }
-        for gone in earlier.into_values() {
-            gone.route.set(Vec::new());
-        }
-    }
-
     /// Gives every survivor a supervisor: to go on with it where its version is wanted, to stop it otherwise.
     fn claim(&mut self) -> Vec<Assignment> {
         let survivors = std::mem::take(&mut self.survivors);
@@ -165,7 +142,7 @@ impl State {
         let stop = self.stop.child_token();
         let mut replica = Replica::new(record.revision.clone(), order, record.fingerprint.clone(), stop.clone());
         if let Some(running) = &record.running {
-            replica.running(&running.ports, &record.fingerprint, record.restarts);
+            replica.running(running, &record.fingerprint, record.restarts);
         }
         self.replicas.insert(record.id.clone(), replica);
         Assignment { record, role, stop }
@@ -233,24 +210,6 @@ impl State {
         String::new()
     }
 
-    /// Puts the weights and the ready replicas into the routes.
-    fn publish(&self) {
-        let Some(desired) = &self.desired else { return };
-        for service in self.routes.values() {
-            let table = desired.versions.iter().filter_map(|wanted| {
-                let version = self.versions.get(&wanted.revision)?;
-                let serving = self.replicas.values().filter(|r| r.revision == wanted.revision && r.is_serving());
-                Some(RouteVersion {
-                    revision: wanted.revision.clone(),
-                    weight: version.weight(),
-                    endpoints: serving.filter_map(|replica| replica.endpoint(&service.target).cloned()).collect(),
-                    counters: Arc::clone(&version.counters),
-                })
-            });
-            service.route.set(table.collect());
-        }
-    }
-
     /// Forgets versions that nobody wants and that have nothing left to say.
     pub(super) fn prune(&mut self) {
         let now = Instant::now();
@@ -296,17 +255,16 @@ impl State {
         self.versions.get(revision)?.wanted.as_ref().map(|wanted| Arc::clone(&wanted.spec))
     }
 
-    pub(super) fn routes(&self) -> &BTreeMap<String, ServiceRoute> {
-        &self.routes
-    }
-
     /// What an observation must not lose over a restart.
     pub(super) fn ledger(&self) -> impl Iterator<Item = Entry> + '_ {
         self.versions.iter().map(|(revision, version)| Entry {
             target: self.target.clone(),
             revision: revision.clone(),
+            // Before the counters, as for an observation.
+            latencies: version.counters.latencies(),
             counters: version.counters.snapshot(),
             restarts: version.restarts_gone,
+            mirrored: version.mirrored.tally(),
         })
     }
 }
@@ -318,7 +276,8 @@ fn stop(replica: &mut Replica) {
 
 #[cfg(test)]
 mod tests {
-    use prograde_model::runtime::{DesiredVersion, Routing};
+    use prograde_model::latency::Latencies;
+    use prograde_model::runtime::{Counters, DesiredVersion, Routing, Tally};
     use prograde_model::{EnvironmentName, Weight};
 
     use super::*;
@@ -353,8 +312,10 @@ mod tests {
     fn counts_of_versions_that_are_gone_are_bounded_and_forgotten() {
         let mut state = state(10);
         for n in 1..=15 {
-            let (target, counters) = (state.target.clone(), Counters { requests: 1, failures: 0, latency_us_sum: 0 });
-            state.restore(Entry { target, revision: revision(n), counters, restarts: 0 });
+            let counters = Counters { requests: 1, failures: 0, latency_us_sum: 0 };
+            let (latencies, mirrored) = (Latencies::default(), Tally::default());
+            let (target, revision) = (state.target.clone(), revision(n));
+            state.restore(Entry { target, revision, counters, restarts: 0, latencies, mirrored });
         }
         state.prune();
         assert_eq!(state.observe().versions.len(), RETIRED_MAX);

@@ -6,6 +6,7 @@ use prograde_model::Weight;
 use prograde_model::runtime::Counters;
 use tokio::time::{Duration, Instant};
 
+use crate::ledger::Entry;
 use crate::proxy::VersionCounters;
 use crate::spec::Spec;
 
@@ -16,6 +17,8 @@ const KEPT: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub(super) struct Version {
     pub(super) counters: Arc<VersionCounters>,
+    /// Copies of requests that others answered.
+    pub(super) mirrored: Arc<VersionCounters>,
     /// Restarts of replicas that are gone.
     pub(super) restarts_gone: u32,
     pub(super) wanted: Option<Wanted>,
@@ -31,11 +34,20 @@ pub(super) struct Wanted {
 }
 
 impl Version {
-    /// A version with what was counted before.
-    pub(super) fn new(counters: Counters, restarts_gone: u32) -> Self {
-        let restored = VersionCounters::default();
-        restored.restore(counters);
-        Self { counters: Arc::new(restored), restarts_gone, wanted: None, unwanted_since: Instant::now() }
+    /// A version of which nothing was counted.
+    pub(super) fn new() -> Self {
+        let (counters, mirrored) = (Arc::default(), Arc::default());
+        Self { counters, mirrored, restarts_gone: 0, wanted: None, unwanted_since: Instant::now() }
+    }
+
+    /// A version with what an earlier node counted.
+    pub(super) fn restored(entry: &Entry) -> Self {
+        let version = Self { restarts_gone: entry.restarts, ..Self::new() };
+        version.counters.restore(entry.counters, &entry.latencies);
+        let copies =
+            Counters { requests: entry.mirrored.requests, failures: entry.mirrored.failures, ..Counters::default() };
+        version.mirrored.restore(copies, &entry.mirrored.latencies);
+        version
     }
 
     pub(super) fn weight(&self) -> Weight {
@@ -55,7 +67,7 @@ impl Version {
 
     /// Whether it still says something about requests that nobody may have looked at yet.
     pub(super) fn is_worth_keeping(&self, now: Instant) -> bool {
-        self.wanted.is_some()
-            || (self.counters.snapshot().requests > 0 && now.duration_since(self.unwanted_since) < KEPT)
+        let requests = [&self.counters, &self.mirrored].map(|counters| counters.snapshot().requests);
+        self.wanted.is_some() || (requests != [0, 0] && now.duration_since(self.unwanted_since) < KEPT)
     }
 }

@@ -24,7 +24,9 @@ use super::decode::Head;
 use super::encode::Framing;
 use super::exchange::Exchange;
 use super::headers::{self, Survey};
+use super::mirror;
 use super::outgoing::Outgoing;
+use super::table::Ask;
 use super::tunnel;
 use super::upload::Upload;
 use super::upstream::{ExchangeError, Upstream};
@@ -45,13 +47,16 @@ pub(super) async fn forward(client: Rc<Client>, mut request: Request<Incoming>) 
     let wait = survey.expects_continue.then_some(client.worker.options.continue_timeout);
     let upload = Upload::of(incoming, wait);
     let draw = client.view.route().draw();
-    let Some(lease) = client.view.lease(draw) else {
+    let Some(lease) = client.view.lease(Ask { draw, headers: &parts.headers }) else {
         client.view.route().count_unserved();
         return Refusal::Unserved.answer(busy);
     };
     let mut exchange = Exchange::new(client, lease, now);
     let order = Order { parts, survey };
     let mut outgoing = order.outgoing(&exchange, upload);
+    if exchange.client.view.has_mirror() && order.is_repeatable(&outgoing) && order.survey.upgrade.is_none() {
+        mirror::copy(&exchange, &order.parts.method, || order.head(&exchange, Framing::None));
+    }
     for fresh in [false, true] {
         match attempt(&exchange, &order, outgoing, fresh).await {
             Attempt::Answered(head, upstream) => {
@@ -62,7 +67,8 @@ pub(super) async fn forward(client: Rc<Client>, mut request: Request<Incoming>) 
             Attempt::Refused(refusal) => return refuse(exchange, refusal, busy),
         }
         if !fresh {
-            let Some(lease) = exchange.client.view.lease_again(draw, &exchange.lease) else { break };
+            let ask = Ask { draw, headers: &order.parts.headers };
+            let Some(lease) = exchange.client.view.lease_again(ask, &exchange.lease) else { break };
             exchange.lease = lease;
         }
     }
@@ -79,10 +85,15 @@ impl Order {
     /// The request as it is written to a replica.
     fn outgoing(&self, exchange: &Exchange, upload: Option<Box<Upload>>) -> Outgoing {
         let framing = upload.as_ref().map_or(Framing::None, |upload| upload.framing());
+        let head = self.head(exchange, framing);
+        Outgoing::new(head, self.parts.method.clone(), upload, exchange.started())
+    }
+
+    fn head(&self, exchange: &Exchange, framing: Framing) -> Vec<u8> {
         let mut head = Vec::with_capacity(HEAD_ROOM);
         let client = &exchange.client;
         self.survey.write(&mut head, &self.parts, framing, &client.origin, &client.worker.options);
-        Outgoing::new(head, self.parts.method.clone(), upload, exchange.started())
+        head
     }
 
     /// Whether it does no harm if two replicas act on it (RFC 9110, section 9.2.2).

@@ -13,6 +13,7 @@ use http::{Method, Version};
 
 use super::answer::Refusal;
 use super::encode::Framing;
+use super::mirror::MARK;
 use super::options::ProxyOptions;
 use super::trace_context::{self, TraceIds, TraceParent};
 
@@ -156,6 +157,8 @@ impl Survey {
                 }
                 // A state belongs to the parent that it came with.
                 "traceparent" | "tracestate" => self.traceparent.is_none(),
+                // Only the proxy says what is a copy.
+                MARK => options.behind_trusted_proxy,
                 "content-length" => framing != Framing::Chunked,
                 "expect" => framing != Framing::None,
                 other => is_passed_on(other) && !self.named.contains(name),

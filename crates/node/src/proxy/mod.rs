@@ -1,5 +1,5 @@
 //! The L7 proxy in front of every Service port of the local node: HTTP/1.1 from the client to one ready replica of one
-//! version, chosen by weight.
+//! version, chosen by weight unless a rule says otherwise (`table`, `rules`).
 //!
 //! One thread accepts and hands each connection to the worker with the fewest; from then on the connection, the
 //! requests on it and the upstream connections they use never leave that worker's thread, so nothing on the way of a
@@ -10,7 +10,7 @@
 //! `encode`): only so can a request be written again elsewhere without a copy having been kept, and is it certain
 //! whether a byte was sent or received, which decides whether it may be.
 //!
-//! Invariants: a version of weight 0 gets no request; a request sees one routing table; a request is counted once, for
+//! Invariants: a version of weight 0 gets no request but those of its audiences; a request sees one routing table; a request is counted once, for
 //! the version that answered or failed it; a request that a replica may have acted on is sent again only where HTTP
 //! says that this is harmless.
 
@@ -25,11 +25,15 @@ mod exchange;
 mod forward;
 mod headers;
 mod listener;
+mod mirror;
 mod options;
 mod outgoing;
 mod pool;
+mod request_key;
 mod route;
+mod rules;
 mod service;
+mod table;
 #[cfg(test)]
 mod tests;
 mod trace_context;
@@ -42,5 +46,6 @@ pub use counters::VersionCounters;
 pub use endpoint::Endpoint;
 pub use listener::Listener;
 pub use options::{ProxyError, ProxyOptions};
-pub use route::{Route, RouteVersion};
+pub use route::Route;
 pub use service::Proxy;
+pub use table::RouteVersion;

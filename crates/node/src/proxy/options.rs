@@ -39,8 +39,16 @@ pub struct ProxyOptions {
     pub upstream_trust: Duration,
     /// Idle connections kept per replica and worker. Default 128.
     pub upstream_idle_max: usize,
-    /// Whether a proxy that can be trusted is in front, so that its `X-Forwarded-Proto` and `X-Forwarded-Host` are kept.
-    /// Otherwise they are replaced. Default no.
+    /// Copies of requests on their way at the same time, for each worker; a request beyond them is not copied.
+    /// Default 64.
+    pub mirror_max: usize,
+    /// How long the body of a copy's answer is read, from its headers on; the rest is left unread, which is no failure.
+    /// Default 60 s.
+    pub mirror_body_timeout: Duration,
+    /// Bytes of a copy's answer that are read; the rest is left unread, which is no failure. Default 16 MiB.
+    pub mirror_bytes_max: usize,
+    /// Whether a proxy that can be trusted is in front, so that its `X-Forwarded-Proto`, `X-Forwarded-Host` and
+    /// `X-Prograde-Mirror` are kept. Otherwise they are replaced or taken off. Default no.
     pub behind_trusted_proxy: bool,
     /// The pseudonym to add to `Via` (RFC 9110, section 7.6.3), if any. Default none.
     pub via: Option<String>,
@@ -63,6 +71,9 @@ impl Default for ProxyOptions {
             upstream_idle_timeout: Duration::from_mins(1),
             upstream_trust: Duration::from_secs(1),
             upstream_idle_max: 128,
+            mirror_max: 64,
+            mirror_body_timeout: Duration::from_mins(1),
+            mirror_bytes_max: 16 * 1024 * 1024,
             behind_trusted_proxy: false,
             via: None,
         }

@@ -1,4 +1,4 @@
-//! The routing table: which version gets the next request, and which of its replicas.
+//! The route to one Service port: which version gets the next request, and which of its replicas.
 //!
 //! The split is a Weyl sequence, not a draw of lots. The n-th request of a route stands at the fractional part of n/φ;
 //! each version owns a stretch of [0, 1) as long as its weight. Of all sequences this one spreads its points most
@@ -14,26 +14,16 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prograde_model::{FlightId, Weight};
+use prograde_model::Target;
+use prograde_model::runtime::Routing;
 
 use super::counters::VersionCounters;
 use super::endpoint::Endpoint;
+use super::rules::{Rules, Salt};
+use super::table::{Ask, Draw, RouteVersion, Table, choose};
 
 /// 2^64 / φ, the step of the Weyl sequence with the golden ratio; odd, so that it visits all of 2^64.
 const GOLDEN_STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-
-/// One version in a routing table.
-#[derive(Debug, Clone)]
-pub struct RouteVersion {
-    /// The flight that brought it.
-    pub revision: FlightId,
-    /// Its share of requests; those of a table sum to 100.
-    pub weight: Weight,
-    /// Its replicas, only those that are ready.
-    pub endpoints: Vec<Arc<Endpoint>>,
-    /// Where its requests are counted.
-    pub counters: Arc<VersionCounters>,
-}
 
 /// Where the requests to one Service port go. Shared by the listener and whoever knows the replicas.
 #[derive(Debug, Default)]
@@ -42,21 +32,26 @@ pub struct Route {
     /// How often the table was set. Workers compare it with the one their copy is of.
     generation: AtomicU64,
     sequence: AtomicU64,
+    /// As `sequence`, of the requests that may be copied.
+    mirror_sequence: AtomicU64,
     unserved: AtomicU64,
+    uncopied: AtomicU64,
+    salt: Salt,
 }
 
 impl Route {
-    /// A route to nothing: every request is answered 503.
-    pub fn new() -> Self {
-        Self::default()
+    /// A route to nothing: every request is answered 503. All ports of `target` know its users alike.
+    pub fn new(target: &Target) -> Self {
+        Self { salt: Salt::new(target), ..Self::default() }
     }
 
     /// Replaces the table at once. Requests on their way finish where they are; every later one sees only `versions`.
     ///
-    /// A version of weight 0 gets nothing, not even when no other can serve. The share of a version without endpoints
-    /// goes to the others by their weights.
-    pub fn set(&self, versions: Vec<RouteVersion>) {
-        let table = Arc::new(Table::new(versions));
+    /// A version of weight 0 gets nothing but its audiences, not even when no other can serve. The share of a version
+    /// without endpoints goes to the others by their weights. Of `routing`, `preview` is not for this route to follow.
+    pub fn set(&self, versions: Vec<RouteVersion>, routing: &Routing) {
+        let rules = Rules::new(routing, &versions, self.salt);
+        let table = Arc::new(Table::new(versions, rules));
         let mut current = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         *current = table;
         self.generation.fetch_add(1, Ordering::SeqCst);
@@ -67,6 +62,11 @@ impl Route {
         self.unserved.load(Ordering::Relaxed)
     }
 
+    /// Requests that were to be copied and were not, because too many copies were on their way.
+    pub fn uncopied(&self) -> u64 {
+        self.uncopied.load(Ordering::Relaxed)
+    }
+
     pub(super) fn count_unserved(&self) {
         self.unserved.fetch_add(1, Ordering::Relaxed);
     }
@@ -74,69 +74,6 @@ impl Route {
     /// The next request's point in [0, 2^64).
     pub(super) fn draw(&self) -> Draw {
         Draw(self.sequence.fetch_add(1, Ordering::Relaxed).wrapping_mul(GOLDEN_STEP))
-    }
-}
-
-/// Where a request stands in the route's sequence: decides its version, and seeds the choice of replicas.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Draw(u64);
-
-impl Draw {
-    /// The point scaled to 0..`below`.
-    fn scaled(self, below: u64) -> u64 {
-        u64::try_from((u128::from(self.0) * u128::from(below)) >> 64).unwrap_or(0)
-    }
-
-    /// A number that has nothing to do with the point any more (the finaliser of `SplitMix64`).
-    fn hashed(self) -> u64 {
-        let mut z = self.0 ^ 0x5851_F42D_4C95_7F2D;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-}
-
-/// The versions that may get requests: of weight above 0 and with an endpoint.
-#[derive(Debug, Default)]
-struct Table {
-    versions: Vec<RouteVersion>,
-    weights: u64,
-}
-
-impl Table {
-    fn new(mut versions: Vec<RouteVersion>) -> Self {
-        versions.retain(|version| version.weight > Weight::ZERO && !version.endpoints.is_empty());
-        let weights = versions.iter().map(|version| u64::from(version.weight.percent())).sum();
-        Self { versions, weights }
-    }
-
-    fn version(&self, draw: Draw) -> Option<&RouteVersion> {
-        let mut point = draw.scaled(self.weights);
-        for version in &self.versions {
-            let weight = u64::from(version.weight.percent());
-            if point < weight {
-                return Some(version);
-            }
-            point -= weight;
-        }
-        None
-    }
-}
-
-/// The better of two replicas drawn at random, by requests in flight; `avoid` only where it is the only one.
-/// Two choices come close to the best of all and, unlike it, don't send every worker to the same one.
-fn choose<'a>(endpoints: &'a [Arc<Endpoint>], draw: Draw, avoid: Option<&Endpoint>) -> Option<&'a Arc<Endpoint>> {
-    let count = u64::try_from(endpoints.len()).ok().filter(|count| *count > 0)?;
-    let hash = draw.hashed();
-    let first = hash % count;
-    let second = if count > 1 { (first + 1 + (hash >> 32) % (count - 1)) % count } else { first };
-    let at = |index: u64| usize::try_from(index).ok().and_then(|index| endpoints.get(index));
-    let (first, second) = (at(first)?, at(second)?);
-    let avoided = |endpoint: &Endpoint| avoid.is_some_and(|avoid| avoid.id() == endpoint.id());
-    if avoided(first) || (!avoided(second) && second.in_flight() < first.in_flight()) {
-        Some(second)
-    } else {
-        Some(first)
     }
 }
 
@@ -150,6 +87,34 @@ pub(super) struct Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.endpoint.end();
+    }
+}
+
+/// A replica taken for a copy.
+#[derive(Debug)]
+pub(super) struct CopyLease {
+    route: Arc<Route>,
+    draw: Draw,
+    pub(super) lease: Lease,
+}
+
+impl CopyLease {
+    /// Takes another replica of the version, or the same once more if there is no other; false when the version can't
+    /// have copies any more.
+    pub(super) fn again(&mut self) -> bool {
+        let again = RouteView::new(Arc::clone(&self.route)).take(|table| {
+            let version = table.mirror().filter(|version| Arc::ptr_eq(&version.mirrored, &self.lease.counters))?;
+            Some((&version.mirrored, choose(&version.endpoints, self.draw, Some(&self.lease.endpoint))?))
+        });
+        again.is_some_and(|lease| {
+            self.lease = lease;
+            true
+        })
+    }
+
+    /// Notes that there will be no copy. Returns of how many requests there was none.
+    pub(super) fn count_uncopied(&self) -> u64 {
+        self.route.uncopied.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -183,32 +148,51 @@ impl RouteView {
     /// The replica is first counted as busy, then the generation is compared; `Route::set` first moves the generation,
     /// then its caller reads the count. Both orders are sequentially consistent, so either the caller sees the request
     /// or the request sees the new table: none can slip to a replica that was found idle.
-    pub(super) fn lease(&self, draw: Draw) -> Option<Lease> {
+    pub(super) fn lease(&self, ask: Ask<'_>) -> Option<Lease> {
         self.take(|table| {
-            let version = table.version(draw)?;
-            Some((version, choose(&version.endpoints, draw, None)?))
+            let version = table.version(ask)?;
+            Some((&version.counters, choose(&version.endpoints, ask.draw, None)?))
         })
     }
 
     /// Takes a replica for a request that `failed` did not get: another one of the same version if there is one.
-    pub(super) fn lease_again(&self, draw: Draw, failed: &Lease) -> Option<Lease> {
+    pub(super) fn lease_again(&self, ask: Ask<'_>, failed: &Lease) -> Option<Lease> {
         self.take(|table| {
-            let same = table.versions.iter().find(|version| Arc::ptr_eq(&version.counters, &failed.counters));
-            let version = same.or_else(|| table.version(draw))?;
-            Some((version, choose(&version.endpoints, draw, Some(&failed.endpoint))?))
+            let version = table.version_again(ask, &failed.counters)?;
+            Some((&version.counters, choose(&version.endpoints, ask.draw, Some(&failed.endpoint))?))
         })
     }
 
-    fn take(&self, pick: impl Fn(&Table) -> Option<(&RouteVersion, &Arc<Endpoint>)>) -> Option<Lease> {
+    /// Whether some requests are copied.
+    pub(super) fn has_mirror(&self) -> bool {
+        self.table.borrow().has_mirror()
+    }
+
+    /// Takes a replica for a copy of the request that `original` was taken for, if it is to be copied.
+    pub(super) fn lease_copy(&self, original: &Lease) -> Option<CopyLease> {
+        let share = self.table.borrow().mirror_share(&original.counters)?;
+        let position = self.route.mirror_sequence.fetch_add(1, Ordering::Relaxed);
+        let draw = Draw(position.wrapping_mul(GOLDEN_STEP));
+        if draw.scaled(100) >= share {
+            return None;
+        }
+        let lease = self.take(|table| {
+            let version = table.mirror().filter(|version| !Arc::ptr_eq(&version.counters, &original.counters))?;
+            Some((&version.mirrored, choose(&version.endpoints, draw, None)?))
+        })?;
+        Some(CopyLease { route: Arc::clone(&self.route), draw, lease })
+    }
+
+    fn take(&self, pick: impl Fn(&Table) -> Option<(&Arc<VersionCounters>, &Arc<Endpoint>)>) -> Option<Lease> {
         // Each turn beyond the first means that the table was set in between, so this ends when its setter pauses.
         loop {
             if self.generation.get() != self.route.generation.load(Ordering::SeqCst) {
                 self.renew();
             }
             let table = self.table.borrow();
-            let (version, endpoint) = pick(&table)?;
+            let (counters, endpoint) = pick(&table)?;
             endpoint.begin();
-            let lease = Lease { endpoint: Arc::clone(endpoint), counters: Arc::clone(&version.counters) };
+            let lease = Lease { endpoint: Arc::clone(endpoint), counters: Arc::clone(counters) };
             if self.generation.get() == self.route.generation.load(Ordering::SeqCst) {
                 return Some(lease);
             }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::client::{Accepted, Open, serve};
 use super::endpoint::Endpoint;
+use super::mirror::Copies;
 use super::options::{ProxyError, ProxyOptions};
 use super::pool::{Limits, Pool};
 use super::trace_context::TraceIds;
@@ -33,7 +34,9 @@ pub(super) struct Worker {
     /// Connections and tunnels: what a shutdown waits for.
     pub(super) tasks: TaskTracker,
     /// What it does not wait for.
-    housekeeping: TaskTracker,
+    pub(super) housekeeping: TaskTracker,
+    /// Copies of requests, which are among it.
+    pub(super) copies: Copies,
 }
 
 impl std::fmt::Debug for Worker {
@@ -61,6 +64,7 @@ impl Worker {
             server,
             tasks,
             housekeeping: TaskTracker::new(),
+            copies: Copies::default(),
         }
     }
 

@@ -75,6 +75,7 @@ async fn replicas_survive_their_server_and_are_taken_over_by_the_next() {
     assert_eq!(fixture.node.targets(), [target("pad")]);
     let seen = fixture.seen('a');
     assert_eq!((seen.replicas, seen.ready, seen.counters.requests), (2, 0, 50));
+    assert_eq!(seen.latencies.total(), 50, "how long they took is not forgotten either");
     assert!(seen.waiting.unwrap().contains("survived"));
 
     fixture.apply(vec![version('a', &workload(), 2, 100)]).await;

@@ -151,9 +151,13 @@ impl Fixture {
     }
 
     pub(crate) async fn try_apply(&self, target: &Target, versions: Vec<DesiredVersion>) -> Result<(), NodeError> {
-        self.node
-            .apply(Desired { target: target.clone(), versions, routing: Routing::default() }, image(self.dir.path()))
-            .await
+        let desired = Desired { target: target.clone(), versions, routing: Routing::default() };
+        self.node.apply(desired, image(self.dir.path())).await
+    }
+
+    pub(crate) async fn route(&self, versions: Vec<DesiredVersion>, routing: &Routing) {
+        let desired = Desired { target: self.target.clone(), versions, routing: routing.clone() };
+        self.node.apply(desired, image(self.dir.path())).await.unwrap();
     }
 
     pub(crate) async fn apply(&self, versions: Vec<DesiredVersion>) {
@@ -235,12 +239,17 @@ pub(crate) fn replica_address(body: &str) -> SocketAddr {
 
 /// One request on a connection of its own.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
+    get_with(address, path, ("accept", "*/*")).await
+}
+
+/// One request with this header.
+pub(crate) async fn get_with(address: SocketAddr, path: &str, header: (&str, &str)) -> anyhow::Result<(u16, String)> {
     let exchange = async {
         let stream = tokio::net::TcpStream::connect(address).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move { connection.await.ok() });
-        let request = Request::get(path).header("host", "pad").body(Empty::<Bytes>::new())?;
+        let request = Request::get(path).header("host", "pad").header(header.0, header.1).body(Empty::<Bytes>::new())?;
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
         let body = response.into_body().collect().await?.to_bytes();

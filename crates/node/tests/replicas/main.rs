@@ -10,3 +10,4 @@ mod fixture;
 mod life;
 mod limits;
 mod logs;
+mod routing;

@@ -7,10 +7,10 @@ use crate::proxy::ProxyError;
 async fn a_port_in_use_is_a_clear_error() {
     let bench = Bench::with(ProxyOptions::default());
     let taken = bench.address();
-    let error = bench.proxy.listen(taken, Arc::new(Route::new())).unwrap_err();
+    let error = bench.proxy.listen(taken, Arc::new(route())).unwrap_err();
     assert!(matches!(error, ProxyError::AddressInUse { address } if address == taken), "{error:?}");
     assert_eq!(error.to_string(), format!("address {taken} is already in use"));
-    let elsewhere = bench.proxy.listen("192.0.2.1:80".parse().unwrap(), Arc::new(Route::new())).unwrap_err();
+    let elsewhere = bench.proxy.listen("192.0.2.1:80".parse().unwrap(), Arc::new(route())).unwrap_err();
     assert!(matches!(elsewhere, ProxyError::Listen { .. }), "{elsewhere:?}");
 }
 
@@ -62,7 +62,7 @@ async fn a_dropped_listener_accepts_no_more_and_lets_requests_end() {
     let listening = async { while TcpStream::connect(address).await.is_ok() {} };
     timeout(LONG, listening).await.unwrap();
     // The port is free again.
-    bench.proxy.listen(address, Arc::new(Route::new())).unwrap();
+    bench.proxy.listen(address, Arc::new(route())).unwrap();
 }
 
 #[tokio::test]

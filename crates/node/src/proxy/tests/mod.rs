@@ -2,15 +2,18 @@
 
 mod hostile;
 mod lifecycle;
+mod mirroring;
 mod replacement;
 mod requests;
+mod routing;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prograde_model::{FlightId, Weight};
+use prograde_model::runtime::Routing;
+use prograde_model::{FlightId, Target, Weight};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -132,7 +135,7 @@ struct Bench {
 impl Bench {
     fn with(options: ProxyOptions) -> Self {
         let proxy = Proxy::start(ProxyOptions { workers: 2, ..options }).unwrap();
-        let route = Arc::new(Route::new());
+        let route = Arc::new(route());
         let listener = proxy.listen("127.0.0.1:0".parse().unwrap(), Arc::clone(&route)).unwrap();
         Self { proxy, listener, route, counters: Arc::default() }
     }
@@ -145,7 +148,11 @@ impl Bench {
     }
 
     fn send_to(&self, replicas: &[&Replica]) {
-        self.route.set(vec![version(1, 100, &self.counters, replicas)]);
+        self.set(vec![version(1, 100, &self.counters, replicas)]);
+    }
+
+    fn set(&self, versions: Vec<RouteVersion>) {
+        self.route.set(versions, &Routing::default());
     }
 
     fn address(&self) -> SocketAddr {
@@ -179,7 +186,12 @@ fn version(name: u8, weight: u8, counters: &Arc<VersionCounters>, replicas: &[&R
         weight: Weight::new(weight).unwrap(),
         endpoints: replicas.iter().map(|replica| Arc::clone(&replica.endpoint)).collect(),
         counters: Arc::clone(counters),
+        mirrored: Arc::default(),
     }
+}
+
+fn route() -> Route {
+    Route::new(&Target { environment: "staging".parse().unwrap(), service: "shop".parse().unwrap() })
 }
 
 async fn wait_for(condition: impl Fn() -> bool) {

@@ -154,7 +154,7 @@ async fn a_replica_that_refuses_connections_is_passed_over() {
     let bench = Bench::with(ProxyOptions::default());
     let mut both = version(1, 100, &bench.counters, &[&alive]);
     both.endpoints.push(dead);
-    bench.route.set(vec![both]);
+    bench.set(vec![both]);
     for _ in 0..20 {
         let answer = bench.raw(b"POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx").await;
         assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("alive"), "{answer}");
@@ -173,7 +173,7 @@ async fn a_version_without_a_living_replica_fails_alone() {
     let canary = Arc::new(VersionCounters::default());
     let mut failing = version(2, 50, &canary, &[]);
     failing.endpoints.push(dead);
-    bench.route.set(vec![version(1, 50, &bench.counters, &[&stable]), failing]);
+    bench.set(vec![version(1, 50, &bench.counters, &[&stable]), failing]);
     let mut statuses = BTreeMap::<u16, u64>::new();
     for _ in 0..100 {
         *statuses.entry(bench.get("/").await.status).or_default() += 1;
@@ -188,7 +188,7 @@ async fn nothing_is_sent_to_a_version_of_weight_zero() {
     let canary = Replica::answering("canary").await;
     let bench = Bench::with(ProxyOptions::default());
     let stable = Arc::default();
-    bench.route.set(vec![version(1, 100, &stable, &[]), version(2, 0, &bench.counters, &[&canary])]);
+    bench.set(vec![version(1, 100, &stable, &[]), version(2, 0, &bench.counters, &[&canary])]);
     let answer = bench.get("/").await;
     assert_eq!((answer.status, answer.headers["retry-after"].as_str()), (503, "1"));
     assert!(answer.body.contains("no replica is ready"), "{}", answer.body);

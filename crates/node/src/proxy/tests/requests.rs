@@ -28,7 +28,7 @@ async fn the_split_is_exact_whatever_worker_a_request_comes_to() {
     let (stable, canary) = (Replica::answering("stable").await, Replica::answering("canary").await);
     let bench = Bench::with(ProxyOptions::default());
     let counted = [Arc::default(), Arc::default()];
-    bench.route.set(vec![version(1, 90, &counted[0], &[&stable]), version(2, 10, &counted[1], &[&canary])]);
+    bench.set(vec![version(1, 90, &counted[0], &[&stable]), version(2, 10, &counted[1], &[&canary])]);
     let mut clients = JoinSet::new();
     for _ in 0..8 {
         let mut client = bench.connect().await;
