@@ -12,5 +12,6 @@ mod first_flight;
 mod kill;
 mod logs;
 mod orders;
+mod strategies;
 mod tidy;
 mod world;

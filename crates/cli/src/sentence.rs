@@ -112,7 +112,7 @@ fn tone(event: &Event) -> Tone {
 fn known(event: &Event) -> String {
     match event {
         Event::Opened(opened) => format!("opened: {}, by {}", opened.subject, opened.author.name),
-        Event::Configured { service, notices } => {
+        Event::Configured { service, notices, .. } => {
             let names: Vec<&str> = service.environments.iter().map(|e| e.name.as_str()).collect();
             let noticed = match notices.len() {
                 0 => String::new(),

@@ -1,8 +1,9 @@
 //! The service that flies in the tests: a small HTTP server whose behaviour is written at the end of its own file.
 //!
 //! The pipeline copies this program and appends one line of settings to it, so that another behaviour is another digest
-//! without a compiler being run. The settings: `greeting=WORD`, `failures=PERCENT` of `GET /`, and `crash=PLACE`, the
-//! environment in which it ends at once.
+//! without a compiler being run. The settings: `greeting=WORD`, `failures=PERCENT` of `GET /`, `well=COUNT` of requests
+//! before it fails, and `crash=PLACE`, the environment in which it ends at once. The variable `FAILURES_PERCENT`, from its
+//! manifests, is heeded where the settings say nothing.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -17,6 +18,7 @@ const MARK: &[u8] = b"\nit-service: ";
 struct Behaviour {
     greeting: String,
     failures_percent: u64,
+    well: u64,
     asked: AtomicU64,
 }
 
@@ -33,13 +35,15 @@ fn main() -> ExitCode {
 fn run() -> io::Result<()> {
     let settings = settings()?;
     let value = |name: &str| settings.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+    let number = |name: &str| value(name).and_then(|text| text.parse().ok());
     let place = variable("PLACE")?;
     if value("crash") == Some(&place) {
         return Err(io::Error::other(format!("crashes in {place}, as it was told")));
     }
     let behaviour = Arc::new(Behaviour {
         greeting: value("greeting").unwrap_or("hello").to_owned(),
-        failures_percent: value("failures").and_then(|text| text.parse().ok()).unwrap_or(0),
+        failures_percent: number("failures").or_else(|| variable("FAILURES_PERCENT").ok()?.parse().ok()).unwrap_or(0),
+        well: number("well").unwrap_or(0),
         asked: AtomicU64::new(0),
     });
     let port = variable("PORT")?.parse().map_err(io::Error::other)?;
@@ -103,8 +107,10 @@ fn answer(path: &str, behaviour: &Behaviour) -> (&'static str, String) {
         "/healthz" => ("200 OK", "well\n".to_owned()),
         "/" => {
             // Evenly spread: of any hundred requests in a row, just so many fail.
-            let turn = behaviour.asked.fetch_add(1, Ordering::Relaxed) % 100;
-            let fails = (turn + 1) * behaviour.failures_percent / 100 > turn * behaviour.failures_percent / 100;
+            let asked = behaviour.asked.fetch_add(1, Ordering::Relaxed);
+            let turn = asked % 100;
+            let fails = asked >= behaviour.well
+                && (turn + 1) * behaviour.failures_percent / 100 > turn * behaviour.failures_percent / 100;
             (if fails { "500 Internal Server Error" } else { "200 OK" }, whoami())
         }
         _ => ("404 Not Found", "no such path\n".to_owned()),

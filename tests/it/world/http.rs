@@ -26,7 +26,13 @@ impl Connection {
 
     /// Asks once. Status, body, and whether the connection stays.
     pub(crate) fn get(&mut self, path: &str) -> io::Result<(u16, String, bool)> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
+        self.get_with(path, "")
+    }
+
+    /// Asks once with another header, such as `cookie: user=7`.
+    pub(crate) fn get_with(&mut self, path: &str, header: &str) -> io::Result<(u16, String, bool)> {
+        let header = if header.is_empty() { String::new() } else { format!("{header}\r\n") };
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{header}\r\n", self.address);
         self.stream.get_mut().write_all(request.as_bytes())?;
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|text| text.parse().ok()).ok_or_else(|| strange(&line))?;

@@ -31,6 +31,9 @@ pub struct TargetView {
     pub environment: EnvironmentName,
     /// Where it can be reached, such as `http://127.0.0.1:30080`.
     pub addresses: Vec<String>,
+    /// Where a new version can be looked at before it serves, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
     /// The versions that run, the stable one first.
     pub versions: Vec<VersionView>,
     /// What keeps it from running what it should, if anything does.
@@ -71,7 +74,7 @@ pub struct FlightSummary {
     pub subject: String,
     /// Who wrote it.
     pub author: String,
-    /// `reading`, `building`, `imaging`, `waiting`, `deploying`, `rolling`, `checking`, `withdrawing`, `reverting`,
+    /// `reading`, `building`, `imaging`, `waiting`, `deploying`, `rolling`, `checking`, `watching`, `withdrawing`, `reverting`,
     /// `notifying`, `landed`, `refused`, `rejected`, `stopped`, `rolled_back`, `aborted` or `superseded`.
     pub stage: String,
     /// The environment that the stage is in, if it is in one.

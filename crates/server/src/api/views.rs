@@ -146,6 +146,9 @@ pub(super) fn find_flight(context: &Context, text: &str) -> Result<FlightId, Fai
     }
 }
 
+/// Under which name a runtime tells the address of a version that is shown.
+const PREVIEW: &str = "preview";
+
 fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observation) -> TargetView {
     let wanted = fleet.wanted(target, seen).versions;
     let order = |id: &FlightId| wanted.iter().position(|w| w.flight == *id).unwrap_or(usize::MAX);
@@ -168,10 +171,13 @@ fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observa
         })
         .collect();
     versions.sort_by_key(|v| order(&v.flight));
+    let (preview, addresses): (Vec<_>, Vec<_>) =
+        context.control.addresses(target).into_iter().partition(|(name, _)| name.as_deref() == Some(PREVIEW));
     TargetView {
         service: target.service.clone(),
         environment: target.environment.clone(),
-        addresses: context.control.addresses(target).iter().map(|(_, address)| format!("http://{address}")).collect(),
+        addresses: addresses.iter().map(|(_, address)| format!("http://{address}")).collect(),
+        preview: preview.first().map(|(_, address)| format!("http://{address}")),
         versions,
         trouble: context.control.trouble_at(target),
     }
