@@ -58,7 +58,7 @@ mod tests {
         let mut latencies = Latencies::default();
         latencies.add(5, 2);
         latencies.add(Latencies::BUCKETS - 1, u64::MAX);
-        let mirrored = Tally { requests: 3, failures: 1, latency_us_sum: 7, latencies: latencies.clone() };
+        let mirrored = Tally { requests: 3, failures: 1, latency_us_sum: 9, latencies: latencies.clone() };
         let revision = "a".repeat(32).parse().unwrap();
         let entry = Entry { target, revision, counters, restarts: 4, latencies, mirrored };
         write(&path, std::slice::from_ref(&entry)).unwrap();

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use prograde_model::Weight;
-use prograde_model::runtime::Counters;
 use tokio::time::{Duration, Instant};
 
 use crate::ledger::Entry;
@@ -44,9 +43,7 @@ impl Version {
     pub(super) fn restored(entry: &Entry) -> Self {
         let version = Self { restarts_gone: entry.restarts, ..Self::new() };
         version.counters.restore(entry.counters, &entry.latencies);
-        let copies =
-            Counters { requests: entry.mirrored.requests, failures: entry.mirrored.failures, ..Counters::default() };
-        version.mirrored.restore(copies, &entry.mirrored.latencies);
+        version.mirrored.restore((&entry.mirrored).into(), &entry.mirrored.latencies);
         version
     }
 

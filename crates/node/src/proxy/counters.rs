@@ -53,7 +53,7 @@ impl VersionCounters {
     /// Both of them.
     pub fn tally(&self) -> Tally {
         let latencies = self.latencies();
-        Tally { latencies, ..Tally::from(self.snapshot()) }
+        Tally { latencies, ..self.snapshot().into() }
     }
 
     /// Adds what was counted before a restart of the server; to be called once, with the last numbers taken.

@@ -101,13 +101,15 @@ enum CopyError {
     Answer(#[from] ExchangeError),
     #[error("the replica did not answer in time")]
     Late,
+    #[error("the replica changed the protocol, which nobody had asked for")]
+    Switched,
 }
 
 impl Duplicate {
     async fn run(mut self) {
         let outcome = self.exchange().await;
         let failed = match outcome {
-            Outcome::Answered(status) => status.is_server_error() || status.is_informational(),
+            Outcome::Answered(status) => status.is_server_error(),
             Outcome::Failed(error) => {
                 let endpoint = self.lease().endpoint.address();
                 tracing::debug!(%endpoint, error = &error as &dyn std::error::Error, "copy of a request failed");
@@ -158,6 +160,7 @@ impl Duplicate {
         let limit = worker.options.response_header_timeout;
         let head = timeout(limit, std::future::poll_fn(|cx| upstream.poll_head(cx))).await;
         match head {
+            Ok(Ok(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Err((CopyError::Switched, false)),
             Ok(Ok(head)) => Ok((head.status, upstream)),
             Ok(Err(error)) => {
                 let again = reused && matches!(error, ExchangeError::Unsent(_) | ExchangeError::Silent);

@@ -224,6 +224,21 @@ fn an_audience_goes_to_its_version_whatever_the_weights_say() {
 }
 
 #[test]
+fn a_user_whose_version_can_not_serve_goes_to_the_same_other_one_each_time() {
+    let view = route(&[]);
+    let sticky = Some(RequestKey::Header("x-user".to_owned()));
+    let versions = vec![version(1, 40, 1), version(2, 40, 1), version(3, 20, 0)];
+    view.route.set(versions, &Routing { sticky, ..Routing::default() });
+    let mut users: BTreeMap<Vec<Option<u8>>, u32> = BTreeMap::new();
+    for user in 0..1000 {
+        *users.entry(ten(&view, &[("x-user", &user.to_string())])).or_default() += 1;
+    }
+    assert_eq!(users.keys().cloned().collect::<Vec<_>>(), [[Some(1)], [Some(2)]], "one version for each");
+    // Its users are shared between both: half of a fifth would be missing here otherwise.
+    assert!(users.values().all(|count| (440..=560).contains(count)), "{users:?}");
+}
+
+#[test]
 fn a_retry_stays_with_the_version_only_as_long_as_that_may_have_the_request() {
     let (stable, canary) = (version(1, 100, 1), version(2, 0, 2));
     let view = route(&[]);

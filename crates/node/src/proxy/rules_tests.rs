@@ -62,6 +62,16 @@ fn whose_a_user_is_never_changes_with_the_program_that_says_so() {
 }
 
 #[test]
+fn the_later_versions_users_are_at_the_top_of_the_range() {
+    let rules = sticky("shop", &[(1, 75), (2, 25)]);
+    for user in 0..1000 {
+        let headers = cookie(&user.to_string());
+        let user = rules.user(&headers).unwrap();
+        assert_eq!(*user.version == revision(2), user.point >= 0xC000_0000_0000_0000, "{:#x}", user.point);
+    }
+}
+
+#[test]
 fn services_have_different_first_users() {
     let (shop, blog) = (sticky("shop", &[(1, 90), (2, 10)]), sticky("blog", &[(1, 90), (2, 10)]));
     let first = |rules: &Rules, user: &str| version(rules, user) == Some(revision(2));

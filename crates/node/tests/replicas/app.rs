@@ -14,6 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustix::process::{Signal, getpid, kill_process};
+use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -113,6 +114,8 @@ async fn answer(app: Arc<App>, request: Request<Incoming>) -> Result<Response<Fu
         }
         "slow" => sleep(Duration::from_millis(argument.parse().unwrap())).await,
         "say" => say(argument),
+        // A child that keeps a processor busy, and ends by itself should nobody end it.
+        "burn" => drop(Command::new("/bin/sh").args(["-c", "ulimit -t 20; while :; do :; done"]).spawn().unwrap()),
         "exit" => std::process::exit(argument.parse().unwrap()),
         "environment" => {
             let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {

@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use prograde_model::workload::{EnvValue, PodField, Probe, ProbeAction};
 
 use crate::fixture::{
-    Fixture, Load, get, is_alive, pid, probe, replica_address, revision, version, with_env, workload,
+    Fixture, Load, get, is_alive, pid, probe, replica_address, revision, target, until, version, with_env, workload,
 };
 
 #[tokio::test]
@@ -136,5 +136,31 @@ async fn a_replica_becomes_available_after_its_time() {
     let seen = fixture.until('a', |seen| seen.ready == 1).await;
     assert_eq!(seen.available, 0);
     fixture.until('a', |seen| seen.available == 1).await;
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn what_each_replica_uses_is_seen_with_its_children_and_from_anew_after_a_restart() {
+    let fixture = Fixture::new().await;
+    fixture.apply(vec![version('a', &workload(), 1, 100), version('b', &workload(), 1, 0)]).await;
+    fixture.until_ready('a', 1).await;
+    fixture.until_ready('b', 1).await;
+    let usage = |digit| {
+        let all = fixture.node.usage(&fixture.target);
+        all.into_iter().find(|usage| usage.revision == revision(digit)).map(|usage| (usage.cpu_seconds_total, usage))
+    };
+    let burner = fixture.get("/burn").await;
+    until("it has burnt a second", || usage('a').unwrap().0 > 1.0).await;
+    let ((burnt, busy), (idled, idle)) = (usage('a').unwrap(), usage('b').unwrap());
+    assert!(idled < burnt && busy.resident_bytes > 100_000 && idle.resident_bytes > 100_000, "{busy:?} {idle:?}");
+    assert!(busy.replica.starts_with("pad-") && busy.replica != idle.replica);
+
+    get(replica_address(&burner), "/exit/7").await.unwrap_err();
+    fixture.until('a', |seen| seen.restarts == 1 && seen.ready == 1).await;
+    until("its new process is seen", || usage('a').is_some_and(|(seconds, _)| seconds < burnt)).await;
+    fixture.apply(vec![]).await;
+    fixture.until('a', |seen| seen.replicas == 0).await;
+    assert_eq!(usage('a'), None);
+    assert_eq!(fixture.node.usage(&target("unknown")), []);
     fixture.end().await;
 }

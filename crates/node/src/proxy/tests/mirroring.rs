@@ -132,7 +132,7 @@ async fn a_version_that_never_answers_delays_nobody_and_holds_only_so_many_copie
     drop(client);
     mirrored.bench.requests(20).await;
     assert_eq!(canary.endpoint.in_flight(), 3, "they don't end with their client");
-    timeout(LONG, mirrored.bench.proxy.shutdown(LONG)).await.unwrap();
+    timeout(LONG, mirrored.bench.proxy.shutdown(2 * LONG)).await.unwrap();
     assert_eq!(canary.endpoint.in_flight(), 0, "but a shutdown does not wait for them");
 }
 
