@@ -72,6 +72,7 @@ fn bad_canary() {
     let entered: Vec<String> = flight["events"].as_array().unwrap().iter().map(label).collect();
     assert!(!entered.iter().any(|label| label.starts_with("rollout.step_passed")), "{entered:?}");
     assert_written(&world, text(&flight, "id"), text(entry, "failure"));
+    assert_explained(&world, text(&flight, "id"));
     assert_told(&mailbox, &flight);
     assert_quarantined(&world, &repository, &flight);
     world.end();
@@ -95,6 +96,26 @@ fn assert_written(world: &World, flight: &str, failure: &str) {
     assert_eq!(revert.trailer("Prograde-Target"), Some("production/echo"));
     assert_eq!(revert.trailer("Prograde-Reverts"), Some(of_flight[1].commit.as_str()));
     assert!(revert.message.starts_with("Revert \"Break it\"") && revert.message.contains(failure), "{revert:?}");
+}
+
+/// The verdict can be explained with its numbers, and be looked at under other settings.
+fn assert_explained(world: &World, flight: &str) {
+    let shown = world.cli(&["verdict", "show", flight]);
+    assert!(shown.code == 0 && shown.stdout.contains("production step 1: failed"), "{shown:?}");
+    assert!(shown.stdout.contains("candidate  ") && shown.stdout.contains("p99 "), "{shown:?}");
+    let same = world.cli(&["verdict", "replay", "--service", "echo", "--json"]);
+    assert_eq!(same.code, 0, "the same settings say the same: {same:?}");
+    let replayed: serde_json::Value = serde_json::from_str(&same.stdout).unwrap();
+    let of_flight = |of: &&serde_json::Value| of["flight"] == flight;
+    assert_eq!(
+        replayed.as_array().unwrap().iter().find(of_flight).unwrap()["verdicts"][0]["verdict"]["verdict"],
+        "fail"
+    );
+    let lax = ["--max-error-rate", "60%", "--set", "failure_share_detect=90%"];
+    let other = world.cli(&[&["verdict", "replay", flight][..], &lax].concat());
+    assert_eq!(other.code, 1, "others do not: {other:?}");
+    let wrong = world.cli(&["verdict", "replay", "--set", "failure_share=1%"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("failure_share"), "{wrong:?}");
 }
 
 /// The author has one letter, which names the commit and the reason.

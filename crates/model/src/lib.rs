@@ -15,6 +15,7 @@ pub mod judge;
 pub mod latency;
 pub mod quantity;
 pub mod release;
+pub mod replay;
 pub mod rollout;
 pub mod runtime;
 pub mod service;

@@ -13,3 +13,4 @@ pub(crate) mod quarantine;
 pub(crate) mod reference;
 pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod verdict;

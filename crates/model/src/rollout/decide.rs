@@ -149,6 +149,18 @@ impl Rollout {
         }
     }
 
+    /// What the judge says of evidence that was stored in this state, by settings made from those of the rollout.
+    pub fn verdict_on(&self, evidence: &Sample, settings: impl Fn(&Analysis) -> Analysis) -> Option<Verdict> {
+        match &self.phase {
+            Phase::Baking(baking) => {
+                let rules = self.step(baking.step)?;
+                Some(self.judged(&settings(self.start.strategy.analysis()?), &rules, baking.step, evidence))
+            }
+            Phase::Promoted(_) => Some(self.judge(&settings(&self.start.watch.as_ref()?.analysis), evidence, None)),
+            Phase::Preparing { .. } | Phase::Withdrawing { .. } | Phase::Withdrawn { .. } => None,
+        }
+    }
+
     /// A step in which no request reaches the candidate has nothing to be judged by; it is there for people to look.
     fn judged(&self, analysis: &Analysis, rules: &Step, step: u32, evidence: &Sample) -> Verdict {
         let reached = rules.weight > Weight::ZERO || rules.mirror > Weight::ZERO;
