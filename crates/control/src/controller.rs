@@ -19,6 +19,7 @@ use crate::effects::Effects;
 use crate::halted::Halted;
 use crate::ledger::Ledger;
 use crate::ports::{AppendError, Deployments, EventLog, Images, Notifier, Pipelines, Prober, Runtime, Source};
+use crate::source::{FlightIds, RandomIds};
 use crate::sync::Synced;
 
 /// The world, as the controllers see it.
@@ -51,6 +52,8 @@ pub struct Options {
     pub attempts_max: u32,
     /// The wait after the first failed attempt; it doubles each time, up to 30 s. Default 500 ms.
     pub retry_after: Duration,
+    /// Where flights' ids come from; default [`RandomIds`].
+    pub flight_ids: Arc<dyn FlightIds>,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             idle_period: Duration::from_secs(30),
             attempts_max: 8,
             retry_after: Duration::from_millis(500),
+            flight_ids: Arc::new(RandomIds),
         }
     }
 }
@@ -194,7 +198,9 @@ impl Inner {
             effects.start_wanted();
             let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
             let period = if busy { self.options.busy_period } else { self.options.idle_period };
+            // In a fixed order, so that the same causes have the same effects; whatever wakes it, a round looks at all.
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
                 () = self.arrived.notified() => arrived = true,
                 Some(looked) = looks.join_next() => {
