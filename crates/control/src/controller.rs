@@ -231,6 +231,9 @@ impl Inner {
 
     /// Decides until nothing more follows, and lets the runtime follow each decision at once.
     async fn round(self: &Arc<Self>, synced: &mut Synced) {
+        if let Err(error) = self.ledger.catch_up().await {
+            tracing::error!("the journal can't be read: {error}");
+        }
         for _ in 0..ROUNDS_MAX {
             self.sync(synced).await;
             let active: Vec<FlightId> = self.ledger.with(|fleet| fleet.active().map(|f| f.id.clone()).collect());

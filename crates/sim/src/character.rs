@@ -88,7 +88,7 @@ impl Character {
     /// that a step must rule out, and at least a fifth.
     pub fn is_clearly_bad(&self, detect: f64) -> bool {
         let failing = f64::from(self.failing) / 10_000.0;
-        self.readiness == Readiness::Ready && self.failing_after_ms == 0 && failing >= (4.0 * detect).max(0.2).min(1.0)
+        self.readiness == Readiness::Ready && self.failing_after_ms == 0 && failing >= (4.0 * detect).clamp(0.2, 1.0)
     }
 }
 

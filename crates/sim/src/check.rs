@@ -91,6 +91,8 @@ pub struct Checker {
     /// Until when a delay is not the controllers' fault.
     pub(crate) excused_until_ms: i64,
     pub(crate) compared: u64,
+    /// Every fact that the controllers of any life were told to be recorded.
+    acknowledged: Vec<Recorded>,
     busy_ms: i64,
 }
 
@@ -104,6 +106,7 @@ impl Checker {
             failed_at: BTreeMap::new(),
             excused_until_ms: 0,
             compared: 0,
+            acknowledged: Vec::new(),
             busy_ms,
         }
     }
@@ -124,6 +127,11 @@ impl Checker {
         self.excused_until_ms = self.excused_until_ms.max(until_ms.saturating_add(self.grace_ms()));
     }
 
+    /// The last fact that was acknowledged in any life.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.last().map_or(0, |fact| fact.sequence)
+    }
+
     /// How long anything may take that is done at the next tick.
     pub(crate) fn grace_ms(&self) -> i64 {
         2 * self.busy_ms + 100
@@ -132,6 +140,12 @@ impl Checker {
     /// The controllers know of these facts from now on.
     pub(crate) fn acknowledge(&mut self, facts: &[Recorded], now_ms: i64) {
         for fact in facts {
+            let place = usize::try_from(fact.sequence).unwrap_or(usize::MAX).saturating_sub(1);
+            match self.acknowledged.get(place) {
+                None => self.acknowledged.push(fact.clone()),
+                Some(before) if before == fact => {}
+                Some(_) => self.broke(now_ms, Invariant::Memory, format!("fact {} is another one now", fact.sequence)),
+            }
             if let Err(conflict) = self.known.apply(fact) {
                 self.broke(now_ms, Invariant::Memory, format!("fact {}: {conflict}", fact.sequence));
             }

@@ -195,7 +195,14 @@ impl Life {
                 sleep_ms(ms).await;
                 Ok(())
             }
-            _ => {
+            Trouble::Down(_)
+            | Trouble::Blind
+            | Trouble::Stale
+            | Trouble::HidesFailures
+            | Trouble::InventsFailures
+            | Trouble::CountersReset
+            | Trouble::ReplicaCrash
+            | Trouble::Clock(_) => {
                 drop(self.disturbed(0));
                 Err(Lost)
             }
@@ -345,7 +352,7 @@ impl Deployments for Life {
     }
 
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
-        Ok(self.call(Part::Git, |world| world.deploy(&deployment)).await?)
+        Ok(self.call(Part::Git, |world| world.deploy(deployment)).await?)
     }
 
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError> {

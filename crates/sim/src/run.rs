@@ -6,6 +6,7 @@ use std::time::Duration;
 use prograde_control::{Control, OrderError};
 use prograde_model::event::Outcome;
 use prograde_model::fleet::Fleet;
+use prograde_model::flight::Flight;
 use prograde_model::ids::{FlightId, Target};
 use prograde_model::rollout::{Cause, Phase, Rollout};
 use serde::Serialize;
@@ -166,7 +167,6 @@ async fn attend(world: &Arc<World>, scenario: &Scenario, life: &Arc<Life>, tally
     let mut orders = scenario.orders.iter().filter(|o| o.at_ms >= begin_ms).peekable();
     let mut quiet_since = None;
     loop {
-        tally.ticks += 1;
         let now_ms = life.now_ms();
         if let Some(order) = orders.next_if(|o| o.at_ms <= now_ms) {
             give(world, &control, life, order).await;
@@ -175,29 +175,32 @@ async fn attend(world: &Arc<World>, scenario: &Scenario, life: &Arc<Life>, tally
         if now_ms >= scenario.calm_ms {
             approve_all(&control).await;
         }
-        let quiet = now_ms >= scenario.calm_ms && is_quiet(world, &control);
-        let since = *quiet_since.get_or_insert(now_ms);
-        if !quiet {
-            quiet_since = None;
-        }
-        let mut state = world.at(now_ms);
-        control.with_fleet(|fleet| {
-            state.check_tick(fleet);
-            if quiet && (state.agrees(fleet) || now_ms - since > SETTLE_MS) {
-                state.check_rest(fleet);
-                quiet_since = Some(i64::MIN);
-            } else if now_ms > scenario.end_ms {
-                let active: Vec<_> = fleet.active().map(|f| format!("{} {:?}", f.id.short(), f.stage())).collect();
-                state.broke(Invariant::Ends, format!("it does not come to rest: {}", active.join(", ")));
-            }
-        });
-        if quiet_since == Some(i64::MIN) || !state.check.broken.is_empty() {
+        tally.ticks += 1;
+        if look(world, scenario, &control, life.now_ms(), &mut quiet_since) {
             break;
         }
-        drop(state);
         tokio::time::sleep(scenario.busy).await;
     }
     control.shutdown().await;
+}
+
+/// Checks what must be so now; whether it is over. `quiet_since` is when nothing was left to do.
+fn look(world: &World, scenario: &Scenario, control: &Control, now_ms: i64, quiet_since: &mut Option<i64>) -> bool {
+    let quiet = now_ms >= scenario.calm_ms && is_quiet(world, control);
+    *quiet_since = quiet.then(|| quiet_since.unwrap_or(now_ms));
+    let mut state = world.at(now_ms);
+    let at_rest = control.with_fleet(|fleet| {
+        state.check_tick(fleet);
+        let at_rest = quiet_since.is_some_and(|since| now_ms - since > SETTLE_MS || state.agrees(fleet));
+        if at_rest {
+            state.check_rest(fleet);
+        } else if now_ms > scenario.end_ms {
+            let active: Vec<_> = fleet.active().map(|f| format!("{} {:?}", f.id.short(), f.stage())).collect();
+            state.broke(Invariant::Ends, format!("it does not come to rest: {}", active.join(", ")));
+        }
+        at_rest
+    });
+    at_rest || !state.check.broken.is_empty()
 }
 
 /// Whether the newest commit has flown and no flight has anything left to do.
@@ -207,15 +210,16 @@ fn is_quiet(world: &World, control: &Control) -> bool {
         (state.service.service.clone(), state.head())
     };
     control.with_fleet(|fleet| {
-        fleet.active().next().is_none() && fleet.latest(&service).map(|f| f.commit()) == head.as_ref()
+        fleet.active().next().is_none() && fleet.latest(&service).map(Flight::commit) == head.as_ref()
     })
 }
 
 /// Once it is calm, people let in whatever waits for them.
 async fn approve_all(control: &Control) {
     let waiting: Vec<FlightId> = control.with_fleet(|fleet| {
-        let waits = |f: &prograde_model::flight::Flight| {
-            f.service_config().is_some_and(|s| s.environments.iter().any(|e| e.gate.approvals > 0 && f.waits_at(&e.name)))
+        let waits = |f: &Flight| {
+            f.service_config()
+                .is_some_and(|s| s.environments.iter().any(|e| e.gate.approvals > 0 && f.waits_at(&e.name)))
         };
         fleet.active().filter(|f| waits(f)).map(|f| f.id.clone()).collect()
     });

@@ -170,7 +170,8 @@ impl Scenario {
 
 /// How long one way through all environments takes at least, and how long its steps may be held, in milliseconds.
 fn lengths(service: &Service) -> (i64, i64) {
-    let ms = |period: prograde_model::quantity::Period| i64::try_from(period.duration().as_millis()).unwrap_or(i64::MAX);
+    let ms =
+        |period: prograde_model::quantity::Period| i64::try_from(period.duration().as_millis()).unwrap_or(i64::MAX);
     let (mut unit, mut wait) = (8_000_i64, 0_i64);
     for environment in service.environments.iter().filter(|e| e.strategy == StrategyName::Canary) {
         for step in environment.canary_steps() {
@@ -218,11 +219,13 @@ fn canary_text(random: &mut Random, text: &mut String) {
 fn pushes(random: &mut Random, unit_ms: i64, calm_ms: i64) -> Vec<Push> {
     let mut pushes: Vec<Push> = Vec::new();
     let mut at_ms = 0;
-    for number in 1..=1 + random.below(4) {
+    for number in 1..=random.pick([1, 2, 3, 4, 4, 5, 6]) {
         let (image, character) = match random.of(&pushes) {
             Some(earlier) if random.chance(120) => (earlier.image, earlier.character),
             // Something good serves first, as a rule, so that there is something to compare with.
-            None if random.chance(800) => (number, Character { start_ms: random.between(50, 3_000), ..Character::GOOD }),
+            None if random.chance(800) => {
+                (number, Character { start_ms: random.between(50, 3_000), ..Character::GOOD })
+            }
             Some(_) | None => (number, Character::draw(random, unit_ms)),
         };
         pushes.push(Push { at_ms, commit: number, image, character });
@@ -269,10 +272,8 @@ fn windows(random: &mut Random, unit_ms: i64, calm_ms: i64) -> Vec<Window> {
         let from_ms = random.between(1, calm_ms - 1);
         let lasts_ms = random.between(100, unit_ms);
         let trouble = trouble(random);
-        let to_ms = match trouble {
-            Trouble::CountersReset | Trouble::ReplicaCrash => from_ms + 1,
-            _ => (from_ms + lasts_ms).min(calm_ms),
-        };
+        let at_once = matches!(trouble, Trouble::CountersReset | Trouble::ReplicaCrash);
+        let to_ms = if at_once { from_ms + 1 } else { (from_ms + lasts_ms).min(calm_ms) };
         Window { from_ms, to_ms, trouble }
     });
     windows.collect()
@@ -309,7 +310,11 @@ fn noise(random: &mut Random) -> Noise {
     match random.below(3) {
         0 => Noise::default(),
         1 => Noise { lost: random.pick([1_000, 10_000, 50_000]), ..Noise::default() },
-        _ => Noise { lost: random.pick([0, 10_000]), late: random.pick([10_000, 100_000]), late_ms: random.between(10, 5_000) },
+        _ => Noise {
+            lost: random.pick([0, 10_000]),
+            late: random.pick([10_000, 100_000]),
+            late_ms: random.between(10, 5_000),
+        },
     }
 }
 

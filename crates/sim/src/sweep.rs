@@ -66,13 +66,7 @@ pub fn sweep(
     Ok(whole)
 }
 
-fn work(
-    from: u64,
-    number: u64,
-    settings: &Settings,
-    next: &AtomicU64,
-    stop: &AtomicBool,
-) -> Result<Sweep, SweepError> {
+fn work(from: u64, number: u64, settings: &Settings, next: &AtomicU64, stop: &AtomicBool) -> Result<Sweep, SweepError> {
     let mut part = Sweep::default();
     loop {
         let at = next.fetch_add(1, Ordering::Relaxed);

@@ -12,7 +12,7 @@ fn drawn(seed: u64) -> Scenario {
 
 fn told(scenario: &Scenario) -> String {
     let run = run(scenario, true).unwrap();
-    run.story.iter().map(|line| format!("{line}\n")).collect()
+    run.story.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -39,3 +39,31 @@ fn every_seed_keeps_every_promise() {
 }
 
 const SEEDS: u64 = 10_000;
+
+/// Whether one of the first seeds shows that a defect breaks a promise.
+fn breaks(mutant: Mutant, invariant: Invariant) -> bool {
+    (0..500).any(|seed| {
+        let run = run_mutant(&drawn(seed), false, Some(mutant)).unwrap();
+        run.broken.iter().any(|b| b.invariant == invariant)
+    })
+}
+
+#[test]
+fn each_check_can_fail() {
+    for (mutant, invariant) in [
+        (Mutant::LosesTraffic, Invariant::Weights),
+        (Mutant::KeepsFailed, Invariant::FailedTraffic),
+        (Mutant::ShrinksStable, Invariant::Capacity),
+        (Mutant::PassesUnseen, Invariant::Judgment),
+        (Mutant::ForgetsQuarantine, Invariant::Quarantine),
+        (Mutant::KeepsReplicas, Invariant::Ends),
+        (Mutant::ForgetsRevert, Invariant::Agreement),
+        (Mutant::ForgetsFact, Invariant::Memory),
+        (Mutant::AsksAnew, Invariant::Idempotent),
+        (Mutant::TellsNobody, Invariant::Told),
+        (Mutant::StartsNothing, Invariant::Blame),
+        (Mutant::HidesFailures, Invariant::BadServes),
+    ] {
+        assert!(breaks(mutant, invariant), "{mutant:?} does not break: {invariant}");
+    }
+}

@@ -48,6 +48,16 @@ pub enum Mutant {
     TellsNobody,
     /// A step is said to have passed without a request.
     PassesUnseen,
+    /// What failed is not put into quarantine.
+    ForgetsQuarantine,
+    /// Each time it is asked again, it is asked with another time.
+    AsksAnew,
+    /// The runtime never takes a replica away.
+    KeepsReplicas,
+    /// The runtime starts nothing.
+    StartsNothing,
+    /// The judge is shown no failures.
+    HidesFailures,
 }
 
 /// All that is remembered.
@@ -112,7 +122,10 @@ impl World {
 }
 
 /// A name that this crate makes from digits, or that was read before.
-#[expect(clippy::expect_used, reason = "made of the right digits by the caller; a wrong one is a defect of the simulator")]
+#[expect(
+    clippy::expect_used,
+    reason = "made of the right digits by the caller; a wrong one is a defect of the simulator"
+)]
 pub(crate) fn name<T: FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().expect("a name of the right form")
 }
@@ -294,6 +307,7 @@ impl State {
             });
         }
         let drain_ms = self.random.between(0, 2_000);
+        let drain_ms = if self.mutant == Some(Mutant::KeepsReplicas) { 1 << 50 } else { drain_ms };
         let pushes = &self.pushes;
         let character =
             |of: &Digest| pushes.iter().find(|p| digest(p.image) == *of).map_or(Character::GOOD, |p| p.character);
@@ -318,6 +332,9 @@ impl State {
                 | Trouble::ReplicaCrash
                 | Trouble::Clock(_) => {}
             }
+        }
+        if self.mutant == Some(Mutant::HidesFailures) {
+            seen.versions.iter_mut().for_each(|v| v.counters.failures = 0);
         }
         self.shown.insert(target.clone(), seen.clone());
         seen
@@ -345,8 +362,11 @@ impl State {
         }
     }
 
-    pub(crate) fn deploy(&mut self, deployment: &Deployment) -> CommitId {
-        let wrote = self.git.deploy(deployment);
+    pub(crate) fn deploy(&mut self, mut deployment: Deployment) -> CommitId {
+        if self.mutant == Some(Mutant::AsksAnew) {
+            deployment.at = self.wall();
+        }
+        let wrote = self.git.deploy(&deployment);
         self.done(Part::Git);
         self.wrote(wrote)
     }

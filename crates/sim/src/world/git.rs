@@ -82,7 +82,7 @@ impl Git {
     }
 
     fn next_id(&self) -> CommitId {
-        name(&format!("{:040x}", self.commits.len() + 1))
+        name(&format!("{:08x}{:032x}", self.commits.len() + 1, 0))
     }
 
     fn write(&mut self, commit: Commit) -> Result<CommitId, String> {

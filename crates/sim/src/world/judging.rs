@@ -81,6 +81,11 @@ impl State {
 
     /// What must be true at every tick. `fleet` is the one that the controllers have in memory.
     pub(crate) fn check_tick(&mut self, fleet: &Fleet) {
+        if fleet.sequence() < self.check.acknowledged() {
+            let text =
+                format!("facts after {} are missing, {} were recorded", fleet.sequence(), self.check.acknowledged());
+            self.broke(Invariant::Memory, text);
+        }
         if fleet.sequence() != self.check.compared {
             self.check.compared = fleet.sequence();
             if *fleet != self.check.known {
@@ -170,13 +175,17 @@ impl State {
         }
     }
 
+    /// The facts that the controllers would have recorded, had they this defect.
     pub(super) fn mutated_facts(&self, events: &[Event]) -> Vec<Event> {
         let mut events = events.to_vec();
-        if self.mutant == Some(Mutant::PassesUnseen) {
-            for event in &mut events {
-                if let Event::Rollout { event: RolloutEvent::StepPassed { evidence, .. }, .. } = event {
-                    evidence.candidate = Counters::default();
-                }
+        if self.mutant == Some(Mutant::ForgetsQuarantine) {
+            events.retain(|e| !matches!(e, Event::Quarantined { .. }));
+        }
+        for event in &mut events {
+            if self.mutant == Some(Mutant::PassesUnseen)
+                && let Event::Rollout { event: RolloutEvent::StepPassed { evidence, .. }, .. } = event
+            {
+                evidence.candidate = Counters::default();
             }
         }
         events
@@ -184,24 +193,20 @@ impl State {
 
     /// What the controllers would have asked for, had they this defect.
     pub(crate) fn mutated(&self, target: &Target, mut asked: Vec<RunVersion>) -> Vec<RunVersion> {
-        let known = &self.check.known;
-        let one_less = |w: Weight| Weight::new(w.percent().saturating_sub(1)).unwrap_or_default();
         let Some(mutant) = self.mutant else { return asked };
+        let known = &self.check.known;
         for version in &mut asked {
-            match mutant {
-                Mutant::LosesTraffic => version.weight = one_less(version.weight),
-                Mutant::KeepsFailed if failed_at(known, &version.flight, target) => {
-                    version.weight = Weight::new(1).unwrap_or_default();
-                }
-                Mutant::ShrinksStable if known.current(target) == Some(&version.flight) => {
-                    version.replicas = version.replicas.saturating_sub(1);
-                }
-                Mutant::KeepsFailed
-                | Mutant::ShrinksStable
-                | Mutant::ForgetsFact
-                | Mutant::ForgetsRevert
-                | Mutant::TellsNobody
-                | Mutant::PassesUnseen => {}
+            let percent = version.weight.percent();
+            let (failed, stable) =
+                (failed_at(known, &version.flight, target), known.current(target) == Some(&version.flight));
+            if mutant == Mutant::LosesTraffic {
+                version.weight = Weight::new(percent.saturating_sub(1)).unwrap_or_default();
+            } else if mutant == Mutant::KeepsFailed && failed {
+                version.weight = Weight::new(1).unwrap_or_default();
+            } else if mutant == Mutant::ShrinksStable && stable {
+                version.replicas = version.replicas.saturating_sub(1);
+            } else if mutant == Mutant::StartsNothing && !stable {
+                version.replicas = 0;
             }
         }
         asked
@@ -240,13 +245,12 @@ fn wrong_capacity(fleet: &Fleet, target: &Target, asked: &[RunVersion], shown: &
     })?;
     let stable = rollout.start.stable.as_ref()?;
     let kept = asked.iter().find(|v| v.flight == *stable).map_or(0, |v| v.replicas);
-    let needed = match (&rollout.phase, &rollout.start.strategy) {
-        (Phase::Preparing { .. } | Phase::Baking { .. }, Strategy::Rolling { unavailable, .. }) => {
-            let available = shown.version(&rollout.start.candidate).map_or(0, |v| v.available);
-            let least = rollout.start.replicas.saturating_sub(*unavailable).saturating_sub(available);
-            least.min(rollout.start.stable_replicas)
-        }
-        _ => rollout.start.stable_replicas,
+    let needed = if let (None, Strategy::Rolling { unavailable, .. }) = (rollout.failure(), &rollout.start.strategy) {
+        let available = shown.version(&rollout.start.candidate).map_or(0, |v| v.available);
+        let least = rollout.start.replicas.saturating_sub(*unavailable).saturating_sub(available);
+        least.min(rollout.start.stable_replicas)
+    } else {
+        rollout.start.stable_replicas
     };
     let text = || format!("{target}: {} has {kept} replicas, {needed} are needed", stable.short());
     (kept < needed).then(|| (Invariant::Capacity, text()))
