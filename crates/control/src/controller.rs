@@ -202,6 +202,8 @@ impl Inner {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
+                () = effects.ended() => {}
+                () = synced.ended(&self) => {}
                 () = self.arrived.notified() => arrived = true,
                 Some(looked) = looks.join_next() => {
                     if let Err(error) = looked {
@@ -210,8 +212,6 @@ impl Inner {
                 }
                 _ = facts.changed() => {}
                 _ = runtime.changed() => {}
-                () = effects.ended() => {}
-                () = synced.ended(&self) => {}
                 () = tokio::time::sleep(period) => {}
             }
         }

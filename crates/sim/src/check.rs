@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use prograde_model::entry::Entry;
 use prograde_model::event::{Event, Recorded};
 use prograde_model::fleet::Fleet;
 use prograde_model::ids::{FlightId, Target};
@@ -151,7 +152,9 @@ impl Checker {
             }
             let Event::Rollout { environment, event: RolloutEvent::Failed { .. } } = &fact.event else { continue };
             let Some(flight) = self.known.flight(&fact.flight) else { continue };
-            if flight.entry(environment).is_some_and(|e| e.rollback.is_none()) {
+            // One that served is taken back by a rollout of what served before.
+            let out = |e: &Entry| e.rollback.is_none() && e.rollout.as_ref().is_some_and(|r| r.failure().is_some());
+            if flight.entry(environment).is_some_and(out) {
                 self.failed_at.entry((flight.target(environment), fact.flight.clone())).or_insert(now_ms);
             }
         }

@@ -10,14 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::ports::{
-    AppendError, Build, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier, Pipelines,
-    PortError, Prober, Revert, RunVersion, Runtime, Source,
+    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier,
+    Pipelines, PortError, Prober, Revert, RunVersion, Runtime, Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
-use prograde_model::ids::{CommitId, FlightId, ServiceName, Target};
+use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::release::Release;
-use prograde_model::runtime::Observation;
+use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
 use prograde_model::workload::Workload;
 use tokio::sync::{Notify, mpsc, watch};
@@ -347,8 +347,9 @@ impl Images for Life {
 
 #[async_trait]
 impl Deployments for Life {
-    async fn check(&self, _: &Target, _: &str, _: &Files) -> Result<Vec<String>, PortError> {
-        Ok(self.call(Part::Git, |_| Vec::new()).await?)
+    async fn check(&self, _: &Target, _: &str, _: &Files) -> Result<Checked, PortError> {
+        let checked = |_: &mut State| Checked { notices: Vec::new(), digest: Digest::from_sha256([0; 32]) };
+        Ok(self.call(Part::Git, checked).await?)
     }
 
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
@@ -368,16 +369,16 @@ impl Deployments for Life {
 
 #[async_trait]
 impl Runtime for Life {
-    async fn apply(&self, target: &Target, versions: Vec<RunVersion>) -> Result<(), PortError> {
+    async fn apply(&self, target: &Target, versions: Vec<RunVersion>, routing: Routing) -> Result<(), PortError> {
         let asked = {
             let mut world = self.world.at(self.now_ms());
             let asked = world.mutated(target, versions);
             if !self.dead.load(Ordering::SeqCst) {
-                world.check_asked(target, &asked);
+                world.check_asked(target, &asked, &routing);
             }
             asked
         };
-        self.call(Part::Runtime, |world| world.apply(target, &asked)).await?;
+        self.call(Part::Runtime, |world| world.apply(target, &asked, &routing)).await?;
         self.world.changed.send_modify(|n| *n += 1);
         Ok(())
     }

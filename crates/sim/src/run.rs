@@ -8,7 +8,7 @@ use prograde_model::event::Outcome;
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
 use prograde_model::ids::{FlightId, Target};
-use prograde_model::rollout::{Cause, Phase, Rollout};
+use prograde_model::rollout::{Cause, Phase};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
@@ -17,7 +17,7 @@ use crate::life::{Fate, Life};
 use crate::random::Random;
 use crate::scenario::{Order, Scenario, Wish};
 use crate::story::{Kind, Line};
-use crate::world::{Mutant, State, World, judged};
+use crate::world::{Mutant, State, World, cause_of, judged};
 
 /// How long the runtime may take to be what the journal says once nothing else happens, in milliseconds: two looks of
 /// controllers that are idle.
@@ -297,15 +297,15 @@ impl State {
             let character = self.character(&release.digest);
             for (name, entry) in flight.entries.iter().filter(|(_, e)| judged(e.rollout.as_ref())) {
                 let detect = self.service.environment(name).map_or(1.0, |e| e.analysis.failure_share_detect.ratio());
-                let cause = entry.rollout.as_ref().and_then(Rollout::failure);
+                let cause = entry.rollout.as_ref().and_then(cause_of);
                 if character.is_good() {
                     tally.good_judged += 1;
                     tally.good_failed += u64::from(matches!(cause, Some(Cause::Judged { .. })));
                     tally.good_unjudged += u64::from(matches!(cause, Some(Cause::NotJudged { .. })));
                 } else if character.is_clearly_bad(detect) {
-                    let promoted = matches!(entry.rollout.as_ref().map(|r| &r.phase), Some(Phase::Promoted));
+                    let promoted = matches!(entry.rollout.as_ref().map(|r| &r.phase), Some(Phase::Promoted(_)));
                     tally.bad_judged += 1;
-                    tally.bad_promoted += u64::from(promoted);
+                    tally.bad_promoted += u64::from(promoted && cause.is_none());
                     tally.bad_harmed += entry.requests.failures;
                 }
             }

@@ -173,11 +173,16 @@ fn lengths(service: &Service) -> (i64, i64) {
     let ms =
         |period: prograde_model::quantity::Period| i64::try_from(period.duration().as_millis()).unwrap_or(i64::MAX);
     let (mut unit, mut wait) = (8_000_i64, 0_i64);
-    for environment in service.environments.iter().filter(|e| e.strategy == StrategyName::Canary) {
-        for step in environment.canary_steps() {
-            unit = unit.saturating_add(ms(step.bake));
-            wait = wait.saturating_add(ms(environment.analysis.wait_max));
-        }
+    for environment in &service.environments {
+        let steps = match environment.strategy {
+            StrategyName::Canary => environment.canary_steps().iter().map(|step| ms(step.bake)).collect(),
+            StrategyName::BlueGreen => [environment.preview, environment.keep].map(|p| p.map_or(300_000, ms)).to_vec(),
+            StrategyName::Recreate | StrategyName::Rolling => Vec::new(),
+        };
+        let watch = environment.watch().map_or(0, |watch| ms(watch.period));
+        unit = steps.iter().fold(unit.saturating_add(watch), |sum, step| sum.saturating_add(*step));
+        let held = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+        wait = wait.saturating_add(held.saturating_mul(ms(environment.analysis.wait_max)));
     }
     (unit.min(1 << 40), wait.min(1 << 40))
 }
@@ -192,8 +197,12 @@ fn service_text(random: &mut Random) -> String {
     for name in names {
         let last = *name == "production";
         let _infallible = writeln!(text, "  - name: {name}");
-        if random.chance(if last { 850 } else { 200 }) {
-            canary_text(random, &mut text);
+        match random.below(100) {
+            0..60 if last => canary_text(random, &mut text),
+            0..15 => canary_text(random, &mut text),
+            60..75 => blue_green_text(random, &mut text),
+            75..82 => text.push_str("    strategy: recreate\n"),
+            _ => text.push_str("    strategy: rolling\n"),
         }
         if last && random.chance(300) {
             let _infallible = writeln!(text, "    gate: {{ approvals: {} }}", random.between(1, 2));
@@ -207,13 +216,34 @@ fn service_text(random: &mut Random) -> String {
 
 fn canary_text(random: &mut Random, text: &mut String) {
     text.push_str("    strategy: canary\n    steps:\n");
+    if random.chance(150) {
+        let share = random.pick([5, 50, 100]);
+        let _infallible = writeln!(text, "      - {{ mirror: {share}, bake: {}s }}", random.between(1, 8));
+    }
     let weights: &[u8] = random.pick([&[100][..], &[10, 100], &[5, 100], &[1, 10, 100], &[25, 50, 75, 100]]);
     for weight in weights {
         let _infallible = writeln!(text, "      - {{ weight: {weight}, bake: {}s }}", random.between(1, 8));
     }
+    if random.chance(150) {
+        text.push_str("    audience: { header: x-beta, value: \"1\" }\n");
+    }
+    if random.chance(150) {
+        text.push_str("    stick_to: { cookie: user }\n");
+    }
+    analysis_text(random, text);
+}
+
+fn blue_green_text(random: &mut Random, text: &mut String) {
+    let (preview, keep) = (random.between(0, 4), random.between(1, 8));
+    let _infallible = writeln!(text, "    strategy: blue-green\n    preview: {preview}s\n    keep: {keep}s");
+    analysis_text(random, text);
+}
+
+fn analysis_text(random: &mut Random, text: &mut String) {
     let detect = random.pick(["5%", "5%", "3%", "20%"]);
-    let wait = random.between(5, 40);
-    let _infallible = writeln!(text, "    analysis: {{ failure_share_detect: {detect}, wait_max: {wait}s }}");
+    let (wait, undecided) = (random.between(5, 40), random.pick(["extend", "extend", "extend", "ask"]));
+    let analysis = format!("failure_share_detect: {detect}, wait_max: {wait}s, undecided: {undecided}");
+    let _infallible = writeln!(text, "    watch: {}s\n    analysis: {{ {analysis} }}", random.pick([0, 3, 8]));
 }
 
 fn pushes(random: &mut Random, unit_ms: i64, calm_ms: i64) -> Vec<Push> {

@@ -105,7 +105,9 @@ fn rollout(event: &RolloutEvent) -> String {
     match event {
         RolloutEvent::Started(start) => {
             let how = match &start.strategy {
+                Strategy::Recreate => "replacement",
                 Strategy::Rolling { .. } => "rolling update",
+                Strategy::BlueGreen { .. } => "blue-green release",
                 Strategy::Return => "way back",
                 Strategy::Canary { .. } => "canary",
             };
@@ -113,15 +115,17 @@ fn rollout(event: &RolloutEvent) -> String {
         }
         RolloutEvent::StepEntered { step, weight, .. } => format!("step {} entered: {weight}", step + 1),
         RolloutEvent::StepHeld { step, .. } => format!("step {} held: it can't be judged yet", step + 1),
-        RolloutEvent::StepPassed { step, evidence } => {
-            let seen = evidence.candidate;
+        RolloutEvent::StepPassed { step, by: Some(by), .. } => format!("step {} let pass by {by}", step + 1),
+        RolloutEvent::StepPassed { step, evidence, by: None } => {
+            let seen = &evidence.candidate;
             format!("step {} passed: {} of {} requests failed", step + 1, seen.failures, seen.requests)
         }
         RolloutEvent::Failed { cause, evidence } => {
-            let seen = evidence.candidate;
+            let seen = &evidence.candidate;
             format!("FAILED: {cause} ({} of {} requests failed)", seen.failures, seen.requests)
         }
         RolloutEvent::Promoted { .. } => "promoted".to_owned(),
+        RolloutEvent::Watched { .. } => "watched for long enough".to_owned(),
         RolloutEvent::Withdrawn { .. } => "withdrawn".to_owned(),
     }
 }

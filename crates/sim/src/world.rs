@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use prograde_control::ports::{AppendError, Deployment, Notice, PortError, Revert, RunVersion};
 use prograde_model::event::{Event, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, Target};
-use prograde_model::runtime::Observation;
+use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
 use prograde_model::workload::{Container, RollingUpdate, Workload};
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ use crate::story::{self, Kind, Line};
 use crate::trouble::{Part, Trouble, Window};
 pub use cluster::Cluster;
 pub use git::{Commit, Git, Wrote};
-pub(crate) use judging::judged;
+pub(crate) use judging::{cause_of, judged};
 
 /// When every run begins, by the world's own time.
 const BEGIN: Timestamp = Timestamp::constant(1_767_323_045, 0);
@@ -299,7 +299,7 @@ impl State {
         self.journal.get(first..).unwrap_or_default().iter().take(limit).cloned().collect()
     }
 
-    pub(crate) fn apply(&mut self, target: &Target, asked: &[RunVersion]) {
+    pub(crate) fn apply(&mut self, target: &Target, asked: &[RunVersion], routing: &Routing) {
         if self.cluster.running(target).into_iter().ne(asked.iter().map(|v| (v.flight.clone(), v.weight))) {
             self.tell(Kind::Runtime, || {
                 let shares = asked.iter().map(|v| format!("{} {}", story::named(&v.flight), v.weight));
@@ -311,7 +311,7 @@ impl State {
         let pushes = &self.pushes;
         let character =
             |of: &Digest| pushes.iter().find(|p| digest(p.image) == *of).map_or(Character::GOOD, |p| p.character);
-        self.cluster.apply(target, asked, character, (self.now_ms, drain_ms), &mut self.random);
+        self.cluster.apply(target, (asked, routing), character, (self.now_ms, drain_ms), &mut self.random);
     }
 
     /// What the controllers are shown of a target.

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use prograde_control::ports::RunVersion;
 use prograde_model::ids::{Digest, FlightId, Target, Weight};
-use prograde_model::runtime::{Counters, Observation, VersionSeen};
+use prograde_model::runtime::{Counters, Observation, Routing, Tally, VersionSeen};
 
 use crate::character::{Character, Readiness};
 use crate::random::Random;
 
-/// A request in the unit in which its parts are added up: milliseconds × requests a second × percent.
-const REQUEST: i64 = 100_000;
+/// A request in the unit in which its parts are added up: milliseconds × requests a second × percent × percent.
+const REQUEST: i64 = 10_000_000;
+/// How many percent of all requests have the mark of an audience.
+const AUDIENCE: i64 = 20;
 
 /// All that runs.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +36,13 @@ pub(crate) struct Version {
     /// What the counters were when they last began again from zero.
     forgotten: Counters,
     parts: i64,
+    /// Copies of others' requests.
+    mirrored: Tally,
+    mirrored_parts: i64,
+    /// How many percent of all requests are copied to it.
+    copied: i64,
+    /// How many percent of all requests come from its audience.
+    audience: i64,
     successes_left: u64,
     first_ready_ms: Option<i64>,
 }
@@ -75,6 +84,10 @@ impl Version {
             counters: Counters::default(),
             forgotten: Counters::default(),
             parts: 0,
+            mirrored: Tally::default(),
+            mirrored_parts: 0,
+            copied: 0,
+            audience: 0,
             successes_left: random.successes(character.failing),
             first_ready_ms: None,
         }
@@ -97,20 +110,31 @@ impl Version {
         count(self.replicas.iter().filter(|r| r.ready(&self.character, now_ms)).count())
     }
 
-    /// Its share of the traffic of a time arrives.
-    fn serve(&mut self, parts: i64, now_ms: i64, random: &mut Random) {
+    /// Its share of the traffic of a time arrives. `others` is how many percent of all requests are not drawn by weight.
+    fn serve(&mut self, parts: i64, others: i64, now_ms: i64, random: &mut Random) {
         self.replicas.retain(|r| r.gone_ms.is_none_or(|gone| gone > now_ms));
         let ready = self.ready(now_ms);
         if ready > 0 && self.first_ready_ms.is_none() {
             self.first_ready_ms = Some(now_ms);
         }
-        self.parts += parts * i64::from(self.weight.percent());
-        let requests = u64::try_from(self.parts / REQUEST).unwrap_or_default();
-        self.parts %= REQUEST;
+        let drawn = i64::from(self.weight.percent()) * (100 - others);
+        self.parts += parts * (drawn + self.marked(now_ms) * 100);
+        let requests = whole(&mut self.parts);
         let failures = if ready == 0 { requests } else { self.failures_among(requests, now_ms, random) };
         self.counters.requests += requests;
         self.counters.failures += failures;
         self.counters.latency_us_sum += requests * 1_000;
+        if ready > 0 && self.copied > 0 {
+            self.mirrored_parts += parts * self.copied * 100;
+            let copies = whole(&mut self.mirrored_parts);
+            self.mirrored.requests += copies;
+            self.mirrored.failures += self.failures_among(copies, now_ms, random);
+        }
+    }
+
+    /// How many percent of all requests come to it whatever the weights say.
+    fn marked(&self, now_ms: i64) -> i64 {
+        if self.audience > 0 && self.ready(now_ms) > 0 { self.audience } else { 0 }
     }
 
     fn failures_among(&mut self, requests: u64, now_ms: i64, random: &mut Random) -> u64 {
@@ -144,9 +168,17 @@ impl Version {
             waiting,
             weight: self.weight,
             counters: self.counters.since(self.forgotten),
+            mirrored: self.mirrored.clone(),
             ..VersionSeen::none(self.flight.clone())
         }
     }
+}
+
+/// Takes the whole requests out of the parts.
+fn whole(parts: &mut i64) -> u64 {
+    let requests = *parts / REQUEST;
+    *parts %= REQUEST;
+    u64::try_from(requests).unwrap_or_default()
 }
 
 fn count(number: usize) -> u32 {
@@ -157,8 +189,9 @@ impl Cluster {
     /// Time goes by and requests arrive, `rate` a second at each target.
     pub(crate) fn pass(&mut self, elapsed_ms: i64, rate: i64, now_ms: i64, random: &mut Random) {
         for versions in self.targets.values_mut() {
+            let others = versions.iter().map(|v| v.marked(now_ms)).sum();
             for version in versions.iter_mut() {
-                version.serve(elapsed_ms * rate, now_ms, random);
+                version.serve(elapsed_ms * rate, others, now_ms, random);
             }
             versions.retain(|v| v.wanted || !v.replicas.is_empty());
         }
@@ -168,7 +201,7 @@ impl Cluster {
     pub(crate) fn apply(
         &mut self,
         target: &Target,
-        asked: &[RunVersion],
+        (asked, routing): (&[RunVersion], &Routing),
         character: impl Fn(&Digest) -> Character,
         (now_ms, drain_ms): (i64, i64),
         random: &mut Random,
@@ -190,6 +223,11 @@ impl Cluster {
                 version.weight = one.weight;
                 version.scale(one.replicas, now_ms, drain_ms);
             }
+        }
+        for version in versions.iter_mut() {
+            let mirror = routing.mirror.as_ref().filter(|m| m.version == version.flight);
+            version.copied = mirror.map_or(0, |m| i64::from(m.share.percent()));
+            version.audience = if routing.audiences.iter().any(|a| a.version == version.flight) { AUDIENCE } else { 0 };
         }
     }
 

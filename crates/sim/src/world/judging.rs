@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use prograde_control::ports::RunVersion;
+use prograde_model::entry::Entry;
 use prograde_model::event::{Event, Outcome};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
-use prograde_model::ids::{FlightId, Target, Weight};
-use prograde_model::judge::{Analysis, Evidence, Verdict, judge};
-use prograde_model::rollout::{Cause, Phase, Rollout, RolloutEvent, Strategy};
-use prograde_model::runtime::{Counters, Observation};
+use prograde_model::ids::{EnvironmentName, FlightId, Target, Weight};
+use prograde_model::judge::{Analysis, Evidence, Sample, Undecided, Verdict, judge};
+use prograde_model::rollout::{Cause, Phase, Promoted, Rollout, RolloutEvent, Strategy, Watched};
+use prograde_model::runtime::{Observation, Routing, Tally};
 use prograde_model::service::Step;
 
 use super::{Mutant, State};
@@ -33,9 +34,9 @@ impl State {
                 found.extend(wrong_fact(rollout, event, &shown).map(|text| (Invariant::Judgment, text)));
             }
             let failed = matches!(event, RolloutEvent::Failed { cause, .. } if !matches!(cause, Cause::Ordered { .. }));
-            let digest = flight.release.as_ref().map(|r| &r.digest);
             let quarantined = events.iter().any(|e| matches!(e, Event::Quarantined { .. }))
-                || digest.is_some_and(|d| self.check.known.quarantine(&target, d).is_some());
+                || self.check.known.bar(&target, flight).is_some()
+                || is_twin(&self.check.known, flight, entry, environment);
             if failed && entry.rollback.is_none() && !quarantined {
                 found.push((Invariant::Quarantine, format!("{} failed at {at} and is not in quarantine", id.short())));
             }
@@ -50,8 +51,10 @@ impl State {
     }
 
     /// What the controllers ask the runtime for, at the moment in which they ask.
-    pub(crate) fn check_asked(&mut self, target: &Target, asked: &[RunVersion]) {
-        let mut found = wrong_weights(target, asked);
+    pub(crate) fn check_asked(&mut self, target: &Target, asked: &[RunVersion], routing: &Routing) {
+        let mover = moving(&self.check.known, target);
+        let gap = mover.is_some_and(|r| r.start.strategy == Strategy::Recreate && r.failure().is_none());
+        let mut found = wrong_weights(target, asked, gap);
         let running = self.cluster.running(target);
         let shown = self.shown(target);
         let known = &self.check.known;
@@ -75,7 +78,13 @@ impl State {
                 found.push((Invariant::Quarantine, format!("{} and is in quarantine", shares())));
             }
         }
-        found.extend(wrong_capacity(known, target, asked, &shown));
+        let told_apart = routing.audiences.iter().map(|a| &a.version).chain(routing.mirror.iter().map(|m| &m.version));
+        for version in told_apart {
+            if failed_at(known, version, target) || !asked.iter().any(|v| v.flight == *version) {
+                found.push((Invariant::FailedTraffic, format!("{target}: {} gets requests", version.short())));
+            }
+        }
+        found.extend(mover.and_then(|rollout| wrong_capacity(rollout, target, asked, &shown)));
         self.break_all(found);
     }
 
@@ -148,15 +157,23 @@ impl State {
             found.push((Invariant::Told, format!("nobody was told how flight {id} ended")));
         }
         let Some(release) = &flight.release else { return found };
+        let image_set = self
+            .journal
+            .iter()
+            .any(|r| matches!(&r.event, Event::Quarantined { digest, .. } if *digest == release.digest));
+        // Every commit here has the same manifests, which serve, so they are never to blame.
+        if matches!(outcome, Outcome::Stopped { .. }) && !image_set {
+            found.push((Invariant::Blame, format!("flight {id} was not let in, and its image has never failed")));
+        }
         let character = self.character(&release.digest);
         for (name, entry) in &flight.entries {
             let canary = self.service.environment(name).filter(|_| judged(entry.rollout.as_ref()));
-            let promoted = matches!(entry.rollout.as_ref().map(|r| &r.phase), Some(Phase::Promoted));
+            let promoted = matches!(entry.rollout.as_ref().map(|r| &r.phase), Some(Phase::Promoted(_)));
             let bad = canary.is_some_and(|e| character.is_clearly_bad(e.analysis.failure_share_detect.ratio()));
             if bad && promoted && !self.check.misled {
                 found.push((Invariant::BadServes, format!("flight {id}, {character}, was promoted in {name}")));
             }
-            let cause = entry.rollout.as_ref().and_then(Rollout::failure);
+            let cause = entry.rollout.as_ref().and_then(cause_of);
             if character.is_good() && cause.is_some_and(|c| !self.explains(c)) {
                 let why = cause.map(ToString::to_string).unwrap_or_default();
                 found.push((Invariant::Blame, format!("flight {id} is good and left {name}: {why}")));
@@ -185,7 +202,7 @@ impl State {
             if self.mutant == Some(Mutant::PassesUnseen)
                 && let Event::Rollout { event: RolloutEvent::StepPassed { evidence, .. }, .. } = event
             {
-                evidence.candidate = Counters::default();
+                evidence.candidate = Tally::default();
             }
         }
         events
@@ -215,7 +232,35 @@ impl State {
 
 /// Whether a rollout was one that is judged.
 pub(crate) fn judged(rollout: Option<&Rollout>) -> bool {
-    rollout.is_some_and(|r| r.start.stable.is_some() && matches!(r.start.strategy, Strategy::Canary { .. }))
+    rollout.is_some_and(|r| r.start.stable.is_some() && r.start.strategy.analysis().is_some())
+}
+
+/// Why a rollout took its candidate back, before it had all traffic or while it was watched after.
+pub(crate) fn cause_of(rollout: &Rollout) -> Option<&Cause> {
+    match &rollout.phase {
+        Phase::Promoted(Promoted { watched: Watched::Failed { cause }, .. }) => Some(cause),
+        Phase::Promoted(_)
+        | Phase::Preparing { .. }
+        | Phase::Baking(_)
+        | Phase::Withdrawing { .. }
+        | Phase::Withdrawn { .. } => rollout.failure(),
+    }
+}
+
+/// Whether nothing differs from what served before, so that nothing can be to blame.
+fn is_twin(fleet: &Fleet, flight: &Flight, entry: &Entry, environment: &EnvironmentName) -> bool {
+    let before = entry.replaces.as_ref().and_then(|id| fleet.flight(id));
+    let image = |f: &Flight| f.release.as_ref().map(|r| r.digest.clone());
+    before
+        .is_some_and(|b| image(b) == image(flight) && b.manifests.get(environment) == flight.manifests.get(environment))
+}
+
+/// The rollout that moves traffic at a target now.
+fn moving<'a>(fleet: &'a Fleet, target: &Target) -> Option<&'a Rollout> {
+    fleet.active().filter(|f| f.service == target.service).find_map(|f| {
+        let entry = f.entry(&target.environment)?;
+        entry.moving().filter(|r| !r.is_over())
+    })
 }
 
 fn failed_at(fleet: &Fleet, flight: &FlightId, target: &Target) -> bool {
@@ -223,12 +268,13 @@ fn failed_at(fleet: &Fleet, flight: &FlightId, target: &Target) -> bool {
     entry.and_then(|e| e.rollout.as_ref()).is_some_and(|r| r.failure().is_some())
 }
 
-fn wrong_weights(target: &Target, asked: &[RunVersion]) -> Vec<Found> {
+fn wrong_weights(target: &Target, asked: &[RunVersion], gap: bool) -> Vec<Found> {
     let sum: u32 = asked.iter().map(|v| u32::from(v.weight.percent())).sum();
     let distinct: BTreeSet<_> = asked.iter().map(|v| &v.flight).collect();
     let mut found = Vec::new();
-    // Nobody serves only where there is nobody else: a first release that waits or leaves.
-    if sum != 100 && (sum != 0 || asked.len() > 1) {
+    // Nobody serves only where there is nobody else, a first release that waits or leaves, or where all of the old is to
+    // be gone before the new begins.
+    if sum != 100 && (sum != 0 || (asked.len() > 1 && !gap)) {
         found.push((Invariant::Weights, format!("{target}: weights sum to {sum}")));
     }
     if distinct.len() != asked.len() {
@@ -238,19 +284,18 @@ fn wrong_weights(target: &Target, asked: &[RunVersion]) -> Vec<Found> {
 }
 
 /// The stable version's capacity, while a rollout goes on.
-fn wrong_capacity(fleet: &Fleet, target: &Target, asked: &[RunVersion], shown: &Observation) -> Option<Found> {
-    let rollout = fleet.active().filter(|f| f.service == target.service).find_map(|f| {
-        let entry = f.entry(&target.environment)?;
-        entry.moving().filter(|r| !r.is_over())
-    })?;
+fn wrong_capacity(rollout: &Rollout, target: &Target, asked: &[RunVersion], shown: &Observation) -> Option<Found> {
     let stable = rollout.start.stable.as_ref()?;
     let kept = asked.iter().find(|v| v.flight == *stable).map_or(0, |v| v.replicas);
-    let needed = if let (None, Strategy::Rolling { unavailable, .. }) = (rollout.failure(), &rollout.start.strategy) {
-        let available = shown.version(&rollout.start.candidate).map_or(0, |v| v.available);
-        let least = rollout.start.replicas.saturating_sub(*unavailable).saturating_sub(available);
-        least.min(rollout.start.stable_replicas)
-    } else {
-        rollout.start.stable_replicas
+    let needed = match (rollout.failure(), &rollout.start.strategy) {
+        (None, Strategy::Rolling { unavailable, .. }) => {
+            let available = shown.version(&rollout.start.candidate).map_or(0, |v| v.available);
+            let least = rollout.start.replicas.saturating_sub(*unavailable).saturating_sub(available);
+            least.min(rollout.start.stable_replicas)
+        }
+        (None, Strategy::Recreate) => 0,
+        (Some(_), Strategy::Rolling { .. } | Strategy::Recreate)
+        | (_, Strategy::Canary { .. } | Strategy::BlueGreen { .. } | Strategy::Return) => rollout.start.stable_replicas,
     };
     let text = || format!("{target}: {} has {kept} replicas, {needed} are needed", stable.short());
     (kept < needed).then(|| (Invariant::Capacity, text()))
@@ -264,51 +309,53 @@ fn wrong_fact(rollout: &Rollout, event: &RolloutEvent, shown: &Observation) -> O
     {
         return Some(format!("promoted with {available} of {} replicas", rollout.start.replicas));
     }
-    rollout.start.stable.as_ref()?;
-    let Strategy::Canary { steps, analysis } = &rollout.start.strategy else { return None };
+    let analysis = rollout.start.strategy.analysis().filter(|_| rollout.start.stable.is_some())?;
     match event {
         RolloutEvent::StepEntered { step, weight, .. } => {
-            let at = step_at(steps, *step)?;
+            let at = rollout.step(*step)?;
             let share = u64::from(rollout.start.replicas) * u64::from(at.weight.percent());
-            let enough = u64::from(available) * 100 >= share.min(u64::from(rollout.start.replicas) * 100);
+            let enough = u64::from(available) * 100 >= share;
             (at.weight != *weight || !enough)
                 .then(|| format!("step {} is {} and was entered with {weight} on {available}", step + 1, at.weight))
         }
-        RolloutEvent::StepPassed { step, evidence } => {
-            let at = step_at(steps, *step)?;
-            let good = verdict(analysis, steps, evidence) == Verdict::Pass && baked(&at, evidence) >= 0;
-            (!good).then(|| format!("step {} passed on {evidence:?}", step + 1))
+        RolloutEvent::StepPassed { step, by: Some(_), .. } => {
+            (analysis.undecided != Undecided::Ask).then(|| format!("step {} was let pass where nobody may", step + 1))
+        }
+        RolloutEvent::StepPassed { step, evidence, by: None } => {
+            let at = rollout.step(*step)?;
+            let looked_at =
+                at.weight > Weight::ZERO || at.mirror > Weight::ZERO || rollout.start.strategy.audience().is_some();
+            let good = !looked_at || verdict(analysis, rollout, *step, evidence) == Verdict::Pass;
+            (!good || baked(&at, evidence) < 0).then(|| format!("step {} passed on {evidence:?}", step + 1))
         }
         RolloutEvent::Failed { cause: Cause::Judged { step, .. }, evidence } => {
-            let failed = matches!(verdict(analysis, steps, evidence), Verdict::Fail { .. });
-            (!failed).then(|| format!("step {} failed on {evidence:?}", step + 1))
+            let watched = rollout.start.watch.as_ref().filter(|_| rollout.is_over()).map(|w| &w.analysis);
+            let verdict = verdict(watched.unwrap_or(analysis), rollout, *step, evidence);
+            (!matches!(verdict, Verdict::Fail { .. })).then(|| format!("step {} failed on {evidence:?}", step + 1))
         }
         RolloutEvent::Failed { cause: Cause::NotJudged { step, .. }, evidence } => {
-            let at = step_at(steps, *step)?;
-            let late = i128::from(baked(&at, evidence)) >= analysis.wait_max.duration().as_millis();
+            let late = i128::from(baked(&rollout.step(*step)?, evidence)) >= analysis.wait_max.duration().as_millis();
             (!late).then(|| format!("step {} was given up on {evidence:?}", step + 1))
         }
         RolloutEvent::Promoted { .. } => {
-            let all = matches!(&rollout.phase, Phase::Preparing { step, .. } if step_at(steps, *step).is_none());
+            let all = matches!(&rollout.phase, Phase::Preparing { step, .. } if rollout.step(*step).is_none());
             (!all).then(|| format!("promoted while {:?}", rollout.phase))
         }
         RolloutEvent::Started(_)
         | RolloutEvent::StepHeld { .. }
         | RolloutEvent::Failed { .. }
+        | RolloutEvent::Watched { .. }
         | RolloutEvent::Withdrawn { .. } => None,
     }
 }
 
-fn step_at(steps: &[Step], step: u32) -> Option<Step> {
-    steps.get(usize::try_from(step).ok()?).copied()
-}
-
-fn verdict(analysis: &Analysis, steps: &[Step], evidence: &Evidence) -> Verdict {
-    judge(analysis, evidence, u32::try_from(steps.len()).unwrap_or(u32::MAX))
+fn verdict(analysis: &Analysis, rollout: &Rollout, step: u32, now: &Sample) -> Verdict {
+    let next = rollout.step(step.saturating_add(1)).map(|next| next.weight);
+    judge(analysis, &Evidence { reference: &rollout.reference, earlier: &rollout.passed, now, next })
 }
 
 /// How long a step has gone on after its bake time, in milliseconds.
-fn baked(step: &Step, evidence: &Evidence) -> i64 {
+fn baked(step: &Step, evidence: &Sample) -> i64 {
     let bake_ms = i64::try_from(step.bake.duration().as_millis()).unwrap_or(i64::MAX);
     i64::try_from(evidence.elapsed_ms).unwrap_or(i64::MAX).saturating_sub(bake_ms)
 }
