@@ -12,4 +12,5 @@ pub(crate) mod order;
 pub(crate) mod quarantine;
 pub(crate) mod reference;
 pub(crate) mod serve;
+pub(crate) mod sim;
 pub(crate) mod status;
