@@ -197,7 +197,13 @@ impl Inner {
             self.round(&mut synced).await;
             effects.start_wanted();
             let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
-            let period = if busy { self.options.busy_period } else { self.options.idle_period };
+            let period = if busy {
+                self.options.busy_period
+            } else if self.is_troubled() {
+                self.options.retry_after
+            } else {
+                self.options.idle_period
+            };
             // In a fixed order, so that the same causes have the same effects; whatever wakes it, a round looks at all.
             tokio::select! {
                 biased;
@@ -271,6 +277,11 @@ impl Inner {
                 false
             }
         }
+    }
+
+    /// Whether some target does not run what it should: it is tried again soon, though no flight waits for it.
+    fn is_troubled(&self) -> bool {
+        !self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
     }
 
     pub(crate) fn trouble(&self, target: &Target, trouble: Option<String>) {
