@@ -55,6 +55,7 @@ pub(crate) enum Brief {
     Journal(commands::journal::JournalArgs),
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
+    Sim(commands::sim::SimArgs),
     Schema(commands::generate::SchemaArgs),
     Explain(commands::explain::ExplainArgs),
     Completions(commands::generate::CompletionsArgs),

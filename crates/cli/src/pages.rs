@@ -103,6 +103,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0911"
     "PG0912"
     "PG0914"
+    "PG0915"
 ];
 
 #[cfg(test)]

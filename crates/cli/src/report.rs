@@ -32,6 +32,8 @@ pub(crate) const CANCELLED: &str = "PG0910";
 pub(crate) const CHECK: &str = "PG0911";
 /// The system refuses something that the command can't do without.
 pub(crate) const SYSTEM: &str = "PG0912";
+/// The simulator found a promise broken.
+pub(crate) const SIM: &str = "PG0915";
 /// The demonstration did not go as it should.
 pub(crate) const DEMO: &str = "PG0914";
 

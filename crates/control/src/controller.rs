@@ -19,6 +19,7 @@ use crate::effects::Effects;
 use crate::halted::Halted;
 use crate::ledger::Ledger;
 use crate::ports::{AppendError, Deployments, EventLog, Images, Notifier, Pipelines, Prober, Runtime, Source};
+use crate::source::{FlightIds, RandomIds};
 use crate::sync::Synced;
 
 /// The world, as the controllers see it.
@@ -51,6 +52,8 @@ pub struct Options {
     pub attempts_max: u32,
     /// The wait after the first failed attempt; it doubles each time, up to 30 s. Default 500 ms.
     pub retry_after: Duration,
+    /// Where flights' ids come from; default [`RandomIds`].
+    pub flight_ids: Arc<dyn FlightIds>,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             idle_period: Duration::from_secs(30),
             attempts_max: 8,
             retry_after: Duration::from_millis(500),
+            flight_ids: Arc::new(RandomIds),
         }
     }
 }
@@ -193,9 +197,19 @@ impl Inner {
             self.round(&mut synced).await;
             effects.start_wanted();
             let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
-            let period = if busy { self.options.busy_period } else { self.options.idle_period };
+            let period = if busy {
+                self.options.busy_period
+            } else if self.is_troubled() {
+                self.options.retry_after
+            } else {
+                self.options.idle_period
+            };
+            // In a fixed order, so that the same causes have the same effects; whatever wakes it, a round looks at all.
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
+                () = effects.ended() => {}
+                () = synced.ended(&self) => {}
                 () = self.arrived.notified() => arrived = true,
                 Some(looked) = looks.join_next() => {
                     if let Err(error) = looked {
@@ -204,8 +218,6 @@ impl Inner {
                 }
                 _ = facts.changed() => {}
                 _ = runtime.changed() => {}
-                () = effects.ended() => {}
-                () = synced.ended(&self) => {}
                 () = tokio::time::sleep(period) => {}
             }
         }
@@ -225,6 +237,9 @@ impl Inner {
 
     /// Decides until nothing more follows, and lets the runtime follow each decision at once.
     async fn round(self: &Arc<Self>, synced: &mut Synced) {
+        if let Err(error) = self.ledger.catch_up().await {
+            tracing::error!("the journal can't be read: {error}");
+        }
         for _ in 0..ROUNDS_MAX {
             self.sync(synced).await;
             let active: Vec<FlightId> = self.ledger.with(|fleet| fleet.active().map(|f| f.id.clone()).collect());
@@ -262,6 +277,11 @@ impl Inner {
                 false
             }
         }
+    }
+
+    /// Whether some target does not run what it should: it is tried again soon, though no flight waits for it.
+    fn is_troubled(&self) -> bool {
+        !self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
     }
 
     pub(crate) fn trouble(&self, target: &Target, trouble: Option<String>) {

@@ -43,6 +43,13 @@ impl Ledger {
         Ok(behind)
     }
 
+    /// Takes in what the journal holds and the fold does not. Whoever wrote that may have gone away, and nobody else may
+    /// have anything to write.
+    pub(crate) async fn catch_up(&self) -> Result<(), AppendError> {
+        drop(self.lock().await?);
+        Ok(())
+    }
+
     /// Looks at the fleet. Must be short: facts wait meanwhile.
     pub(crate) fn with<R>(&self, look: impl FnOnce(&Fleet) -> R) -> R {
         // Nothing panics while it holds the lock for writing, and a poisoned fold would still be a prefix of the journal.
@@ -84,8 +91,10 @@ impl Ledger {
         events: &[Event],
     ) -> Result<(), AppendError> {
         *behind = true;
-        let recorded = self.log.append(flight, version, at, events).await?;
-        self.take(&recorded);
+        let left = WakeWhenLeft(Some(&self.changed));
+        let appended = self.log.append(flight, version, at, events).await;
+        left.stayed();
+        self.take(&appended?);
         *behind = false;
         Ok(())
     }
@@ -105,5 +114,23 @@ impl Ledger {
     /// Changes with every append.
     pub(crate) fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+}
+
+/// Says that something has changed when an append is left before its answer came: the facts may be in the journal, and
+/// whoever waits for facts must read them.
+struct WakeWhenLeft<'a>(Option<&'a watch::Sender<u64>>);
+
+impl WakeWhenLeft<'_> {
+    fn stayed(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for WakeWhenLeft<'_> {
+    fn drop(&mut self) {
+        if let Some(changed) = self.0 {
+            changed.send_modify(|n| *n = n.wrapping_add(1));
+        }
     }
 }

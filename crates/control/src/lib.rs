@@ -18,3 +18,4 @@ mod sync;
 pub use clock::{Clock, SystemClock};
 pub use controller::{Control, Options, Ports, StartError};
 pub use orders::OrderError;
+pub use source::{FlightIds, RandomIds};

@@ -1,6 +1,8 @@
 //! Opens a flight for every commit that arrives. Level-triggered: it compares each repository's newest commit with the
 //! service's last flight, so that a push whose news was lost in a crash is found at the next look.
 
+use std::fmt;
+
 use prograde_model::ids::FlightId;
 
 use crate::controller::Inner;
@@ -31,7 +33,7 @@ impl Inner {
 
     async fn open_flight(&self, head: &Head) -> Result<(), SourceError> {
         let opened = self.ports.source.opened(head).await?;
-        let id = new_flight_id()?;
+        let id = self.options.flight_ids.next().ok_or(SourceError::Random)?;
         let subject = opened.subject.clone();
         if self.ledger.open(&id, self.clock.now(), opened).await? {
             tracing::info!(flight = %id, service = %head.service, commit = head.commit.short(), "flight opened: {subject}");
@@ -40,8 +42,20 @@ impl Inner {
     }
 }
 
-fn new_flight_id() -> Result<FlightId, SourceError> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes).map_err(|_| SourceError::Random)?;
-    FlightId::from_random(bytes).ok_or(SourceError::Random)
+/// Gives each flight its id.
+pub trait FlightIds: fmt::Debug + Send + Sync {
+    /// An id that no other flight has; none where the system gives no random bytes.
+    fn next(&self) -> Option<FlightId>;
+}
+
+/// Ids of the system's random bytes, as W3C Trace Context asks of trace ids (section 3.2.2.3).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RandomIds;
+
+impl FlightIds for RandomIds {
+    fn next(&self) -> Option<FlightId> {
+        let mut bytes = [0u8; 16];
+        getrandom::fill(&mut bytes).ok()?;
+        FlightId::from_random(bytes)
+    }
 }

@@ -31,7 +31,15 @@ struct Outcome {
     target: Target,
     wanted: WantedThere,
     rendered: Rendered,
-    result: Result<(), PortError>,
+    result: Result<Applied, PortError>,
+}
+
+/// What became of what was wanted.
+enum Applied {
+    /// The runtime does it.
+    Whole,
+    /// Something else is wanted by now.
+    Outdated,
 }
 
 /// What is remembered between rounds.
@@ -68,10 +76,11 @@ impl Synced {
             Ok(outcome) => {
                 self.rendered.insert(outcome.target, outcome.rendered);
                 match outcome.result {
-                    Ok(()) => {
+                    Ok(Applied::Whole) => {
                         self.applied.insert(target.clone(), outcome.wanted);
                         None
                     }
+                    Ok(Applied::Outdated) => return,
                     Err(error) => Some(error.to_string()),
                 }
             }
@@ -128,7 +137,12 @@ impl Inner {
         Outcome { target, wanted, rendered, result }
     }
 
-    async fn apply(&self, target: &Target, wanted: &WantedThere, rendered: &mut Rendered) -> Result<(), PortError> {
+    async fn apply(
+        &self,
+        target: &Target,
+        wanted: &WantedThere,
+        rendered: &mut Rendered,
+    ) -> Result<Applied, PortError> {
         let mut versions = Vec::with_capacity(wanted.versions.len());
         for version in &wanted.versions {
             let (commit, digest) = self.deployed(&version.flight, target)?;
@@ -147,7 +161,14 @@ impl Inner {
                 weight: version.weight,
             });
         }
-        self.ports.runtime.apply(target, versions, wanted.routing.clone()).await
+        // Rendering takes a while, in which a person may have ended the rollout: what was wanted before must not be
+        // asked for after. The next round asks for what is wanted then.
+        let seen = self.ports.runtime.observe(target);
+        if caught(|| self.ledger.with(|fleet| fleet.wanted(target, &seen))).is_ok_and(|now| now != *wanted) {
+            return Ok(Applied::Outdated);
+        }
+        self.ports.runtime.apply(target, versions, wanted.routing.clone()).await?;
+        Ok(Applied::Whole)
     }
 
     fn deployed(&self, flight: &FlightId, target: &Target) -> Result<(CommitId, Digest), PortError> {

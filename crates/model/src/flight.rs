@@ -377,12 +377,18 @@ impl Flight {
         Some(Event::Quarantined { environment: environment.clone(), digest, reason: reason.to_owned() })
     }
 
-    /// What is to blame for a failure: the image, or the manifests where the same image served before.
+    /// What is to blame for a failure: the image, or the manifests where the same image served before, or neither where
+    /// both did.
     fn blamed(&self, fleet: &Fleet, environment: &EnvironmentName) -> Option<&Digest> {
         let image = &self.release.as_ref()?.digest;
-        let before = self.entry(environment)?.replaces.as_ref().and_then(|id| fleet.flight(id)?.release.as_ref());
-        let manifests = self.manifests.get(environment).filter(|_| before.is_some_and(|b| b.digest == *image));
-        Some(manifests.unwrap_or(image))
+        let before = self.entry(environment)?.replaces.as_ref().and_then(|id| fleet.flight(id));
+        let Some(before) = before.filter(|b| b.release.as_ref().is_some_and(|r| r.digest == *image)) else {
+            return Some(image);
+        };
+        match self.manifests.get(environment) {
+            None => Some(image),
+            Some(manifests) => Some(manifests).filter(|m| before.manifests.get(environment) != Some(*m)),
+        }
     }
 
     /// How its rollout starts, from what the rendered manifests say.

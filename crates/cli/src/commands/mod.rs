@@ -12,5 +12,6 @@ pub(crate) mod order;
 pub(crate) mod quarantine;
 pub(crate) mod reference;
 pub(crate) mod serve;
+pub(crate) mod sim;
 pub(crate) mod status;
 pub(crate) mod verdict;

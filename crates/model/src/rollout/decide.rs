@@ -60,10 +60,20 @@ impl Rollout {
         if restarts >= CRASHES_MAX && available == 0 {
             return Some(failed(Cause::Crashing { restarts, detail: detail() }, Sample::default()));
         }
-        if now.duration_since(since).as_secs() >= i64::from(self.start.progress_deadline_s) {
+        if now.duration_since(since).as_secs() >= self.deadline_s(available) {
             return Some(failed(Cause::NeverAvailable { detail: detail() }, Sample::default()));
         }
         None
+    }
+
+    /// How long the candidate may take to become available, in seconds. In a rolling update the time begins again with each
+    /// replica that comes up (Kubernetes, `progressDeadlineSeconds`); when that was is not seen, so each gives all of it.
+    fn deadline_s(&self, available: u32) -> i64 {
+        let turns = match self.start.strategy {
+            Strategy::Rolling { .. } => i64::from(available).saturating_add(1),
+            Strategy::Recreate | Strategy::BlueGreen { .. } | Strategy::Return | Strategy::Canary { .. } => 1,
+        };
+        i64::from(self.start.progress_deadline_s).saturating_mul(turns)
     }
 
     fn decide_baking(&self, baking: &Baking, seen: &Observation, now: Timestamp) -> Option<RolloutEvent> {

@@ -1,0 +1,143 @@
+//! What happened in a run, line by line, as a person reads it.
+
+use std::fmt;
+
+use prograde_model::event::{Event, Outcome, Recorded};
+use prograde_model::ids::FlightId;
+use prograde_model::rollout::{RolloutEvent, Strategy};
+use serde::Serialize;
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The world went on: a push, traffic, the calm after the faults.
+    World,
+    /// Something was made to go wrong.
+    Fault,
+    /// A person ordered something.
+    Person,
+    /// The controllers recorded a fact.
+    Fact,
+    /// The controllers asked the runtime for something.
+    Runtime,
+    /// Git was written.
+    Git,
+    /// An invariant broke.
+    Broken,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::World => "world",
+            Self::Fault => "fault",
+            Self::Person => "person",
+            Self::Fact => "fact",
+            Self::Runtime => "runtime",
+            Self::Git => "git",
+            Self::Broken => "BROKEN",
+        }
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// When, in milliseconds of the world's own time since the beginning.
+    pub at_ms: i64,
+    /// What it is about.
+    pub kind: Kind,
+    /// What happened.
+    pub text: String,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, ms) = (self.at_ms / 1_000, self.at_ms % 1_000);
+        write!(f, "{seconds:>5}.{ms:03} s  {:<8}{}", self.kind.word(), self.text)
+    }
+}
+
+/// A flight's name within a story: ids are drawn, so the first digits are enough.
+pub(crate) fn named(flight: &FlightId) -> &str {
+    flight.short()
+}
+
+/// A fact in a line.
+pub(crate) fn fact(recorded: &Recorded) -> String {
+    let flight = named(&recorded.flight);
+    let said = match &recorded.event {
+        Event::Opened(opened) => format!("opened for {} ({})", opened.commit.short(), opened.subject),
+        Event::Configured { .. } => "read and good".to_owned(),
+        Event::JobStarted { job } => format!("job {job} started"),
+        Event::JobFinished { job, .. } => format!("job {job} finished"),
+        Event::PipelineFinished { succeeded, .. } => format!("pipeline {}", if *succeeded { "good" } else { "failed" }),
+        Event::ReleaseRecorded(release) => format!("image {}", release.digest.short()),
+        Event::Approved { environment, by } => format!("approved for {environment} by {by}"),
+        Event::GatePassed { environment, replaces } => match replaces {
+            Some(other) => format!("enters {environment}, where {} serves", named(other)),
+            None => format!("enters {environment}, where nothing serves"),
+        },
+        Event::Deployed { environment, commit } => format!("deployed to {environment} by {}", commit.short()),
+        Event::Rollout { environment, event } => format!("{}, in {environment}", rollout(event)),
+        Event::Checked { environment, failure: None } => format!("checks are good in {environment}"),
+        Event::Checked { environment, failure: Some(why) } => format!("checks fail in {environment}: {why}"),
+        Event::RollbackOrdered { environment, to, by, reason } => {
+            let to = to.as_ref().map_or("nothing", named);
+            format!("is taken back from {environment} to {to} by {by}: {reason}")
+        }
+        Event::Quarantined { environment, digest, reason } => {
+            format!("digest {} may not enter {environment}: {reason}", digest.short())
+        }
+        Event::QuarantineLifted { environment, digest, by, .. } => {
+            format!("digest {} may enter {environment} again, by {by}", digest.short())
+        }
+        Event::Reverted { environment, commit } => format!("reverted in {environment} by {}", commit.short()),
+        Event::AuthorNotified { failures, .. } if failures.is_empty() => "author told".to_owned(),
+        Event::AuthorNotified { failures, .. } => format!("author could not be told: {}", failures.join("; ")),
+        Event::Ended { outcome } => format!("ended: {}", ended(outcome)),
+    };
+    format!("{flight} {said}")
+}
+
+fn rollout(event: &RolloutEvent) -> String {
+    match event {
+        RolloutEvent::Started(start) => {
+            let how = match &start.strategy {
+                Strategy::Recreate => "replacement",
+                Strategy::Rolling { .. } => "rolling update",
+                Strategy::BlueGreen { .. } => "blue-green release",
+                Strategy::Return => "way back",
+                Strategy::Canary { .. } => "canary",
+            };
+            format!("{how} of {} replicas started", start.replicas)
+        }
+        RolloutEvent::StepEntered { step, weight, .. } => format!("step {} entered: {weight}", step + 1),
+        RolloutEvent::StepHeld { step, .. } => format!("step {} held: it can't be judged yet", step + 1),
+        RolloutEvent::StepPassed { step, by: Some(by), .. } => format!("step {} let pass by {by}", step + 1),
+        RolloutEvent::StepPassed { step, evidence, by: None } => {
+            let seen = &evidence.candidate;
+            format!("step {} passed: {} of {} requests failed", step + 1, seen.failures, seen.requests)
+        }
+        RolloutEvent::Failed { cause, evidence } => {
+            let seen = &evidence.candidate;
+            format!("FAILED: {cause} ({} of {} requests failed)", seen.failures, seen.requests)
+        }
+        RolloutEvent::Promoted { .. } => "promoted".to_owned(),
+        RolloutEvent::Watched { .. } => "watched for long enough".to_owned(),
+        RolloutEvent::Withdrawn { .. } => "withdrawn".to_owned(),
+    }
+}
+
+fn ended(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Landed => "it serves".to_owned(),
+        Outcome::Refused { .. } => "refused".to_owned(),
+        Outcome::Rejected { reason } => format!("rejected: {reason}"),
+        Outcome::Stopped { environment, reason } => format!("not let into {environment}: {reason}"),
+        Outcome::RolledBack { environment, reason } => format!("rolled back from {environment}: {reason}"),
+        Outcome::Aborted { by, reason } => format!("ended by {by}: {reason}"),
+        Outcome::Superseded { by } => format!("gave way to {}", named(by)),
+    }
+}
