@@ -10,8 +10,9 @@ use crate::world::{World, text};
 
 /// Gives production's canary a metric.
 fn declare(repository: &Repository, metric: &str) {
-    let metric: String = metric.lines().map(|line| format!("          {line}\n")).collect();
-    let metrics = format!("      wait_max: 10m\n      metrics:\n        -{}", &metric[9..]);
+    let lines: Vec<String> = metric.lines().map(|line| format!("          {line}")).collect();
+    let metric = lines.join("\n");
+    let metrics = format!("      wait_max: 10m\n      metrics:\n        - {}\n", metric.trim_start());
     repository.edit("prograde.yaml", "      wait_max: 10m\n", &metrics);
 }
 

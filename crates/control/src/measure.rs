@@ -1,7 +1,7 @@
-//! Measures the metrics of every step that bakes: what is due, one measurement of a metric at a time, each on its own.
+//! Measures the metrics of every step that is judged: what is due, one measurement of a metric at a time, each on its own.
 //!
 //! A provider that hangs costs its own metric a measurement and nothing else: no decision waits for it, and no other
-//! metric. Readings are kept in memory for as long as their step bakes; after a restart of the server the step is
+//! metric. Readings are kept in memory for as long as their step lasts; after a restart of the server the step is
 //! measured anew, which can only make it wait.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,11 +202,11 @@ impl Measuring {
 const GRACE: Duration = Duration::from_secs(1);
 
 /// The timeout is kept here too, whatever an adapter does.
-async fn measure(measures: &dyn Measures, measurement: &Measurement) -> Found {
+async fn measure(provider: &dyn Measures, measurement: &Measurement) -> Found {
     let timeout = measurement.timeout;
-    let measured = tokio::time::timeout(timeout.saturating_add(GRACE), measures.measure(measurement)).await;
-    let measured = measured.unwrap_or(Err(MeasureError::Timeout(timeout)));
-    measured.unwrap_or_else(|error| Found::Error { why: error.to_string() })
+    let answer = tokio::time::timeout(timeout.saturating_add(GRACE), provider.measure(measurement)).await;
+    let answer = answer.unwrap_or(Err(MeasureError::Timeout(timeout)));
+    answer.unwrap_or_else(|error| Found::Error { why: error.to_string() })
 }
 
 #[cfg(test)]

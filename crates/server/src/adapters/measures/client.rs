@@ -68,7 +68,7 @@ pub(super) fn is_loopback(uri: &Uri) -> bool {
 
 fn send(agent: &Agent, ask: Ask) -> Result<Answer, MeasureError> {
     let timeout = ask.timeout;
-    let failed = |error: ureq::Error| told(error, timeout);
+    let failed = |error: ureq::Error| told(&error, timeout);
     let mut request = http::Request::new(ask.body);
     *request.method_mut() = ask.method;
     *request.uri_mut() = ask.uri;
@@ -90,11 +90,14 @@ fn send(agent: &Agent, ask: Ask) -> Result<Answer, MeasureError> {
 }
 
 /// What went wrong, without the address: its path or query may be a secret.
-fn told(error: ureq::Error, timeout: Duration) -> MeasureError {
-    match error {
-        ureq::Error::Timeout(_) => MeasureError::Timeout(timeout),
-        ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::TimedOut => MeasureError::Timeout(timeout),
-        ureq::Error::BadUri(_) => MeasureError::Unreachable("its address can't be used".into()),
-        other => MeasureError::Unreachable(format!("not reached: {}", chain(&other))),
+fn told(error: &ureq::Error, timeout: Duration) -> MeasureError {
+    let timed_out = matches!(error, ureq::Error::Timeout(_))
+        || matches!(error, ureq::Error::Io(io) if io.kind() == std::io::ErrorKind::TimedOut);
+    if timed_out {
+        return MeasureError::Timeout(timeout);
     }
+    if matches!(error, ureq::Error::BadUri(_)) {
+        return MeasureError::Unreachable("its address can't be used".into());
+    }
+    MeasureError::Unreachable(format!("not reached: {}", chain(error)))
 }

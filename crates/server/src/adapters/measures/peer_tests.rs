@@ -97,7 +97,7 @@ async fn prometheus_itself_answers_as_we_read_it() {
         "up[5m]",
     ] {
         let found = ask(&url, query).await.map_or_else(|error| error.to_string(), |found| format!("{found:?}"));
-        told.push_str(&format!("{query} => {found}\n"));
+        told.extend([query, " => ", &found, "\n"]);
     }
     insta::assert_snapshot!(told, @r#"
     1.5 => Value(1.5)

@@ -1,5 +1,5 @@
 //! Prometheus' HTTP API v1, `/api/v1/query` (Prometheus documentation, "HTTP API", sections "Format overview", "Instant
-//! queries" and "Expression query result formats"). Thanos, Mimir and VictoriaMetrics answer the same.
+//! queries" and "Expression query result formats"). Thanos, Mimir and `VictoriaMetrics` answer the same.
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
@@ -88,9 +88,8 @@ fn read(status: StatusCode, body: &[u8], at: Timestamp) -> Result<Found, Measure
         return Err(MeasureError::Refused { status: status.as_u16(), detail });
     }
     let answer = parsed.map_err(|_| strange("is not an answer of Prometheus' HTTP API"))?;
-    let data = match (answer.status.as_str(), answer.data) {
-        ("success", Some(data)) => data,
-        _ => return Err(strange(&format!("says that it failed: {}", answer.error))),
+    let ("success", Some(data)) = (answer.status.as_str(), answer.data) else {
+        return Err(strange(&format!("says that it failed: {}", answer.error)));
     };
     // What a provider warns of may be incomplete, such as an answer without one of its stores.
     if let Some(warning) = answer.warnings.first() {

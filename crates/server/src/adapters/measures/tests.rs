@@ -40,7 +40,7 @@ fn server(act: impl Fn(&mut TcpStream) + Send + 'static) -> (SocketAddr, Receive
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut reader = BufReader::new(stream.try_clone().unwrap());
-            let (mut head, mut length) = (String::new(), 0);
+            let (mut top, mut length) = (String::new(), 0);
             loop {
                 let mut line = String::new();
                 if reader.read_line(&mut line).unwrap_or(0) <= 2 {
@@ -49,12 +49,12 @@ fn server(act: impl Fn(&mut TcpStream) + Send + 'static) -> (SocketAddr, Receive
                 if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
                     length = value.trim().parse().unwrap();
                 }
-                head.push_str(&line);
+                top.push_str(&line);
             }
             let mut body = vec![0; length];
             reader.read_exact(&mut body).unwrap();
             // The test may have heard enough.
-            drop(told.send((head, String::from_utf8(body).unwrap())));
+            drop(told.send((top, String::from_utf8(body).unwrap())));
             act(&mut stream);
             drop(stream.shutdown(Shutdown::Both));
         }
@@ -89,10 +89,10 @@ const ONE: &str = r#"{"status":"success","data":{"resultType":"vector","result":
 async fn prometheus_is_asked_as_its_documentation_says() {
     let (address, heard) = answers("200 OK", "", ONE);
     assert_eq!(measure(measurement(prometheus(address))).await, Ok(Found::Value(1.0)));
-    let (head, body) = heard.recv().unwrap();
-    assert!(head.starts_with("POST /prom/api/v1/query HTTP/1.1\r\n"), "{head}");
-    assert!(head.to_lowercase().contains("content-type: application/x-www-form-urlencoded"), "{head}");
-    assert!(!head.to_lowercase().contains("authorization"), "{head}");
+    let (top, body) = heard.recv().unwrap();
+    assert!(top.starts_with("POST /prom/api/v1/query HTTP/1.1\r\n"), "{top}");
+    assert!(top.to_lowercase().contains("content-type: application/x-www-form-urlencoded"), "{top}");
+    assert!(!top.to_lowercase().contains("authorization"), "{top}");
     assert_eq!(body, "query=up&timeout=20000ms");
 }
 
@@ -117,8 +117,8 @@ async fn a_webhook_is_told_what_is_judged() {
     let (address, heard) = answers("200 OK", "", r#"{"verdict":"fail","value":7.5,"reason":"too slow","more":1}"#);
     let found = measure(measurement(webhook(address))).await;
     assert_eq!(found, Ok(Found::Judged { told: Told::Fail, value: Some(7.5), reason: "too slow".into() }));
-    let (head, body) = heard.recv().unwrap();
-    assert!(head.starts_with("POST /judge?a=b HTTP/1.1\r\n") && head.to_lowercase().contains("x-team: pad"), "{head}");
+    let (top, body) = heard.recv().unwrap();
+    assert!(top.starts_with("POST /judge?a=b HTTP/1.1\r\n") && top.to_lowercase().contains("x-team: pad"), "{top}");
     let expected = json!({"flight": "c".repeat(32), "service": "pad", "environment": "production",
         "commit": "d".repeat(40), "step": 1, "weight": 10, "since": "1970-01-01T00:16:40Z"});
     assert_eq!(serde_json::from_str::<serde_json::Value>(&body).unwrap(), expected);
