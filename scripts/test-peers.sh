@@ -30,6 +30,12 @@ umoci() {
     debian_install umoci
 }
 
+# prometheus answers the queries of metrics (crates/server/src/adapters/measures/peer_tests.rs, tests/it/metrics.rs).
+prometheus() {
+    if type -P prometheus >/dev/null; then return; fi
+    debian_install prometheus
+}
+
 go_install() {
     if ! type -P go >/dev/null; then
         echo "needs Go: install it, then \`go install $1\`"
@@ -50,7 +56,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint kustomize skopeo umoci)
+peers=(actionlint kustomize prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -13,7 +13,7 @@ use crate::world::{World, text};
 const RATE: u32 = 400;
 
 /// A service that serves, and its users.
-fn under_load(world: &World) -> (Repository, Load) {
+pub(crate) fn under_load(world: &World) -> (Repository, Load) {
     let repository = Repository::create(world, "echo");
     world.ended(&repository.push("greeting=stable", "Serve"), "landed");
     let load = Load::start(world.address("echo", "production"), RATE);
@@ -87,7 +87,7 @@ fn previous(world: &World, commit: &str) -> String {
 }
 
 /// Git says that it was taken back, and why.
-fn assert_written(world: &World, flight: &str, failure: &str) {
+pub(crate) fn assert_written(world: &World, flight: &str, failure: &str) {
     let written = deployments(world);
     let of_flight: Vec<_> = written.iter().filter(|entry| entry.trailer("Prograde-Flight") == Some(flight)).collect();
     let actions: Vec<_> = of_flight.iter().map(|entry| entry.trailer("Prograde-Action").unwrap()).collect();

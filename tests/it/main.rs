@@ -11,6 +11,7 @@ mod faults;
 mod first_flight;
 mod kill;
 mod logs;
+mod metrics;
 mod orders;
 mod strategies;
 mod tidy;

@@ -2,6 +2,7 @@
 
 use prograde_model::event::{Event, JobConclusion, Outcome, VERSION};
 use prograde_model::judge::{Sample, Verdict};
+use prograde_model::metric::{MetricSummary, MetricVerdict};
 use prograde_model::rollout::{RolloutEvent, Strategy};
 use prograde_model::runtime::Counters;
 
@@ -22,6 +23,21 @@ pub(crate) fn verdict(verdict: &Verdict) -> String {
             }
         }
         Verdict::Error { reason } => format!("can't be judged: {reason}"),
+    }
+}
+
+/// What a step's judge and its metrics say together: what stands in the step's way, where something does.
+pub(crate) fn opinion(of_requests: &Verdict, metrics: &[MetricSummary]) -> String {
+    let in_the_way: Vec<String> = metrics
+        .iter()
+        .filter(|metric| metric.verdict != MetricVerdict::Pass)
+        .map(|metric| one_line(&metric.to_string()))
+        .collect();
+    match of_requests {
+        Verdict::Pass if !in_the_way.is_empty() => in_the_way.join("; "),
+        Verdict::Pass | Verdict::Fail { .. } | Verdict::Inconclusive { .. } | Verdict::Error { .. } => {
+            [vec![verdict(of_requests)], in_the_way].concat().join("; ")
+        }
     }
 }
 
@@ -206,20 +222,24 @@ fn rollout(event: &RolloutEvent) -> String {
             Strategy::Return => format!("return to flight {} starts", start.candidate.short()),
         },
         RolloutEvent::StepEntered { step, weight, .. } => format!("step {} gets {weight} of the traffic", step + 1),
-        RolloutEvent::StepHeld { step, verdict: held, .. } => format!("step {} held: {}", step + 1, verdict(held)),
-        RolloutEvent::StepPassed { step, evidence, by: Some(by) } => {
-            format!("step {} let pass by {by}: {}", step + 1, seen(evidence))
+        RolloutEvent::StepHeld { step, verdict: held, metrics, .. } => {
+            format!("step {} held: {}", step + 1, opinion(held, metrics))
         }
-        RolloutEvent::StepPassed { step, evidence, by: None } => {
-            format!("step {} passed: {}", step + 1, seen(evidence))
+        RolloutEvent::StepPassed { step, evidence, metrics, by: Some(by) } => {
+            format!("step {} let pass by {by}: {}{}", step + 1, seen(evidence), measured(metrics))
         }
-        RolloutEvent::Failed { cause, evidence } if evidence.candidate.requests > 0 => {
+        RolloutEvent::StepPassed { step, evidence, metrics, by: None } => {
+            format!("step {} passed: {}{}", step + 1, seen(evidence), measured(metrics))
+        }
+        RolloutEvent::Failed { cause, evidence, .. } if evidence.candidate.requests > 0 => {
             format!("taken back: {cause} ({})", seen(evidence))
         }
         RolloutEvent::Failed { cause, .. } => format!("taken back: {cause}"),
         RolloutEvent::Promoted { candidate, .. } if candidate.requests == 0 => "has all traffic".to_owned(),
         RolloutEvent::Promoted { candidate, .. } => format!("has all traffic, after {}", requests(candidate.into())),
-        RolloutEvent::Watched { evidence } => format!("watched with all traffic: {}", seen(evidence)),
+        RolloutEvent::Watched { evidence, metrics } => {
+            format!("watched with all traffic: {}{}", seen(evidence), measured(metrics))
+        }
         RolloutEvent::Withdrawn { candidate } => {
             format!(
                 "out, after {} of which {} failed",
@@ -232,6 +252,16 @@ fn rollout(event: &RolloutEvent) -> String {
 
 fn seen(evidence: &Sample) -> String {
     requests((&evidence.candidate).into())
+}
+
+/// How many metrics were good, where there are any.
+fn measured(metrics: &[MetricSummary]) -> String {
+    let good = metrics.iter().filter(|metric| metric.verdict == MetricVerdict::Pass).count() as u64;
+    match metrics.len() as u64 {
+        0 => String::new(),
+        all if all == good => format!(", {} good", counted(all, "metric")),
+        all => format!(", {} of {} good", count(good), counted(all, "metric")),
+    }
 }
 
 fn because(detail: Option<&str>) -> String {

@@ -18,7 +18,10 @@ use crate::clock::Clock;
 use crate::effects::Effects;
 use crate::halted::Halted;
 use crate::ledger::Ledger;
-use crate::ports::{AppendError, Deployments, EventLog, Images, Notifier, Pipelines, Prober, Runtime, Source};
+use crate::measure::{Judged, Measuring, Readings};
+use crate::ports::{
+    AppendError, Deployments, EventLog, Images, Measures, Notifier, Pipelines, Prober, Runtime, Source,
+};
 use crate::source::{FlightIds, RandomIds};
 use crate::sync::Synced;
 
@@ -39,6 +42,8 @@ pub struct Ports {
     pub prober: Arc<dyn Prober>,
     /// Tells people.
     pub notifier: Arc<dyn Notifier>,
+    /// Measures what releases are judged by beside their requests.
+    pub measures: Arc<dyn Measures>,
 }
 
 /// How the controllers behave.
@@ -92,6 +97,7 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     troubles: Mutex<BTreeMap<Target, String>>,
     halted: Halted,
+    readings: Arc<Readings>,
 }
 
 impl Control {
@@ -112,6 +118,7 @@ impl Control {
             stop: CancellationToken::new(),
             troubles: Mutex::default(),
             halted: Halted::default(),
+            readings: Arc::default(),
         });
         let running = Arc::clone(&inner);
         #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
@@ -124,9 +131,9 @@ impl Control {
         self.inner.ledger.with(look)
     }
 
-    /// What the runtime sees at a target.
+    /// What is seen at a target.
     pub fn observe(&self, target: &Target) -> Observation {
-        self.inner.ports.runtime.observe(target)
+        self.inner.observe(target)
     }
 
     /// Where a service can be reached.
@@ -179,6 +186,7 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 impl Inner {
     async fn run(self: Arc<Self>) {
         let mut effects = Effects::new(Arc::clone(&self));
+        let mut measuring = Measuring::new(Arc::clone(&self.ports.measures), Arc::clone(&self.readings));
         let mut synced = Synced::default();
         let mut runtime = self.ports.runtime.changed();
         let mut facts = self.ledger.changed();
@@ -196,6 +204,7 @@ impl Inner {
             runtime.borrow_and_update();
             self.round(&mut synced).await;
             effects.start_wanted();
+            measuring.start_due(self.judged_steps(), self.clock.now());
             let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
             let period = if busy {
                 self.options.busy_period
@@ -210,6 +219,7 @@ impl Inner {
                 () = self.stop.cancelled() => break,
                 () = effects.ended() => {}
                 () = synced.ended(&self) => {}
+                () = measuring.ended() => {}
                 () = self.arrived.notified() => arrived = true,
                 Some(looked) = looks.join_next() => {
                     if let Err(error) = looked {
@@ -222,6 +232,7 @@ impl Inner {
             }
         }
         looks.shutdown().await;
+        measuring.stop().await;
         effects.stop().await;
         synced.stop().await;
         self.halted.stop().await;
@@ -261,7 +272,7 @@ impl Inner {
             .ledger
             .record(id, now, |fleet| {
                 let Some(flight) = fleet.flight(id) else { return Ok::<_, AppendError>(Vec::new()) };
-                let decide = || flight.decide(fleet, |target| self.ports.runtime.observe(target), now);
+                let decide = || flight.decide(fleet, |target| self.observe(target), now);
                 Ok(self.halted.guard(flight, decide, || self.ports.notifier.clone()))
             })
             .await;
@@ -282,6 +293,20 @@ impl Inner {
     /// Whether some target does not run what it should: it is tried again soon, though no flight waits for it.
     fn is_troubled(&self) -> bool {
         !self.troubles.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_empty()
+    }
+
+    /// What the runtime sees at a target, and what was measured there.
+    pub(crate) fn observe(&self, target: &Target) -> Observation {
+        Observation { readings: self.readings.of(target), ..self.ports.runtime.observe(target) }
+    }
+
+    /// Every step, or watch after the last one, that is judged by metrics now.
+    fn judged_steps(&self) -> Vec<Judged> {
+        let mut steps = self.ledger.with(|fleet| fleet.active().flat_map(Judged::of_flight).collect::<Vec<_>>());
+        for step in &mut steps {
+            step.addresses = self.ports.runtime.version_addresses(&step.target, &step.flight);
+        }
+        steps
     }
 
     pub(crate) fn trouble(&self, target: &Target, trouble: Option<String>) {

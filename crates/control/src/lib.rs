@@ -10,6 +10,7 @@ mod controller;
 mod effects;
 mod halted;
 mod ledger;
+mod measure;
 mod orders;
 pub mod ports;
 mod source;

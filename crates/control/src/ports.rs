@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_model::Diagnostics;
 use prograde_model::event::{Event, JobRecord, Opened, Person, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
+use prograde_model::metric::{Found, MetricSource};
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
@@ -224,6 +226,8 @@ pub trait Runtime: Send + Sync {
     fn observe(&self, target: &Target) -> Observation;
     /// Where the service can be reached.
     fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)>;
+    /// Where one version can be reached past the weights, such as its ready replicas; none while there is no such place.
+    fn version_addresses(&self, target: &Target, version: &FlightId) -> Vec<SocketAddr>;
     /// Changes when something other than a counter does.
     fn changed(&self) -> watch::Receiver<u64>;
 }
@@ -233,6 +237,70 @@ pub trait Runtime: Send + Sync {
 pub trait Prober: Send + Sync {
     /// The status that a GET is answered with.
     async fn get(&self, address: SocketAddr, path: &str) -> Result<u16, String>;
+}
+
+/// Something to measure, with all that a provider may want to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    /// How, with the placeholders filled in.
+    pub source: MetricSource,
+    /// Where the rollout goes on.
+    pub target: Target,
+    /// The candidate.
+    pub flight: FlightId,
+    /// The candidate's commit.
+    pub commit: CommitId,
+    /// The step, from 0.
+    pub step: u32,
+    /// The candidate's share of traffic.
+    pub weight: Weight,
+    /// When the step began.
+    pub since: Timestamp,
+    /// Where the candidate can be reached past the weights.
+    pub addresses: Vec<SocketAddr>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Now, by the controllers' clock.
+    pub at: Timestamp,
+}
+
+/// Why a measurement could not be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MeasureError {
+    /// Nobody answers.
+    #[error("{0}")]
+    Unreachable(String),
+    /// No answer came in time.
+    #[error("no answer within {} s", .0.as_secs_f64())]
+    Timeout(Duration),
+    /// The provider refuses.
+    #[error("answered {status}{}", colon(.detail))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// The provider's words, if it has any.
+        detail: String,
+    },
+    /// What came is not what was asked for.
+    #[error("{0}")]
+    Answer(String),
+    /// The bearer token can't be had.
+    #[error("{0}")]
+    Token(String),
+    /// There is nobody to ask.
+    #[error("no replica of the candidate is ready")]
+    NoReplica,
+}
+
+fn colon(detail: &str) -> String {
+    if detail.is_empty() { String::new() } else { format!(": {detail}") }
+}
+
+/// Measures what a team has declared as a metric.
+#[async_trait]
+pub trait Measures: Send + Sync {
+    /// Measures once. It may be asked for again at any time, and is given up after `timeout`.
+    async fn measure(&self, measurement: &Measurement) -> Result<Found, MeasureError>;
 }
 
 /// Something that people should know.

@@ -149,7 +149,7 @@ impl Entry {
             RolloutEvent::StepHeld { evidence, .. }
             | RolloutEvent::StepPassed { evidence, .. }
             | RolloutEvent::Failed { evidence, .. }
-            | RolloutEvent::Watched { evidence } => before + Counters::from(&evidence.candidate),
+            | RolloutEvent::Watched { evidence, .. } => before + Counters::from(&evidence.candidate),
             RolloutEvent::Started(_) => return,
         };
     }

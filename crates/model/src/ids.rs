@@ -121,6 +121,14 @@ checked_text!(
     is_dns_label
 );
 
+checked_text!(
+    /// What a canary's step is measured by, such as `queue-depth`.
+    MetricName,
+    "metric name",
+    "lower-case letters, digits and `-`, at most 63, starting and ending with a letter or digit",
+    is_dns_label
+);
+
 impl FlightId {
     /// A flight id from 16 random bytes; `None` when all are zero, which W3C Trace Context forbids.
     pub fn from_random(bytes: [u8; 16]) -> Option<Self> {

@@ -19,11 +19,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::Weight;
+use crate::metric::Metric;
 use crate::quantity::{Period, Share};
 use crate::runtime::{Counters, Tally};
 
 /// How a canary's steps are judged.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Analysis {
     /// The share of failed requests that is acceptable; default `1%`.
@@ -38,6 +39,9 @@ pub struct Analysis {
     /// What is done meanwhile; default `extend`.
     #[serde(skip_serializing_if = "Undecided::is_default")]
     pub undecided: Undecided,
+    /// What is measured beside the requests, at most 32 metrics; each must pass as well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
 }
 
 /// What is done with a step that can't be judged when its bake time is over.
@@ -66,6 +70,7 @@ impl Default for Analysis {
             false_alarm_max: Share::basis_points(100),
             wait_max: Period::seconds(3600),
             undecided: Undecided::Extend,
+            metrics: Vec::new(),
         }
     }
 }

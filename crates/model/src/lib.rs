@@ -13,6 +13,7 @@ pub mod gate;
 pub mod ids;
 pub mod judge;
 pub mod latency;
+pub mod metric;
 pub mod quantity;
 pub mod release;
 pub mod replay;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::event::Event;
 use crate::ids::EnvironmentName;
 use crate::judge::{Analysis, Sample, Verdict};
+use crate::metric::MetricSummary;
 use crate::rollout::{Cause, Phase, Rollout, RolloutEvent};
 
 /// A verdict of the past, and what is said today on the same evidence.
@@ -27,6 +28,8 @@ pub struct Judged {
     pub then: Then,
     /// On what evidence.
     pub evidence: Sample,
+    /// What metrics said; they are not measured again.
+    pub metrics: Vec<MetricSummary>,
     /// What the judge says on it; none where there was nothing to judge, as before the first request.
     pub verdict: Option<Verdict>,
 }
@@ -67,7 +70,7 @@ pub fn judgments(
             continue;
         }
         let Some(rollout) = rollouts.get_mut(&environment) else { continue };
-        if let Some((then, evidence)) = then(&event) {
+        if let Some((then, evidence, metrics)) = then(&event) {
             let step = match &rollout.phase {
                 Phase::Baking(baking) => Some(baking.step),
                 Phase::Preparing { step, .. } => Some(*step),
@@ -75,7 +78,8 @@ pub fn judgments(
             };
             let verdict = rollout.verdict_on(evidence, &settings);
             let environment = environment.clone();
-            judged.push(Judged { environment, at, step, then, evidence: evidence.clone(), verdict });
+            let (evidence, metrics) = (evidence.clone(), metrics.to_vec());
+            judged.push(Judged { environment, at, step, then, evidence, metrics, verdict });
         }
         // What does not fit was not taken in then either.
         let _conflict = rollout.apply(&event, at);
@@ -83,12 +87,16 @@ pub fn judgments(
     judged
 }
 
-fn then(event: &RolloutEvent) -> Option<(Then, &Sample)> {
+fn then(event: &RolloutEvent) -> Option<(Then, &Sample, &[MetricSummary])> {
     match event {
-        RolloutEvent::StepHeld { evidence, .. } => Some((Then::Held, evidence)),
-        RolloutEvent::StepPassed { evidence, by, .. } => Some((Then::Passed { by: by.clone() }, evidence)),
-        RolloutEvent::Watched { evidence } => Some((Then::Passed { by: None }, evidence)),
-        RolloutEvent::Failed { cause, evidence } => Some((Then::Failed { cause: cause.clone() }, evidence)),
+        RolloutEvent::StepHeld { evidence, metrics, .. } => Some((Then::Held, evidence, metrics)),
+        RolloutEvent::StepPassed { evidence, metrics, by, .. } => {
+            Some((Then::Passed { by: by.clone() }, evidence, metrics))
+        }
+        RolloutEvent::Watched { evidence, metrics } => Some((Then::Passed { by: None }, evidence, metrics)),
+        RolloutEvent::Failed { cause, evidence, metrics } => {
+            Some((Then::Failed { cause: cause.clone() }, evidence, metrics))
+        }
         RolloutEvent::Started(_)
         | RolloutEvent::StepEntered { .. }
         | RolloutEvent::Promoted { .. }

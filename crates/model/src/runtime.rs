@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 
 use crate::ids::{Digest, FlightId, Target, Weight};
 use crate::latency::Latencies;
+use crate::metric::StepReadings;
 use crate::workload::Workload;
 
 /// All that should run for one service in one environment. A runtime is given the whole, never a change to it.
@@ -96,13 +97,21 @@ pub struct DesiredVersion {
 }
 
 /// What is seen of one service in one environment.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Observation {
     /// Every version that has a replica, or had a request since it was last wanted.
     pub versions: Vec<VersionSeen>,
+    /// What the metrics of the step that bakes gave so far; the controllers add it to what a runtime sees.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readings: Option<StepReadings>,
 }
 
 impl Observation {
+    /// What a runtime sees: versions alone.
+    pub fn of(versions: Vec<VersionSeen>) -> Self {
+        Self { versions, readings: None }
+    }
+
     /// What is seen of one version.
     pub fn version(&self, revision: &FlightId) -> Option<&VersionSeen> {
         self.versions.iter().find(|v| v.revision == *revision)

@@ -200,11 +200,11 @@ impl Environment {
             StrategyName::BlueGreen => Strategy::BlueGreen {
                 preview: self.preview.unwrap_or_default(),
                 keep: self.keep.unwrap_or_else(default_bake),
-                analysis: self.analysis,
+                analysis: self.analysis.clone(),
             },
             StrategyName::Canary => Strategy::Canary {
                 steps: self.canary_steps(),
-                analysis: self.analysis,
+                analysis: self.analysis.clone(),
                 audience: self.audience.as_ref().and_then(AudienceRules::rule),
                 stick_to: self.stick_to.clone().map(RequestKey::normalised),
             },
@@ -218,7 +218,7 @@ impl Environment {
             StrategyName::Recreate | StrategyName::Rolling => Period::default(),
         };
         let period = self.watch.unwrap_or(default);
-        (!period.is_zero()).then_some(Watch { period, analysis: self.analysis })
+        (!period.is_zero()).then_some(Watch { period, analysis: self.analysis.clone() })
     }
 }
 
@@ -303,6 +303,10 @@ impl Environment {
                 "`failure_share_max` is what you accept, `failure_share_detect` what must be ruled out",
             ));
         }
+        for mut problem in crate::metric::problems(&self.analysis, self.judged_for().as_deref()) {
+            problem.path.splice(0..0, ["environments", at, "analysis"].map(str::to_owned));
+            found.push(problem);
+        }
         for (index, check) in self.checks.iter().enumerate() {
             let index = index.to_string();
             if !check.get.starts_with('/')
@@ -322,6 +326,17 @@ impl Environment {
                     "use 200 to 599",
                 ));
             }
+        }
+    }
+
+    /// How long each step is judged at least; `None` where nothing ever is.
+    fn judged_for(&self) -> Option<Vec<Period>> {
+        match self.strategy {
+            StrategyName::Canary => Some(self.canary_steps().iter().map(|step| step.bake).collect()),
+            StrategyName::BlueGreen => {
+                Some(vec![self.preview.unwrap_or_default(), self.keep.unwrap_or_else(default_bake)])
+            }
+            StrategyName::Recreate | StrategyName::Rolling => self.watch().map(|_| Vec::new()),
         }
     }
 
@@ -428,7 +443,7 @@ fn problem(path: &[&str], message: String, hint: &str) -> Problem {
 }
 
 /// A relative path of plain names: no `..`, no empty part, nothing that a shell or Git could take for an option.
-fn is_plain_path(path: &str) -> bool {
+pub(crate) fn is_plain_path(path: &str) -> bool {
     !path.is_empty()
         && path.len() <= 255
         && !path.starts_with('-')

@@ -285,7 +285,7 @@ impl Story {
                     ..VersionSeen::none(w.flight)
                 }
             });
-            let seen = Observation { versions: versions.collect() };
+            let seen = Observation::of(versions.collect());
             self.seen.insert(target, seen);
         }
     }

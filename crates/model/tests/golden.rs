@@ -71,6 +71,7 @@ forms! {
         Cause::NotJudged { .. } => "not_judged",
         Cause::CheckFailed { .. } => "check_failed",
         Cause::Ordered { .. } => "ordered",
+        Cause::Metric { .. } => "metric",
     }
     fn verdict(Verdict) in VERDICTS {
         Verdict::Pass => "pass",

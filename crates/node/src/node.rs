@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::Stream;
 use prograde_model::runtime::{Desired, Observation};
-use prograde_model::{Digest, Target};
+use prograde_model::{Digest, FlightId, Target};
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
@@ -183,6 +183,12 @@ impl Node {
     /// file of `/proc` for each process of the machine, at most once a second for all targets.
     pub fn usage(&self, target: &Target) -> Vec<ReplicaUsage> {
         self.known(target).map(|deployment| deployment.usage()).unwrap_or_default()
+    }
+
+    /// Where one version's ready replicas answer for the Service's first port, past the proxy and its weights: what is
+    /// asked there is not counted as a user's request.
+    pub fn replica_addresses(&self, target: &Target, revision: &FlightId) -> Vec<SocketAddr> {
+        self.known(target).map(|deployment| deployment.replica_addresses(revision)).unwrap_or_default()
     }
 
     /// Moves whenever an observation changes in anything but its counters.

@@ -18,6 +18,9 @@ pub struct ServerOptions {
     pub cache_dir: PathBuf,
     /// Where news for authors is posted as JSON, if anywhere.
     pub notify_webhook: Option<String>,
+    /// Where the bearer tokens lie that metrics' providers may be shown, each in a folder named after the only address that
+    /// it is shown to, `HOST:PORT`; none by default.
+    pub metric_tokens: Option<PathBuf>,
     /// Names, or `PREFIX_*`, of variables that pipelines take over from the server's environment, beside the defaults.
     pub ci_pass_env: Vec<String>,
     /// The server's environment.
@@ -34,6 +37,7 @@ impl ServerOptions {
             node_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             cache_dir: data_dir.join("cache"),
             notify_webhook: None,
+            metric_tokens: None,
             ci_pass_env: Vec::new(),
             host_env: BTreeMap::new(),
             restart_backoff: Duration::from_secs(10),

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::adapters::deployments::GitDeployments;
 use crate::adapters::images::LayoutImages;
 use crate::adapters::log::JournalLog;
+use crate::adapters::measures::HttpMeasures;
 use crate::adapters::notifier::Notifiers;
 use crate::adapters::pipelines::WorkflowPipelines;
 use crate::adapters::prober::HttpProber;
@@ -189,5 +190,6 @@ fn ports(
         runtime: Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() }),
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
+        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone())),
     }
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::ports::{
-    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier,
-    Pipelines, PortError, Prober, Revert, RunVersion, Runtime, Source,
+    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, MeasureError,
+    Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, Revert, RunVersion, Runtime, Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
+use prograde_model::metric::Found;
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
@@ -107,6 +108,7 @@ impl Life {
             deployments: Arc::clone(self) as _,
             runtime: Arc::clone(self) as _,
             prober: Arc::clone(self) as _,
+            measures: Arc::clone(self) as _,
             notifier: Arc::clone(self) as _,
         }
     }
@@ -367,6 +369,14 @@ impl Deployments for Life {
     }
 }
 
+/// The world declares no metrics.
+#[async_trait]
+impl Measures for Life {
+    async fn measure(&self, measurement: &Measurement) -> Result<Found, MeasureError> {
+        Err(MeasureError::Unreachable(format!("nobody declared it for {}", measurement.target)))
+    }
+}
+
 #[async_trait]
 impl Runtime for Life {
     async fn apply(&self, target: &Target, versions: Vec<RunVersion>, routing: Routing) -> Result<(), PortError> {
@@ -393,6 +403,10 @@ impl Runtime for Life {
         let place = world.service.environments.iter().position(|e| e.name == target.environment);
         let port = place.and_then(|place| u16::try_from(place + 1).ok());
         port.map(|port| (None, SocketAddr::from(([127, 0, 0, 1], port)))).into_iter().collect()
+    }
+
+    fn version_addresses(&self, _: &Target, _: &FlightId) -> Vec<SocketAddr> {
+        Vec::new()
     }
 
     fn changed(&self) -> watch::Receiver<u64> {

@@ -116,11 +116,11 @@ fn rollout(event: &RolloutEvent) -> String {
         RolloutEvent::StepEntered { step, weight, .. } => format!("step {} entered: {weight}", step + 1),
         RolloutEvent::StepHeld { step, .. } => format!("step {} held: it can't be judged yet", step + 1),
         RolloutEvent::StepPassed { step, by: Some(by), .. } => format!("step {} let pass by {by}", step + 1),
-        RolloutEvent::StepPassed { step, evidence, by: None } => {
+        RolloutEvent::StepPassed { step, evidence, by: None, .. } => {
             let seen = &evidence.candidate;
             format!("step {} passed: {} of {} requests failed", step + 1, seen.failures, seen.requests)
         }
-        RolloutEvent::Failed { cause, evidence } => {
+        RolloutEvent::Failed { cause, evidence, .. } => {
             let seen = &evidence.candidate;
             format!("FAILED: {cause} ({} of {} requests failed)", seen.failures, seen.requests)
         }

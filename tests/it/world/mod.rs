@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod mailbox;
 pub(crate) mod processes;
+pub(crate) mod prometheus;
 pub(crate) mod repository;
 mod server;
 pub(crate) mod wait;

@@ -38,6 +38,9 @@ pub(crate) struct ServeArgs {
     /// Where news for authors is posted as JSON
     #[arg(long, env = "PROGRADE_NOTIFY_WEBHOOK", hide_env_values = true, value_name = "URL", value_parser = webhook)]
     notify_webhook: Option<Webhook>,
+    /// Where bearer tokens for metrics' providers lie, as HOST:PORT/FILE
+    #[arg(long, value_name = "DIR")]
+    metric_tokens: Option<PathBuf>,
     /// What pipelines may keep between runs [default: `cache` in the data directory]
     #[arg(long, value_name = "DIR")]
     cache_dir: Option<PathBuf>,
@@ -112,6 +115,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         node_address: args.node_address,
         cache_dir: args.cache_dir.unwrap_or(defaults.cache_dir.clone()),
         notify_webhook: args.notify_webhook.map(|Webhook(url)| url),
+        metric_tokens: args.metric_tokens,
         ci_pass_env: args.ci_pass_env,
         host_env: environment(),
         restart_backoff: args.restart_backoff.duration().unsigned_abs().max(Duration::from_millis(1)),

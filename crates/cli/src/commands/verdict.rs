@@ -151,6 +151,7 @@ fn explained(judged: &Judged, style: Style) -> String {
         lines.push(format!("  stable     {}", numbers(&evidence.stable)));
     }
     lines.push(format!("  over       {} at {} of the traffic", span_ms(evidence.elapsed_ms), evidence.weight));
+    lines.extend(judged.metrics.iter().map(|metric| format!("  {metric}")));
     if let Some(verdict) = &judged.verdict {
         lines.push(format!("  verdict    {}", sentence::verdict(verdict)));
     }
@@ -187,7 +188,7 @@ fn replay(app: &App, args: &ReplayArgs) -> Result<Exit, Report> {
     let mut found = Vec::new();
     for id in flights(&client, args)? {
         let view = client.flight(&id)?;
-        let settings = |then: &Analysis| changed(then, &changes).unwrap_or(*then);
+        let settings = |then: &Analysis| changed(then, &changes).unwrap_or_else(|_| then.clone());
         let verdicts = OfFlight::of(&view, args.environment.as_ref(), settings)?;
         if !verdicts.verdicts.is_empty() {
             found.push(verdicts);

@@ -170,9 +170,9 @@ fn stage(flight: Option<&FlightView>) -> String {
     };
     let _infallible = write!(text, " in {environment}");
     let entry = flight.environments.iter().find(|entry| entry.environment == *environment);
-    match entry.and_then(|entry| entry.verdict.as_ref().zip(entry.step)) {
-        Some((verdict, (step, steps))) => {
-            format!("{text}, step {} of {steps}: {}", step + 1, sentence::verdict(verdict))
+    match entry.and_then(|entry| Some((entry, entry.verdict.as_ref()?, entry.step?))) {
+        Some((entry, verdict, (step, steps))) => {
+            format!("{text}, step {} of {steps}: {}", step + 1, sentence::opinion(verdict, &entry.metrics))
         }
         None => format!("{text}: {}", summary.detail),
     }

@@ -171,7 +171,7 @@ fn stopped_at_the_first_step(flown: &Flown) -> Finding {
         return Err(format!("its shares of the traffic were {weights:?}; {}", instead(flown)));
     }
     let failed = flown.rollout(PRODUCTION).filter_map(|event| {
-        if let RolloutEvent::Failed { cause, evidence } = event { Some((cause, &evidence.candidate)) } else { None }
+        if let RolloutEvent::Failed { cause, evidence, .. } = event { Some((cause, &evidence.candidate)) } else { None }
     });
     match failed.last() {
         Some((Cause::Judged { step: 0, .. }, seen)) if rolled_back(flown, PRODUCTION) => {

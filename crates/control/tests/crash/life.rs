@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use prograde_control::Clock;
 use prograde_control::ports::{
-    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, Notice, Notifier,
-    Pipelines, PortError, Prober, Revert, RunVersion, Runtime, Source,
+    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, MeasureError,
+    Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, Revert, RunVersion, Runtime, Source,
 };
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
+use prograde_model::metric::{Found, MetricSource};
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
@@ -266,6 +267,10 @@ impl Runtime for Life {
         vec![(None, SocketAddr::from(([127, 0, 0, 1], port)))]
     }
 
+    fn version_addresses(&self, _: &Target, _: &FlightId) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
     fn changed(&self) -> watch::Receiver<u64> {
         self.world.changed.subscribe()
     }
@@ -276,6 +281,17 @@ impl Prober for Life {
     async fn get(&self, address: SocketAddr, _: &str) -> Result<u16, String> {
         let environment = if address.port() == 2 { "production" } else { "test" };
         self.call(|world| world.status(environment)).await.map_err(|Lost| "the answer was lost".to_owned())
+    }
+}
+
+#[async_trait]
+impl Measures for Life {
+    async fn measure(&self, measurement: &Measurement) -> Result<Found, MeasureError> {
+        let MetricSource::Prometheus(query) = &measurement.source else {
+            return Err(MeasureError::Answer("nobody declared that".into()));
+        };
+        let measured = self.call(|world| world.measure(&measurement.flight, &query.query)).await;
+        measured.map_err(|Lost| MeasureError::Unreachable("the answer was lost".into()))
     }
 }
 

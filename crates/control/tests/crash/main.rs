@@ -17,6 +17,7 @@ use prograde_model::event::{Event, Outcome};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
 use prograde_model::ids::{CommitId, FlightId, Target, Weight};
+use prograde_model::rollout::RolloutEvent;
 use world::{Ill, State, World, Wrote, commit};
 
 fn config(approvals: u32) -> String {
@@ -37,7 +38,13 @@ environments:
       - { weight: 10, bake: 2s }
       - { weight: 100, bake: 2s }
     watch: 2s
-    analysis: { wait_max: 1m }
+    analysis:
+      wait_max: 1m
+      metrics:
+        - name: depth
+          prometheus: { url: 'http://127.0.0.1:9090', query: 'max(depth{flight=\"{{flight}}\"})' }
+          below: 100
+          every: 1s
     checks:
       - { get: /healthz }
 ";
@@ -82,6 +89,7 @@ async fn start(life: &Arc<Life>) -> Control {
         runtime: Arc::clone(life) as _,
         prober: Arc::clone(life) as _,
         notifier: Arc::clone(life) as _,
+        measures: Arc::clone(life) as _,
     };
     let options = Options { busy_period: Duration::from_millis(250), ..Options::default() };
     let begin = || Control::start(Arc::clone(life) as _, ports.clone(), Arc::clone(life) as _, options.clone());
@@ -241,13 +249,15 @@ const BAD: Story = Story {
 };
 const UNREADY: Story = Story { ill: Ill::Unready, entered: &["test"], reverted: &["test"], ..BAD };
 const FIRST_UNREADY: Story = Story { second: false, ..UNREADY };
+const OVER_LIMIT: Story = Story { ill: Ill::Metric, ..BAD };
 const UNCHECKED: Story = Story { ill: Ill::Checks, ..BAD };
 const FIRST_UNCHECKED: Story = Story { second: false, ..UNCHECKED };
 
-const STORIES: [(&str, &Story); 7] = [
+const STORIES: [(&str, &Story); 8] = [
     ("first", &FIRST),
     ("good", &GOOD),
     ("bad", &BAD),
+    ("over limit", &OVER_LIMIT),
     ("unready", &UNREADY),
     ("first unready", &FIRST_UNREADY),
     ("unchecked", &UNCHECKED),
@@ -262,6 +272,34 @@ fn stories_end_as_they_should() {
         let set = state.journal.iter().filter(|r| matches!(r.event, Event::Quarantined { .. })).count();
         assert_eq!(set, story.reverted.len(), "{name}: what is taken back is in quarantine");
     }
+}
+
+/// The requests of such a canary are good: it is the metric that takes it back, and the journal says so.
+#[test]
+fn a_metric_takes_a_release_back() {
+    let (state, _) = OVER_LIMIT.fly(&OVER_LIMIT.begin(), &[]);
+    let failed = state.journal.iter().find_map(|r| match &r.event {
+        Event::Rollout { event: RolloutEvent::Failed { cause, metrics, .. }, .. } => Some((cause, metrics)),
+        _ => None,
+    });
+    let (cause, metrics) = failed.unwrap();
+    assert_eq!(cause.to_string(), "step 1 failed: metric depth: 512 is not below 100");
+    assert_eq!((metrics[0].failed, metrics[0].value), (1, Some(512.0)));
+    let (good, _) = GOOD.fly(&GOOD.begin(), &[]);
+    let counts: Vec<u32> = good
+        .journal
+        .iter()
+        .filter_map(|r| match &r.event {
+            Event::Rollout {
+                event: RolloutEvent::StepPassed { metrics, .. } | RolloutEvent::Watched { metrics, .. },
+                ..
+            } => Some(metrics.first()?.good),
+            _ => None,
+        })
+        .collect();
+    // The first release has a watch, the second has two steps and one.
+    assert_eq!(counts.len(), 4, "{counts:?}");
+    assert!(counts.iter().all(|good| (1..=3).contains(good)), "each was measured anew: {counts:?}");
 }
 
 #[test]

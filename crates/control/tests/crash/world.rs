@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use prograde_control::ports::{AppendError, Deployment, Notice, PortError, Revert, RunVersion};
 use prograde_model::event::{Event, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, Target, Weight};
+use prograde_model::metric::Found;
 use prograde_model::rollout::RolloutEvent;
 use prograde_model::runtime::{Counters, Observation, VersionSeen};
 use prograde_model::workload::{Container, RollingUpdate, Workload};
@@ -24,6 +25,8 @@ pub(crate) enum Ill {
     Unready,
     /// Its check fails in production.
     Checks,
+    /// What is measured of it is beyond the limit.
+    Metric,
 }
 
 /// What a commit in the deployment repository did.
@@ -211,7 +214,7 @@ impl State {
                 ..VersionSeen::none(version.flight.clone())
             }
         });
-        Observation { versions: versions.collect() }
+        Observation::of(versions.collect())
     }
 
     pub(crate) fn status(&self, target: &str) -> u16 {
@@ -220,8 +223,18 @@ impl State {
         match version.map(|v| self.ill(&v.digest)) {
             None => 503,
             Some(Ill::Checks) if target == "production" => 500,
-            Some(Ill::No | Ill::Requests | Ill::Unready | Ill::Checks) => 200,
+            Some(Ill::No | Ill::Requests | Ill::Unready | Ill::Checks | Ill::Metric) => 200,
         }
+    }
+
+    /// What a query that names a flight gives.
+    pub(crate) fn measure(&self, flight: &FlightId, query: &str) -> Found {
+        if query != format!("max(depth{{flight=\"{flight}\"}})") {
+            return Found::Error { why: format!("strange query: {query}") };
+        }
+        let running = self.running.values().flatten().find(|version| version.flight == *flight);
+        let ill = running.map(|version| self.ill(&version.digest));
+        Found::number(if ill == Some(Ill::Metric) { 512.0 } else { 1.0 })
     }
 
     /// A work is done, with which an outage may begin.

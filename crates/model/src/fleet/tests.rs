@@ -136,8 +136,17 @@ fn fact() -> impl Strategy<Value = Event> {
             mirrored: counters.into(),
             restarts: 0
         }),
-        step().prop_map(|step| RolloutEvent::StepPassed { step, evidence: Sample::default(), by: None }),
-        Just(RolloutEvent::Failed { cause: Cause::NeverAvailable { detail: None }, evidence: Sample::default() }),
+        step().prop_map(|step| RolloutEvent::StepPassed {
+            step,
+            evidence: Sample::default(),
+            metrics: Vec::new(),
+            by: None
+        }),
+        Just(RolloutEvent::Failed {
+            cause: Cause::NeverAvailable { detail: None },
+            evidence: Sample::default(),
+            metrics: Vec::new()
+        }),
         Just(RolloutEvent::Promoted { candidate: counters.into(), stable: counters.into() }),
         Just(RolloutEvent::Withdrawn { candidate: counters }),
     ];
@@ -172,7 +181,7 @@ fn observation(numbers: &[u32]) -> Observation {
         restarts: n[1],
         ..VersionSeen::none(id(f))
     });
-    Observation { versions: versions.collect() }
+    Observation::of(versions.collect())
 }
 
 proptest! {

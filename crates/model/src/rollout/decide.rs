@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{Baking, Cause, Phase, Promoted, Rollout, RolloutEvent, Strategy, Watched};
 use crate::ids::Weight;
 use crate::judge::{self, Analysis, Evidence, Sample, Undecided, Verdict};
+use crate::metric::{self, MetricSummary, Together};
 use crate::runtime::{Counters, Observation, Tally, VersionSeen};
 use crate::service::Step;
 
@@ -58,10 +59,10 @@ impl Rollout {
         }
         let detail = || candidate.and_then(|c| c.waiting.clone());
         if restarts >= CRASHES_MAX && available == 0 {
-            return Some(failed(Cause::Crashing { restarts, detail: detail() }, Sample::default()));
+            return Some(failed(Cause::Crashing { restarts, detail: detail() }, Sample::default(), Vec::new()));
         }
         if now.duration_since(since).as_secs() >= self.deadline_s(available) {
-            return Some(failed(Cause::NeverAvailable { detail: detail() }, Sample::default()));
+            return Some(failed(Cause::NeverAvailable { detail: detail() }, Sample::default(), Vec::new()));
         }
         None
     }
@@ -80,27 +81,30 @@ impl Rollout {
         let analysis = self.start.strategy.analysis()?;
         let (step, rules) = (baking.step, self.step(baking.step)?);
         let evidence = self.sample(baking, &rules, seen, now);
+        let metrics = metric::summaries(self, seen, now);
         let candidate = self.candidate_in(seen);
         let restarts = candidate.map_or(0, |c| c.restarts).saturating_sub(baking.restarts);
         if restarts >= CRASHES_MAX {
             let cause = Cause::Crashing { restarts, detail: candidate.and_then(|c| c.waiting.clone()) };
-            return Some(failed(cause, evidence));
+            return Some(failed(cause, evidence, metrics));
         }
         let elapsed = u128::from(evidence.elapsed_ms);
         let baked = elapsed >= rules.bake.duration().unsigned_abs().as_millis();
         let patience = rules.bake.duration().saturating_add(analysis.wait_max.duration()).unsigned_abs().as_millis();
-        match self.judged(analysis, &rules, step, &evidence) {
-            Verdict::Fail { limit } => Some(failed(Cause::Judged { step, limit }, evidence)),
-            Verdict::Pass => baked.then_some(RolloutEvent::StepPassed { step, evidence, by: None }),
-            verdict @ (Verdict::Inconclusive { .. } | Verdict::Error { .. }) => {
-                if elapsed >= patience {
-                    Some(failed(Cause::NotJudged { step, verdict }, evidence))
-                } else if baked && !baking.held {
-                    Some(RolloutEvent::StepHeld { step, verdict, evidence })
-                } else {
-                    None
-                }
+        // Either may fail the step; only both together let it pass.
+        let (verdict, metric) = match (self.judged(analysis, &rules, step, &evidence), metric::together(&metrics)) {
+            (Verdict::Fail { limit }, _) => return Some(failed(Cause::Judged { step, limit }, evidence, metrics)),
+            (_, Together::Fail(metric)) => return Some(failed(over_limit(step, metric), evidence, metrics)),
+            (Verdict::Pass, Together::Pass) => {
+                return baked.then_some(RolloutEvent::StepPassed { step, evidence, metrics, by: None });
             }
+            (verdict, Together::Held(metric)) => (verdict, Some(metric.to_string())),
+            (verdict @ (Verdict::Inconclusive { .. } | Verdict::Error { .. }), Together::Pass) => (verdict, None),
+        };
+        if elapsed >= patience {
+            Some(failed(Cause::NotJudged { step, verdict, metric }, evidence, metrics))
+        } else {
+            (baked && !baking.held).then_some(RolloutEvent::StepHeld { step, verdict, evidence, metrics })
         }
     }
 
@@ -119,11 +123,14 @@ impl Rollout {
         let evidence = self.sample_after(promoted, seen, now);
         let over = u128::from(evidence.elapsed_ms) >= watch.period.duration().unsigned_abs().as_millis();
         let step = u32::try_from(self.passed.len()).unwrap_or(u32::MAX);
-        match self.judge(&watch.analysis, &evidence, None) {
-            Verdict::Fail { limit } => Some(failed(Cause::Judged { step, limit }, evidence)),
-            Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. } => {
-                over.then_some(RolloutEvent::Watched { evidence })
-            }
+        let metrics = metric::summaries(self, seen, now);
+        match (self.judge(&watch.analysis, &evidence, None), metric::together(&metrics)) {
+            (Verdict::Fail { limit }, _) => Some(failed(Cause::Judged { step, limit }, evidence, metrics)),
+            (_, Together::Fail(metric)) => Some(failed(over_limit(step, metric), evidence, metrics)),
+            (
+                Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. },
+                Together::Pass | Together::Held(_),
+            ) => over.then_some(RolloutEvent::Watched { evidence, metrics }),
         }
     }
 
@@ -131,7 +138,8 @@ impl Rollout {
     pub fn end_watch(&self, seen: &Observation, now: Timestamp) -> Option<RolloutEvent> {
         let Phase::Promoted(promoted) = &self.phase else { return None };
         let evidence = self.sample_after(promoted, seen, now);
-        (promoted.watched == Watched::Watching).then_some(RolloutEvent::Watched { evidence })
+        let metrics = metric::summaries(self, seen, now);
+        (promoted.watched == Watched::Watching).then_some(RolloutEvent::Watched { evidence, metrics })
     }
 
     /// A person lets the step pass that is held because it can't be judged.
@@ -140,7 +148,12 @@ impl Rollout {
         let asks = self.start.strategy.analysis().is_some_and(|analysis| analysis.undecided == Undecided::Ask);
         let rules = self.step(baking.step).filter(|_| asks && baking.held)?;
         let evidence = self.sample(baking, &rules, seen, now);
-        Some(RolloutEvent::StepPassed { step: baking.step, evidence, by: Some(by.to_owned()) })
+        let metrics = metric::summaries(self, seen, now);
+        // What the next look would take back, nobody lets pass.
+        if matches!(metric::together(&metrics), Together::Fail(_)) {
+            return None;
+        }
+        Some(RolloutEvent::StepPassed { step: baking.step, evidence, metrics, by: Some(by.to_owned()) })
     }
 
     /// The judgment of the step that bakes now, or of the watch after it, for people who watch.
@@ -219,6 +232,11 @@ fn tally(seen: Option<&VersionSeen>) -> Tally {
     seen.map(VersionSeen::tally).unwrap_or_default()
 }
 
-fn failed(cause: Cause, evidence: Sample) -> RolloutEvent {
-    RolloutEvent::Failed { cause, evidence }
+fn failed(cause: Cause, evidence: Sample, metrics: Vec<MetricSummary>) -> RolloutEvent {
+    RolloutEvent::Failed { cause, evidence, metrics }
+}
+
+/// Why a metric takes the candidate back in a step.
+fn over_limit(step: u32, metric: &MetricSummary) -> Cause {
+    Cause::Metric { step, name: metric.name.clone(), detail: metric.reason.clone() }
 }

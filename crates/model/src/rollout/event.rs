@@ -4,8 +4,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::strategy::{Strategy, Watch};
-use crate::ids::{FlightId, Weight};
+use crate::ids::{FlightId, MetricName, Weight};
 use crate::judge::{Sample, Verdict};
+use crate::metric::MetricSummary;
 use crate::runtime::{Counters, Tally};
 
 /// A fact about a rollout.
@@ -37,10 +38,13 @@ pub enum RolloutEvent {
     StepHeld {
         /// The step, from 0.
         step: u32,
-        /// What is missing.
+        /// What is missing by the requests; Pass where a metric is what holds it.
         verdict: Verdict,
         /// On what evidence.
         evidence: Sample,
+        /// What the metrics said.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        metrics: Vec<MetricSummary>,
     },
     /// A step was judged good.
     #[serde(rename = "rollout.step_passed")]
@@ -49,6 +53,9 @@ pub enum RolloutEvent {
         step: u32,
         /// On what evidence.
         evidence: Sample,
+        /// What the metrics said.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        metrics: Vec<MetricSummary>,
         /// Who let it pass, where the evidence alone did not.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
@@ -60,6 +67,9 @@ pub enum RolloutEvent {
         cause: Cause,
         /// On what evidence; zero where the candidate never had traffic.
         evidence: Sample,
+        /// What the metrics said.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        metrics: Vec<MetricSummary>,
     },
     /// The candidate has all traffic and is the stable version from now on.
     #[serde(rename = "rollout.promoted")]
@@ -75,6 +85,9 @@ pub enum RolloutEvent {
     Watched {
         /// On what evidence.
         evidence: Sample,
+        /// What the metrics said.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        metrics: Vec<MetricSummary>,
     },
     /// The candidate is gone from the environment.
     #[serde(rename = "rollout.withdrawn")]
@@ -134,6 +147,18 @@ pub enum Cause {
         step: u32,
         /// What was missing last.
         verdict: Verdict,
+        /// The metric that did not pass, where one did not, and why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        metric: Option<String>,
+    },
+    /// A metric's verdict on a step.
+    Metric {
+        /// The step, from 0.
+        step: u32,
+        /// The metric.
+        name: MetricName,
+        /// What was wrong with it, in one sentence.
+        detail: String,
     },
     /// A check in the environment failed.
     CheckFailed {
@@ -167,7 +192,11 @@ impl std::fmt::Display for Cause {
                 f.write_str("its replicas were not available in time")?;
                 because(f, detail)
             }
-            Self::NotJudged { step, .. } => write!(f, "step {} could not be judged in the time given", step + 1),
+            Self::NotJudged { step, metric, .. } => {
+                write!(f, "step {} could not be judged in the time given", step + 1)?;
+                because(f, metric)
+            }
+            Self::Metric { step, name, detail } => write!(f, "step {} failed: metric {name}: {detail}", step + 1),
             Self::CheckFailed { detail } => write!(f, "a check failed: {detail}"),
             Self::Ordered { by, reason } => write!(f, "ordered by {by}: {reason}"),
         }

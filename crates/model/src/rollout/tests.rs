@@ -80,7 +80,7 @@ impl World {
         Self {
             rollout: Rollout::new(start, now),
             now,
-            seen: Observation { versions },
+            seen: Observation::of(versions),
             events: Vec::new(),
             failed: false,
         }
@@ -290,7 +290,7 @@ fn an_audience_belongs_to_the_candidate_as_long_as_it_is_one() {
 fn a_step_that_cannot_be_judged_may_ask_a_person() {
     let Strategy::Canary { steps, analysis, .. } = canary() else { panic!() };
     for undecided in [Undecided::Extend, Undecided::Ask] {
-        let analysis = Analysis { undecided, ..analysis };
+        let analysis = Analysis { undecided, ..analysis.clone() };
         let strategy = Strategy::Canary { steps: steps.clone(), analysis, audience: None, stick_to: None };
         let mut world = World::new(start(strategy, true));
         assert_eq!(world.rollout.pass_held("ann", &world.seen, world.now), None, "nothing is held yet");

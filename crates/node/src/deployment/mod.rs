@@ -188,6 +188,11 @@ impl Deployment {
         lock(&self.addresses).clone()
     }
 
+    /// Where a version's ready replicas answer, past the proxy.
+    pub(crate) fn replica_addresses(&self, revision: &FlightId) -> Vec<SocketAddr> {
+        lock(&self.state).replica_addresses(revision)
+    }
+
     /// Whether any replica is left.
     pub(crate) fn has_replicas(&self) -> bool {
         lock(&self.state).has_replicas()

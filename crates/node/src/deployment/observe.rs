@@ -21,7 +21,7 @@ impl State {
             let version = self.versions.get(revision)?;
             Some(self.version_seen(revision, version, now))
         });
-        Observation { versions: seen.collect() }
+        Observation::of(seen.collect())
     }
 
     /// The replicas that have a process.

@@ -4,6 +4,7 @@
 //! connections on it, see the change and nothing else.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use prograde_model::runtime::{Desired, Routing};
@@ -89,6 +90,13 @@ impl State {
             counters: Arc::clone(&version.counters),
             mirrored: Arc::clone(&version.mirrored),
         })
+    }
+
+    /// Where a version's ready replicas answer for the first of the Service's ports.
+    pub(super) fn replica_addresses(&self, revision: &FlightId) -> Vec<SocketAddr> {
+        let Some(service) = self.routes.values().next() else { return Vec::new() };
+        let serving = self.replicas.values().filter(|r| r.revision == *revision && r.is_serving());
+        serving.filter_map(|replica| Some(replica.endpoint(&service.target)?.address())).collect()
     }
 
     pub(super) fn routes(&self) -> &BTreeMap<String, ServiceRoute> {

@@ -3,6 +3,7 @@
 pub(crate) mod deployments;
 pub(crate) mod images;
 pub(crate) mod log;
+pub(crate) mod measures;
 pub(crate) mod notifier;
 pub(crate) mod pipelines;
 pub(crate) mod prober;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use prograde_control::ports::{PortError, RunVersion, Runtime};
-use prograde_model::ids::{Digest, Target};
+use prograde_model::ids::{Digest, FlightId, Target};
 use prograde_model::runtime::{Desired, DesiredVersion, Observation, Routing};
 use prograde_node::{ImageRoot, Node};
 use prograde_supply::Layout;
@@ -64,6 +64,10 @@ impl Runtime for LocalRuntime {
 
     fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)> {
         self.node.addresses(target)
+    }
+
+    fn version_addresses(&self, target: &Target, version: &FlightId) -> Vec<SocketAddr> {
+        self.node.replica_addresses(target, version)
     }
 
     fn changed(&self) -> watch::Receiver<u64> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
 use prograde_model::judge::{Sample, Verdict};
+use prograde_model::metric::MetricSummary;
 use prograde_model::runtime::Counters;
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +140,9 @@ pub struct EntryView {
     pub verdict: Option<Verdict>,
     /// What it is based on.
     pub evidence: Option<Sample>,
+    /// What the metrics of the step say now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<MetricSummary>,
     /// The candidate's requests in this environment.
     pub requests: Counters,
     /// The commit in the deployment repository.

@@ -12,6 +12,7 @@ use prograde_model::flight::{Flight, Stage};
 use prograde_model::gate::{GateState, Missing, gate};
 use prograde_model::ids::{EnvironmentName, FlightId, ServiceName, Target};
 use prograde_model::judge::Verdict;
+use prograde_model::metric;
 use prograde_model::rollout::Phase;
 use prograde_model::runtime::Observation;
 use serde::Deserialize;
@@ -326,6 +327,7 @@ fn entry_view(
         step: step(&entry),
         verdict: judged.as_ref().map(|(verdict, _)| Verdict::clone(verdict)),
         evidence: judged.map(|(_, evidence)| evidence),
+        metrics: entry.moving().map(|rollout| metric::summaries(rollout, seen, now)).unwrap_or_default(),
         requests: live.filter(|l| l.requests >= entry.requests.requests).unwrap_or(entry.requests),
         deploy_commit: entry.deploy_commit.clone(),
         reverted: entry.reverted.clone(),

@@ -233,7 +233,7 @@ impl Cluster {
 
     /// What the runtime sees at a target when it sees well.
     pub(crate) fn observe(&self, target: &Target, now_ms: i64) -> Observation {
-        Observation { versions: self.versions(target).map(|v| v.seen(now_ms)).collect() }
+        Observation { versions: self.versions(target).map(|v| v.seen(now_ms)).collect(), ..Observation::default() }
     }
 
     pub(crate) fn versions(&self, target: &Target) -> impl Iterator<Item = &Version> {

@@ -188,6 +188,8 @@ impl State {
         match cause {
             Cause::Judged { .. } | Cause::NotJudged { .. } | Cause::Ordered { .. } => true,
             Cause::Crashing { .. } => self.check.misled,
+            // No world declares one.
+            Cause::Metric { .. } => false,
             Cause::NeverAvailable { .. } | Cause::CheckFailed { .. } => self.check.misled || self.check.disturbed,
         }
     }
@@ -321,19 +323,19 @@ fn wrong_fact(rollout: &Rollout, event: &RolloutEvent, shown: &Observation) -> O
         RolloutEvent::StepPassed { step, by: Some(_), .. } => {
             (analysis.undecided != Undecided::Ask).then(|| format!("step {} was let pass where nobody may", step + 1))
         }
-        RolloutEvent::StepPassed { step, evidence, by: None } => {
+        RolloutEvent::StepPassed { step, evidence, by: None, .. } => {
             let at = rollout.step(*step)?;
             let looked_at =
                 at.weight > Weight::ZERO || at.mirror > Weight::ZERO || rollout.start.strategy.audience().is_some();
             let good = !looked_at || verdict(analysis, rollout, *step, evidence) == Verdict::Pass;
             (!good || baked(&at, evidence) < 0).then(|| format!("step {} passed on {evidence:?}", step + 1))
         }
-        RolloutEvent::Failed { cause: Cause::Judged { step, .. }, evidence } => {
+        RolloutEvent::Failed { cause: Cause::Judged { step, .. }, evidence, .. } => {
             let watched = rollout.start.watch.as_ref().filter(|_| rollout.is_over()).map(|w| &w.analysis);
             let verdict = verdict(watched.unwrap_or(analysis), rollout, *step, evidence);
             (!matches!(verdict, Verdict::Fail { .. })).then(|| format!("step {} failed on {evidence:?}", step + 1))
         }
-        RolloutEvent::Failed { cause: Cause::NotJudged { step, .. }, evidence } => {
+        RolloutEvent::Failed { cause: Cause::NotJudged { step, .. }, evidence, .. } => {
             let late = i128::from(baked(&rollout.step(*step)?, evidence)) >= analysis.wait_max.duration().as_millis();
             (!late).then(|| format!("step {} was given up on {evidence:?}", step + 1))
         }

@@ -139,7 +139,7 @@ fn rolling(entry: &EntryView) -> String {
         None => format!("rolling out with {}% of the traffic", entry.weight),
     };
     match &entry.verdict {
-        Some(verdict) => format!("{step}: {}", sentence::verdict(verdict)),
+        Some(verdict) => format!("{step}: {}", sentence::opinion(verdict, &entry.metrics)),
         None => step,
     }
 }

@@ -1,0 +1,51 @@
+//! Measures metrics: by Prometheus' HTTP API, by a webhook, or by requests to the candidate.
+//!
+//! Everything that answers is taken for hostile: answers are bounded in size and time, redirects are not followed, and no
+//! error holds a token or an address. Every answer has a meaning: a number, a verdict, nothing, or an error that says why.
+
+mod client;
+mod prometheus;
+mod requests;
+mod token;
+mod webhook;
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use prograde_control::ports::{MeasureError, Measurement, Measures};
+use prograde_model::metric::{Found, MetricSource};
+
+use client::Client;
+use token::Tokens;
+
+/// The longest answer of a provider: one number has a kilobyte at the most.
+const ANSWER_BYTES_MAX: u64 = 64 * 1024;
+
+/// Measures over HTTP.
+pub(crate) struct HttpMeasures {
+    client: Client,
+    tokens: Tokens,
+}
+
+impl HttpMeasures {
+    /// `tokens` is the folder whose files may be shown as bearer tokens, if any.
+    pub(crate) fn new(tokens: Option<PathBuf>) -> Self {
+        Self { client: Client::new(), tokens: Tokens(tokens) }
+    }
+}
+
+#[async_trait]
+impl Measures for HttpMeasures {
+    async fn measure(&self, measurement: &Measurement) -> Result<Found, MeasureError> {
+        match &measurement.source {
+            MetricSource::Prometheus(query) => prometheus::measure(self, query, measurement).await,
+            MetricSource::Webhook(webhook) => webhook::measure(self, webhook, measurement).await,
+            MetricSource::Requests(requests) => requests::measure(&self.client, requests, measurement).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod peer_tests;
+#[cfg(test)]
+mod tests;
