@@ -278,9 +278,9 @@ fn stories_end_as_they_should() {
 #[test]
 fn a_metric_takes_a_release_back() {
     let (state, _) = OVER_LIMIT.fly(&OVER_LIMIT.begin(), &[]);
-    let failed = state.journal.iter().find_map(|r| match &r.event {
-        Event::Rollout { event: RolloutEvent::Failed { cause, metrics, .. }, .. } => Some((cause, metrics)),
-        _ => None,
+    let failed = state.journal.iter().find_map(|r| {
+        let Event::Rollout { event: RolloutEvent::Failed { cause, metrics, .. }, .. } = &r.event else { return None };
+        Some((cause, metrics))
     });
     let (cause, metrics) = failed.unwrap();
     assert_eq!(cause.to_string(), "step 1 failed: metric depth: 512 is not below 100");
@@ -289,12 +289,12 @@ fn a_metric_takes_a_release_back() {
     let counts: Vec<u32> = good
         .journal
         .iter()
-        .filter_map(|r| match &r.event {
-            Event::Rollout {
-                event: RolloutEvent::StepPassed { metrics, .. } | RolloutEvent::Watched { metrics, .. },
-                ..
-            } => Some(metrics.first()?.good),
-            _ => None,
+        .filter_map(|r| {
+            let Event::Rollout { event, .. } = &r.event else { return None };
+            let (RolloutEvent::StepPassed { metrics, .. } | RolloutEvent::Watched { metrics, .. }) = event else {
+                return None;
+            };
+            Some(metrics.first()?.good)
         })
         .collect();
     // The first release has a watch, the second has two steps and one.
