@@ -127,7 +127,7 @@ mod tests {
         let strict = |then: &Analysis| Analysis {
             failure_share_max: Share::basis_points(1),
             failure_share_detect: Share::basis_points(2),
-            ..then.clone()
+            ..*then
         };
         let judged = judgments(facts(&story, 'b'), strict);
         assert!(judged.iter().any(|j| matches!(j.verdict, Some(Verdict::Inconclusive { .. }))), "{judged:?}");

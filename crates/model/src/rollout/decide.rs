@@ -90,7 +90,7 @@ impl Rollout {
         let baked = elapsed >= rules.bake.duration().unsigned_abs().as_millis();
         let patience = rules.bake.duration().saturating_add(analysis.wait_max.duration()).unsigned_abs().as_millis();
         match self.judged(analysis, &rules, step, &evidence) {
-            Verdict::Fail { limit } => Some(failed(Cause::Judged { step, limit }, evidence)),
+            Verdict::Fail { limit, finding } => Some(failed(Cause::Judged { step, limit, finding }, evidence)),
             Verdict::Pass => baked.then_some(RolloutEvent::StepPassed { step, evidence, by: None }),
             verdict @ (Verdict::Inconclusive { .. } | Verdict::Error { .. }) => {
                 if elapsed >= patience {
@@ -120,7 +120,7 @@ impl Rollout {
         let over = u128::from(evidence.elapsed_ms) >= watch.period.duration().unsigned_abs().as_millis();
         let step = u32::try_from(self.passed.len()).unwrap_or(u32::MAX);
         match self.judge(&watch.analysis, &evidence, None) {
-            Verdict::Fail { limit } => Some(failed(Cause::Judged { step, limit }, evidence)),
+            Verdict::Fail { limit, finding } => Some(failed(Cause::Judged { step, limit, finding }, evidence)),
             Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. } => {
                 over.then_some(RolloutEvent::Watched { evidence })
             }
