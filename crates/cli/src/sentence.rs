@@ -287,6 +287,25 @@ mod tests {
         assert_eq!(missing(2000, None), "needs 2,000 more requests, and none arrives");
     }
 
+    #[test]
+    fn a_metric_that_is_in_the_way_is_named() {
+        let metric = |verdict: &str, reason: &str| -> MetricSummary {
+            let counts = serde_json::json!({"name": "depth", "verdict": verdict, "reason": reason,
+                "good": 1, "failed": 0, "missed": 0});
+            serde_json::from_value(counts).unwrap()
+        };
+        let (good, held) = (metric("pass", "1 measurement was good"), metric("inconclusive", "no data"));
+        let missing = Verdict::Inconclusive { requests_missing: 1, expected_in_s: None, doubt: None };
+        assert_eq!(opinion(&Verdict::Pass, &[good.clone(), held.clone()]), "metric depth: no data");
+        assert_eq!(opinion(&Verdict::Pass, std::slice::from_ref(&good)), verdict(&Verdict::Pass));
+        assert_eq!(
+            opinion(&missing, std::slice::from_ref(&held)),
+            "needs 1 more request, and none arrives; metric depth: no data"
+        );
+        assert_eq!(measured(&[good.clone(), held]), ", 1 of 2 metrics good");
+        assert_eq!(measured(&[good]), ", 1 metric good");
+    }
+
     /// Every event that was ever stored can be told, whatever happened in it.
     #[test]
     fn every_stored_event_has_a_sentence() {

@@ -34,7 +34,7 @@ impl Control {
         by: &str,
     ) -> Result<Vec<Event>, OrderError> {
         let now = self.inner.clock.now();
-        let seen = |target: &Target| self.inner.ports.runtime.observe(target);
+        let seen = |target: &Target| self.inner.observe(target);
         self.order(flight, |flight, _| flight.approve(environment, by, seen, now)).await
     }
 

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::*;
 use crate::ids::{FlightId, Target, Weight};
-use crate::judge::{Analysis, Verdict};
-use crate::rollout::{Cause, Rollout, RolloutEvent, Start, Strategy};
+use crate::judge::{Analysis, Undecided, Verdict};
+use crate::rollout::{Cause, Rollout, RolloutEvent, Start, Strategy, Watch};
 use crate::runtime::{Counters, Observation, Tally, VersionSeen};
 use crate::service::Step;
 
@@ -365,6 +365,39 @@ fn readings_of_another_step_or_flight_count_for_nothing() {
     assert_eq!(other(|readings| readings.step = 1), []);
     assert_eq!(other(|readings| readings.flight = "b".repeat(32).parse().unwrap()), []);
     assert_ne!(other(|_| ()), []);
+}
+
+#[test]
+fn a_release_with_all_traffic_is_taken_back_by_a_metric_and_kept_by_a_missing_one() {
+    let (rollout, seen) = baking_rollout(metric(&json!({"below": 100})));
+    let analysis = rollout.start.strategy.analysis().unwrap().clone();
+    let watch = Some(Watch { period: Period::seconds(120), analysis });
+    let mut rollout = Rollout::new(Start { watch, ..rollout.start }, start());
+    let promoted = RolloutEvent::Promoted { candidate: Tally::default(), stable: Tally::default() };
+    rollout.apply(&promoted, start()).unwrap();
+    let step = baking(&rollout).unwrap();
+    assert_eq!((step.step, step.weight, step.bake.as_secs()), (0, Weight::ALL, 120));
+
+    let failed = rollout.decide(&with(&rollout, &seen, [Found::Value(512.0)]), at(1));
+    let [RolloutEvent::Failed { cause: Cause::Metric { name, .. }, .. }] = &failed[..] else { panic!("{failed:?}") };
+    assert_eq!(name.as_str(), "depth");
+    assert_eq!(rollout.decide(&with(&rollout, &seen, vec![error(); 9]), at(119)), [], "nothing waits for it");
+    let over = rollout.decide(&seen, at(120));
+    let [RolloutEvent::Watched { metrics, .. }] = &over[..] else { panic!("{over:?}") };
+    assert_eq!(metrics[0].verdict, MetricVerdict::Inconclusive);
+    rollout.apply(&over[0], at(120)).unwrap();
+    assert!(baking(&rollout).is_none(), "nothing is measured after it");
+}
+
+#[test]
+fn a_person_lets_pass_what_is_missing_and_not_what_failed() {
+    let (mut rollout, seen) = baking_rollout(metric(&json!({"below": 100})));
+    let Strategy::Canary { analysis, .. } = &mut rollout.start.strategy else { panic!() };
+    analysis.undecided = Undecided::Ask;
+    let held = rollout.decide(&seen, at(60));
+    rollout.apply(&held[0], at(60)).unwrap();
+    assert!(rollout.pass_held("ann", &seen, at(61)).is_some());
+    assert_eq!(rollout.pass_held("ann", &with(&rollout, &seen, [Found::Value(512.0)]), at(61)), None);
 }
 
 fn any_found() -> impl proptest::strategy::Strategy<Value = Found> {

@@ -18,10 +18,14 @@ async fn a_replica_starts_becomes_ready_and_serves_with_its_own_environment() {
     assert_eq!(fixture.seen('a').weight.percent(), 100, "the weight is in force before anything is ready");
     let before = get(fixture.address(), "/").await.unwrap();
     assert_eq!(before.0, 503, "nothing is ready yet: {}", before.1);
+    let own = |digit| fixture.node.replica_addresses(&target("pad"), &revision(digit));
+    assert_eq!(own('a'), [], "nor can it be asked past the proxy");
     let seen = fixture.until('a', |seen| seen.ready == 1).await;
     assert_eq!((seen.replicas, seen.available, seen.restarts, seen.waiting), (1, 1, 0, None));
 
-    let port = replica_address(&fixture.get("/").await).port();
+    let replica = replica_address(&fixture.get("/").await);
+    assert_eq!((own('a'), own('b')), (vec![replica], Vec::new()));
+    let port = replica.port();
     let environment = fixture.get("/environment").await;
     let mut names: Vec<&str> = environment.lines().filter_map(|line| Some(line.split_once('=')?.0)).collect();
     names.sort_unstable();

@@ -88,8 +88,10 @@ pub(super) fn decision_ns(evidence: &Stored) -> f64 {
         ..VersionSeen::none(revision)
     };
     let mut rollout = Rollout::new(start, Timestamp::UNIX_EPOCH);
-    let first =
-        Observation::of(vec![version(stable.clone(), &Tally::default()), version(candidate.clone(), &Tally::default())]);
+    let first = Observation::of(vec![
+        version(stable.clone(), &Tally::default()),
+        version(candidate.clone(), &Tally::default()),
+    ]);
     for event in rollout.decide(&first, Timestamp::UNIX_EPOCH) {
         if rollout.apply(&event, Timestamp::UNIX_EPOCH).is_err() {
             return f64::NAN;
