@@ -1,5 +1,5 @@
 # Two commands do all set-up: `make demo` and `make test`.
-.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-journal peers
+.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-journal bench-judge peers
 
 CARGO ?= cargo
 # Where `go install` puts the programs that tests compare with.
@@ -40,13 +40,16 @@ docs-check:
 	$(CARGO) run --quiet --locked -p prograde-cli -- reference --out docs/reference --check
 
 ## Measure; prints tables and writes target/bench/<name>.json.
-bench: bench-proxy bench-journal bench-flight
+bench: bench-proxy bench-journal bench-judge bench-flight
 
 bench-proxy:
 	scripts/bench-proxy.sh
 
 bench-journal:
 	scripts/bench-journal.sh
+
+bench-judge:
+	scripts/bench-judge.sh
 
 bench-flight:
 	scripts/bench-flight.sh

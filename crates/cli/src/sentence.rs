@@ -14,12 +14,17 @@ use crate::wire::EventView;
 pub(crate) fn verdict(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Pass => "good so far: what would be intolerable is ruled out".to_owned(),
-        Verdict::Fail { limit } => format!("bad: more than {limit} of the requests fail"),
-        Verdict::Inconclusive { requests_missing, expected_in_s } => {
+        Verdict::Fail { limit, finding: None } => format!("bad: more than {limit} of the requests fail"),
+        Verdict::Fail { finding: Some(finding), .. } => format!("bad: {finding}"),
+        Verdict::Inconclusive { requests_missing, expected_in_s, doubt } => {
             let needs = format!("needs {}", counted(*requests_missing, "more request"));
-            match expected_in_s {
+            let when = match expected_in_s {
                 Some(seconds) => format!("{needs}, in about {}", about(*seconds)),
                 None => format!("{needs}, and none arrives"),
+            };
+            match doubt {
+                Some(finding) => format!("{when}; in doubt: {finding}"),
+                None => when,
             }
         }
         Verdict::Error { reason } => format!("can't be judged: {reason}"),
@@ -274,8 +279,9 @@ mod tests {
 
     #[test]
     fn a_verdict_says_what_is_missing() {
-        let missing =
-            |requests_missing, expected_in_s| verdict(&Verdict::Inconclusive { requests_missing, expected_in_s });
+        let missing = |requests_missing, expected_in_s| {
+            verdict(&Verdict::Inconclusive { requests_missing, expected_in_s, doubt: None })
+        };
         assert_eq!(missing(43, Some(20)), "needs 43 more requests, in about 20 s");
         assert_eq!(missing(1, Some(600)), "needs 1 more request, in about 10 min");
         assert_eq!(missing(2000, None), "needs 2,000 more requests, and none arrives");

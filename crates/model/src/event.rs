@@ -31,6 +31,7 @@ pub struct Recorded {
 
 /// A fact about a flight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[expect(clippy::large_enum_variant, reason = "events are stored and folded one by one, never kept in numbers")]
 pub enum Event {
     /// A commit arrived.
     #[serde(rename = "flight.opened")]

@@ -81,6 +81,19 @@ impl Latencies {
         self.counts.iter().skip(bucket).fold(0, |sum, count| sum.saturating_add(*count))
     }
 
+    /// [`Latencies::at_least`] for rising buckets, in one pass.
+    pub fn at_least_each<const N: usize>(&self, buckets: [usize; N]) -> [u64; N] {
+        let mut found = [0u64; N];
+        let (mut sum, mut end) = (0u64, self.counts.len());
+        for (slot, bucket) in found.iter_mut().zip(buckets).rev() {
+            let between = self.counts.get(bucket.min(end)..end).unwrap_or_default();
+            sum = between.iter().fold(sum, |sum, count| sum.saturating_add(*count));
+            *slot = sum;
+            end = end.min(bucket);
+        }
+        found
+    }
+
     /// The bucket in which the quantile lies, for `0.0..=1.0`; none when nothing was counted.
     pub fn quantile_bucket(&self, quantile: f64) -> Option<usize> {
         let total = self.total();
@@ -198,6 +211,8 @@ mod tests {
         let p99 = latencies.quantile_us(0.99).unwrap();
         assert!((960..=1088).contains(&p99), "{p99}");
         assert_eq!(latencies.at_least(Latencies::bucket(512)), 489);
+        let buckets = [0, 0, Latencies::bucket(512), Latencies::bucket(900), 303, usize::MAX];
+        assert_eq!(latencies.at_least_each(buckets), buckets.map(|bucket| latencies.at_least(bucket)));
         assert_eq!(Latencies::default().quantile_us(0.5), None);
         assert_eq!(latencies.quantile_bucket(f64::NAN), None);
     }

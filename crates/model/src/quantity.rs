@@ -23,6 +23,11 @@ impl Period {
         Self(SignedDuration::from_secs(i64::from(seconds)).min(Self::MAX))
     }
 
+    /// So many milliseconds.
+    pub fn milliseconds(milliseconds: u32) -> Self {
+        Self(SignedDuration::from_millis(i64::from(milliseconds)).min(Self::MAX))
+    }
+
     /// As a duration to add to a time.
     pub fn duration(self) -> SignedDuration {
         self.0
@@ -65,7 +70,7 @@ impl fmt::Display for Period {
 }
 
 /// A share from 0 to 1, written in percent, like `1%` or `0.5%`.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Share(f64);
@@ -74,6 +79,12 @@ impl Share {
     /// So many hundredths of a percent; 10,000 and more are all.
     pub fn basis_points(points: u16) -> Self {
         Self(f64::from(points.min(10_000)) / 10_000.0)
+    }
+
+    /// The share nearest to a number from 0 to 1, to a ten-thousandth of a percent; anything else is the nearer end.
+    pub fn nearest(ratio: f64) -> Self {
+        // By way of the percentage, as it is written and read again.
+        Self((ratio.clamp(0.0, 1.0) * 1e6).round().max(0.0) / 1e4 / 100.0)
     }
 
     /// The share as a number from 0 to 1.
@@ -113,6 +124,47 @@ impl fmt::Display for Share {
     }
 }
 
+/// How many times as much something may be, from 0 to 1,000, such as `1.25`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "f64", into = "f64")]
+#[schemars(with = "f64", extend("minimum" = 0, "maximum" = 1000))]
+pub struct Factor(f64);
+
+impl Factor {
+    /// So many hundredths.
+    pub fn percent(percent: u16) -> Self {
+        Self(f64::from(percent.min(50_000)) / 100.0)
+    }
+
+    /// The factor as a number.
+    pub fn ratio(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Factor {
+    type Error = InvalidName;
+    fn try_from(number: f64) -> Result<Self, InvalidName> {
+        if (0.0..=1000.0).contains(&number) {
+            Ok(Self(number))
+        } else {
+            Err(InvalidName::new("factor", &number.to_string(), "a number from 0 to 1000, such as `1.25`"))
+        }
+    }
+}
+
+impl From<Factor> for f64 {
+    fn from(factor: Factor) -> f64 {
+        factor.0
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +189,20 @@ mod tests {
             assert!(bad.parse::<Share>().is_err(), "{bad}");
         }
         assert_eq!("0.7%".parse::<Share>().unwrap().to_string(), "0.7%");
+    }
+
+    #[test]
+    fn factors_are_numbers_and_shares_are_rounded() {
+        assert_eq!(serde_json::from_str::<Factor>("1.25").unwrap(), Factor::percent(125));
+        assert_eq!(serde_json::from_str::<Factor>("2").unwrap().to_string(), "2");
+        for bad in ["-1", "1001", "\"2\"", "null"] {
+            assert!(serde_json::from_str::<Factor>(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Share::nearest(1.0 / 3.0).to_string(), "33.3333%");
+        assert_eq!(
+            (Share::nearest(-1.0).ratio(), Share::nearest(7.0).ratio(), Share::nearest(f64::NAN).ratio()),
+            (0.0, 1.0, 0.0)
+        );
+        assert_eq!(Period::milliseconds(5).to_string().parse::<Period>().unwrap(), Period::milliseconds(5));
     }
 }

@@ -300,7 +300,7 @@ impl Environment {
             found.push(problem(
                 &["environments", at, "analysis"],
                 message,
-                "`failure_share_max` is what you accept, `failure_share_detect` what must be ruled out",
+                "leave it out for the default; docs/concepts/judging.md says what each setting costs",
             ));
         }
         for mut problem in crate::metric::problems(&self.analysis, self.judged_for().as_deref()) {

@@ -4,6 +4,7 @@
 mod flight;
 mod harness;
 mod journal;
+mod judge;
 mod load;
 mod memory;
 mod table;
@@ -17,6 +18,8 @@ use clap::Parser;
 enum Bench {
     /// Journal appends per second.
     Journal(Place),
+    /// How well canaries are judged, beside other rules.
+    Judge(Judging),
     /// What control adds to a flight, and what a bad commit harms.
     Flight(Binaries),
 }
@@ -27,6 +30,18 @@ struct Place {
     /// The folder for the JSON file.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+}
+
+/// How canaries are judged.
+#[derive(Debug, clap::Args)]
+struct Judging {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    runs: judge::Runs,
+    /// A folder for plots of the results.
+    #[arg(long)]
+    plots: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -51,6 +66,9 @@ struct Binaries {
 fn main() -> anyhow::Result<()> {
     match Bench::parse() {
         Bench::Journal(place) => table::publish("journal", &place.out, &journal::measure()?),
+        Bench::Judge(judging) => {
+            table::publish("judge", &judging.place.out, &judge::run(judging.runs, judging.plots.as_deref())?)
+        }
         Bench::Flight(binaries) => {
             let mut rows = flight::measure(&binaries)?;
             rows.push(memory::measure(&binaries)?);

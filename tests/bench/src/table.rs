@@ -33,6 +33,16 @@ impl Row {
         Self { goal: Some(goal), met: Some(value < limit), ..Self::plain(name, value, unit) }
     }
 
+    /// The same beside a peer's.
+    pub(crate) fn beside(self, peer: &'static str, peer_value: f64) -> Self {
+        Self { peer: Some(peer), peer_value: Some(peer_value), ratio: Some(self.value / peer_value), ..self }
+    }
+
+    /// The same with a goal.
+    pub(crate) fn judged(self, goal: &'static str, met: bool) -> Self {
+        Self { goal: Some(goal), met: Some(met), ..self }
+    }
+
     /// A figure without a peer or goal.
     pub(crate) fn plain(name: &str, value: f64, unit: &'static str) -> Self {
         Self { name: name.to_owned(), value, unit, peer: None, peer_value: None, ratio: None, goal: None, met: None }
@@ -51,9 +61,13 @@ pub(crate) fn publish(name: &str, out: &Path, rows: &[Row]) -> anyhow::Result<()
     writeln!(stdout, "{:<58} {:>12} {:<12} {:<16} met", "figure", "median", "unit", "goal")?;
     for row in rows {
         let met = row.met.map_or("-", |met| if met { "yes" } else { "NO" });
+        let beside = match (row.peer, row.peer_value) {
+            (Some(peer), Some(value)) => format!("  {peer}: {value:.1}"),
+            (None | Some(_), _) => String::new(),
+        };
         writeln!(
             stdout,
-            "{:<58} {:>12.1} {:<12} {:<16} {met}",
+            "{:<58} {:>12.1} {:<12} {:<16} {met}{beside}",
             row.name,
             row.value,
             row.unit,

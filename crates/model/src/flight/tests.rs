@@ -123,7 +123,8 @@ fn a_failed_canary_is_quarantined_in_the_same_append_and_git_is_put_right_at_onc
     story.run();
     let left = "production/step_entered production/failed production/set production/reverted production/withdrawn";
     check(&story, 'b', &[BUILT, TESTED, ENTERED, left, "ended:rolled_back author_notified"]);
-    let reason = "step 1 failed: more than 1% of the requests fail";
+    let reason = "step 1 failed: 10 of 20 (50%) requests failed, of the stable version's 0 of 180 (0%); chance alone does that in \
+             less than 1 of 1000000000 rollouts";
     check_rolled_back(&story, 'b', "production", reason);
     assert_eq!(story.serving("production"), "a:100");
     assert_eq!(story.serving("test"), "b:100", "where it did no harm it stays");

@@ -93,7 +93,9 @@ impl Rollout {
         let patience = rules.bake.duration().saturating_add(analysis.wait_max.duration()).unsigned_abs().as_millis();
         // Either may fail the step; only both together let it pass.
         let (verdict, metric) = match (self.judged(analysis, &rules, step, &evidence), metric::together(&metrics)) {
-            (Verdict::Fail { limit }, _) => return Some(failed(Cause::Judged { step, limit }, evidence, metrics)),
+            (Verdict::Fail { limit, finding }, _) => {
+                return Some(failed(Cause::Judged { step, limit, finding }, evidence, metrics));
+            }
             (_, Together::Fail(metric)) => return Some(failed(over_limit(step, metric), evidence, metrics)),
             (Verdict::Pass, Together::Pass) => {
                 return baked.then_some(RolloutEvent::StepPassed { step, evidence, metrics, by: None });
@@ -125,7 +127,9 @@ impl Rollout {
         let step = u32::try_from(self.passed.len()).unwrap_or(u32::MAX);
         let metrics = metric::summaries(self, seen, now);
         match (self.judge(&watch.analysis, &evidence, None), metric::together(&metrics)) {
-            (Verdict::Fail { limit }, _) => Some(failed(Cause::Judged { step, limit }, evidence, metrics)),
+            (Verdict::Fail { limit, finding }, _) => {
+                Some(failed(Cause::Judged { step, limit, finding }, evidence, metrics))
+            }
             (_, Together::Fail(metric)) => Some(failed(over_limit(step, metric), evidence, metrics)),
             (
                 Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. },

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::strategy::{Strategy, Watch};
 use crate::ids::{FlightId, MetricName, Weight};
-use crate::judge::{Sample, Verdict};
+use crate::judge::{Finding, Sample, Verdict};
 use crate::metric::MetricSummary;
 use crate::runtime::{Counters, Tally};
 
@@ -128,6 +128,9 @@ pub enum Cause {
         step: u32,
         /// The limit that was surely exceeded.
         limit: crate::quantity::Share,
+        /// In what, by how much, and how surely; none in journals of versions that did not store it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        finding: Option<Box<Finding>>,
     },
     /// Its replicas crash again and again.
     Crashing {
@@ -181,7 +184,8 @@ impl std::fmt::Display for Cause {
             None => Ok(()),
         };
         match self {
-            Self::Judged { step, limit } => {
+            Self::Judged { step, finding: Some(finding), .. } => write!(f, "step {} failed: {finding}", step + 1),
+            Self::Judged { step, limit, finding: None } => {
                 write!(f, "step {} failed: more than {limit} of the requests fail", step + 1)
             }
             Self::Crashing { restarts, detail } => {

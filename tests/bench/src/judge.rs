@@ -1,0 +1,159 @@
+//! How well canaries are judged: good and bad releases at several rates, under our rule and others'.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::table::Row;
+
+mod cells;
+mod cost;
+mod dice;
+mod plots;
+mod rules;
+mod stream;
+
+use cells::{Cell, EVERYONE, Who, measure};
+use stream::Candidate;
+
+/// Requests a second.
+const RATES: [f64; 4] = [1.0, 10.0, 100.0, 1_000.0];
+/// What is wrong with a release.
+const KINDS: [(&str, Candidate); 10] = [
+    ("0.5% errors", Candidate::Failing(0.005)),
+    ("1% errors", Candidate::Failing(0.01)),
+    ("2% errors", Candidate::Failing(0.02)),
+    ("5% errors", Candidate::Failing(0.05)),
+    ("20% errors", Candidate::Failing(0.2)),
+    ("100% errors", Candidate::Failing(1.0)),
+    ("one route of 2% fails", Candidate::Route(0.02)),
+    ("20% errors after 3 min", Candidate::Late(0.2)),
+    ("latency x1.5", Candidate::Slow(1.5)),
+    ("latency x3", Candidate::Slow(3.0)),
+];
+
+/// How often each is run.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct Runs {
+    /// Good releases under our rule.
+    #[arg(long, default_value_t = 1_000)]
+    good: u64,
+    /// Bad releases, and good ones under the others' rules.
+    #[arg(long, default_value_t = 100)]
+    bad: u64,
+}
+
+/// Runs everything, prints the tables and gives the figures; writes plots to a folder if there is one.
+pub(crate) fn run(runs: Runs, plots: Option<&Path>) -> anyhow::Result<Vec<Row>> {
+    let mut text = String::from(
+        "Steps 1%, 10%, 100% of 5 min each, watched for 15 min; 0.1% errors, log-normal latency, traffic and mix vary.\n\
+         prograde: defaults. Argo Rollouts: 5 measurements at 1 min, success rate >= 95%. Flagger: 1 min, success rate\n\
+         >= 99%, p99 <= 500 ms, 5 failed checks. Wald: one-sided SPRT at 1%, both shares known.\n",
+    );
+    let mut rows = good(runs, &mut text)?;
+    let mut harmed = Vec::new();
+    for (name, candidate) in KINDS {
+        writeln!(text, "\n{name} ({} runs): requests harmed | s to rollback | promoted", runs.bad)?;
+        for rate in RATES {
+            let cells = bad(candidate, rate, runs.bad);
+            write!(text, "  {rate:>5}/s")?;
+            for (who, cell) in &cells {
+                write!(
+                    text,
+                    "  {}: {:.1} | {:.0} | {:.0}%",
+                    who.name(),
+                    cell.harmed,
+                    cell.rolled_back_s,
+                    cell.promoted * 100.0
+                )?;
+            }
+            text.push('\n');
+            rows.extend(compare(name, candidate, rate, &cells));
+            harmed.push(cells::Bad { name, rate, cells });
+        }
+    }
+    rows.extend(costs());
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    if let Some(folder) = plots {
+        plots::write(folder, &harmed)?;
+    }
+    Ok(rows)
+}
+
+fn good(runs: Runs, text: &mut String) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    writeln!(text, "\ngood release: rolled back | s to 100% and promoted, median")?;
+    for rate in RATES {
+        write!(text, "  {rate:>5}/s")?;
+        let own = measure(Who::Ours, rate, Candidate::Good, runs.good);
+        for who in EVERYONE.into_iter().filter(|who| *who != Who::Wald) {
+            let cell = if who == Who::Ours { own } else { measure(who, rate, Candidate::Good, runs.bad) };
+            write!(text, "  {}: {:.1}% | {:.0}", who.name(), cell.rolled_back * 100.0, cell.promoted_s)?;
+            if who != Who::Ours {
+                let row = Row::plain(&format!("good release rolled back, {rate}/s"), own.rolled_back * 100.0, "%");
+                rows.push(row.beside(who.name(), cell.rolled_back * 100.0));
+            }
+        }
+        text.push('\n');
+        let name = format!("good release given up for want of evidence, {rate}/s");
+        rows.push(Row::plain(&name, own.gave_up * 100.0, "%"));
+        let name = format!("good release rolled back, {rate}/s, {} runs", runs.good);
+        rows.push(Row::below(&name, own.rolled_back * 100.0, "%", 1.000_001, "at most 1"));
+        rows.push(Row::plain(&format!("good release to promotion, {rate}/s"), own.promoted_s, "s"));
+    }
+    Ok(rows)
+}
+
+/// Everyone who has something to say about this kind of release.
+fn bad(candidate: Candidate, rate: f64, runs: u64) -> Vec<(Who, Cell)> {
+    let limit_exists = !matches!(candidate, Candidate::Slow(_));
+    let all = EVERYONE.into_iter().filter(|who| limit_exists || *who != Who::Wald);
+    all.map(|who| (who, measure(who, rate, candidate, runs))).collect()
+}
+
+/// The goals for one kind at one rate.
+fn compare(name: &str, candidate: Candidate, rate: f64, cells: &[(Who, Cell)]) -> Vec<Row> {
+    let Some((_, own)) = cells.first() else { return Vec::new() };
+    let mut rows = vec![Row::plain(&format!("{name}, {rate}/s: time to rollback"), own.rolled_back_s, "s")];
+    let wald = cells.iter().find(|(who, _)| *who == Who::Wald).map(|(_, cell)| cell);
+    let promoted = Row::plain(&format!("{name}, {rate}/s: promoted"), own.promoted * 100.0, "%");
+    let failing = candidate.failing(stream::BASE, u64::MAX);
+    // Whoever knows both shares has found all of them before the end: there was traffic enough to know.
+    let enough = wald.is_some_and(|wald| wald.promoted <= 0.01);
+    let must = failing >= 0.02 || (failing >= 0.005 && enough);
+    rows.push(if must { promoted.judged("none", own.promoted == 0.0) } else { promoted });
+    for (who, cell) in cells.iter().skip(1) {
+        let row =
+            Row::plain(&format!("{name}, {rate}/s: harmed"), own.harmed, "requests").beside(who.name(), cell.harmed);
+        let noticed = cell.rolled_back >= 0.5;
+        let times = cell.harmed / own.harmed.max(0.01);
+        let late = matches!(candidate, Candidate::Late(_));
+        rows.push(match who {
+            Who::Wald if !late && cell.rolled_back >= 0.99 => row.judged("at most twice", times >= 0.5),
+            Who::Wald | Who::Ours => row,
+            Who::ArgoOne | Who::ArgoTwo | Who::Flagger if !noticed => row,
+            Who::ArgoOne | Who::ArgoTwo | Who::Flagger if rate >= 1_000.0 => row.judged("a tenth", times >= 10.0),
+            Who::Flagger if rate >= 100.0 => row.judged("a third", times >= 3.0),
+            Who::ArgoOne | Who::ArgoTwo | Who::Flagger => row.judged("fewer", times > 1.0),
+        });
+    }
+    rows
+}
+
+fn costs() -> Vec<Row> {
+    let evidence = cost::typical(Candidate::Good);
+    let stored = serde_json::to_vec(&evidence).map_or(0, |json| json.len());
+    let bytes = cost::memory_bytes(&evidence) * 10_000.0;
+    vec![
+        Row::below(
+            "one judgment, three steps with latencies",
+            cost::judgment_ns(&evidence),
+            "ns",
+            5_000.0,
+            "under 5000",
+        ),
+        Row::below("one Rollout::decide while a step bakes", cost::decision_ns(&evidence), "ns", 5_000.0, "under 5000"),
+        Row::below("evidence of 10,000 rollouts", bytes / 1_048_576.0, "MiB", 200.0, "under 200"),
+        Row::plain("evidence stored as JSON", stream::float(stored as u64), "bytes"),
+    ]
+}

@@ -1,0 +1,124 @@
+//! What a judgment costs.
+
+use std::hint::black_box;
+
+use jiff::{SignedDuration, Timestamp};
+use prograde_model::ids::{FlightId, Weight};
+use prograde_model::judge::{Analysis, Evidence, Sample, judge};
+use prograde_model::quantity::Period;
+use prograde_model::rollout::{Rollout, Start, Strategy};
+use prograde_model::runtime::{Counters, Observation, Tally, VersionSeen};
+use prograde_model::service::Step;
+use tokio::time::Instant;
+
+use super::stream::{Candidate, Rule, Streams, float};
+use crate::table::median;
+
+const JUDGMENTS: u32 = 20_000;
+
+/// Takes the requests of a stream at fixed weight.
+struct Taker(Sample);
+
+impl Rule for Taker {
+    fn weight(&self) -> u8 {
+        self.0.weight.percent()
+    }
+
+    fn request(&mut self, candidate: bool, bucket: usize, failed: bool) {
+        let tally = if candidate { &mut self.0.candidate } else { &mut self.0.stable };
+        tally.requests += 1;
+        tally.failures += u64::from(failed);
+        tally.latencies.add(bucket, 1);
+    }
+
+    fn decide(&mut self, tick: u64) -> super::stream::Decision {
+        self.0.elapsed_ms = tick * 100;
+        if tick < 3_000 { super::stream::Decision::Continue } else { super::stream::Decision::Finish }
+    }
+}
+
+/// What a rollout knows.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Stored {
+    reference: Tally,
+    earlier: Vec<Sample>,
+    now: Sample,
+}
+
+/// The third step of a rollout at 1,000 requests a second, with the latencies of all steps.
+pub(super) fn typical(candidate: Candidate) -> Stored {
+    let streams = Streams::new(1_000.0, candidate);
+    let sample = |percent, seed| {
+        let mut taker = Taker(Sample { weight: Weight::new(percent).unwrap_or(Weight::ALL), ..Sample::default() });
+        streams.run(&mut taker, seed);
+        taker.0
+    };
+    let earlier = vec![sample(1, 1), sample(10, 2)];
+    Stored { reference: streams.reference(1), earlier, now: sample(50, 3) }
+}
+
+/// Nanoseconds for one judgment, the median of nine measurements.
+pub(super) fn judgment_ns(stored: &Stored) -> f64 {
+    let next = Some(Weight::ALL);
+    let evidence = Evidence { reference: &stored.reference, earlier: &stored.earlier, now: &stored.now, next };
+    let analysis = Analysis::default();
+    nanoseconds(|| {
+        black_box(judge(black_box(&analysis), black_box(&evidence)));
+    })
+}
+
+/// Nanoseconds for a look of a rollout whose first step bakes and can't be left yet.
+pub(super) fn decision_ns(evidence: &Stored) -> f64 {
+    let id = |digit: &str| digit.repeat(32).parse::<FlightId>().ok();
+    let (Some(candidate), Some(stable)) = (id("c"), id("a")) else { return f64::NAN };
+    let step = Step { weight: Weight::ALL, bake: Period::seconds(300), mirror: Weight::ZERO };
+    let start = Start {
+        candidate: candidate.clone(),
+        stable: Some(stable.clone()),
+        strategy: Strategy::Canary { steps: vec![step], analysis: Analysis::default(), audience: None, stick_to: None },
+        watch: None,
+        replicas: 1,
+        stable_replicas: 1,
+        progress_deadline_s: 60,
+    };
+    let version = |revision, tally: &Tally| VersionSeen {
+        available: 1,
+        counters: Counters { requests: tally.requests, failures: tally.failures, latency_us_sum: 0 },
+        latencies: tally.latencies.clone(),
+        ..VersionSeen::none(revision)
+    };
+    let mut rollout = Rollout::new(start, Timestamp::UNIX_EPOCH);
+    let first = Observation {
+        versions: vec![version(stable.clone(), &Tally::default()), version(candidate.clone(), &Tally::default())],
+    };
+    for event in rollout.decide(&first, Timestamp::UNIX_EPOCH) {
+        if rollout.apply(&event, Timestamp::UNIX_EPOCH).is_err() {
+            return f64::NAN;
+        }
+    }
+    let seen = Observation {
+        versions: vec![version(stable, &evidence.now.stable), version(candidate, &evidence.now.candidate)],
+    };
+    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(100);
+    nanoseconds(|| {
+        black_box(black_box(&rollout).decide(black_box(&seen), now));
+    })
+}
+
+/// What an evidence holds in memory, in bytes: its structures, and eight for each bucket up to the last that is used.
+pub(super) fn memory_bytes(evidence: &Stored) -> f64 {
+    let tallies = evidence.earlier.iter().chain([&evidence.now]).flat_map(|sample| [&sample.candidate, &sample.stable]);
+    let buckets =
+        tallies.chain([&evidence.reference]).map(|tally| tally.latencies.iter().last().map_or(0, |(at, _)| at + 1));
+    let sizes = size_of::<Stored>() + evidence.earlier.len() * size_of::<Sample>();
+    float((buckets.sum::<usize>() * 8 + sizes) as u64)
+}
+
+fn nanoseconds(mut what: impl FnMut()) -> f64 {
+    let measured = (0..9).map(|_| {
+        let begin = Instant::now();
+        (0..JUDGMENTS).for_each(|_| what());
+        float(u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX)) / f64::from(JUDGMENTS)
+    });
+    median(measured.collect())
+}
