@@ -90,6 +90,7 @@ pub(super) fn decision_ns(evidence: &Stored) -> f64 {
     let mut rollout = Rollout::new(start, Timestamp::UNIX_EPOCH);
     let first = Observation {
         versions: vec![version(stable.clone(), &Tally::default()), version(candidate.clone(), &Tally::default())],
+        ..Observation::default()
     };
     for event in rollout.decide(&first, Timestamp::UNIX_EPOCH) {
         if rollout.apply(&event, Timestamp::UNIX_EPOCH).is_err() {
@@ -98,6 +99,7 @@ pub(super) fn decision_ns(evidence: &Stored) -> f64 {
     }
     let seen = Observation {
         versions: vec![version(stable, &evidence.now.stable), version(candidate, &evidence.now.candidate)],
+        ..Observation::default()
     };
     let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(100);
     nanoseconds(|| {
