@@ -186,10 +186,10 @@ impl State {
     /// counted, not blamed here.
     fn explains(&self, cause: &Cause) -> bool {
         match cause {
-            Cause::Judged { .. } | Cause::NotJudged { .. } | Cause::Ordered { .. } => true,
+            // What a team measures is not simulated: only whether it is over a limit.
+            Cause::Judged { .. } | Cause::NotJudged { .. } | Cause::Ordered { .. } | Cause::Metric { .. } => true,
             Cause::Crashing { .. } => self.check.misled,
             // No world declares one.
-            Cause::Metric { .. } => false,
             Cause::NeverAvailable { .. } | Cause::CheckFailed { .. } => self.check.misled || self.check.disturbed,
         }
     }
