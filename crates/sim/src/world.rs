@@ -168,7 +168,7 @@ impl State {
 
     /// A commit arrives now.
     pub fn push(&mut self, number: u64, character: Character) {
-        self.pushes.push(Push { at_ms: self.now_ms, commit: number, image: number, character });
+        self.pushes.push(Push { at_ms: self.now_ms, commit: number, image: number, character, announced: false });
     }
 
     /// Says what happens, where it is told.
