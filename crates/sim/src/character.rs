@@ -19,6 +19,8 @@ pub struct Character {
     pub check_fails: bool,
     /// Whether its pipeline fails.
     pub pipeline_fails: bool,
+    /// Whether what is measured of it is 512 instead of 1.
+    pub over_limit: bool,
 }
 
 /// Whether replicas stay up.
@@ -52,6 +54,7 @@ impl Character {
         readiness: Readiness::Ready,
         check_fails: false,
         pipeline_fails: false,
+        over_limit: false,
     };
 
     /// One of the kinds that there are; most are good. `unit_ms` is how long one way through all environments takes.

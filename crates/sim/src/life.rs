@@ -369,11 +369,11 @@ impl Deployments for Life {
     }
 }
 
-/// The world declares no metrics.
 #[async_trait]
 impl Measures for Life {
     async fn measure(&self, measurement: &Measurement) -> Result<Found, MeasureError> {
-        Err(MeasureError::Unreachable(format!("nobody declared it for {}", measurement.target)))
+        let found = self.call(Part::Prober, |world| world.measure(measurement)).await;
+        found.map_err(|Lost| MeasureError::Unreachable("the answer was lost".into()))
     }
 }
 

@@ -165,9 +165,13 @@ async fn attend(world: &Arc<World>, scenario: &Scenario, life: &Arc<Life>, tally
     let control = start(life, scenario).await;
     let begin_ms = life.now_ms();
     let mut orders = scenario.orders.iter().filter(|o| o.at_ms >= begin_ms).peekable();
+    let mut news = scenario.pushes.iter().filter(|p| p.announced && p.at_ms >= begin_ms).peekable();
     let mut quiet_since = None;
     loop {
         let now_ms = life.now_ms();
+        if news.next_if(|push| push.at_ms <= now_ms).is_some() {
+            control.commits_arrived();
+        }
         if let Some(order) = orders.next_if(|o| o.at_ms <= now_ms) {
             give(world, &control, life, order).await;
             continue;
@@ -186,7 +190,7 @@ async fn attend(world: &Arc<World>, scenario: &Scenario, life: &Arc<Life>, tally
 
 /// Checks what must be so now; whether it is over. `quiet_since` is when nothing was left to do.
 fn look(world: &World, scenario: &Scenario, control: &Control, now_ms: i64, quiet_since: &mut Option<i64>) -> bool {
-    let quiet = now_ms >= scenario.calm_ms && is_quiet(world, control);
+    let quiet = now_ms >= scenario.calm_ms && is_quiet(world, control, now_ms);
     *quiet_since = quiet.then(|| quiet_since.unwrap_or(now_ms));
     let mut state = world.at(now_ms);
     let at_rest = control.with_fleet(|fleet| {
@@ -204,9 +208,9 @@ fn look(world: &World, scenario: &Scenario, control: &Control, now_ms: i64, quie
 }
 
 /// Whether the newest commit has flown and no flight has anything left to do.
-fn is_quiet(world: &World, control: &Control) -> bool {
+fn is_quiet(world: &World, control: &Control, now_ms: i64) -> bool {
     let (service, head) = {
-        let state = world.last();
+        let state = world.at(now_ms);
         (state.service.service.clone(), state.head())
     };
     control.with_fleet(|fleet| {

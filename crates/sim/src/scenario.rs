@@ -23,6 +23,8 @@ pub struct Push {
     pub image: u64,
     /// What that is like.
     pub character: Character,
+    /// Whether the controllers are told; else they find it when they look.
+    pub announced: bool,
 }
 
 /// What a person wants.
@@ -258,7 +260,7 @@ fn pushes(random: &mut Random, unit_ms: i64, calm_ms: i64) -> Vec<Push> {
             }
             Some(_) | None => (number, Character::draw(random, unit_ms)),
         };
-        pushes.push(Push { at_ms, commit: number, image, character });
+        pushes.push(Push { at_ms, commit: number, image, character, announced: random.chance(800) });
         at_ms = (at_ms + random.pick([500, unit_ms / 2, unit_ms, unit_ms * 2])).min(calm_ms);
         at_ms += i64::try_from(number).unwrap_or_default();
     }

@@ -10,9 +10,10 @@ use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use prograde_control::ports::{AppendError, Deployment, Notice, PortError, Revert, RunVersion};
+use prograde_control::ports::{AppendError, Deployment, Measurement, Notice, PortError, Revert, RunVersion};
 use prograde_model::event::{Event, Recorded};
 use prograde_model::ids::{CommitId, Digest, FlightId, Target};
+use prograde_model::metric::{Found, MetricSource};
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
 use prograde_model::workload::{Container, RollingUpdate, Workload};
@@ -167,7 +168,7 @@ impl State {
 
     /// A commit arrives now.
     pub fn push(&mut self, number: u64, character: Character) {
-        self.pushes.push(Push { at_ms: self.now_ms, commit: number, image: number, character });
+        self.pushes.push(Push { at_ms: self.now_ms, commit: number, image: number, character, announced: false });
     }
 
     /// Says what happens, where it is told.
@@ -352,6 +353,18 @@ impl State {
             Some(character) if last && character.check_fails => 500,
             Some(_) => 200,
         }
+    }
+
+    /// What is measured of a version. A query has to name it.
+    pub(crate) fn measure(&self, measurement: &Measurement) -> Found {
+        if let MetricSource::Prometheus(query) = &measurement.source
+            && !query.query.contains(measurement.flight.as_str())
+        {
+            return Found::Error { why: format!("strange query: {}", query.query) };
+        }
+        let mut versions = self.cluster.versions(&measurement.target);
+        let over = versions.any(|v| v.flight == measurement.flight && v.character.over_limit);
+        Found::number(if over { 512.0 } else { 1.0 })
     }
 
     /// A work is done, with which a trouble may begin.

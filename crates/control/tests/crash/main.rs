@@ -4,21 +4,20 @@
 //! Each story is flown once undisturbed, and then once for every point at which it can be disturbed.
 #![cfg(test)]
 
-mod life;
-mod world;
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use life::{Fault, Life};
-use prograde_control::{Control, Options, Ports};
+use prograde_control::Control;
 use prograde_model::event::{Event, Outcome};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
 use prograde_model::ids::{CommitId, FlightId, Target, Weight};
 use prograde_model::rollout::RolloutEvent;
-use world::{Ill, State, World, Wrote, commit};
+use prograde_sim::{
+    APPEND_TAKES, Character, Fate, Life, Part, Readiness, Scenario, State, Trouble, Window, World, Wrote, commit,
+    paused_runtime,
+};
 
 fn config(approvals: u32) -> String {
     format!("{CONFIG}    gate: {{ approvals: {approvals} }}\n")
@@ -51,8 +50,27 @@ environments:
 
 /// How long a life may last: far more than any story needs.
 const LIFE_MAX: Duration = Duration::from_mins(10);
-/// How long the journal takes to answer.
-const APPEND_TAKES: Duration = Duration::from_millis(2);
+/// The commit that serves before, the one that flies, and one that comes later.
+const BEFORE: u64 = 1;
+const FLOWN: u64 = 2;
+const LATER: u64 = 3;
+
+/// A world in which nothing goes wrong by itself.
+fn quiet(approvals: u32) -> State {
+    State::new(&scenario(approvals))
+}
+
+fn scenario(approvals: u32) -> Scenario {
+    Scenario::quiet(&config(approvals), 2, 8).unwrap()
+}
+
+fn death(point: u64) -> Fate {
+    Fate { death: Some(point), ..Fate::default() }
+}
+
+fn failure(point: u64) -> Fate {
+    Fate { failure: Some(point), ..Fate::default() }
+}
 
 /// How a life ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -64,11 +82,10 @@ enum End {
 
 /// Starts the controllers on a world and lets them live until nothing more happens, or until they die. Dropping their
 /// runtime ends every task where it is, as a killed process would.
-fn live(world: &Arc<World>, fault: Fault) -> End {
-    let mut runtime = tokio::runtime::Builder::new_current_thread();
-    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+fn live(world: &Arc<World>, fate: &Fate) -> End {
+    let runtime = paused_runtime().unwrap();
     let end = runtime.block_on(async {
-        let life = Arc::new(Life::new(world, fault));
+        let life = Arc::new(Life::new(world, fate.clone(), 0));
         tokio::select! {
             biased;
             () = life.died() => End::Died,
@@ -81,18 +98,8 @@ fn live(world: &Arc<World>, fault: Fault) -> End {
 
 /// The controllers of a life, started.
 async fn start(life: &Arc<Life>) -> Control {
-    let ports = Ports {
-        source: Arc::clone(life) as _,
-        pipelines: Arc::clone(life) as _,
-        images: Arc::clone(life) as _,
-        deployments: Arc::clone(life) as _,
-        runtime: Arc::clone(life) as _,
-        prober: Arc::clone(life) as _,
-        notifier: Arc::clone(life) as _,
-        measures: Arc::clone(life) as _,
-    };
-    let options = Options { busy_period: Duration::from_millis(250), ..Options::default() };
-    let begin = || Control::start(Arc::clone(life) as _, ports.clone(), Arc::clone(life) as _, options.clone());
+    let options = life.options(Duration::from_millis(250));
+    let begin = || Control::start(Arc::clone(life) as _, life.ports(), Arc::clone(life) as _, options.clone());
     match begin().await {
         Ok(control) => control,
         // Whoever starts the process starts it again.
@@ -102,7 +109,7 @@ async fn start(life: &Arc<Life>) -> Control {
 
 async fn rest(world: &World, life: &Arc<Life>) {
     let control = start(life).await;
-    let head = world.copy().head.map(commit);
+    let head = world.last().head();
     until(world, &control, |fleet| latest(fleet) == head && fleet.active().next().is_none()).await;
     control.shutdown().await;
 }
@@ -115,7 +122,7 @@ async fn until(world: &World, control: &Control, wanted: impl Fn(&Fleet) -> bool
         }
     };
     let came = tokio::time::timeout(LIFE_MAX, done).await;
-    assert!(came.is_ok(), "it does not come to that: {}", told(&world.copy()));
+    assert!(came.is_ok(), "it does not come to that: {}", told(&world.last()));
 }
 
 /// The commit of the last flight.
@@ -125,7 +132,7 @@ fn latest(fleet: &Fleet) -> Option<CommitId> {
 
 fn told(state: &State) -> String {
     let words = state.journal.iter().map(|r| format!("{} {}", r.flight.short(), r.event.encode().0));
-    format!("{}\nbroken: {:#?}", words.collect::<Vec<_>>().join("\n"), state.broken)
+    format!("{}\nbroken: {:#?}", words.collect::<Vec<_>>().join("\n"), state.check.broken)
 }
 
 fn target(environment: &str) -> Target {
@@ -134,7 +141,7 @@ fn target(environment: &str) -> Target {
 
 /// How the last flight of a story has to end.
 struct Story {
-    ill: Ill,
+    character: Character,
     /// The outcome's stored name.
     outcome: &'static str,
     /// The environments that it enters, and the ones that it is taken back from.
@@ -147,42 +154,43 @@ struct Story {
 impl Story {
     /// The world in which the commit has just been pushed.
     fn begin(&self) -> State {
-        let mut state = State::new();
+        let mut state = quiet(0);
         if self.second {
-            state.push('a', Ill::No);
+            state.push(BEFORE, Character::GOOD);
             let world = Arc::new(World::new(state));
-            assert!(matches!(live(&world, Fault::None), End::Rest(_)));
-            state = world.copy();
+            assert!(matches!(live(&world, &Fate::default()), End::Rest(_)));
+            state = world.last().clone();
         }
-        state.push('b', self.ill);
+        state.push(FLOWN, self.character);
         state
     }
 
     /// Flies it through all faults, one life each, and a last life without.
-    fn fly(&self, begin: &State, faults: &[Fault]) -> (State, End) {
+    fn fly(&self, begin: &State, faults: &[Fate]) -> (State, End) {
         let world = Arc::new(World::new(begin.clone()));
         let mut end = End::Died;
-        for fault in faults.iter().chain([&Fault::None]) {
-            end = live(&world, *fault);
+        for fate in faults.iter().chain([&Fate::default()]) {
+            end = live(&world, fate);
             if end != End::Died {
                 break;
             }
-            let now = world.copy().now;
-            world.at(now).pass_seconds(3);
+            let mut state = world.last();
+            let later_ms = state.now_ms + 3_000;
+            state.pass(later_ms);
         }
-        let state = world.copy();
+        let state = world.last().clone();
         self.check(&state, faults);
         (state, end)
     }
 
-    fn check(&self, state: &State, faults: &[Fault]) {
+    fn check(&self, state: &State, faults: &[Fate]) {
         let context = || format!("{faults:?}\n{}", told(state));
-        assert!(state.broken.is_empty(), "{}", context());
+        assert!(state.check.broken.is_empty(), "{}", context());
         let mut fleet = Fleet::default();
         for recorded in &state.journal {
             assert_eq!(fleet.apply(recorded), Ok(()), "{}", context());
         }
-        let of_commit: Vec<&Flight> = fleet.flights().filter(|f| *f.commit() == commit('b')).collect();
+        let of_commit: Vec<&Flight> = fleet.flights().filter(|f| *f.commit() == commit(FLOWN)).collect();
         let [flight] = of_commit.as_slice() else { panic!("a commit is one flight: {}", context()) };
         assert_eq!(outcome(flight), Some(self.outcome), "{}", context());
         self.check_git(state, &flight.id, &context);
@@ -196,8 +204,8 @@ impl Story {
 
     fn check_git(&self, state: &State, flight: &FlightId, context: &dyn Fn() -> String) {
         let mut commits: BTreeMap<(Wrote, String), usize> = BTreeMap::new();
-        for (_, wrote, _, target) in state.git.iter().filter(|(_, _, f, _)| f == flight) {
-            *commits.entry((*wrote, target.environment.to_string())).or_default() += 1;
+        for commit in state.git.commits.iter().filter(|c| c.flight == *flight) {
+            *commits.entry((commit.wrote, commit.target.environment.to_string())).or_default() += 1;
         }
         let wanted = |wrote, names: &[&str]| names.iter().map(|n| ((wrote, (*n).to_owned()), 1)).collect::<Vec<_>>();
         let both = [wanted(Wrote::Deploy, self.entered), wanted(Wrote::Revert, self.reverted)].concat();
@@ -205,7 +213,7 @@ impl Story {
     }
 
     /// Disturbs it at every point. Returns how many there were.
-    fn disturb(&self, fault: impl Fn(u64) -> Vec<Fault>) -> u64 {
+    fn disturb(&self, fault: impl Fn(u64) -> Vec<Fate>) -> u64 {
         let begin = self.begin();
         let (_, End::Rest(points)) = self.fly(&begin, &[]) else { panic!("nobody killed it") };
         for point in 0..points {
@@ -230,27 +238,36 @@ fn outcome(flight: &Flight) -> Option<&'static str> {
 /// At rest Git, the journal and the runtime agree, and one version has all traffic or nothing runs.
 fn check_agreement(state: &State, fleet: &Fleet, target: &Target, context: &dyn Fn() -> String) {
     let current = fleet.current(target).cloned();
-    assert_eq!(state.named(target), current, "{target}: {}", context());
-    let running: Vec<_> =
-        state.running.get(target).into_iter().flatten().map(|v| (v.flight.clone(), v.weight)).collect();
+    assert_eq!(state.git.named(target), current, "{target}: {}", context());
+    let running = state.cluster.running(target);
     let wanted: Vec<_> = current.into_iter().map(|flight| (flight, Weight::ALL)).collect();
     assert_eq!(running, wanted, "{target}: {}", context());
 }
 
-const FIRST: Story =
-    Story { ill: Ill::No, outcome: "landed", entered: &["test", "production"], reverted: &[], second: false };
+const FIRST: Story = Story {
+    character: Character::GOOD,
+    outcome: "landed",
+    entered: &["test", "production"],
+    reverted: &[],
+    second: false,
+};
 const GOOD: Story = Story { second: true, ..FIRST };
 const BAD: Story = Story {
-    ill: Ill::Requests,
+    character: Character { failing: 5_000, ..Character::GOOD },
     outcome: "rolled back",
     entered: &["test", "production"],
     reverted: &["production"],
     second: true,
 };
-const UNREADY: Story = Story { ill: Ill::Unready, entered: &["test"], reverted: &["test"], ..BAD };
+const UNREADY: Story = Story {
+    character: Character { readiness: Readiness::Never, ..Character::GOOD },
+    entered: &["test"],
+    reverted: &["test"],
+    ..BAD
+};
 const FIRST_UNREADY: Story = Story { second: false, ..UNREADY };
-const OVER_LIMIT: Story = Story { ill: Ill::Metric, ..BAD };
-const UNCHECKED: Story = Story { ill: Ill::Checks, ..BAD };
+const OVER_LIMIT: Story = Story { character: Character { over_limit: true, ..Character::GOOD }, ..BAD };
+const UNCHECKED: Story = Story { character: Character { check_fails: true, ..Character::GOOD }, ..BAD };
 const FIRST_UNCHECKED: Story = Story { second: false, ..UNCHECKED };
 
 const STORIES: [(&str, &Story); 8] = [
@@ -305,7 +322,7 @@ fn a_metric_takes_a_release_back() {
 #[test]
 fn a_death_anywhere_changes_nothing() {
     for (name, story) in STORIES {
-        let points = story.disturb(|point| vec![Fault::Death(point)]);
+        let points = story.disturb(|point| vec![death(point)]);
         assert!(points > 50, "{name} was disturbed at {points} points");
     }
 }
@@ -314,7 +331,7 @@ fn a_death_anywhere_changes_nothing() {
 fn neither_do_two() {
     for (name, story) in [("good", &GOOD), ("bad", &BAD), ("unchecked", &UNCHECKED)] {
         // The second life dies at another point each time, often before it has come as far as the first.
-        let points = story.disturb(|point| vec![Fault::Death(point), Fault::Death(point * 7 % 41)]);
+        let points = story.disturb(|point| vec![death(point), death(point * 7 % 41)]);
         assert!(points > 50, "{name} was disturbed at {points} points");
     }
 }
@@ -322,26 +339,25 @@ fn neither_do_two() {
 #[test]
 fn a_failure_anywhere_changes_nothing() {
     for (name, story) in STORIES {
-        let points = story.disturb(|point| vec![Fault::Failure(point)]);
+        let points = story.disturb(|point| vec![failure(point)]);
         assert!(points > 50, "{name} was disturbed at {points} points");
     }
 }
 
 #[test]
 fn a_part_that_is_down_for_long_is_waited_for() {
-    for (after, part) in [("image", "journal"), ("commit", "journal"), ("commit", "git")] {
+    for (after, part) in [(Part::Images, Part::Journal), (Part::Git, Part::Journal), (Part::Git, Part::Git)] {
         let mut begin = GOOD.begin();
-        begin.outage = Some((after, part, 180));
+        begin.after_work = Some((after, Trouble::Down(part), 180_000));
         let (state, _) = GOOD.fly(&begin, &[]);
-        assert!(state.down.contains_key(part) && state.outage.is_none());
+        assert!(state.after_work.is_none() && state.check.disturbed, "{part} was down after {after}");
     }
 }
 
 /// A world in which a flight waits before production for one approval.
 fn waiting() -> State {
-    let mut state = State::new();
-    state.approvals = 1;
-    state.push('b', Ill::No);
+    let mut state = quiet(1);
+    state.push(FLOWN, Character::GOOD);
     state
 }
 
@@ -352,39 +368,101 @@ fn at_gate(fleet: &Fleet) -> bool {
 #[tokio::test(start_paused = true)]
 async fn an_order_whose_giver_went_away_is_carried_out() {
     let world = Arc::new(World::new(waiting()));
-    let control = start(&Arc::new(Life::new(&world, Fault::None))).await;
+    let control = start(&Arc::new(Life::new(&world, Fate::default(), 0))).await;
     until(&world, &control, at_gate).await;
     let flight = control.with_fleet(|fleet| fleet.active().next().unwrap().id.clone());
     let order = control.approve(&flight, None, "ann");
     assert!(tokio::time::timeout(APPEND_TAKES / 2, order).await.is_err(), "the giver does not wait for the answer");
     until(&world, &control, |fleet| fleet.active().next().is_none()).await;
     control.shutdown().await;
-    FIRST.check(&world.copy(), &[]);
+    FIRST.check(&world.last(), &[]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_push_is_found_without_news_of_it_while_another_flight_waits() {
     let world = Arc::new(World::new(waiting()));
-    let life = Arc::new(Life::new(&world, Fault::None));
+    let life = Arc::new(Life::new(&world, Fate::default(), 0));
     let control = start(&life).await;
     until(&world, &control, at_gate).await;
-    let now = world.copy().now;
-    world.at(now).push('c', Ill::No);
-    until(&world, &control, |fleet| latest(fleet) == Some(commit('c'))).await;
+    world.last().push(LATER, Character::GOOD);
+    until(&world, &control, |fleet| latest(fleet) == Some(commit(LATER))).await;
     control.shutdown().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_does_not_answer_holds_nothing_up() {
     let mut begin = FIRST_UNREADY.begin();
-    begin.silent_after_commit = true;
+    begin.after_work = Some((Part::Git, Trouble::Silent(Part::Source), i64::MAX));
     let world = Arc::new(World::new(begin));
-    let control = start(&Arc::new(Life::new(&world, Fault::None))).await;
-    until(&world, &control, |fleet| latest(fleet) == Some(commit('b')) && fleet.active().next().is_none()).await;
+    let control = start(&Arc::new(Life::new(&world, Fate::default(), 0))).await;
+    until(&world, &control, |fleet| latest(fleet) == Some(commit(FLOWN)) && fleet.active().next().is_none()).await;
     control.shutdown().await;
-    let state = world.copy();
+    let state = world.last();
     FIRST_UNREADY.check(&state, &[]);
-    assert!(state.silent);
+    assert!(state.after_work.is_none());
     let flown = state.journal.last().unwrap().at.duration_since(state.journal.first().unwrap().at);
     assert!(flown.as_secs() < 15, "given up after the eight seconds that its manifests give it: {flown:?}");
+}
+
+/// A world in which one release serves and another has taken its place, and the controllers that brought it there.
+async fn served_twice() -> (Arc<World>, Control) {
+    let mut state = quiet(0);
+    state.push(BEFORE, Character::GOOD);
+    let world = Arc::new(World::new(state));
+    let control = start(&Arc::new(Life::new(&world, Fate::default(), 0))).await;
+    let rests = |number| move |fleet: &Fleet| latest(fleet) == Some(commit(number)) && fleet.active().next().is_none();
+    until(&world, &control, rests(BEFORE)).await;
+    world.last().push(FLOWN, Character::GOOD);
+    until(&world, &control, rests(FLOWN)).await;
+    (world, control)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_whose_giver_went_away_while_nothing_else_happens_is_carried_out_at_once() {
+    let (world, control) = served_twice().await;
+    let production = target("production");
+    let before = world.last().git.named(&production);
+    let order = control.roll_back(&production.service, &production.environment, None, "ann", "a bad feeling");
+    assert!(tokio::time::timeout(APPEND_TAKES / 2, order).await.is_err(), "the giver does not wait for the answer");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(control.with_fleet(|fleet| fleet.current(&production) != before.as_ref()), "it serves no more");
+    control.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_is_ended_while_its_manifests_are_rendered_gets_no_traffic() {
+    let mut state = quiet(0);
+    state.push(FLOWN, Character::GOOD);
+    state.after_work = Some((Part::Git, Trouble::Slow(Part::Git, 5_000), 60_000));
+    let world = Arc::new(World::new(state));
+    let control = start(&Arc::new(Life::new(&world, Fate::default(), 0))).await;
+    let rolls = |fleet: &Fleet| fleet.active().any(|f| f.phase(&target("test").environment).is_some());
+    until(&world, &control, rolls).await;
+    let flight = control.with_fleet(|fleet| fleet.active().next().unwrap().id.clone());
+    assert_eq!(world.last().cluster.running(&target("test")), [], "it is still being rendered");
+    control.abort(&flight, "ann", "a bad feeling").await.unwrap();
+    until(&world, &control, |fleet| fleet.active().next().is_none()).await;
+    control.shutdown().await;
+    assert_eq!(world.last().check.broken, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_was_down_is_brought_to_what_it_should_run_soon_after() {
+    let (world, control) = served_twice().await;
+    let test = target("test");
+    let versions = || world.last().cluster.running(&test).len();
+    world.last().push(LATER, Character { readiness: Readiness::Never, ..Character::GOOD });
+    control.commits_arrived();
+    until(&world, &control, |_| versions() == 2).await;
+    // While the runtime sees nothing, what leaves is taken to be gone, and the flight ends before the runtime answers.
+    let from_ms = world.last().now_ms;
+    for trouble in [Trouble::Blind, Trouble::Down(Part::Runtime)] {
+        world.last().windows.push(Window { from_ms, to_ms: from_ms + 20_000, trouble });
+    }
+    until(&world, &control, |fleet| fleet.active().next().is_none()).await;
+    assert!(versions() == 2 && control.trouble_at(&test).is_some());
+    let left_ms = from_ms + 21_000 - world.last().now_ms;
+    tokio::time::sleep(Duration::from_millis(u64::try_from(left_ms).unwrap())).await;
+    assert!(versions() == 1 && control.trouble_at(&test).is_none());
+    control.shutdown().await;
 }

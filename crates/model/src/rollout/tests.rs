@@ -40,6 +40,20 @@ fn blue_green() -> Strategy {
     Strategy::BlueGreen { preview: Period::seconds(10), keep: Period::seconds(20), analysis: analysis() }
 }
 
+#[test]
+fn a_rolling_update_has_its_deadline_anew_with_each_replica_that_comes_up() {
+    let begin = Timestamp::from_second(1_700_000_000).unwrap();
+    let fails_at = |strategy: Strategy, available: u32, second: i64| {
+        let candidate = VersionSeen { replicas: 4, ready: available, available, ..VersionSeen::none(id('c')) };
+        let seen = Observation::of(vec![candidate]);
+        !Rollout::new(start(strategy, true), begin).decide(&seen, begin + SignedDuration::from_secs(second)).is_empty()
+    };
+    let rolling = || Strategy::Rolling { surge: 1, unavailable: 0 };
+    assert!(!fails_at(rolling(), 0, 59) && fails_at(rolling(), 0, 60), "nothing came up within the minute");
+    assert!(!fails_at(rolling(), 2, 179) && fails_at(rolling(), 2, 180), "a minute more for each that did");
+    assert!(fails_at(Strategy::Recreate, 2, 60), "all replicas of these are started at once");
+}
+
 /// A runtime that answers: replicas follow what is wanted after a while, requests follow the weights.
 struct World {
     rollout: Rollout,

@@ -29,7 +29,7 @@ pub(crate) struct Version {
     pub(crate) replicas_wanted: u32,
     /// Whether the last application named it; the replicas of others end.
     pub(crate) wanted: bool,
-    character: Character,
+    pub(crate) character: Character,
     replicas: Vec<Replica>,
     crashes: u32,
     counters: Counters,

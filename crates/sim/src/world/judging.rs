@@ -67,7 +67,11 @@ impl State {
             let before = running.iter().find(|(f, _)| *f == version.flight).map_or(Weight::ZERO, |(_, w)| *w);
             let ready = shown.version(&version.flight).map_or(0, |v| v.ready);
             let alone = asked.len() == 1 || current == Some(&version.flight);
-            if version.weight > before && ready == 0 && !alone {
+            // A step that was entered while it was ready is put in force after a crash without another look.
+            let entered = mover.is_some_and(|r| {
+                matches!(r.phase, Phase::Baking(_)) && r.start.candidate == version.flight && r.weight == version.weight
+            });
+            if version.weight > before && ready == 0 && !alone && !entered {
                 found.push((Invariant::Weights, format!("{} and is not ready", shares())));
             }
             let leaving = known.flight(&version.flight).and_then(|f| f.entry(&target.environment)).is_some_and(|e| {
@@ -186,10 +190,10 @@ impl State {
     /// counted, not blamed here.
     fn explains(&self, cause: &Cause) -> bool {
         match cause {
-            Cause::Judged { .. } | Cause::NotJudged { .. } | Cause::Ordered { .. } => true,
+            // What a team measures is not simulated: only whether it is over a limit.
+            Cause::Judged { .. } | Cause::NotJudged { .. } | Cause::Ordered { .. } | Cause::Metric { .. } => true,
             Cause::Crashing { .. } => self.check.misled,
             // No world declares one.
-            Cause::Metric { .. } => false,
             Cause::NeverAvailable { .. } | Cause::CheckFailed { .. } => self.check.misled || self.check.disturbed,
         }
     }
