@@ -98,6 +98,11 @@ fn attempt(story: &mut Story, deed: Deed) {
     }
 }
 
+fn never_available() -> RolloutEvent {
+    let cause = Cause::NeverAvailable { detail: None };
+    RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new() }
+}
+
 /// A fact that nobody decided, as a damaged or foreign journal might hold it.
 fn fact() -> impl Strategy<Value = Event> {
     let place = || any::<bool>().prop_map(|p| environment(place(p)));
@@ -142,11 +147,7 @@ fn fact() -> impl Strategy<Value = Event> {
             metrics: Vec::new(),
             by: None
         }),
-        Just(RolloutEvent::Failed {
-            cause: Cause::NeverAvailable { detail: None },
-            evidence: Sample::default(),
-            metrics: Vec::new()
-        }),
+        Just(never_available()),
         Just(RolloutEvent::Promoted { candidate: counters.into(), stable: counters.into() }),
         Just(RolloutEvent::Withdrawn { candidate: counters }),
     ];
