@@ -127,7 +127,7 @@ mod tests {
             counters: Counters { requests: *requests, failures: 0, latency_us_sum: 0 },
             ..VersionSeen::none(id(*flight))
         };
-        Observation { versions: requests.iter().map(version).collect() }
+        Observation { versions: requests.iter().map(version).collect(), ..Observation::default() }
     }
 
     fn at(second: i64) -> Timestamp {
