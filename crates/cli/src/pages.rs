@@ -74,6 +74,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0425"
     "PG0426"
     "PG0427"
+    "PG0428"
     "PG0490"
     "PG0501"
     "PG0502"

@@ -126,6 +126,7 @@ fn tone(event: &Event) -> Tone {
         | Event::Deployed { .. }
         | Event::QuarantineLifted { .. }
         | Event::Reverted { .. }
+        | Event::Scaled { .. }
         | Event::AuthorNotified { .. } => Tone::Plain,
     }
 }
@@ -170,7 +171,8 @@ fn known(event: &Event) -> String {
         | Event::RollbackOrdered { .. }
         | Event::Quarantined { .. }
         | Event::QuarantineLifted { .. }
-        | Event::Reverted { .. } => in_environment(event),
+        | Event::Reverted { .. }
+        | Event::Scaled { .. } => in_environment(event),
     }
 }
 
@@ -201,6 +203,9 @@ fn in_environment(event: &Event) -> String {
         }
         Event::Reverted { environment, commit } => {
             format!("{environment}: taken out of the deployment repository by {}", commit.short())
+        }
+        Event::Scaled { environment, before, replicas, reason } => {
+            format!("{environment}: scaled from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
         }
         Event::Opened(_)
         | Event::Configured { .. }

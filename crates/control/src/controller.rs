@@ -22,6 +22,7 @@ use crate::measure::{Judged, Measuring, Readings};
 use crate::ports::{
     AppendError, Deployments, EventLog, Images, Measures, Notifier, Pipelines, Prober, Runtime, Source,
 };
+use crate::scale::Scaling;
 use crate::source::{FlightIds, RandomIds};
 use crate::sync::Synced;
 
@@ -59,6 +60,8 @@ pub struct Options {
     pub retry_after: Duration,
     /// Where flights' ids come from; default [`RandomIds`].
     pub flight_ids: Arc<dyn FlightIds>,
+    /// How often the number of replicas is looked at where an autoscaler says so; default 15 s, as Kubernetes has it.
+    pub autoscale_period: Duration,
 }
 
 impl Default for Options {
@@ -69,6 +72,7 @@ impl Default for Options {
             attempts_max: 8,
             retry_after: Duration::from_millis(500),
             flight_ids: Arc::new(RandomIds),
+            autoscale_period: Duration::from_secs(15),
         }
     }
 }
@@ -188,6 +192,7 @@ impl Inner {
         let mut effects = Effects::new(Arc::clone(&self));
         let mut measuring = Measuring::new(Arc::clone(&self.ports.measures), Arc::clone(&self.readings));
         let mut synced = Synced::default();
+        let mut scaling = Scaling::new();
         let mut runtime = self.ports.runtime.changed();
         let mut facts = self.ledger.changed();
         // One look at the source at a time, beside the rounds: a canary is judged while a repository does not answer.
@@ -203,6 +208,7 @@ impl Inner {
             facts.borrow_and_update();
             runtime.borrow_and_update();
             self.round(&mut synced).await;
+            self.scale(&mut scaling, &synced).await;
             effects.start_wanted();
             measuring.start_due(self.judged_steps(), self.clock.now());
             let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
@@ -229,6 +235,7 @@ impl Inner {
                 _ = facts.changed() => {}
                 _ = runtime.changed() => {}
                 () = tokio::time::sleep(period) => {}
+                () = tokio::time::sleep_until(scaling.due()) => {}
             }
         }
         looks.shutdown().await;

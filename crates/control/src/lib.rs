@@ -11,8 +11,10 @@ mod effects;
 mod halted;
 mod ledger;
 mod measure;
+mod meter;
 mod orders;
 pub mod ports;
+mod scale;
 mod source;
 mod sync;
 

@@ -217,6 +217,21 @@ pub struct RunVersion {
     pub weight: Weight,
 }
 
+/// What one replica has used so far, and uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaUse {
+    /// The replica's name.
+    pub replica: String,
+    /// Its version.
+    pub revision: FlightId,
+    /// Whether it is ready now.
+    pub ready: bool,
+    /// Microseconds of processor time since its process was started; none while it has no process.
+    pub cpu_us: Option<u64>,
+    /// Bytes of memory in use now; none while it has no process.
+    pub memory_bytes: Option<u64>,
+}
+
 /// Runs workloads.
 #[async_trait]
 pub trait Runtime: Send + Sync {
@@ -224,6 +239,8 @@ pub trait Runtime: Send + Sync {
     async fn apply(&self, target: &Target, versions: Vec<RunVersion>, routing: Routing) -> Result<(), PortError>;
     /// What is seen there.
     fn observe(&self, target: &Target) -> Observation;
+    /// What the replicas there use, those on their way out left out.
+    async fn usage(&self, target: &Target) -> Vec<ReplicaUse>;
     /// Where the service can be reached.
     fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)>;
     /// Where one version can be reached past the weights, such as its ready replicas; none while there is no such place.

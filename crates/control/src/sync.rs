@@ -52,6 +52,11 @@ pub(crate) struct Synced {
 }
 
 impl Synced {
+    /// A version's workload, where it was rendered.
+    pub(crate) fn workload(&self, target: &Target, flight: &FlightId) -> Option<&Workload> {
+        self.rendered.get(target)?.get(flight).map(Arc::as_ref)
+    }
+
     /// Waits until a target has answered and takes that in. Cancel-safe: an answer is only taken once.
     pub(crate) async fn ended(&mut self, inner: &Inner) {
         match self.tasks.join_next_with_id().await {

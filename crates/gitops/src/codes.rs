@@ -40,3 +40,5 @@ pub const REFERENCE: &str = "PG0425";
 pub const SELECTOR: &str = "PG0426";
 /// An image that is not the service's own, by the digest that was built.
 pub const IMAGE: &str = "PG0427";
+/// An autoscaler that can't be followed.
+pub const AUTOSCALER: &str = "PG0428";

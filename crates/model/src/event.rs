@@ -155,6 +155,18 @@ pub enum Event {
         /// The commit in the deployment repository.
         commit: CommitId,
     },
+    /// It serves, and is to have another number of replicas.
+    #[serde(rename = "environment.scaled")]
+    Scaled {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// How many replicas it had.
+        before: u32,
+        /// How many it is to have.
+        replicas: u32,
+        /// What was measured, and what limits the number.
+        reason: String,
+    },
     /// Its author was told how it ended.
     #[serde(rename = "flight.author_notified")]
     AuthorNotified {

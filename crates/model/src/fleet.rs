@@ -2,14 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use crate::autoscale::Scaling;
 use crate::entry::Standing;
 use crate::event::{Event, Recorded};
 use crate::flight::Flight;
 use crate::ids::{Digest, FlightId, ServiceName, Target, Weight};
-use crate::rollout::{Conflict, Phase, RolloutEvent};
+use crate::rollout::{Bounds, Conflict, Phase, Rollout, RolloutEvent};
 use crate::runtime::{Observation, Routing};
 
 /// A digest that failed in an environment and may not enter it again until that is lifted with a reason.
@@ -47,6 +48,19 @@ pub struct WantedThere {
     pub routing: Routing,
 }
 
+/// How many replicas the version that serves has, and how that number has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Size {
+    replicas: u32,
+    /// Those that a policy may still count.
+    scalings: Vec<Scaling>,
+}
+
+/// The longest `periodSeconds` of a policy.
+const PERIOD_MAX: SignedDuration = SignedDuration::from_mins(30);
+/// How many changes are kept at most: half an hour of them at one a second, far more often than they come.
+const SCALINGS_MAX: usize = 1_800;
+
 /// The fold of the whole journal.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Fleet {
@@ -55,6 +69,7 @@ pub struct Fleet {
     current: BTreeMap<Target, FlightId>,
     quarantines: BTreeMap<(Target, Digest), Quarantine>,
     latest: BTreeMap<ServiceName, FlightId>,
+    sizes: BTreeMap<Target, Size>,
     targets: BTreeSet<Target>,
     sequence: u64,
 }
@@ -92,9 +107,16 @@ impl Fleet {
             Event::Rollout { environment, event: RolloutEvent::Promoted { .. } } => {
                 let moving =
                     self.flights.get(&recorded.flight).and_then(|f| f.entry(environment)).and_then(|e| e.moving());
-                if let Some(candidate) = moving.map(|r| r.start.candidate.clone()) {
-                    self.current.insert(target(environment), candidate);
+                if let Some(rollout) = moving {
+                    let (at, candidate) = (target(environment), rollout.start.candidate.clone());
+                    let replicas = self.sized(rollout, &at).start.replicas;
+                    self.sizes.entry(at.clone()).or_default().replicas = replicas;
+                    self.current.insert(at, candidate);
                 }
+            }
+            Event::Scaled { environment, before, replicas, .. } => {
+                let scaling = Scaling { at: recorded.at, before: *before, replicas: *replicas };
+                self.scale(&target(environment), &recorded.flight, scaling);
             }
             Event::GatePassed { environment, .. } => {
                 self.targets.insert(target(environment));
@@ -102,6 +124,7 @@ impl Fleet {
             // There is nothing to go back to: the environment is empty again.
             Event::RollbackOrdered { environment, to: None, .. } => {
                 self.current.remove(&target(environment));
+                self.sizes.remove(&target(environment));
             }
             Event::Quarantined { environment, digest, reason } => {
                 let target = target(environment);
@@ -133,6 +156,19 @@ impl Fleet {
             | Event::AuthorNotified { .. }
             | Event::Ended { .. } => {}
         }
+    }
+
+    fn scale(&mut self, target: &Target, flight: &FlightId, scaling: Scaling) {
+        if self.current.get(target) != Some(flight) {
+            return;
+        }
+        let size = self.sizes.entry(target.clone()).or_default();
+        size.replicas = scaling.replicas;
+        size.scalings.retain(|earlier| scaling.at.duration_since(earlier.at) < PERIOD_MAX);
+        if size.scalings.len() >= SCALINGS_MAX {
+            size.scalings.remove(0);
+        }
+        size.scalings.push(scaling);
     }
 
     /// The journal's sequence up to which this is the fold.
@@ -187,10 +223,32 @@ impl Fleet {
         self.targets.iter()
     }
 
-    /// How many replicas a flight's version has at 100% of an environment.
+    /// How many replicas a flight's version has at 100% of an environment: as many as it was scaled to, where it serves.
     pub fn replicas(&self, flight: &FlightId, target: &Target) -> Option<u32> {
         let entry = self.flights.get(flight)?.entry(&target.environment)?;
-        entry.rollout.as_ref().map(|r| r.start.replicas)
+        let started = entry.rollout.as_ref().map(|r| r.start.replicas)?;
+        let size = self.sizes.get(target).filter(|_| self.current.get(target) == Some(flight));
+        Some(size.map_or(started, |size| size.replicas))
+    }
+
+    /// Between which numbers a flight's version is scaled, if it is.
+    pub(crate) fn autoscaled(&self, flight: &FlightId, target: &Target) -> Option<Bounds> {
+        self.flights.get(flight)?.entry(&target.environment)?.rollout.as_ref()?.start.autoscaled
+    }
+
+    /// How the number of replicas at a target has changed within the last half hour before its last change.
+    pub fn scalings(&self, target: &Target) -> &[Scaling] {
+        self.sizes.get(target).map_or(&[], |size| &size.scalings)
+    }
+
+    /// Whether the version that serves may have to carry all traffic again, or is about to be replaced.
+    pub fn is_moving(&self, target: &Target) -> bool {
+        self.active().any(|f| f.service == target.service && f.occupies(&target.environment))
+    }
+
+    /// A rollout with the numbers of replicas that are right now.
+    pub fn sized(&self, rollout: &Rollout, target: &Target) -> Rollout {
+        rollout.sized(rollout.start.stable.as_ref().and_then(|id| self.replicas(id, target)).unwrap_or(0))
     }
 
     /// All that should run at a target. Pure: same fold, same observation, same answer.
@@ -207,6 +265,7 @@ impl Fleet {
                 | Standing::Gone => None,
             });
         if let Some(rollout) = mover.filter(|r| !matches!(r.phase, Phase::Promoted(_))) {
+            let rollout = self.sized(rollout, target);
             let shape = rollout.shape(seen);
             let stable = rollout.start.stable.clone().map(|flight| Wanted {
                 flight,

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 pub use orders::Refusal;
 
+use crate::autoscale::Autoscaling;
 use crate::entry::{Entry, Rollback, Standing};
 use crate::event::{Event, JobRecord, Opened, Outcome, Recorded};
 use crate::fleet::Fleet;
@@ -238,11 +239,15 @@ impl Flight {
         let rollback = self.entry(environment)?.rollback.as_ref().filter(|r| r.rollout.is_none())?;
         let to = rollback.to.clone()?;
         let target = self.target(environment);
+        let stable_replicas = fleet.replicas(&self.id, &target).unwrap_or(1);
+        let autoscaled = fleet.autoscaled(&to, &target);
         let start = Start {
-            replicas: fleet.replicas(&to, &target).unwrap_or(1),
+            replicas: autoscaled
+                .map_or_else(|| fleet.replicas(&to, &target).unwrap_or(1), |bounds| bounds.clamp(stable_replicas)),
             candidate: to,
             stable: Some(self.id.clone()),
-            stable_replicas: fleet.replicas(&self.id, &target).unwrap_or(1),
+            stable_replicas,
+            autoscaled,
             strategy: Strategy::Return,
             watch: None,
             progress_deadline_s: 0,
@@ -259,7 +264,8 @@ impl Flight {
                 let Some(rollout) = self.entry(&name).and_then(Entry::moving) else {
                     return self.way_back(fleet, &name).into_iter().collect();
                 };
-                let facts = rollout.decide(&seen(&self.target(&name)), now);
+                let target = self.target(&name);
+                let facts = fleet.sized(rollout, &target).decide(&seen(&target), now);
                 self.with_consequences(fleet, &name, facts)
             }
             Stage::Environment(name, Standing::Watched) => {
@@ -398,13 +404,18 @@ impl Flight {
         workload: &crate::workload::Workload,
         stable: Option<(FlightId, u32)>,
     ) -> Start {
+        let autoscaled = workload.autoscaling.as_ref().map(Autoscaling::bounds);
+        let now = stable.as_ref().map_or(workload.replicas, |(_, replicas)| *replicas);
+        // Where replicas are scaled, the manifest's number says nothing of the traffic now.
+        let replicas = autoscaled.map_or(workload.replicas, |bounds| bounds.clamp(now));
         Start {
             candidate: self.id.clone(),
             stable_replicas: stable.as_ref().map_or(0, |(_, replicas)| *replicas),
             stable: stable.map(|(id, _)| id),
-            strategy: environment.takeover(workload),
+            strategy: environment.takeover(workload.rolling, replicas),
             watch: environment.watch(),
-            replicas: workload.replicas,
+            replicas,
+            autoscaled,
             progress_deadline_s: workload.progress_deadline_s,
         }
     }
@@ -430,7 +441,11 @@ impl Flight {
         let at = recorded.at;
         self.version = self.version.saturating_add(1);
         match &recorded.event {
-            Event::Opened(_) | Event::QuarantineLifted { .. } | Event::Quarantined { .. } => {}
+            Event::Opened(_)
+            | Event::QuarantineLifted { .. }
+            | Event::Quarantined { .. }
+            // The fleet keeps it: the number is the target's, whichever version serves.
+            | Event::Scaled { .. } => {}
             Event::Configured { service, notices, manifests } => {
                 self.manifests.clone_from(manifests);
                 self.config = Some(service.clone());
@@ -495,6 +510,7 @@ impl Flight {
             | Event::ReleaseRecorded(_)
             | Event::Quarantined { .. }
             | Event::QuarantineLifted { .. }
+            | Event::Scaled { .. }
             | Event::AuthorNotified { .. }
             | Event::Ended { .. } => {}
         }

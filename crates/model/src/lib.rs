@@ -4,6 +4,7 @@
 //! decided here can be replayed from the journal and gives the same answer.
 
 // In the order in which a commit passes them.
+pub mod autoscale;
 pub mod diagnostic;
 pub mod entry;
 pub mod event;

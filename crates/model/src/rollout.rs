@@ -13,7 +13,7 @@ mod strategy;
 
 use jiff::Timestamp;
 
-pub use event::{Cause, RolloutEvent, Start};
+pub use event::{Bounds, Cause, RolloutEvent, Start};
 pub use shape::Shape;
 pub use strategy::{AudienceRule, Strategy, Watch};
 
@@ -125,6 +125,18 @@ impl Rollout {
             reference: Tally::default(),
             passed: Vec::new(),
         }
+    }
+
+    /// With the numbers of replicas that are right now: the stable version may have been scaled up since it started, and
+    /// the candidate has to carry as much. Neither is ever lowered.
+    #[must_use]
+    pub fn sized(&self, stable_replicas: u32) -> Self {
+        let mut sized = self.clone();
+        sized.start.stable_replicas = self.start.stable_replicas.max(stable_replicas);
+        if let Some(bounds) = self.start.autoscaled {
+            sized.start.replicas = self.start.replicas.max(bounds.clamp(sized.start.stable_replicas));
+        }
+        sized
     }
 
     /// Whether traffic does not move any more.

@@ -10,7 +10,7 @@ use crate::judge::Analysis;
 use crate::quantity::Period;
 use crate::rollout::{AudienceRule, Strategy, Watch};
 use crate::runtime::RequestKey;
-use crate::workload::Workload;
+use crate::workload::RollingUpdate;
 
 /// A service as its repository declares it in `prograde.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -190,12 +190,12 @@ impl Environment {
 
 impl Environment {
     /// How a release takes over here, where the manifests allow what a rolling update may do.
-    pub fn takeover(&self, workload: &Workload) -> Strategy {
+    pub fn takeover(&self, rolling: RollingUpdate, replicas: u32) -> Strategy {
         match self.strategy {
             StrategyName::Recreate => Strategy::Recreate,
             StrategyName::Rolling => Strategy::Rolling {
-                surge: workload.rolling.max_surge.ceil_of(workload.replicas),
-                unavailable: workload.rolling.max_unavailable.floor_of(workload.replicas),
+                surge: rolling.max_surge.ceil_of(replicas),
+                unavailable: rolling.max_unavailable.floor_of(replicas),
             },
             StrategyName::BlueGreen => Strategy::BlueGreen {
                 preview: self.preview.unwrap_or_default(),

@@ -407,5 +407,6 @@ fn workload() -> Workload {
             readiness: None,
         },
         service_ports: Vec::new(),
+        autoscaling: None,
     }
 }

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::autoscale::Autoscaling;
+
 /// One version's workload, ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
@@ -12,7 +14,7 @@ pub struct Workload {
     pub name: String,
     /// Labels of the pod template.
     pub labels: BTreeMap<String, String>,
-    /// `spec.replicas`, default 1.
+    /// `spec.replicas`, default 1; where there is `autoscaling`, only how many there are before any release serves.
     pub replicas: u32,
     /// `spec.strategy.rollingUpdate`.
     pub rolling: RollingUpdate,
@@ -26,6 +28,8 @@ pub struct Workload {
     pub container: Container,
     /// The ports of the `Service` in front.
     pub service_ports: Vec<ServicePort>,
+    /// The `HorizontalPodAutoscaler`, if there is one.
+    pub autoscaling: Option<Autoscaling>,
 }
 
 /// `spec.strategy.rollingUpdate`; both default to 25%.

@@ -42,6 +42,7 @@ forms! {
         Event::Quarantined { .. } => "quarantine.set",
         Event::QuarantineLifted { .. } => "quarantine.lifted",
         Event::Reverted { .. } => "environment.reverted",
+        Event::Scaled { .. } => "environment.scaled",
         Event::AuthorNotified { .. } => "flight.author_notified",
         Event::Ended { .. } => "flight.ended",
     }
@@ -103,7 +104,7 @@ fn variants(event_type: &str) -> Vec<&'static str> {
         "environment.checked" => &["good", "failed"],
         "environment.rollback_ordered" => &["emptied", "back"],
         "flight.ended" => OUTCOMES,
-        "rollout.started" => STRATEGIES,
+        "rollout.started" => return [STRATEGIES, &["autoscaled"]].concat(),
         "rollout.step_held" => VERDICTS,
         "rollout.failed" => CAUSES,
         _ => &[],
@@ -121,6 +122,7 @@ fn form(of: &Event) -> String {
         Event::Checked { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
         Event::RollbackOrdered { to, .. } => ["emptied", "back"][usize::from(to.is_some())],
         Event::Ended { outcome: how } => outcome(how),
+        Event::Rollout { event: RolloutEvent::Started(start), .. } if start.autoscaled.is_some() => "autoscaled",
         Event::Rollout { event: RolloutEvent::Started(start), .. } => strategy(&start.strategy),
         Event::Rollout { event: RolloutEvent::StepHeld { verdict: said, .. }, .. } => verdict(said),
         Event::Rollout { event: RolloutEvent::Failed { cause: why, .. }, .. } => cause(why),
@@ -134,6 +136,7 @@ fn form(of: &Event) -> String {
         | Event::Quarantined { .. }
         | Event::QuarantineLifted { .. }
         | Event::Reverted { .. }
+        | Event::Scaled { .. }
         | Event::AuthorNotified { .. } => return event(of).to_owned(),
     };
     let event_type = if let Event::Rollout { event, .. } = of { rollout_event(event) } else { event(of) };

@@ -45,4 +45,4 @@ pub use image::ImageRoot;
 pub use logs::{LogLine, LogQuery, LogStream};
 pub use node::Node;
 pub use options::NodeOptions;
-pub use usage::ReplicaUsage;
+pub use usage::{ReplicaSeen, ReplicaUsage};

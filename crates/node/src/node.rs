@@ -28,7 +28,7 @@ use crate::proxy::Proxy;
 use crate::service_ports::PortBook;
 use crate::survivor::{self, Survivor};
 use crate::sync::lock;
-use crate::usage::ReplicaUsage;
+use crate::usage::{ReplicaSeen, ReplicaUsage};
 
 /// How often replicas' output is read.
 const LOG_PERIOD: Duration = Duration::from_millis(100);
@@ -189,6 +189,11 @@ impl Node {
     /// asked there is not counted as a user's request.
     pub fn replica_addresses(&self, target: &Target, revision: &FlightId) -> Vec<SocketAddr> {
         self.known(target).map(|deployment| deployment.replica_addresses(revision)).unwrap_or_default()
+    }
+
+    /// The target's replicas that are not on their way out, those without a process included.
+    pub fn replicas(&self, target: &Target) -> Vec<ReplicaSeen> {
+        self.known(target).map(|deployment| deployment.staying()).unwrap_or_default()
     }
 
     /// Moves whenever an observation changes in anything but its counters.

@@ -26,6 +26,7 @@ pub(crate) fn workload() -> Workload {
             liveness: None,
             readiness: None,
         },
+        autoscaling: None,
         service_ports: vec![ServicePort {
             name: Some("http".into()),
             port: 80,

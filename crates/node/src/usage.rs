@@ -35,6 +35,17 @@ pub struct ReplicaUsage {
     pub resident_bytes: u64,
 }
 
+/// A replica that is to stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaSeen {
+    /// The replica's name.
+    pub replica: String,
+    /// Its version.
+    pub revision: FlightId,
+    /// Whether it gets requests now.
+    pub ready: bool,
+}
+
 /// A replica with a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {

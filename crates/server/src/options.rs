@@ -27,6 +27,8 @@ pub struct ServerOptions {
     pub host_env: BTreeMap<String, String>,
     /// How long a replica that failed twice waits before it is started again; doubles each time. Default 10 s.
     pub restart_backoff: Duration,
+    /// How often the number of replicas is looked at where an autoscaler says so. Default 15 s, as Kubernetes has it.
+    pub autoscale_period: Duration,
 }
 
 impl ServerOptions {
@@ -41,6 +43,7 @@ impl ServerOptions {
             ci_pass_env: Vec::new(),
             host_env: BTreeMap::new(),
             restart_backoff: Duration::from_secs(10),
+            autoscale_period: Duration::from_secs(15),
             data_dir,
         }
     }

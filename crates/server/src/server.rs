@@ -95,7 +95,8 @@ impl Server {
         let node = Node::start(node_options).await?;
         let ports = ports(&options, &data, &repositories, &deployments, &layout, &node);
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
-        let control = match Control::start(log, ports, Arc::new(SystemClock), Options::default()).await {
+        let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
+        let control = match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
             Ok(control) => control,
             Err(error) => return Err(not_replayed(error, &journal).await),
         };

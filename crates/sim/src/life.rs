@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::ports::{
     AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, MeasureError,
-    Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, Revert, RunVersion, Runtime, Source,
+    Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, ReplicaUse, Revert, RunVersion, Runtime,
+    Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
@@ -395,6 +396,11 @@ impl Runtime for Life {
 
     fn observe(&self, target: &Target) -> Observation {
         self.world.at(self.now_ms()).show(target)
+    }
+
+    async fn usage(&self, target: &Target) -> Vec<ReplicaUse> {
+        let now_ms = self.now_ms();
+        self.world.at(now_ms).cluster.usage(target, now_ms)
     }
 
     /// One address for each target: the port is the environment's place in the service's list.

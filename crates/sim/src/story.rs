@@ -94,6 +94,9 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
             format!("digest {} may enter {environment} again, by {by}", digest.short())
         }
         Event::Reverted { environment, commit } => format!("reverted in {environment} by {}", commit.short()),
+        Event::Scaled { environment, before, replicas, reason } => {
+            format!("scaled from {before} to {replicas} in {environment}: {reason}")
+        }
         Event::AuthorNotified { failures, .. } if failures.is_empty() => "author told".to_owned(),
         Event::AuthorNotified { failures, .. } => format!("author could not be told: {}", failures.join("; ")),
         Event::Ended { outcome } => format!("ended: {}", ended(outcome)),

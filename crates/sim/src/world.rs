@@ -171,6 +171,11 @@ impl State {
         self.pushes.push(Push { at_ms: self.now_ms, commit: number, image: number, character, announced: false });
     }
 
+    /// So many requests a second arrive at each target from now on.
+    pub fn set_rate(&mut self, rate: i64) {
+        self.traffic.push((self.now_ms, rate));
+    }
+
     /// Says what happens, where it is told.
     pub(crate) fn tell(&mut self, kind: Kind, text: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
@@ -425,5 +430,6 @@ fn workload(scenario: &Scenario) -> Workload {
             readiness: None,
         },
         service_ports: Vec::new(),
+        autoscaling: None,
     }
 }

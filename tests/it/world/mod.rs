@@ -121,7 +121,7 @@ impl World {
         let mut words = self.wrapper.iter().map(Into::into).chain([program.into_os_string(), "serve".into()]);
         let mut command = Command::new(words.next().unwrap());
         command.args(words).arg("--data-dir").arg(data).args(["--listen", &listen.to_string()]);
-        command.args(["--restart-backoff", "200ms", "--ci-pass-env", "IT_PROGRAM"]);
+        command.args(["--restart-backoff", "200ms", "--autoscale-period", "1s", "--ci-pass-env", "IT_PROGRAM"]);
         command.env("IT_PROGRAM", env!("CARGO_BIN_EXE_it-service"));
         if let Some(url) = &self.webhook {
             command.args(["--notify-webhook", url]);

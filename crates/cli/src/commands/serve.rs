@@ -50,6 +50,9 @@ pub(crate) struct ServeArgs {
     /// How long a replica that failed twice waits before it is started again; doubles each time
     #[arg(long, default_value = "10s", value_name = "TIME")]
     restart_backoff: Period,
+    /// How often an autoscaler looks at what replicas use; Kubernetes calls it the sync period
+    #[arg(long, default_value = "15s", value_name = "TIME")]
+    autoscale_period: Period,
     /// How the log on stderr is written: lines for people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -119,6 +122,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         ci_pass_env: args.ci_pass_env,
         host_env: environment(),
         restart_backoff: args.restart_backoff.duration().unsigned_abs().max(Duration::from_millis(1)),
+        autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
         ..defaults
     })
 }

@@ -57,6 +57,7 @@ impl Moment {
             | Event::Quarantined { .. }
             | Event::QuarantineLifted { .. }
             | Event::Reverted { .. }
+            | Event::Scaled { .. }
             | Event::AuthorNotified { .. }
             | Event::Ended { .. } => true,
         }

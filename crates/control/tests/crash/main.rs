@@ -4,11 +4,13 @@
 //! Each story is flown once undisturbed, and then once for every point at which it can be disturbed.
 #![cfg(test)]
 
+mod scaling;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prograde_control::Control;
+use prograde_control::{Control, Options};
 use prograde_model::event::{Event, Outcome};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
@@ -98,7 +100,7 @@ fn live(world: &Arc<World>, fate: &Fate) -> End {
 
 /// The controllers of a life, started.
 async fn start(life: &Arc<Life>) -> Control {
-    let options = life.options(Duration::from_millis(250));
+    let options = Options { autoscale_period: Duration::from_secs(1), ..life.options(Duration::from_millis(250)) };
     let begin = || Control::start(Arc::clone(life) as _, life.ports(), Arc::clone(life) as _, options.clone());
     match begin().await {
         Ok(control) => control,

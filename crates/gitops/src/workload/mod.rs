@@ -1,10 +1,12 @@
 //! Rendered objects as a workload that the local node can run. Invariant: what is decoded behaves as Kubernetes would
 //! have it behave, except where a [`Notice`] says otherwise; what would behave differently is refused.
 
+mod autoscaler;
 mod container;
 mod deployment;
 mod env;
 mod fields;
+mod quantity;
 mod service;
 
 use prograde_model::workload::Workload;
@@ -26,6 +28,9 @@ pub struct Notice {
     /// Why it makes no difference here.
     pub why: &'static str,
 }
+
+/// What says how many replicas there are.
+const AUTOSCALER: (&str, &str) = ("autoscaling/v2", "HorizontalPodAutoscaler");
 
 /// The most findings that are told at once.
 const FINDINGS_MAX: usize = 100;
@@ -60,6 +65,8 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
         let message = format!("the Service is in another namespace than the Deployment, which is in `{namespace}`");
         found.error(&service.tree, codes::SELECTOR, message, "set `namespace` in the kustomization");
     }
+    let autoscaler = at_most_one(target, documents, AUTOSCALER, found);
+    let autoscaling = autoscaler.and_then(|autoscaler| autoscaler::read(autoscaler, deployment, found));
     let sources = Sources::read(documents, &namespace, found);
     let read = deployment::read(deployment, target.service.as_str(), &sources, found)?;
     let service_ports = service::read(service, &read.labels, &read.container.ports, found);
@@ -73,13 +80,15 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
         termination_grace_s: read.termination_grace_s,
         container: read.container,
         service_ports,
+        autoscaling,
     })
 }
 
 fn other_kinds(documents: &[Resource], found: &mut Findings) {
     for resource in documents {
         let (version, kind) = (resource.api_version(), resource.kind());
-        if matches!((version, kind), ("apps/v1", "Deployment") | ("v1", "Service" | "ConfigMap" | "Secret")) {
+        let is_read = matches!((version, kind), ("apps/v1", "Deployment") | ("v1", "Service" | "ConfigMap" | "Secret"));
+        if is_read || (version, kind) == AUTOSCALER {
             continue;
         }
         let noted = NOTED_KINDS.iter().find(|(of, name, _)| *of == version && *name == kind);
@@ -87,14 +96,35 @@ fn other_kinds(documents: &[Resource], found: &mut Findings) {
             found.notices.push(Notice { field: kind.to_owned(), place: resource.origin().clone(), why });
         } else {
             let message = format!("`{kind}` of `{version}` can't be had on this runtime");
-            let hint = "list it only in the overlay of an environment on Kubernetes";
+            let hint = if kind == AUTOSCALER.1 {
+                "write it as `autoscaling/v2`"
+            } else {
+                "list it only in the overlay of an environment on Kubernetes"
+            };
             found.error(&resource.tree, codes::KIND, message, hint);
         }
     }
 }
 
-/// The only object of a kind.
+/// The only object of a kind that must be there.
 fn the_one<'a>(
+    target: &Target,
+    documents: &'a [Resource],
+    (version, kind): (&str, &str),
+    found: &mut Findings,
+) -> Option<&'a Resource> {
+    let one = at_most_one(target, documents, (version, kind), found);
+    if one.is_none() {
+        let hint = "list one under `resources` of the overlay's kustomization";
+        let message = format!("there is no {kind} of `{version}` for {target}");
+        let file = documents.first().map_or("kustomization.yaml", |resource| &resource.origin().file);
+        found.errors.push(Diagnostic::file(codes::OBJECTS, file, message, hint));
+    }
+    one
+}
+
+/// The only object of a kind, if there is one.
+fn at_most_one<'a>(
     target: &Target,
     documents: &'a [Resource],
     (version, kind): (&str, &str),
@@ -102,15 +132,10 @@ fn the_one<'a>(
 ) -> Option<&'a Resource> {
     let mut all = documents.iter().filter(|resource| resource.api_version() == version && resource.kind() == kind);
     let first = all.next();
-    if first.is_none() {
-        let hint = "list one under `resources` of the overlay's kustomization";
-        let message = format!("there is no {kind} of `{version}` for {target}");
-        let file = documents.first().map_or("kustomization.yaml", |resource| &resource.origin().file);
-        found.errors.push(Diagnostic::file(codes::OBJECTS, file, message, hint));
-    }
     for other in all {
         let message = format!("there is more than one {kind} for {target}");
-        found.error(&other.tree, codes::OBJECTS, message, "make each a service of its own");
+        let hint = if kind == AUTOSCALER.1 { "keep one, with all metrics" } else { "make each a service of its own" };
+        found.error(&other.tree, codes::OBJECTS, message, hint);
     }
     first
 }

@@ -101,6 +101,102 @@ fn what_can_not_be_had_is_pointed_at() {
     insta::assert_snapshot!(all);
 }
 
+const AUTOSCALER: &str = "\
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 2
+  maxReplicas: 10
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: Utilization, averageUtilization: 60}}
+    - type: Resource
+      resource: {name: memory, target: {type: AverageValue, averageValue: 64Mi}}
+    - type: Pods
+      pods: {metric: {name: http_requests_per_second}, target: {type: AverageValue, averageValue: 1500m}}
+  behavior:
+    scaleUp:
+      tolerance: 0.05
+      policies: [{type: Pods, value: 2, periodSeconds: 60}]
+    scaleDown:
+      stabilizationWindowSeconds: 60
+      policies: [{type: Percent, value: 10, periodSeconds: 60}, {type: Pods, value: 4, periodSeconds: 60}]
+      selectPolicy: Min
+";
+
+/// The autoscaler of the service, with one text of it or of the service replaced, and another one behind it.
+fn scaled(from: &str, to: &str, more: &str) -> String {
+    assert!(AUTOSCALER.contains(from) || SERVICE.contains(from), "nothing has {from:?}");
+    let autoscaler = AUTOSCALER.replacen(from, to, 1);
+    let kustomization = "resources: [web.yaml]";
+    let service = if AUTOSCALER.contains(from) { SERVICE.to_owned() } else { SERVICE.replacen(from, to, 1) };
+    let text = service.replacen(kustomization, "resources: [web.yaml, scaler.yaml]", 1);
+    let images = format!(
+        "=== kustomization.yaml\nresources: [production]\nimages: [{{name: web, digest: 'sha256:{:064x}'}}]\n",
+        7
+    );
+    let tree = fixture::tree(&format!("{images}{text}=== base/scaler.yaml\n{autoscaler}{more}"));
+    let resources = kustomize::render(&tree, "").unwrap();
+    match workload::decode(&target(), &resources) {
+        Ok((workload, _)) => format!("{:?}", workload.autoscaling.unwrap()),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn autoscalers() {
+    let another = format!("---\n{}", AUTOSCALER.replace("name: web}\nspec", "name: other}\nspec"));
+    let metrics = &AUTOSCALER[AUTOSCALER.find("  metrics").unwrap()..AUTOSCALER.find("  behavior").unwrap()];
+    let behavior = &AUTOSCALER[AUTOSCALER.find("  behavior").unwrap()..];
+    let cases = [
+        ("all of it", "", "", ""),
+        ("default metric", metrics, "", ""),
+        ("default behaviour", behavior, "", ""),
+        ("default bounds", "  minReplicas: 2\n", "", ""),
+        ("one way", "      selectPolicy: Min", "      selectPolicy: Disabled", ""),
+        ("another target", "kind: Deployment, name: web}", "kind: Deployment, name: wbe}", ""),
+        ("stateful set", "kind: Deployment, name: web}", "kind: StatefulSet, name: web}", ""),
+        ("two of them", "", "", &another),
+        ("another version", "autoscaling/v2", "autoscaling/v1", ""),
+        ("none at all", "minReplicas: 2", "minReplicas: 0", ""),
+        ("bounds crossed", "maxReplicas: 10", "maxReplicas: 1", ""),
+        ("no maximum", "  maxReplicas: 10\n", "", ""),
+        ("maximum in words", "maxReplicas: 10", "maxReplicas: many", ""),
+        ("object", "type: Pods", "type: Object", ""),
+        ("external", "type: Pods", "type: External", ""),
+        ("container resource", "type: Resource", "type: ContainerResource", ""),
+        ("another metric", "http_requests_per_second", "queue_length", ""),
+        ("selector", "http_requests_per_second}", "http_requests_per_second, selector: {a: b}}", ""),
+        ("another resource", "name: memory", "name: disk", ""),
+        ("no requests", "          resources: {limits: {cpu: \"1\"}}\n", "", ""),
+        ("bad request", "limits: {cpu: \"1\"}", "requests: {cpu: one}", ""),
+        ("no utilization", "averageUtilization: 60", "averageUtilization: 0", ""),
+        (
+            "utilization of requests",
+            "type: AverageValue, averageValue: 1500m",
+            "type: Utilization, averageUtilization: 5",
+            "",
+        ),
+        ("value", "type: AverageValue, averageValue: 64Mi", "type: Value, value: 64Mi", ""),
+        ("bad quantity", "64Mi", "64MB", ""),
+        ("window", "stabilizationWindowSeconds: 60", "stabilizationWindowSeconds: 3601", ""),
+        ("no policies", "policies: [{type: Pods, value: 2, periodSeconds: 60}]", "policies: []", ""),
+        ("policy's type", "{type: Pods, value: 2,", "{type: Replicas, value: 2,", ""),
+        ("policy's value", "{type: Pods, value: 2,", "{type: Pods, value: 0,", ""),
+        ("policy's period", "periodSeconds: 60}]", "periodSeconds: 1801}]", ""),
+        ("selection", "selectPolicy: Min", "selectPolicy: Least", ""),
+        ("tolerance", "tolerance: 0.05", "tolerance: some", ""),
+        ("typo", "scaleDown", "scaledown", ""),
+    ];
+    let mut all = String::new();
+    for (name, from, to, more) in cases {
+        writeln!(all, "{name}:\n  {}", scaled(from, to, more).replace('\n', "\n  ")).unwrap();
+    }
+    insta::assert_snapshot!(all);
+}
+
 #[test]
 fn secrets_are_decoded_and_never_shown() {
     let with = |secret: &str| {

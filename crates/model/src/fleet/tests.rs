@@ -130,6 +130,7 @@ fn fact() -> impl Strategy<Value = Event> {
                 watch: None,
                 replicas: 2,
                 stable_replicas: 2,
+                autoscaled: None,
                 progress_deadline_s: 1,
             })
         }),
@@ -166,6 +167,12 @@ fn fact() -> impl Strategy<Value = Event> {
         1 => (place(), letter()).prop_map(|(environment, f)| Event::Quarantined {
             environment,
             digest: digest(f),
+            reason: "random".into()
+        }),
+        1 => (place(), 0u32..9, 0u32..9).prop_map(|(environment, before, replicas)| Event::Scaled {
+            environment,
+            before,
+            replicas,
             reason: "random".into()
         }),
         1 => Just(Event::Ended { outcome: Outcome::Landed }),

@@ -298,6 +298,7 @@ fn baking_rollout(metric: Metric) -> (Rollout, Observation) {
         watch: None,
         replicas: 2,
         stable_replicas: 2,
+        autoscaled: None,
         progress_deadline_s: 60,
     };
     let mut rollout = Rollout::new(began, start());

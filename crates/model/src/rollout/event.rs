@@ -114,8 +114,28 @@ pub struct Start {
     pub replicas: u32,
     /// How many replicas the stable version has.
     pub stable_replicas: u32,
+    /// Between which numbers the candidate's replicas are scaled by what they use, where they are; they then follow the
+    /// stable version's while that serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaled: Option<Bounds>,
     /// How long the candidate may take to become available before it is taken for broken, in seconds.
     pub progress_deadline_s: u32,
+}
+
+/// The fewest and the most replicas that a version may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Bounds {
+    /// The fewest.
+    pub min_replicas: u32,
+    /// The most.
+    pub max_replicas: u32,
+}
+
+impl Bounds {
+    /// The number nearest to `replicas` that is allowed.
+    pub fn clamp(self, replicas: u32) -> u32 {
+        replicas.min(self.max_replicas).max(self.min_replicas)
+    }
 }
 
 /// Why a candidate was withdrawn.

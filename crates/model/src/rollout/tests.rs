@@ -20,6 +20,7 @@ fn start(strategy: Strategy, stable: bool) -> Start {
         watch: None,
         replicas: 4,
         stable_replicas: if stable { 4 } else { 0 },
+        autoscaled: None,
         progress_deadline_s: 60,
     }
 }

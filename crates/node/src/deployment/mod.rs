@@ -31,7 +31,7 @@ use crate::spec::Spec;
 use crate::supervisor::Supervisor;
 use crate::survivor::Survivor;
 use crate::sync::lock;
-use crate::usage::ReplicaUsage;
+use crate::usage::{ReplicaSeen, ReplicaUsage};
 
 /// Replicas on their way out may exist beside as many that are wanted, and no more.
 const LEAVING_FACTOR: usize = 2;
@@ -206,6 +206,11 @@ impl Deployment {
     /// What is seen now.
     pub(crate) fn observe(&self) -> Observation {
         lock(&self.state).observe()
+    }
+
+    /// Its replicas that are not on their way out.
+    pub(crate) fn staying(&self) -> Vec<ReplicaSeen> {
+        lock(&self.state).staying()
     }
 
     /// What its replicas use. Reads `/proc`.

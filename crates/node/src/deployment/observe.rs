@@ -8,7 +8,7 @@ use super::replica::Replica;
 use super::state::State;
 use super::version::Version;
 use crate::record::Record;
-use crate::usage::Running;
+use crate::usage::{ReplicaSeen, Running};
 
 impl State {
     /// What is seen now: the wanted versions in their order, then the others.
@@ -22,6 +22,17 @@ impl State {
             Some(self.version_seen(revision, version, now))
         });
         Observation::of(seen.collect())
+    }
+
+    /// The replicas that are not on their way out, whether or not they have a process.
+    pub(super) fn staying(&self) -> Vec<ReplicaSeen> {
+        let staying = self.replicas.iter().filter(|(_, replica)| !replica.stopping);
+        let seen = staying.map(|(id, replica)| ReplicaSeen {
+            replica: id.clone(),
+            revision: replica.revision.clone(),
+            ready: replica.is_serving(),
+        });
+        seen.collect()
     }
 
     /// The replicas that have a process.

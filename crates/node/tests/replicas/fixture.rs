@@ -80,6 +80,7 @@ pub(crate) fn workload() -> Workload {
             liveness: None,
             readiness: Some(probe("/ready")),
         },
+        autoscaling: None,
         service_ports: vec![ServicePort {
             name: Some("http".into()),
             port: 80,

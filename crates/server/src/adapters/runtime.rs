@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use prograde_control::ports::{PortError, RunVersion, Runtime};
+use prograde_control::ports::{PortError, ReplicaUse, RunVersion, Runtime};
 use prograde_model::ids::{Digest, FlightId, Target};
 use prograde_model::runtime::{Desired, DesiredVersion, Observation, Routing};
-use prograde_node::{ImageRoot, Node};
+use prograde_node::{ImageRoot, Node, ReplicaSeen, ReplicaUsage};
 use prograde_supply::Layout;
 use tokio::sync::watch;
 
@@ -32,6 +33,18 @@ impl LocalRuntime {
             env: unpacked.env,
             working_dir: unpacked.working_dir,
         })
+    }
+}
+
+fn in_use(replica: ReplicaSeen, used: &mut BTreeMap<String, ReplicaUsage>) -> ReplicaUse {
+    let used = used.remove(&replica.replica);
+    let cpu = used.as_ref().and_then(|used| Duration::try_from_secs_f64(used.cpu_seconds_total).ok());
+    ReplicaUse {
+        replica: replica.replica,
+        revision: replica.revision,
+        ready: replica.ready,
+        cpu_us: cpu.and_then(|cpu| u64::try_from(cpu.as_micros()).ok()),
+        memory_bytes: used.map(|used| used.resident_bytes),
     }
 }
 
@@ -60,6 +73,21 @@ impl Runtime for LocalRuntime {
 
     fn observe(&self, target: &Target) -> Observation {
         self.node.observe(target)
+    }
+
+    async fn usage(&self, target: &Target) -> Vec<ReplicaUse> {
+        let (node, target) = (self.node.clone(), target.clone());
+        let read = move || {
+            let mut used: BTreeMap<String, ReplicaUsage> =
+                node.usage(&target).into_iter().map(|used| (used.replica.clone(), used)).collect();
+            let replicas = node.replicas(&target).into_iter();
+            replicas.map(|replica| in_use(replica, &mut used)).collect()
+        };
+        // It reads a file for each process of the machine.
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| {
+            tracing::error!("what replicas use could not be read: {error}");
+            Vec::new()
+        })
     }
 
     fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use prograde_control::ports::RunVersion;
+use prograde_control::ports::{ReplicaUse, RunVersion};
 use prograde_model::ids::{Digest, FlightId, Target, Weight};
 use prograde_model::runtime::{Counters, Observation, Routing, Tally, VersionSeen};
 
@@ -234,6 +234,27 @@ impl Cluster {
     /// What the runtime sees at a target when it sees well.
     pub(crate) fn observe(&self, target: &Target, now_ms: i64) -> Observation {
         Observation { versions: self.versions(target).map(|v| v.seen(now_ms)).collect(), ..Observation::default() }
+    }
+
+    /// What the replicas of a target use: nothing of the machine.
+    pub(crate) fn usage(&self, target: &Target, now_ms: i64) -> Vec<ReplicaUse> {
+        let of = |version: &Version| {
+            let staying = version.replicas.iter().filter(|r| r.gone_ms.is_none());
+            let used = staying.enumerate().map(|(place, replica)| ReplicaUse {
+                replica: format!("{}-{place}", version.flight.short()),
+                revision: version.flight.clone(),
+                ready: replica.ready(&version.character, now_ms),
+                cpu_us: Some(0),
+                memory_bytes: Some(0),
+            });
+            used.collect::<Vec<_>>()
+        };
+        self.versions(target).flat_map(of).collect()
+    }
+
+    /// The versions that a target should run, with their replicas.
+    pub fn replicas(&self, target: &Target) -> Vec<(FlightId, u32)> {
+        self.versions(target).filter(|v| v.wanted).map(|v| (v.flight.clone(), v.replicas_wanted)).collect()
     }
 
     pub(crate) fn versions(&self, target: &Target) -> impl Iterator<Item = &Version> {
