@@ -7,6 +7,7 @@
 pub mod diagnostic;
 pub mod entry;
 pub mod event;
+pub mod flag;
 pub mod fleet;
 pub mod flight;
 pub mod gate;
