@@ -175,12 +175,12 @@ impl Flags {
 }
 
 impl Flag {
-    /// What a setting of a person changes for the flag; none where the flag has no such variant any more.
-    fn in_force<'a>(&self, setting: Option<&'a Setting>) -> Option<&'a Setting> {
-        setting.filter(|setting| match setting {
+    /// Whether it can be set so: a setting to a variant that it does not have is without effect.
+    pub fn allows(&self, setting: &Setting) -> bool {
+        match setting {
             Setting::Variant(name) => self.variants.contains_key(name),
             Setting::Enabled | Setting::Disabled => true,
-        })
+        }
     }
 
     fn evaluate(
@@ -190,7 +190,7 @@ impl Flag {
         context: &Map<String, Value>,
         now: Timestamp,
     ) -> Result<Evaluation, EvaluationError> {
-        let enabled = match self.in_force(setting) {
+        let enabled = match setting.filter(|setting| self.allows(setting)) {
             Some(Setting::Variant(name)) => return self.variant(key, name, Reason::Static),
             Some(Setting::Enabled) => true,
             Some(Setting::Disabled) => false,

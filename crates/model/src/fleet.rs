@@ -1,5 +1,7 @@
 //! All flights together: the fold of the whole journal. Who serves where, who may not enter, and what should run.
 
+mod flags;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -7,10 +9,12 @@ use serde::Serialize;
 
 use crate::entry::Standing;
 use crate::event::{Event, Recorded};
+use crate::flag::Toggle;
 use crate::flight::Flight;
 use crate::ids::{Digest, FlightId, ServiceName, Target, Weight};
 use crate::rollout::{Conflict, Phase, RolloutEvent};
 use crate::runtime::{Observation, Routing};
+use flags::FlagWatch;
 
 /// A digest that failed in an environment and may not enter it again until that is lifted with a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +60,8 @@ pub struct Fleet {
     quarantines: BTreeMap<(Target, Digest), Quarantine>,
     latest: BTreeMap<ServiceName, FlightId>,
     targets: BTreeSet<Target>,
+    toggles: BTreeMap<Target, BTreeMap<String, Toggle>>,
+    flag_watches: BTreeMap<Target, FlagWatch>,
     sequence: u64,
 }
 
@@ -93,6 +99,8 @@ impl Fleet {
                 let moving =
                     self.flights.get(&recorded.flight).and_then(|f| f.entry(environment)).and_then(|e| e.moving());
                 if let Some(candidate) = moving.map(|r| r.start.candidate.clone()) {
+                    // Another version serves: its requests say nothing about what a flag did to the one before.
+                    self.flag_watches.remove(&target(environment));
                     self.current.insert(target(environment), candidate);
                 }
             }
@@ -102,6 +110,7 @@ impl Fleet {
             // There is nothing to go back to: the environment is empty again.
             Event::RollbackOrdered { environment, to: None, .. } => {
                 self.current.remove(&target(environment));
+                self.flag_watches.remove(&target(environment));
             }
             Event::Quarantined { environment, digest, reason } => {
                 let target = target(environment);
@@ -118,6 +127,9 @@ impl Fleet {
             Event::QuarantineLifted { environment, digest, .. } => {
                 self.quarantines.remove(&(target(environment), digest.clone()));
             }
+            Event::FlagSet { environment, .. }
+            | Event::FlagUnset { environment, .. }
+            | Event::FlagWatched { environment, .. } => self.apply_flag(target(environment), recorded),
             Event::Rollout { .. }
             | Event::Opened(_)
             | Event::Configured { .. }

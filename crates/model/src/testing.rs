@@ -217,7 +217,12 @@ impl Story {
     fn configured(&self, flight: &Flight) -> Event {
         let own = manifests(letter(&flight.id));
         let manifests = self.config.environments.iter().map(|e| (e.name.clone(), own.clone())).collect();
-        Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new(), manifests }
+        Event::Configured {
+            service: Box::new(self.config.clone()),
+            notices: Vec::new(),
+            manifests,
+            flags: BTreeMap::new(),
+        }
     }
 
     fn carry_out(&mut self) {

@@ -57,6 +57,9 @@ impl Moment {
             | Event::Quarantined { .. }
             | Event::QuarantineLifted { .. }
             | Event::Reverted { .. }
+            | Event::FlagSet { .. }
+            | Event::FlagUnset { .. }
+            | Event::FlagWatched { .. }
             | Event::AuthorNotified { .. }
             | Event::Ended { .. } => true,
         }
