@@ -200,3 +200,6 @@ impl Fleet {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;
