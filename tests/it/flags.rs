@@ -175,7 +175,7 @@ fn flags_that_cannot_be_used_are_refused_before_anything_runs() {
     let repository = declared(&world);
     repository.edit("flags.json", "\"defaultVariant\": \"red\"", "\"defaultVariant\": \"purple\"");
     let flight = world.ended(&repository.push("greeting=hello", "Serve"), "refused");
-    assert!(text(&flight, "detail").contains("flags.json:13:7: default \"purple\" is no variant"), "{flight:#}");
+    assert!(text(&flight, "detail").contains("flags.json:12:7: default \"purple\" is no variant"), "{flight:#}");
     let path = repository.path("");
     let checked = world.cli(&["check", path.to_str().unwrap()]);
     assert!(checked.code == 2 && checked.stdout.contains("[PG0106]"), "{checked:?}");

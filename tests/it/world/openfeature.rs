@@ -27,7 +27,7 @@ impl Client {
             eprintln!("left out: OpenFeature's client is not installed");
             return None;
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixture/openfeature.py");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixture/flags_client.py");
         let mut command = Command::new(python);
         command.arg(script).args([url, token]).arg(definitions).env("no_proxy", "*");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
