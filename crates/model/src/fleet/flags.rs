@@ -98,10 +98,11 @@ impl Fleet {
         };
         let sample = self.flag_sample(target, watch, seen, now);
         let evidence = Evidence { reference: &watch.before, earlier: &[], now: &sample, next: None };
-        match judge::judge(&rules.analysis, &evidence) {
+        let verdict = judge::judge(&rules.analysis, &evidence);
+        match &verdict {
             Verdict::Fail { limit, .. } => {
-                let reason = format!("more than {limit} of the requests fail since flag {} was changed", watch.flag);
-                let ended = self.end_flag_watch(target, Some(limit), seen, now);
+                let reason = format!("since flag {} was changed: {verdict}", watch.flag);
+                let ended = self.end_flag_watch(target, Some(*limit), seen, now);
                 let (environment, flag, by) = (target.environment.clone(), watch.flag.clone(), "judge".to_owned());
                 // What the judge does is not watched: it is what was there before.
                 let back = match watch.back.clone() {
