@@ -1,5 +1,5 @@
 # Two commands do all set-up: `make demo` and `make test`.
-.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-journal bench-judge peers
+.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-flags bench-journal bench-judge peers
 
 CARGO ?= cargo
 # Where `go install` puts the programs that tests compare with.
@@ -40,7 +40,7 @@ docs-check:
 	$(CARGO) run --quiet --locked -p prograde-cli -- reference --out docs/reference --check
 
 ## Measure; prints tables and writes target/bench/<name>.json.
-bench: bench-proxy bench-journal bench-judge bench-flight
+bench: bench-proxy bench-journal bench-judge bench-flight bench-flags
 
 bench-proxy:
 	scripts/bench-proxy.sh
@@ -50,6 +50,9 @@ bench-journal:
 
 bench-judge:
 	scripts/bench-judge.sh
+
+bench-flags:
+	scripts/bench-flags.sh
 
 bench-flight:
 	scripts/bench-flight.sh

@@ -36,6 +36,20 @@ prometheus() {
     debian_install prometheus
 }
 
+# OpenFeature's own client for Python and flagd's evaluator ask for flags (tests/it/flags.rs).
+openfeature() {
+    local place
+    place="$(dirname "$0")/../target/peers/openfeature"
+    if "$place/bin/python" -c 'import openfeature.contrib.provider.ofrep, openfeature.contrib.tools.flagd.core' 2>/dev/null; then return; fi
+    if ! python3 -m venv "$place" >&2; then
+        echo "needs Python 3.10 with \`venv\`: install it with this system's package manager"
+        return 1
+    fi
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check \
+        openfeature-sdk==0.10.0 openfeature-provider-ofrep==0.3.0 openfeature-flagd-core==1.0.0 >&2 ||
+        { echo "needs openfeature-sdk, openfeature-provider-ofrep and openfeature-flagd-core from PyPI"; return 1; }
+}
+
 go_install() {
     if ! type -P go >/dev/null; then
         echo "needs Go: install it, then \`go install $1\`"
@@ -56,7 +70,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint kustomize prometheus skopeo umoci)
+peers=(actionlint kustomize openfeature prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -10,6 +10,7 @@ mod bad_input;
 mod canary;
 mod faults;
 mod first_flight;
+mod flags;
 mod kill;
 mod logs;
 mod metrics;

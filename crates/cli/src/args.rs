@@ -51,6 +51,7 @@ pub(crate) enum Brief {
     Rollback(commands::order::RollbackArgs),
     Logs(commands::logs::LogsArgs),
     Quarantine(commands::quarantine::QuarantineArgs),
+    Flag(commands::flag::FlagArgs),
     Verdict(commands::verdict::VerdictArgs),
     Journal(commands::journal::JournalArgs),
     Init(commands::init::InitArgs),

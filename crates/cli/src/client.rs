@@ -11,7 +11,7 @@ use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
-use prograde_model::ids::ServiceName;
+use prograde_model::ids::{EnvironmentName, ServiceName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
@@ -22,8 +22,8 @@ pub(crate) use stream::{Lines, Next};
 
 use crate::report::{self, Report};
 use crate::wire::{
-    AbortRequest, ApproveRequest, ErrorBody, EventView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered,
-    QuarantineView, RollbackRequest, Status, VerifyView,
+    AbortRequest, ApproveRequest, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest, FlagView,
+    FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, QuarantineView, RollbackRequest, Status, VerifyView,
 };
 
 /// How long a connection may take.
@@ -174,6 +174,33 @@ impl Client {
     /// `POST /api/v1/quarantine/lift`.
     pub(crate) fn lift(&self, request: &LiftRequest) -> Result<Ordered, Report> {
         self.post("/api/v1/quarantine/lift", request, ANSWER_WAIT)
+    }
+
+    /// `GET /api/v1/flags`.
+    pub(crate) fn flags(
+        &self,
+        service: Option<&ServiceName>,
+        environment: Option<&EnvironmentName>,
+    ) -> Result<Vec<FlagView>, Report> {
+        let mut query = Vec::new();
+        query.extend(service.map(|service| ("service", service.as_str())));
+        query.extend(environment.map(|environment| ("environment", environment.as_str())));
+        self.get("/api/v1/flags", &query)
+    }
+
+    /// `POST /api/v1/flags/set`.
+    pub(crate) fn set_flag(&self, request: &FlagSetRequest) -> Result<Ordered, Report> {
+        self.post("/api/v1/flags/set", request, ANSWER_WAIT)
+    }
+
+    /// `POST /api/v1/flags/unset`.
+    pub(crate) fn unset_flag(&self, request: &FlagUnsetRequest) -> Result<Ordered, Report> {
+        self.post("/api/v1/flags/unset", request, ANSWER_WAIT)
+    }
+
+    /// `GET /api/v1/flags/token`.
+    pub(crate) fn flag_token(&self) -> Result<FlagToken, Report> {
+        self.get("/api/v1/flags/token", &[])
     }
 
     /// `POST /api/v1/journal/verify`.

@@ -89,6 +89,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Logs(args) => commands::logs::run(app, &args),
         Brief::Quarantine(args) => commands::quarantine::run(app, &args),
         Brief::Verdict(args) => commands::verdict::run(app, &args),
+        Brief::Flag(args) => commands::flag::run(app, &args),
         Brief::Journal(args) => commands::journal::run(app, &args),
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),

@@ -31,6 +31,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0103"
     "PG0104"
     "PG0105"
+    "PG0106"
     "PG0201"
     "PG0202"
     "PG0203"

@@ -1,6 +1,7 @@
 //! What happened, in a sentence: the journal's events, verdicts and outcomes as people read them.
 
 use prograde_model::event::{Event, JobConclusion, Outcome, VERSION};
+use prograde_model::flag::Setting;
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::{MetricSummary, MetricVerdict};
 use prograde_model::rollout::{RolloutEvent, Strategy};
@@ -103,7 +104,14 @@ fn tone(event: &Event) -> Tone {
         Event::PipelineFinished { succeeded: true, .. }
         | Event::Checked { failure: None, .. }
         | Event::Ended { outcome: Outcome::Landed } => Tone::Good,
-        Event::RollbackOrdered { .. } => Tone::Warning,
+        Event::RollbackOrdered { .. } | Event::FlagSet { .. } | Event::FlagUnset { .. } => Tone::Warning,
+        Event::FlagWatched { limit, .. } => {
+            if limit.is_some() {
+                Tone::Bad
+            } else {
+                Tone::Good
+            }
+        }
         Event::Rollout { event, .. } => match event {
             RolloutEvent::StepPassed { .. } | RolloutEvent::Promoted { .. } => Tone::Good,
             RolloutEvent::StepHeld { .. } => Tone::Warning,
@@ -172,7 +180,10 @@ fn known(event: &Event) -> String {
         | Event::Quarantined { .. }
         | Event::QuarantineLifted { .. }
         | Event::Reverted { .. }
-        | Event::Scaled { .. } => in_environment(event),
+        | Event::Scaled { .. }
+        | Event::FlagSet { .. }
+        | Event::FlagUnset { .. }
+        | Event::FlagWatched { .. } => in_environment(event),
     }
 }
 
@@ -207,6 +218,18 @@ fn in_environment(event: &Event) -> String {
         Event::Scaled { environment, before, replicas, reason } => {
             format!("{environment}: scaled from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
         }
+        Event::FlagSet { environment, flag, to, by, reason, .. } => {
+            format!("{environment}: flag {flag} set to {} by {by}: {reason}", setting(to))
+        }
+        Event::FlagUnset { environment, flag, by, reason, .. } => {
+            format!("{environment}: flag {flag} as in Git again, by {by}: {reason}")
+        }
+        Event::FlagWatched { environment, flag, limit: Some(limit), evidence } => {
+            format!("{environment}: flag {flag} harms: more than {limit} of the requests fail ({})", seen(evidence))
+        }
+        Event::FlagWatched { environment, flag, limit: None, evidence } => {
+            format!("{environment}: flag {flag} watched: {}", seen(evidence))
+        }
         Event::Opened(_)
         | Event::Configured { .. }
         | Event::JobStarted { .. }
@@ -215,6 +238,15 @@ fn in_environment(event: &Event) -> String {
         | Event::ReleaseRecorded(_)
         | Event::AuthorNotified { .. }
         | Event::Ended { .. } => String::new(),
+    }
+}
+
+/// What a flag is set to.
+pub(crate) fn setting(setting: &Setting) -> String {
+    match setting {
+        Setting::Variant(name) => name.clone(),
+        Setting::Enabled => "enabled".to_owned(),
+        Setting::Disabled => "disabled".to_owned(),
     }
 }
 

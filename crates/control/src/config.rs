@@ -22,7 +22,7 @@ pub fn read(text: &str) -> Result<Service, Diagnostics> {
         return Ok(service);
     }
     let documents = prograde_yaml::documents(FILE, text)?;
-    Err(Diagnostics(problems.into_iter().map(|problem| located(problem, documents.first())).collect()))
+    Err(Diagnostics(problems.into_iter().map(|problem| located((CODE, FILE), problem, documents.first())).collect()))
 }
 
 /// The JSON Schema of `prograde.yaml`, for editors.
@@ -35,15 +35,12 @@ pub fn schema() -> serde_json::Value {
 }
 
 /// The deepest place on the problem's path that the document has.
-fn located(problem: Problem, document: Option<&Node>) -> Diagnostic {
-    let found = Diagnostic::file(CODE, FILE, problem.message, problem.hint);
+pub(crate) fn located((code, file): (&str, &str), problem: Problem, document: Option<&Node>) -> Diagnostic {
+    let found = Diagnostic::file(code, file, problem.message, problem.hint);
     let Some(mut node) = document else { return found };
     let (mut line, mut column) = (node.line, node.column);
     for part in &problem.path {
-        let next = match part.parse::<usize>() {
-            Ok(index) => node.items().get(index),
-            Err(_) => node.get(part),
-        };
+        let next = node.get(part).or_else(|| node.items().get(part.parse::<usize>().ok()?));
         let Some(next) = next else { break };
         (line, column) = node.key(part).map_or((next.line, next.column), |key| (key.line, key.column));
         node = next;

@@ -211,7 +211,8 @@ impl Inner {
             self.scale(&mut scaling, &synced).await;
             effects.start_wanted();
             measuring.start_due(self.judged_steps(), self.clock.now());
-            let busy = self.ledger.with(|fleet| fleet.active().next().is_some());
+            let busy =
+                self.ledger.with(|fleet| fleet.active().next().is_some() || fleet.flag_watches().next().is_some());
             let period = if busy {
                 self.options.busy_period
             } else if self.is_troubled() {
@@ -265,6 +266,7 @@ impl Inner {
             for id in active {
                 decided |= self.decide(&id).await;
             }
+            decided |= self.decide_flags().await;
             if !decided {
                 return;
             }

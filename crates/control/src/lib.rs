@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 mod controller;
 mod effects;
+pub mod flags;
 mod halted;
 mod ledger;
 mod measure;

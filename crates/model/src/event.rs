@@ -11,9 +11,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::diagnostic::Diagnostic;
+use crate::flag::{Flags, Setting};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
+use crate::judge::Sample;
+use crate::quantity::Share;
 use crate::release::Release;
 use crate::rollout::RolloutEvent;
+use crate::runtime::Tally;
 use crate::service::Service;
 
 /// A fact as the journal holds it.
@@ -47,6 +51,10 @@ pub enum Event {
         /// differ in these.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         manifests: BTreeMap<EnvironmentName, Digest>,
+        /// Its flags, by the file that declares them, with the shared evaluators filled in.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        #[schemars(with = "BTreeMap<String, Value>")]
+        flags: BTreeMap<String, Flags>,
     },
     /// A job of its pipeline was started.
     #[serde(rename = "pipeline.job_started")]
@@ -166,6 +174,51 @@ pub enum Event {
         replicas: u32,
         /// What was measured, and what limits the number.
         reason: String,
+    },
+    /// A feature flag was set where it serves; that holds whatever Git says, until it is unset.
+    #[serde(rename = "flag.set")]
+    FlagSet {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The flag's key.
+        flag: String,
+        /// To what.
+        to: Setting,
+        /// Who, or which part of prograde.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Its requests until then, where what follows is judged by them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Tally>,
+    },
+    /// A feature flag is again as Git says.
+    #[serde(rename = "flag.unset")]
+    FlagUnset {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The flag's key.
+        flag: String,
+        /// Who, or which part of prograde.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Its requests until then, where what follows is judged by them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Tally>,
+    },
+    /// What followed on a flag's change was watched, and that is over.
+    #[serde(rename = "flag.watched")]
+    FlagWatched {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// The flag's key.
+        flag: String,
+        /// The share of failed requests that was surely exceeded, if one was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<Share>,
+        /// What was seen.
+        evidence: Sample,
     },
     /// Its author was told how it ended.
     #[serde(rename = "flight.author_notified")]

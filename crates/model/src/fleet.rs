@@ -1,5 +1,7 @@
 //! All flights together: the fold of the whole journal. Who serves where, who may not enter, and what should run.
 
+mod flags;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,10 +10,12 @@ use serde::Serialize;
 use crate::autoscale::Scaling;
 use crate::entry::Standing;
 use crate::event::{Event, Recorded};
+use crate::flag::Toggle;
 use crate::flight::Flight;
 use crate::ids::{Digest, FlightId, ServiceName, Target, Weight};
 use crate::rollout::{Bounds, Conflict, Phase, Rollout, RolloutEvent};
 use crate::runtime::{Observation, Routing};
+use flags::FlagWatch;
 
 /// A digest that failed in an environment and may not enter it again until that is lifted with a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,6 +75,8 @@ pub struct Fleet {
     latest: BTreeMap<ServiceName, FlightId>,
     sizes: BTreeMap<Target, Size>,
     targets: BTreeSet<Target>,
+    toggles: BTreeMap<Target, BTreeMap<String, Toggle>>,
+    flag_watches: BTreeMap<Target, FlagWatch>,
     sequence: u64,
 }
 
@@ -111,6 +117,8 @@ impl Fleet {
                     let (at, candidate) = (target(environment), rollout.start.candidate.clone());
                     let replicas = self.sized(rollout, &at).start.replicas;
                     self.sizes.entry(at.clone()).or_default().replicas = replicas;
+                    // Another version serves: its requests say nothing about what a flag did to the one before.
+                    self.flag_watches.remove(&at);
                     self.current.insert(at, candidate);
                 }
             }
@@ -125,6 +133,7 @@ impl Fleet {
             Event::RollbackOrdered { environment, to: None, .. } => {
                 self.current.remove(&target(environment));
                 self.sizes.remove(&target(environment));
+                self.flag_watches.remove(&target(environment));
             }
             Event::Quarantined { environment, digest, reason } => {
                 let target = target(environment);
@@ -141,6 +150,9 @@ impl Fleet {
             Event::QuarantineLifted { environment, digest, .. } => {
                 self.quarantines.remove(&(target(environment), digest.clone()));
             }
+            Event::FlagSet { environment, .. }
+            | Event::FlagUnset { environment, .. }
+            | Event::FlagWatched { environment, .. } => self.apply_flag(target(environment), recorded),
             Event::Rollout { .. }
             | Event::Opened(_)
             | Event::Configured { .. }

@@ -6,6 +6,7 @@
 mod orders;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -14,6 +15,7 @@ pub use orders::Refusal;
 use crate::autoscale::Autoscaling;
 use crate::entry::{Entry, Rollback, Standing};
 use crate::event::{Event, JobRecord, Opened, Outcome, Recorded};
+use crate::flag::Flags;
 use crate::fleet::Fleet;
 use crate::gate::{Closure, GateState, gate};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
@@ -43,6 +45,8 @@ pub struct Flight {
     pub notices: Vec<String>,
     /// Digest of its rendered manifests, by environment.
     pub manifests: BTreeMap<EnvironmentName, Digest>,
+    /// Its flags, by the file that declares them.
+    pub flags: BTreeMap<String, Arc<Flags>>,
     /// Its pipeline.
     pub pipeline: Pipeline,
     /// Its release, once made.
@@ -118,6 +122,7 @@ impl Flight {
             config: None,
             notices: Vec::new(),
             manifests: BTreeMap::new(),
+            flags: BTreeMap::new(),
             pipeline: Pipeline::default(),
             release: None,
             entries: BTreeMap::new(),
@@ -441,13 +446,17 @@ impl Flight {
         let at = recorded.at;
         self.version = self.version.saturating_add(1);
         match &recorded.event {
+            // These are about what serves in a place, whichever flight that is.
             Event::Opened(_)
             | Event::QuarantineLifted { .. }
             | Event::Quarantined { .. }
-            // The fleet keeps it: the number is the target's, whichever version serves.
-            | Event::Scaled { .. } => {}
-            Event::Configured { service, notices, manifests } => {
+            | Event::Scaled { .. }
+            | Event::FlagSet { .. }
+            | Event::FlagUnset { .. }
+            | Event::FlagWatched { .. } => {}
+            Event::Configured { service, notices, manifests, flags } => {
                 self.manifests.clone_from(manifests);
+                self.flags = flags.iter().map(|(file, flags)| (file.clone(), Arc::new(flags.clone()))).collect();
                 self.config = Some(service.clone());
                 self.notices.clone_from(notices);
                 self.stage_times.insert("configured", at);
@@ -511,6 +520,9 @@ impl Flight {
             | Event::Quarantined { .. }
             | Event::QuarantineLifted { .. }
             | Event::Scaled { .. }
+            | Event::FlagSet { .. }
+            | Event::FlagUnset { .. }
+            | Event::FlagWatched { .. }
             | Event::AuthorNotified { .. }
             | Event::Ended { .. } => {}
         }

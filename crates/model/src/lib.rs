@@ -8,6 +8,7 @@ pub mod autoscale;
 pub mod diagnostic;
 pub mod entry;
 pub mod event;
+pub mod flag;
 pub mod fleet;
 pub mod flight;
 pub mod gate;

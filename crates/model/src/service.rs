@@ -25,6 +25,9 @@ pub struct Service {
     /// The folder with the Kustomize tree, copied to the deployment repository with each release; default `deploy`.
     #[serde(default = "default_manifests")]
     pub manifests: String,
+    /// The file with its feature flags, in flagd's format, such as `flags.yaml`; default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<String>,
     /// The environments that a release enters, one after the other.
     pub environments: Vec<Environment>,
 }
@@ -51,6 +54,9 @@ pub struct Environment {
     /// The Kustomize overlay below `manifests`; default `overlays/<name>`.
     #[serde(default)]
     pub overlay: Option<String>,
+    /// The file with the feature flags here; default that of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<String>,
     /// What must hold before a release enters.
     #[serde(default)]
     pub gate: GateRules,
@@ -233,6 +239,11 @@ impl Service {
         self.environments.iter().find(|e| e.name == *name)
     }
 
+    /// The file with the flags of an environment, if it has any.
+    pub fn flags_file<'a>(&'a self, environment: &'a Environment) -> Option<&'a str> {
+        environment.flags.as_deref().or(self.flags.as_deref())
+    }
+
     /// All that is wrong with it beyond its types; empty when it can be used.
     pub fn problems(&self) -> Vec<Problem> {
         let mut found = Vec::new();
@@ -243,7 +254,8 @@ impl Service {
                 "write `version: 1`, or update prograde",
             ));
         }
-        for (field, path) in [("manifests", &self.manifests)] {
+        for (field, path) in [("manifests", Some(&self.manifests)), ("flags", self.flags.as_ref())] {
+            let Some(path) = path else { continue };
             if !is_plain_path(path) {
                 found.push(problem(
                     &[field],
@@ -291,6 +303,13 @@ impl Environment {
                 &["environments", at, "overlay"],
                 "the overlay must be a folder below `manifests`".into(),
                 "write it without `..` and without a leading `/`",
+            ));
+        }
+        if let Some(path) = self.flags.as_ref().filter(|path| !is_plain_path(path)) {
+            found.push(problem(
+                &["environments", at, "flags"],
+                format!("{path:?} is not a plain relative name"),
+                "use letters, digits, `-`, `_`, `.` and `/`, without `..`",
             ));
         }
         self.strategy_problems(at, found);

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::entry::Standing;
 use crate::event::{Event, Opened, Person, Recorded, VERSION};
+use crate::flag::{Flags, Setting};
 use crate::fleet::Fleet;
 use crate::flight::{Effect, Flight, Refusal, Stage};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target, Weight};
@@ -41,6 +42,7 @@ pub(crate) struct Story {
     pub(crate) journal: Vec<Recorded>,
     pub(crate) now: Timestamp,
     config: Service,
+    flags: Option<Flags>,
     replayed: Fleet,
     ill: BTreeSet<(FlightId, Ill)>,
     digests: BTreeMap<FlightId, Digest>,
@@ -100,6 +102,7 @@ impl Story {
             journal: Vec::new(),
             now: "2026-01-02T03:04:05Z".parse().unwrap(),
             config: serde_json::from_value(config).unwrap(),
+            flags: None,
             replayed: Fleet::default(),
             ill: BTreeSet::new(),
             digests: BTreeMap::new(),
@@ -127,6 +130,26 @@ impl Story {
     pub(crate) fn push_ill(&mut self, flight: char, ill: Ill) -> &mut Self {
         self.ill.insert((id(flight), ill));
         self.push(flight)
+    }
+
+    /// Its requests fail from now on.
+    pub(crate) fn fall_ill(&mut self, flight: char) {
+        self.ill.insert((id(flight), Ill::Requests));
+    }
+
+    /// The commits that arrive from now on declare these flags.
+    pub(crate) fn declare(&mut self, flags: &Value) -> &mut Self {
+        self.config.flags = Some("flags.json".into());
+        self.flags = Some(Flags::read(flags).unwrap());
+        self
+    }
+
+    /// A person sets a flag, or leaves it to Git.
+    pub(crate) fn flag(&mut self, at: &str, flag: &str, to: Option<Setting>) -> Result<(), Refusal> {
+        let serves = self.fleet.current(&target(at)).unwrap().clone();
+        let order = self.fleet.change_flag(&target(at), flag, to.as_ref(), ("ann", "to see"), &self.seen(at), self.now);
+        self.record(&serves, order?);
+        Ok(())
     }
 
     /// A flight's image comes out the same as another's.
@@ -206,6 +229,11 @@ impl Story {
                 let events = self.fleet.flight(&flight).unwrap().decide(&self.fleet, seen, self.now);
                 self.record(&flight, events);
             }
+            let watches: Vec<_> = self.fleet.flag_watches().map(|(t, f)| (t.clone(), f.clone())).collect();
+            for (target, flight) in watches {
+                let seen = self.seen.get(&target).cloned().unwrap_or_default();
+                self.record(&flight, self.fleet.decide_flags(&target, &seen, self.now));
+            }
             if self.journal.len() == before {
                 return;
             }
@@ -217,7 +245,8 @@ impl Story {
     fn configured(&self, flight: &Flight) -> Event {
         let own = manifests(letter(&flight.id));
         let manifests = self.config.environments.iter().map(|e| (e.name.clone(), own.clone())).collect();
-        Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new(), manifests }
+        let flags = self.flags.iter().map(|flags| ("flags.json".to_owned(), flags.clone())).collect();
+        Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new(), manifests, flags }
     }
 
     fn carry_out(&mut self) {

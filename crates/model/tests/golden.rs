@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use prograde_model::event::{DecodeError, Event, JobConclusion, Outcome, VERSION};
+use prograde_model::flag::Setting;
 use prograde_model::judge::Verdict;
 use prograde_model::rollout::{Cause, RolloutEvent, Strategy};
 use serde_json::{Value, json};
@@ -43,6 +44,9 @@ forms! {
         Event::QuarantineLifted { .. } => "quarantine.lifted",
         Event::Reverted { .. } => "environment.reverted",
         Event::Scaled { .. } => "environment.scaled",
+        Event::FlagSet { .. } => "flag.set",
+        Event::FlagUnset { .. } => "flag.unset",
+        Event::FlagWatched { .. } => "flag.watched",
         Event::AuthorNotified { .. } => "flight.author_notified",
         Event::Ended { .. } => "flight.ended",
     }
@@ -87,6 +91,11 @@ forms! {
         Strategy::Return => "return",
         Strategy::Canary { .. } => "canary",
     }
+    fn setting(Setting) in SETTINGS {
+        Setting::Variant(_) => "variant",
+        Setting::Enabled => "enabled",
+        Setting::Disabled => "disabled",
+    }
     fn conclusion(JobConclusion) in CONCLUSIONS {
         JobConclusion::Success => "success",
         JobConclusion::Failure => "failure",
@@ -103,6 +112,8 @@ fn variants(event_type: &str) -> Vec<&'static str> {
         "gate.passed" => &["first", "replacing"],
         "environment.checked" => &["good", "failed"],
         "environment.rollback_ordered" => &["emptied", "back"],
+        "flag.set" => SETTINGS,
+        "flag.watched" => &["good", "failed"],
         "flight.ended" => OUTCOMES,
         "rollout.started" => return [STRATEGIES, &["autoscaled"]].concat(),
         "rollout.step_held" => VERDICTS,
@@ -121,6 +132,8 @@ fn form(of: &Event) -> String {
         Event::GatePassed { replaces, .. } => ["first", "replacing"][usize::from(replaces.is_some())],
         Event::Checked { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
         Event::RollbackOrdered { to, .. } => ["emptied", "back"][usize::from(to.is_some())],
+        Event::FlagSet { to, .. } => setting(to),
+        Event::FlagWatched { limit, .. } => ["good", "failed"][usize::from(limit.is_some())],
         Event::Ended { outcome: how } => outcome(how),
         Event::Rollout { event: RolloutEvent::Started(start), .. } if start.autoscaled.is_some() => "autoscaled",
         Event::Rollout { event: RolloutEvent::Started(start), .. } => strategy(&start.strategy),
@@ -137,6 +150,7 @@ fn form(of: &Event) -> String {
         | Event::QuarantineLifted { .. }
         | Event::Reverted { .. }
         | Event::Scaled { .. }
+        | Event::FlagUnset { .. }
         | Event::AuthorNotified { .. } => return event(of).to_owned(),
     };
     let event_type = if let Event::Rollout { event, .. } = of { rollout_event(event) } else { event(of) };

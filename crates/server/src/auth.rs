@@ -37,6 +37,36 @@ impl Token {
     }
 }
 
+/// What services show to evaluate flags, made from the server's token so that both end together. It is good for nothing
+/// else, and nobody gets from it to the token that it is made from.
+pub(crate) fn flag_token(token: &str) -> String {
+    hex::encode(Sha256::digest(format!("prograde flag evaluation\n{token}").as_bytes()))
+}
+
+/// The tokens that let a request evaluate flags: the server's own, and the one for just that.
+#[derive(Clone)]
+pub(crate) struct FlagReaders([Token; 2]);
+
+impl FlagReaders {
+    pub(crate) fn new(token: &str) -> Self {
+        Self([Token::new(&flag_token(token)), Token::new(token)])
+    }
+
+    /// As a bearer, or in the header that the protocol names as well (OFREP's OpenAPI, `ApiKeyAuth`).
+    fn are_shown_in(&self, headers: &HeaderMap) -> bool {
+        let key = headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(Token::new);
+        self.0.iter().any(|token| token.is_shown_in(headers) || key.as_ref().is_some_and(|key| key.0 == token.0))
+    }
+}
+
+/// Lets a request pass that may evaluate flags.
+pub(crate) async fn require_flag_reader(State(readers): State<FlagReaders>, request: Request, next: Next) -> Response {
+    if readers.are_shown_in(request.headers()) {
+        return next.run(request).await;
+    }
+    Failure::unauthorised().into_response()
+}
+
 /// Lets a request pass that shows the token.
 pub(crate) async fn require(State(token): State<Token>, request: Request, next: Next) -> Response {
     if token.is_shown_in(request.headers()) {
@@ -58,6 +88,25 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, value.parse().unwrap());
         Token::new("s3cret").is_shown_in(&headers)
+    }
+
+    #[test]
+    fn flags_are_evaluated_with_a_token_that_is_good_for_nothing_else() {
+        let reader = flag_token("s3cret");
+        let with =
+            |name: &'static str, value: &str| HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+        let readers = FlagReaders::new("s3cret");
+        for good in [
+            with("authorization", &format!("Bearer {reader}")),
+            with("x-api-key", &reader),
+            with("authorization", "Bearer s3cret"),
+        ] {
+            assert!(readers.are_shown_in(&good), "{good:?}");
+        }
+        for bad in [HeaderMap::new(), with("x-api-key", "s3cre"), with("authorization", &reader)] {
+            assert!(!readers.are_shown_in(&bad), "{bad:?}");
+        }
+        assert!(!shown(&format!("Bearer {reader}")), "it opens nothing else");
     }
 
     #[test]

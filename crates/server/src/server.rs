@@ -26,6 +26,7 @@ use crate::adapters::prober::HttpProber;
 use crate::adapters::runtime::LocalRuntime;
 use crate::adapters::source::HostedSource;
 use crate::api::{self, Context};
+use crate::auth;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
 use crate::options::ServerOptions;
@@ -109,6 +110,7 @@ impl Server {
             deployments,
             node: node.clone(),
             ci: data.ci(),
+            flag_token: auth::flag_token(&token),
             stop: stop.clone(),
         };
         let router = api::router(context, &token);

@@ -97,6 +97,9 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
         Event::Scaled { environment, before, replicas, reason } => {
             format!("scaled from {before} to {replicas} in {environment}: {reason}")
         }
+        Event::FlagSet { environment, flag, by, .. } => format!("flag {flag} set in {environment} by {by}"),
+        Event::FlagUnset { environment, flag, by, .. } => format!("flag {flag} unset in {environment} by {by}"),
+        Event::FlagWatched { environment, flag, .. } => format!("flag {flag} watched in {environment}"),
         Event::AuthorNotified { failures, .. } if failures.is_empty() => "author told".to_owned(),
         Event::AuthorNotified { failures, .. } => format!("author could not be told: {}", failures.join("; ")),
         Event::Ended { outcome } => format!("ended: {}", ended(outcome)),

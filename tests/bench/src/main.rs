@@ -1,6 +1,7 @@
 //! Measures what the product promises, on the real binary and the real journal. Every measurement prints a table and
 //! writes `target/bench/<name>.json`: an array of `{name, value, unit, peer, peer_value, ratio, goal, met}`.
 
+mod flags;
 mod flight;
 mod harness;
 mod journal;
@@ -20,6 +21,8 @@ enum Bench {
     Journal(Place),
     /// How well canaries are judged, beside other rules.
     Judge(Judging),
+    /// How long a feature flag takes to evaluate.
+    Flags(Place),
     /// What control adds to a flight, and what a bad commit harms.
     Flight(Binaries),
 }
@@ -69,6 +72,7 @@ fn main() -> anyhow::Result<()> {
         Bench::Judge(judging) => {
             table::publish("judge", &judging.place.out, &judge::run(judging.runs, judging.plots.as_deref())?)
         }
+        Bench::Flags(place) => table::publish("flags", &place.out, &flags::measure()?),
         Bench::Flight(binaries) => {
             let mut rows = flight::measure(&binaries)?;
             rows.push(memory::measure(&binaries)?);

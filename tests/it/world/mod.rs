@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod mailbox;
+pub(crate) mod openfeature;
 pub(crate) mod processes;
 pub(crate) mod prometheus;
 pub(crate) mod repository;

@@ -2,10 +2,11 @@
 
 mod tree;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prograde_control::config;
+use prograde_control::{config, flags};
 use prograde_gitops::deploy::{PreviewError, preview};
 use prograde_gitops::workload;
 use prograde_model::service::Service;
@@ -91,6 +92,7 @@ fn checked(dir: &Path) -> Findings {
     };
     workflows(dir, &mut found);
     if let Some(service) = service {
+        flag_files(dir, &service, &mut found);
         manifests(dir, &service, &mut found);
     }
     found
@@ -115,6 +117,15 @@ fn workflows(dir: &Path, found: &mut Findings) {
     match Workflows::load(&files) {
         Ok(workflows) => found.notices.extend_from_slice(workflows.notes()),
         Err(diagnostics) => found.refuse(diagnostics),
+    }
+}
+
+fn flag_files(dir: &Path, service: &Service, found: &mut Findings) {
+    let files: BTreeSet<&str> = service.environments.iter().filter_map(|e| service.flags_file(e)).collect();
+    for file in files {
+        if let Err(diagnostics) = tree::text(dir, file).and_then(|text| flags::read(file, &text)) {
+            found.refuse(diagnostics);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod approve;
 pub(crate) mod check;
 pub(crate) mod explain;
+pub(crate) mod flag;
 pub(crate) mod flight;
 pub(crate) mod generate;
 pub(crate) mod init;

@@ -58,6 +58,9 @@ impl Moment {
             | Event::QuarantineLifted { .. }
             | Event::Reverted { .. }
             | Event::Scaled { .. }
+            | Event::FlagSet { .. }
+            | Event::FlagUnset { .. }
+            | Event::FlagWatched { .. }
             | Event::AuthorNotified { .. }
             | Event::Ended { .. } => true,
         }

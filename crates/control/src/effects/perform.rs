@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use prograde_model::event::{Event, Outcome};
+use prograde_model::flag::Flags;
 use prograde_model::flight::{Effect, Flight};
 use prograde_model::ids::EnvironmentName;
 use prograde_model::rollout::RolloutEvent;
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config;
 use crate::controller::Inner;
 use crate::effects::Failure;
+use crate::flags;
 use crate::ports::{Build, Deployment, JobFact, Notice, PortError, Revert};
 
 /// How often a check is tried, and the wait between two tries: one lost request must not take a release back.
@@ -70,7 +72,23 @@ impl Inner {
         }
         notices.sort();
         notices.dedup();
-        Ok(vec![Event::Configured { service: Box::new(service), notices, manifests: digests }])
+        let flags = self.read_flags(flight, &service).await?;
+        Ok(vec![Event::Configured { service: Box::new(service), notices, manifests: digests, flags }])
+    }
+
+    /// The flags of all environments, each file once.
+    async fn read_flags(&self, flight: &Flight, service: &Service) -> Result<BTreeMap<String, Flags>, PortError> {
+        let mut read = BTreeMap::new();
+        for file in service.environments.iter().filter_map(|environment| service.flags_file(environment)) {
+            if read.contains_key(file) {
+                continue;
+            }
+            let bytes = self.ports.source.file(&flight.service, flight.commit(), file).await?;
+            let bytes = bytes.ok_or_else(|| Diagnostics::from(flags::missing(file)))?;
+            let text = String::from_utf8(bytes).map_err(|_| not_text(file))?;
+            read.insert(file.to_owned(), flags::read(file, &text)?);
+        }
+        Ok(read)
     }
 
     async fn build(&self, flight: &Flight, cancel: CancellationToken) -> Result<Vec<Event>, Failure> {

@@ -80,6 +80,42 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// What serves there declares no such flag.
+    #[error("there is no flag {flag:?} in {environment}")]
+    NoFlag {
+        /// Which flag.
+        flag: String,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// The flag has no such variant.
+    #[error("flag {flag:?} has no variant {variant:?}, only {known}")]
+    NoVariant {
+        /// Which flag.
+        flag: String,
+        /// Which variant.
+        variant: String,
+        /// The variants that it has.
+        known: String,
+    },
+    /// The flag is set so already.
+    #[error("flag {flag:?} is set so already in {environment}, by {by}")]
+    FlagSetBefore {
+        /// Which flag.
+        flag: String,
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Who set it.
+        by: String,
+    },
+    /// Nobody has set the flag.
+    #[error("flag {flag:?} is not set in {environment}: it is as Git says")]
+    FlagNotSet {
+        /// Which flag.
+        flag: String,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
     /// A reason must be given.
     #[error("a reason must be given")]
     NoReason,

@@ -2,9 +2,11 @@
 
 pub mod types;
 
+mod flags;
 mod git;
 mod journal;
 mod logs;
+mod ofrep;
 mod openapi;
 mod orders;
 mod views;
@@ -42,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) node: Node,
     pub(crate) ci: PathBuf,
+    /// What services show to evaluate flags.
+    pub(crate) flag_token: String,
     /// Ends answers that would follow for ever.
     pub(crate) stop: CancellationToken,
 }
@@ -59,6 +63,10 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/services/{service}/logs", get(logs::service))
         .route("/api/v1/quarantine", get(views::quarantine))
         .route("/api/v1/quarantine/lift", post(orders::lift))
+        .route("/api/v1/flags", get(flags::list))
+        .route("/api/v1/flags/set", post(flags::set))
+        .route("/api/v1/flags/unset", post(flags::unset))
+        .route("/api/v1/flags/token", get(flags::token))
         .route("/api/v1/events", get(journal::events))
         .route("/api/v1/journal/verify", post(journal::verify))
         .route("/api/v1/journal/export", get(journal::export))
@@ -74,8 +82,8 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .merge(git)
         .fallback(|| async { Failure::not_found("there is no such path") })
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
-        .with_state(context);
-    Router::new().route("/healthz", get(|| async { "ok" })).merge(guarded)
+        .with_state(context.clone());
+    Router::new().route("/healthz", get(|| async { "ok" })).merge(ofrep::router(context, token)).merge(guarded)
 }
 
 /// A failure as clients see it.

@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 14] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 20] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
@@ -25,6 +25,24 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 14] = [
     ("get", "/api/v1/services/{service}/logs", "What a service printed, one JSON object a line", "", "LogLineView"),
     ("get", "/api/v1/quarantine", "Digests that may not enter an environment", "", "[QuarantineView]"),
     ("post", "/api/v1/quarantine/lift", "Let a digest into an environment again", "LiftRequest", "Ordered"),
+    ("get", "/api/v1/flags", "Feature flags where they are evaluated, with what people have set", "", "[FlagView]"),
+    ("post", "/api/v1/flags/set", "Set a flag where its service serves", "FlagSetRequest", "Ordered"),
+    ("post", "/api/v1/flags/unset", "Leave a flag to Git again", "FlagUnsetRequest", "Ordered"),
+    ("get", "/api/v1/flags/token", "What services show to evaluate flags", "", "FlagToken"),
+    (
+        "post",
+        "/ofrep/{environment}/{service}/ofrep/v1/evaluate/flags",
+        "OFREP: all flags for one user",
+        "bulkEvaluationRequest",
+        "bulkEvaluationSuccess",
+    ),
+    (
+        "post",
+        "/ofrep/{environment}/{service}/ofrep/v1/evaluate/flags/{key}",
+        "OFREP: one flag for one user",
+        "evaluationRequest",
+        "evaluationSuccess",
+    ),
     ("get", "/api/v1/events", "The journal's events, one JSON object a line", "", "EventView"),
     ("post", "/api/v1/journal/verify", "Check the journal's hashes from end to end", "", "VerifyView"),
     ("get", "/api/v1/journal/export", "The journal as CloudEvents, one JSON object a line", "", "CloudEvent"),

@@ -10,13 +10,13 @@ use super::types::{AbortRequest, ApproveRequest, LiftRequest, Ordered, RollbackR
 use super::views::find_flight;
 use super::{Context, Failure};
 
-type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
 
-fn body<T>(body: Body<T>) -> Result<T, Failure> {
+pub(super) fn body<T>(body: Body<T>) -> Result<T, Failure> {
     body.map(|Json(value)| value).map_err(|rejection| Failure::bad_request(rejection.body_text()))
 }
 
-fn ordered(flight: FlightId, events: &[Event]) -> Json<Ordered> {
+pub(super) fn ordered(flight: FlightId, events: &[Event]) -> Json<Ordered> {
     Json(Ordered { flight, events: events.iter().map(|event| event.encode().0).collect() })
 }
 
@@ -65,11 +65,11 @@ pub(super) async fn lift(State(context): State<Context>, order: Body<LiftRequest
 }
 
 /// A person's name: something, and not a page of it.
-fn named(by: &str) -> Result<&str, Failure> {
+pub(super) fn named(by: &str) -> Result<&str, Failure> {
     plain(by, "`by`", 200)
 }
 
-fn reason(text: &str) -> Result<&str, Failure> {
+pub(super) fn reason(text: &str) -> Result<&str, Failure> {
     plain(text, "`reason`", 2_000)
 }
 

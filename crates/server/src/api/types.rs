@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use prograde_model::flag::Setting;
 use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::MetricSummary;
@@ -234,6 +235,83 @@ pub struct LiftRequest {
     pub by: String,
     /// Why.
     pub reason: String,
+}
+
+/// A feature flag where it is evaluated.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlagView {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// Its key.
+    pub flag: String,
+    /// Whether Git says that it is there; false as well where it is set and the flight that serves does not declare it.
+    pub enabled: bool,
+    /// Its variants and their values.
+    pub variants: BTreeMap<String, serde_json::Value>,
+    /// The variant for whom no rule names one.
+    pub default_variant: Option<String>,
+    /// The rule that chooses a variant.
+    pub targeting: Option<serde_json::Value>,
+    /// What people have set it to.
+    pub set: Option<FlagSettingView>,
+}
+
+/// What people have set a flag to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlagSettingView {
+    /// To what.
+    pub to: Setting,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Whether it has an effect: the flight that serves declares the flag, and the variant if it is set to one.
+    pub in_force: bool,
+}
+
+/// Body of `POST /api/v1/flags/set`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagSetRequest {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The flag's key.
+    pub flag: String,
+    /// To what: `{"variant": NAME}`, `"enabled"` or `"disabled"`.
+    pub to: Setting,
+    /// Who sets it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `POST /api/v1/flags/unset`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagUnsetRequest {
+    /// The service.
+    pub service: ServiceName,
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// The flag's key.
+    pub flag: String,
+    /// Who unsets it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Answer to `GET /api/v1/flags/token`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FlagToken {
+    /// What a service shows to evaluate flags; good for nothing else.
+    pub token: String,
 }
 
 /// Answer to an order: the facts that it made.

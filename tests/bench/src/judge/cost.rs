@@ -76,6 +76,7 @@ pub(super) fn decision_ns(evidence: &Stored) -> f64 {
         candidate: candidate.clone(),
         stable: Some(stable.clone()),
         strategy: Strategy::Canary { steps: vec![step], analysis: Analysis::default(), audience: None, stick_to: None },
+        autoscaled: None,
         watch: None,
         replicas: 1,
         stable_replicas: 1,
