@@ -10,6 +10,8 @@ use super::rule::{Rule, Unusable, shown};
 use super::{Flag, Flags};
 use crate::service::Problem;
 
+/// What a flag may say.
+const FIELDS: [&str; 5] = ["state", "variants", "defaultVariant", "targeting", "metadata"];
 /// How many flags a file may have.
 const FLAGS_MAX: usize = 500;
 /// How many variants a flag may have.
@@ -105,7 +107,6 @@ impl FlagReader<'_> {
             self.wrong(&[], "a flag is a mapping".into(), "give it `state`, `variants` and `defaultVariant`");
             return None;
         };
-        const FIELDS: [&str; 5] = ["state", "variants", "defaultVariant", "targeting", "metadata"];
         for name in fields.keys().filter(|name| !FIELDS.contains(&name.as_str())) {
             let message = format!("unknown field {}, expected one of {}", shown(name), FIELDS.join(", "));
             self.wrong(&[name], message, "remove it, or correct its name");

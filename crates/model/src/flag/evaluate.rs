@@ -47,7 +47,7 @@ pub(super) fn evaluate<'a>(
     Evaluation { context, flag, left: STEPS_MAX }.value(rule, Scope::Whole { context, flagd })
 }
 
-impl<'a> Evaluation<'a> {
+impl Evaluation<'_> {
     fn spend(&mut self, steps: usize) -> Result<(), TooMuch> {
         self.left = self.left.checked_sub(steps).ok_or(TooMuch)?;
         Ok(())
@@ -111,11 +111,7 @@ impl<'a> Evaluation<'a> {
     fn choose<'s>(&mut self, rules: &'s [Rule], scope: Scope<'s>) -> Evaluated<'s> {
         for pair in rules.chunks(2) {
             match pair {
-                [condition, value] => {
-                    if is_true(&*self.value(condition, scope)?) {
-                        return self.value(value, scope);
-                    }
-                }
+                [condition, value] if is_true(&*self.value(condition, scope)?) => return self.value(value, scope),
                 [otherwise] => return self.value(otherwise, scope),
                 _ => {}
             }

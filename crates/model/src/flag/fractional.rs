@@ -35,7 +35,7 @@ fn pick(operands: &[Value], flag: &str, context: &Map<String, Value>) -> Option<
     if total > TOTAL_MAX {
         return None;
     }
-    let mut place = u64::from(murmur3(by.as_bytes(), 0)) * total >> 32;
+    let mut place = (u64::from(murmur3(by.as_bytes(), 0)) * total) >> 32;
     for (variant, weight) in buckets {
         if place < weight {
             return Some(variant.clone());
