@@ -145,9 +145,9 @@ impl Story {
     }
 
     /// A person sets a flag, or leaves it to Git.
-    pub(crate) fn flag(&mut self, at: &str, flag: &str, to: Option<Setting>) -> Result<(), Refusal> {
+    pub(crate) fn flag(&mut self, at: &str, flag: &str, to: Option<&Setting>) -> Result<(), Refusal> {
         let serves = self.fleet.current(&target(at)).unwrap().clone();
-        let order = self.fleet.change_flag(&target(at), flag, to.as_ref(), ("ann", "to see"), &self.seen(at), self.now);
+        let order = self.fleet.change_flag(&target(at), flag, to, ("ann", "to see"), &self.seen(at), self.now);
         self.record(&serves, order?);
         Ok(())
     }

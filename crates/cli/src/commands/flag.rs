@@ -155,11 +155,11 @@ fn table(found: &[FlagView], style: Style, now: jiff::Timestamp) -> String {
             Cell::new(&view.flag),
             Cell::new(view.service.as_str()),
             Cell::new(view.environment.as_str()),
-            Cell::free(&declared(view), style),
+            Cell::free(declared(view), style),
         ];
         match &view.set {
             Some(set) => row.extend([
-                Cell::free(&set_to(set), style).tone(Tone::Warning),
+                Cell::free(set_to(set), style).tone(Tone::Warning),
                 Cell::new(when(&set.since, now, style)),
                 Cell::free(&set.by, style),
                 Cell::free(&set.reason, style),

@@ -10,6 +10,7 @@ use crate::metric::MetricSummary;
 use crate::runtime::{Counters, Tally};
 
 /// A fact about a rollout.
+#[expect(clippy::large_enum_variant, reason = "few exist at a time, and a box would stand in every pattern")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutEvent {

@@ -61,7 +61,7 @@ fn the_flags_of_the_flight_that_serves_are_evaluated() {
 #[test]
 fn a_setting_holds_until_it_is_unset() {
     let mut story = serving("0s");
-    story.flag("production", "banner", Some(on())).unwrap();
+    story.flag("production", "banner", Some(&on())).unwrap();
     assert_eq!(gets(&story), "on", "at once");
     story.push('b').run();
     assert_eq!(story.fleet.current(&target("production")), Some(&id('b')));
@@ -77,21 +77,21 @@ fn a_setting_holds_until_it_is_unset() {
 #[test]
 fn orders_that_mean_nothing_are_refused() {
     let mut story = serving("0s");
-    let mut refused = |flag: &str, to: Option<Setting>| story.flag("production", flag, to).unwrap_err().to_string();
-    assert_eq!(refused("no", Some(on())), "there is no flag \"no\" in production");
+    let mut refused = |flag: &str, to: Option<&Setting>| story.flag("production", flag, to).unwrap_err().to_string();
+    assert_eq!(refused("no", Some(&on())), "there is no flag \"no\" in production");
     let purple = Setting::Variant("purple".into());
-    assert_eq!(refused("banner", Some(purple)), "flag \"banner\" has no variant \"purple\", only off, on");
+    assert_eq!(refused("banner", Some(&purple)), "flag \"banner\" has no variant \"purple\", only off, on");
     assert_eq!(refused("banner", None), "flag \"banner\" is not set in production: it is as Git says");
-    story.flag("production", "banner", Some(on())).unwrap();
-    let again = story.flag("production", "banner", Some(on())).unwrap_err();
+    story.flag("production", "banner", Some(&on())).unwrap();
+    let again = story.flag("production", "banner", Some(&on())).unwrap_err();
     assert_eq!(again.to_string(), "flag \"banner\" is set so already in production, by ann");
 }
 
 #[test]
 fn what_harms_goes_back_to_what_it_was() {
     let mut story = serving("5m");
-    story.flag("production", "banner", Some(Setting::Disabled)).unwrap();
-    story.flag("production", "banner", Some(on())).unwrap();
+    story.flag("production", "banner", Some(&Setting::Disabled)).unwrap();
+    story.flag("production", "banner", Some(&on())).unwrap();
     assert_eq!(gets(&story), "on");
     story.fall_ill('a');
     for _ in 0..60 {
@@ -114,7 +114,7 @@ fn what_was_bad_before_is_not_the_flag_s_fault() {
     for _ in 0..30 {
         story.step();
     }
-    story.flag("production", "banner", Some(on())).unwrap();
+    story.flag("production", "banner", Some(&on())).unwrap();
     for _ in 0..70 {
         story.step();
     }
@@ -125,7 +125,7 @@ fn what_was_bad_before_is_not_the_flag_s_fault() {
 #[test]
 fn another_version_ends_the_watch() {
     let mut story = serving("5m");
-    story.flag("production", "banner", Some(on())).unwrap();
+    story.flag("production", "banner", Some(&on())).unwrap();
     story.push('b');
     for _ in 0..60 {
         story.step();
