@@ -47,7 +47,8 @@ fn an_openfeature_client_sees_a_toggle() {
     let again = order(&world, &["set", "banner", "--variant", "new"]);
     assert!(again.code == 1 && again.stderr.contains("is set so already in production, by Ada"), "{again:?}");
 
-    // It holds when a later release serves, and over a restart.
+    // It holds when a later release serves, which takes users to judge it by, and over a restart.
+    let load = Load::start(world.address("echo", "production"), RATE);
     let mut world = world;
     world.ended(&repository.push("greeting=again", "Serve again"), "landed");
     world.stop();
@@ -64,6 +65,7 @@ fn an_openfeature_client_sees_a_toggle() {
     let flight = world.ended(&repository.push("greeting=again", "Turn it on in Git"), "landed");
     until("the flight brought it", || (banner("bob")["value"] == "new banner").then_some(()));
     assert_eq!(world.serves_alone("echo", "production")["flight"], flight["id"]);
+    load.stop();
     drop(client);
     world.end();
 }
@@ -161,7 +163,8 @@ fn what_harms_is_taken_back() {
         events.iter().map(|e| label(e)).collect::<Vec<_>>(),
         ["flag.set production", "flag.watched production", "flag.unset production"]
     );
-    assert_eq!((&events[1]["data"]["limit"], text(&events[2]["data"], "by")), (&json!("1%"), "judge"), "{events:#?}");
+    assert!(text(&events[1]["data"], "limit").ends_with('%'), "{events:#?}");
+    assert_eq!(text(&events[2]["data"], "by"), "judge", "{events:#?}");
     let listed: Value = serde_json::from_str(&world.cli(&["flag", "list", "--json"]).stdout).unwrap();
     let banner = |view: &&Value| view["flag"] == "banner" && view["environment"] == "production";
     assert_eq!(listed.as_array().unwrap().iter().find(banner).unwrap()["set"], Value::Null);
@@ -180,6 +183,6 @@ fn flags_that_cannot_be_used_are_refused_before_anything_runs() {
     let checked = world.cli(&["check", path.to_str().unwrap()]);
     assert!(checked.code == 2 && checked.stdout.contains("[PG0106]"), "{checked:?}");
     let unknown = order(&world, &["set", "banner", "--variant", "new"]);
-    assert!(unknown.code == 1 && unknown.stderr.contains("nothing serves in"), "{unknown:?}");
+    assert!(unknown.code == 2 && unknown.stderr.contains("nothing serves in"), "{unknown:?}");
     world.end();
 }
