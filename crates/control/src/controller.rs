@@ -20,11 +20,12 @@ use crate::halted::Halted;
 use crate::ledger::Ledger;
 use crate::measure::{Judged, Measuring, Readings};
 use crate::ports::{
-    AppendError, Deployments, EventLog, Images, Measures, Notifier, Pipelines, Prober, Runtime, Source,
+    AppendError, Deployments, EventLog, Images, Measures, Notice, Notifier, Pipelines, Prober, Runtime, Source,
 };
 use crate::scale::Scaling;
 use crate::source::{FlightIds, RandomIds};
 use crate::sync::Synced;
+use crate::tellings::Tellings;
 
 /// The world, as the controllers see it.
 #[derive(Clone)]
@@ -101,6 +102,7 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     troubles: Mutex<BTreeMap<Target, String>>,
     halted: Halted,
+    tellings: Tellings,
     readings: Arc<Readings>,
 }
 
@@ -122,6 +124,7 @@ impl Control {
             stop: CancellationToken::new(),
             troubles: Mutex::default(),
             halted: Halted::default(),
+            tellings: Tellings::default(),
             readings: Arc::default(),
         });
         let running = Arc::clone(&inner);
@@ -243,7 +246,7 @@ impl Inner {
         measuring.stop().await;
         effects.stop().await;
         synced.stop().await;
-        self.halted.stop().await;
+        self.tellings.stop().await;
     }
 
     async fn look_at_source(&self) {
@@ -282,7 +285,7 @@ impl Inner {
             .record(id, now, |fleet| {
                 let Some(flight) = fleet.flight(id) else { return Ok::<_, AppendError>(Vec::new()) };
                 let decide = || flight.decide(fleet, |target| self.observe(target), now);
-                Ok(self.halted.guard(flight, decide, || self.ports.notifier.clone()))
+                Ok(self.halted.guard(flight, decide, |notice| self.tell(notice)))
             })
             .await;
         match decided {
@@ -297,6 +300,11 @@ impl Inner {
                 false
             }
         }
+    }
+
+    /// Tells people, beside what else is done.
+    pub(crate) fn tell(&self, notice: Notice) {
+        self.tellings.tell(Arc::clone(&self.ports.notifier), notice);
     }
 
     /// Whether some target does not run what it should: it is tried again soon, though no flight waits for it.

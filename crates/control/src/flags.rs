@@ -1,7 +1,5 @@
 //! Feature flags: their files are read, they are set and unset, and what follows is judged.
 
-use std::time::Duration;
-
 use prograde_model::event::Event;
 use prograde_model::flag::{Flags, Setting};
 use prograde_model::flight::Refusal;
@@ -10,6 +8,7 @@ use prograde_model::{Diagnostic, Diagnostics};
 
 use crate::config::located;
 use crate::controller::{Control, Inner, log};
+use crate::halted::caught;
 use crate::orders::OrderError;
 use crate::ports::{AppendError, Notice};
 
@@ -17,8 +16,6 @@ use crate::ports::{AppendError, Notice};
 const CODE: &str = "PG0106";
 /// The largest file of flags, in bytes: it is kept in the journal with every flight.
 const FILE_BYTES_MAX: usize = 256 * 1024;
-/// How long people may take to be told.
-const TELL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Reads a file of flags, YAML or JSON. `file` is its name in the repository.
 pub fn read(file: &str, text: &str) -> Result<Flags, Diagnostics> {
@@ -82,14 +79,19 @@ impl Inner {
         for (target, flight) in watched {
             let now = self.clock.now();
             let seen = self.ports.runtime.observe(&target);
-            let recorded =
-                self.ledger.record(&flight, now, |fleet| Ok::<_, AppendError>(fleet.decide_flags(&target, &seen, now)));
+            let recorded = self.ledger.record(&flight, now, |fleet| {
+                let decided = caught(|| fleet.decide_flags(&target, &seen, now));
+                Ok::<_, AppendError>(decided.unwrap_or_else(|reason| {
+                    tracing::error!(%target, "deciding on a flag panicked, it stays as it is: {reason}");
+                    Vec::new()
+                }))
+            });
             match recorded.await {
                 Ok(events) => {
                     decided |= !events.is_empty();
                     for event in &events {
                         log(&flight, event);
-                        self.tell_of_flag(&target, &flight, event).await;
+                        self.tell_of_flag(&target, &flight, event);
                     }
                 }
                 Err(error) => tracing::error!(%target, "a decision on a flag could not be recorded: {error}"),
@@ -99,11 +101,11 @@ impl Inner {
     }
 
     /// Tells people that the judge took a flag back.
-    async fn tell_of_flag(&self, target: &Target, flight: &FlightId, event: &Event) {
+    fn tell_of_flag(&self, target: &Target, flight: &FlightId, event: &Event) {
         let (Event::FlagSet { flag, by, reason, .. } | Event::FlagUnset { flag, by, reason, .. }) = event else {
             return;
         };
-        let Some(told) = self.ledger.with(|fleet| {
+        let notice = self.ledger.with(|fleet| {
             let of = fleet.flight(flight)?;
             Some(Notice {
                 flight: flight.clone(),
@@ -112,17 +114,9 @@ impl Inner {
                 author: of.opened.author.clone(),
                 text: format!("flag {flag} of {target} was taken back by {by}: {reason}"),
             })
-        }) else {
-            return;
-        };
-        let Ok(told) = tokio::time::timeout(TELL_TIMEOUT, self.ports.notifier.notify(&told)).await else {
-            tracing::error!(%target, "nobody could be told of a flag in time");
-            return;
-        };
-        for (channel, result) in told {
-            if let Err(error) = result {
-                tracing::error!(%target, channel, "could not be told of a flag: {error}");
-            }
+        });
+        if let Some(notice) = notice {
+            self.tell(notice);
         }
     }
 }

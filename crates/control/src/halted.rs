@@ -4,28 +4,19 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prograde_model::event::Event;
 use prograde_model::flight::Flight;
 use prograde_model::ids::FlightId;
-use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 
-use crate::ports::{Notice, Notifier};
-
-/// How long telling people may take.
-const TELL_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long that is waited for when everything ends.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::ports::Notice;
 
 /// Flights that stay as they are.
 #[derive(Default)]
 pub(crate) struct Halted {
     /// The version at which deciding panicked, and what was said.
     flights: Mutex<BTreeMap<FlightId, (u64, String)>>,
-    tellings: TaskTracker,
 }
 
 impl Halted {
@@ -43,7 +34,7 @@ impl Halted {
         &self,
         flight: &Flight,
         decide: impl FnOnce() -> Vec<Event>,
-        notifier: impl FnOnce() -> Arc<dyn Notifier>,
+        tell: impl FnOnce(Notice),
     ) -> Vec<Event> {
         if self.lock().get(&flight.id).is_some_and(|(version, _)| *version == flight.version) {
             return Vec::new();
@@ -55,15 +46,15 @@ impl Halted {
             }
             Err(reason) => {
                 tracing::error!(flight = %flight.id, "deciding panicked, the flight stays as it is: {reason}");
-                self.tell(flight, &reason, notifier());
+                tell(Self::notice(flight, &reason));
                 self.lock().insert(flight.id.clone(), (flight.version, reason));
                 Vec::new()
             }
         }
     }
 
-    fn tell(&self, flight: &Flight, reason: &str, notifier: Arc<dyn Notifier>) {
-        let notice = Notice {
+    fn notice(flight: &Flight, reason: &str) -> Notice {
+        Notice {
             flight: flight.id.clone(),
             service: flight.service.clone(),
             commit: flight.commit().clone(),
@@ -73,25 +64,6 @@ impl Halted {
                 flight.service,
                 flight.commit().short()
             ),
-        };
-        self.tellings.spawn(async move {
-            let Ok(told) = timeout(TELL_TIMEOUT, notifier.notify(&notice)).await else {
-                tracing::error!(flight = %notice.flight, "nobody could be told in time");
-                return;
-            };
-            for (channel, result) in told {
-                if let Err(error) = result {
-                    tracing::error!(flight = %notice.flight, channel, "could not be told: {error}");
-                }
-            }
-        });
-    }
-
-    /// Lets what is being told be told.
-    pub(crate) async fn stop(&self) {
-        self.tellings.close();
-        if timeout(STOP_TIMEOUT, self.tellings.wait()).await.is_err() {
-            tracing::error!("nobody could be told of a halted flight before the end");
         }
     }
 }
@@ -106,21 +78,9 @@ pub(crate) fn caught<R>(pure: impl FnOnce() -> R) -> Result<R, String> {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use prograde_model::event::{Opened, Person};
 
     use super::*;
-
-    #[derive(Default)]
-    struct Heard(Mutex<Vec<String>>);
-
-    #[async_trait]
-    impl Notifier for Heard {
-        async fn notify(&self, notice: &Notice) -> Vec<(String, Result<(), String>)> {
-            self.0.lock().unwrap().push(notice.text.clone());
-            Vec::new()
-        }
-    }
 
     fn flight() -> Flight {
         let opened = Opened {
@@ -134,13 +94,14 @@ mod tests {
         Flight::new("a".repeat(32).parse().unwrap(), opened, 1, jiff::Timestamp::UNIX_EPOCH)
     }
 
-    #[tokio::test]
-    async fn a_panic_halts_one_flight_until_it_has_another_fact_and_people_are_told_once() {
-        let (halted, heard) = (Halted::default(), Arc::new(Heard::default()));
-        let notifier = || Arc::clone(&heard) as Arc<dyn Notifier>;
+    #[test]
+    fn a_panic_halts_one_flight_until_it_has_another_fact_and_people_are_told_once() {
+        let halted = Halted::default();
+        let heard = std::cell::RefCell::new(Vec::new());
+        let tell = |notice: Notice| heard.borrow_mut().push(notice.text);
         let mut flight = flight();
         for _ in 0..3 {
-            assert!(halted.guard(&flight, || panic!("a share of {}", -1), notifier).is_empty());
+            assert!(halted.guard(&flight, || panic!("a share of {}", -1), tell).is_empty());
         }
         assert_eq!(halted.reason(&flight.id).unwrap(), "a share of -1");
         let asked = std::cell::Cell::new(false);
@@ -148,14 +109,12 @@ mod tests {
             asked.set(true);
             Vec::new()
         };
-        assert!(halted.guard(&flight, decide, notifier).is_empty() && !asked.get(), "it is left alone");
+        assert!(halted.guard(&flight, decide, tell).is_empty() && !asked.get(), "it is left alone");
         flight.version += 1;
-        assert!(halted.guard(&flight, decide, notifier).is_empty() && asked.get());
+        assert!(halted.guard(&flight, decide, tell).is_empty() && asked.get());
         assert_eq!(halted.reason(&flight.id), None);
-        halted.stop().await;
-        let heard = heard.0.lock().unwrap();
         let expected =
             "pad aaaaaaaa stays as it is, because deciding on it failed: a share of -1. Roll it back or abort it.";
-        assert_eq!(*heard, [expected]);
+        assert_eq!(*heard.borrow(), [expected]);
     }
 }

@@ -18,6 +18,7 @@ pub mod ports;
 mod scale;
 mod source;
 mod sync;
+mod tellings;
 
 pub use clock::{Clock, SystemClock};
 pub use controller::{Control, Options, Ports, StartError};
