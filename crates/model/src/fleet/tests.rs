@@ -107,10 +107,40 @@ fn never_available() -> RolloutEvent {
 fn fact() -> impl Strategy<Value = Event> {
     let place = || any::<bool>().prop_map(|p| environment(place(p)));
     let commit_id = || letter().prop_map(commit);
+    prop_oneof![
+        4 => (place(), rollout_fact()).prop_map(|(environment, event)| Event::Rollout { environment, event }),
+        1 => (place(), prop::option::of(letter()))
+            .prop_map(|(environment, f)| Event::GatePassed { environment, replaces: f.map(id) }),
+        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Deployed { environment, commit }),
+        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Reverted { environment, commit }),
+        1 => (place(), prop::option::of(letter())).prop_map(|(environment, to)| Event::RollbackOrdered {
+            environment,
+            to: to.map(id),
+            by: "ann".into(),
+            reason: "random".into()
+        }),
+        1 => (place(), letter()).prop_map(|(environment, f)| Event::Quarantined {
+            environment,
+            digest: digest(f),
+            reason: "random".into()
+        }),
+        1 => (place(), 0u32..9, 0u32..9).prop_map(|(environment, before, replicas)| Event::Scaled {
+            environment,
+            before,
+            replicas,
+            reason: "random".into()
+        }),
+        1 => Just(Event::Ended { outcome: Outcome::Landed }),
+        1 => Just(Event::PipelineFinished { succeeded: true, detail: None }),
+    ]
+}
+
+/// The same of a rollout.
+fn rollout_fact() -> impl Strategy<Value = RolloutEvent> {
     let step = || 0u32..3;
     let counters = Counters::default();
     let weight = || (0u8..=100).prop_map(|w| Weight::new(w).unwrap());
-    let rollout = prop_oneof![
+    prop_oneof![
         (letter(), letter(), any::<bool>()).prop_map(|(candidate, stable, back)| {
             let steps = [10u8, 100].map(|w| crate::service::Step {
                 weight: Weight::new(w).unwrap(),
@@ -151,32 +181,6 @@ fn fact() -> impl Strategy<Value = Event> {
         Just(never_available()),
         Just(RolloutEvent::Promoted { candidate: counters.into(), stable: counters.into() }),
         Just(RolloutEvent::Withdrawn { candidate: counters }),
-    ];
-    prop_oneof![
-        4 => (place(), rollout).prop_map(|(environment, event)| Event::Rollout { environment, event }),
-        1 => (place(), prop::option::of(letter()))
-            .prop_map(|(environment, f)| Event::GatePassed { environment, replaces: f.map(id) }),
-        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Deployed { environment, commit }),
-        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Reverted { environment, commit }),
-        1 => (place(), prop::option::of(letter())).prop_map(|(environment, to)| Event::RollbackOrdered {
-            environment,
-            to: to.map(id),
-            by: "ann".into(),
-            reason: "random".into()
-        }),
-        1 => (place(), letter()).prop_map(|(environment, f)| Event::Quarantined {
-            environment,
-            digest: digest(f),
-            reason: "random".into()
-        }),
-        1 => (place(), 0u32..9, 0u32..9).prop_map(|(environment, before, replicas)| Event::Scaled {
-            environment,
-            before,
-            replicas,
-            reason: "random".into()
-        }),
-        1 => Just(Event::Ended { outcome: Outcome::Landed }),
-        1 => Just(Event::PipelineFinished { succeeded: true, detail: None }),
     ]
 }
 
