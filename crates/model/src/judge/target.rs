@@ -1,9 +1,10 @@
 //! What has to be ruled out before more traffic is exposed: the harm of the next step is bounded before it is entered.
 //!
 //! Before the candidate gets a share `v` of all traffic, it is ruled out that it fails with `5 detect / v` or more beyond
-//! what the stable version surely has; at the end of the rollout that it fails with `detect`. The test is the mirror image
-//! of [`super::mixture`]: `theta^failures / (1 - p (1 - theta))^requests` for `theta < 1` is a supermartingale if requests
-//! fail with `p` or more. Only the step itself counts, because the load of an earlier one was not the same.
+//! what the stable version surely has, of which `failure_share_max` is the most that counts; at the end of the rollout
+//! that it fails with `detect`. The test is the mirror image of [`super::mixture`]: `theta^failures / (1 - p (1 -
+//! theta))^requests` for `theta < 1` is a supermartingale if requests fail with `p` or more. Only the step itself counts,
+//! because the load of an earlier one was not the same.
 
 use super::mixture::log_sum;
 use super::{Analysis, Evidence, bounds, float};
@@ -39,7 +40,9 @@ impl<'a> Goal<'a> {
         } else {
             evidence.known()
         };
+        // A stable version that is ill itself excuses no more than what is acceptable: nobody knows then what passes.
         let stable = bounds::lower(failures, requests, analysis.log_bounds_needed());
+        let stable = stable.min(analysis.failure_share_max.ratio());
         let beyond = |share: f64| (stable + share).clamp(1e-6, 0.999);
         Self { seen: &evidence.now.candidate, share: beyond(risked), immaterial: beyond(detect / 5.0) }
     }
