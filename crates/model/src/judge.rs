@@ -5,7 +5,8 @@
 //!
 //! **Fail.** Requests are given to versions at random, the candidate's with probability `w`. If the candidate is no worse
 //! than tolerated, then a request *that failed* was the candidate's with probability at most `q0 = wr / (wr + 1 - w)`
-//! for a tolerated ratio `r`, whatever the common failure rate does over the day. So for every `theta > 1`
+//! for a tolerated ratio `r`, whatever the common failure rate does over the day; a tolerated difference is paid for
+//! request by request ([`mixture`]). So for every `theta > 1`
 //! `theta^hits / (1 + q0 (theta - 1))^failures` is a non-negative supermartingale that starts at 1, and so is any
 //! average of such products over `theta`, over metrics and over the step in which the trouble began ([`suspicion`]).
 //! Ville's inequality bounds the chance that it ever exceeds `1/alpha` by `alpha`, however often it is looked at.

@@ -27,6 +27,9 @@ pub struct Analysis {
     /// How many times as often as the stable version the candidate may fail; default `1.25`.
     #[serde(skip_serializing_if = "is_default_failure_ratio")]
     pub failure_ratio_max: Factor,
+    /// How much larger the candidate's share of failed requests may be, whatever the ratio; default `0.05%`.
+    #[serde(skip_serializing_if = "is_default_failure_slack")]
+    pub failure_slack: Share,
     /// How many times as long as the stable version the candidate may take; default `1.25`. `0` judges no latency.
     #[serde(skip_serializing_if = "is_default_latency_ratio")]
     pub latency_ratio_max: Factor,
@@ -42,6 +45,11 @@ pub struct Analysis {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 fn is_default_failure_ratio(factor: &Factor) -> bool {
     *factor == Analysis::default().failure_ratio_max
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_default_failure_slack(slack: &Share) -> bool {
+    *slack == Analysis::default().failure_slack
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
@@ -80,6 +88,7 @@ impl Default for Analysis {
             wait_max: Period::seconds(6 * 3600),
             undecided: Undecided::Extend,
             failure_ratio_max: Factor::percent(125),
+            failure_slack: Share::basis_points(5),
             latency_ratio_max: Factor::percent(125),
             latency_slack: Period::milliseconds(5),
             metrics: Vec::new(),
@@ -111,6 +120,11 @@ impl Analysis {
             Some(format!(
                 "`failure_ratio_max` ({}) must be at least 1: a release that is as good as the one before has to pass",
                 self.failure_ratio_max
+            ))
+        } else if self.failure_slack.ratio() >= max {
+            Some(format!(
+                "`failure_slack` ({}) must lie below `failure_share_max` ({}): it is a difference that nobody would notice",
+                self.failure_slack, self.failure_share_max
             ))
         } else if self.judges_latency() && self.latency_ratio_max.ratio() < 1.0 {
             Some(format!(

@@ -4,6 +4,10 @@
 //! non-negative supermartingale with mean at most 1 for every `theta > 1` (it is the likelihood ratio of the odds being
 //! `theta` times as high). It falls as `p` grows, so that an upper bound in place of `p` keeps it valid; so does leaving
 //! out a term of an average. A finite mixture costs nothing in validity and a little in power.
+//!
+//! Where hits may also come from `tries` of their own, each with probability at most `slack` beyond the `p` of all draws,
+//! every try divides by `1 + slack (gain - 1)`, with the `gain = theta / (1 + p (theta - 1))` of a hit:
+//! `docs/concepts/judging.md` shows that this pays for them, whatever the draws' own rate is.
 
 /// How many odds are tried.
 pub(super) const ODDS: usize = 12;
@@ -21,6 +25,10 @@ pub(super) struct Cell {
     pub(super) of: f64,
     /// The largest probability of a hit under the null hypothesis.
     pub(super) p: f64,
+    /// The candidate's requests, each of which may be a hit with probability `slack` beyond that.
+    pub(super) tries: f64,
+    /// How much more of them may be hits under the null hypothesis.
+    pub(super) slack: f64,
 }
 
 /// Logarithms of the e-processes, one for each theta, over any number of cells.
@@ -41,7 +49,9 @@ impl Mixture {
         }
         self.excess += cell.hits - cell.of * cell.p;
         for (log, theta) in self.logs.iter_mut().zip(THETA) {
-            *log += cell.hits * theta.ln() - cell.of * (1.0 + cell.p * (theta - 1.0)).ln();
+            let norm = 1.0 + cell.p * (theta - 1.0);
+            *log += cell.hits * theta.ln() - cell.of * norm.ln();
+            *log -= cell.tries * (cell.slack * (theta / norm - 1.0)).ln_1p();
         }
     }
 

@@ -88,10 +88,12 @@ impl<'a> Case<'a> {
             let w = sample.least_share(self.analysis).min(w);
             let odds = w * self.analysis.failure_ratio_max.ratio().max(1.0);
             let of = failures + float(sample.stable.failures);
-            *of_failures = Cell { hits: failures, of, p: odds / (odds + 1.0 - w) };
-            *of_limit = Cell { hits: failures, of: requests, p: beside_limit(self.analysis, self.evidence, sample) };
+            let slack = self.analysis.failure_slack.ratio();
+            *of_failures = Cell { hits: failures, of, p: odds / (odds + 1.0 - w), tries: requests, slack };
+            let p = beside_limit(self.analysis, self.evidence, sample);
+            *of_limit = Cell { hits: failures, of: requests, p, ..Cell::default() };
         } else {
-            *of_failures = Cell { hits: failures, of: requests, p: alone };
+            *of_failures = Cell { hits: failures, of: requests, p: alone, ..Cell::default() };
         }
         if let Some(thresholds) = self.thresholds.filter(|thresholds| at >= thresholds.from) {
             self.count_slow(sample, share, &thresholds, slow);
@@ -105,7 +107,7 @@ impl<'a> Case<'a> {
             let ours = candidate.at_least_each(thresholds.beside);
             let theirs = sample.stable.latencies.at_least_each(thresholds.stable);
             for ((cell, ours), theirs) in cells.iter_mut().zip(ours).zip(theirs) {
-                *cell = Cell { hits: float(ours), of: float(ours) + float(theirs), p: w };
+                *cell = Cell { hits: float(ours), of: float(ours) + float(theirs), p: w, ..Cell::default() };
             }
         } else {
             let total = float(candidate.total());
@@ -113,7 +115,7 @@ impl<'a> Case<'a> {
             let ours = candidate.at_least_each(thresholds.alone);
             for ((cell, ours), theirs) in cells.iter_mut().zip(ours).zip(slow) {
                 let p = bounds::upper(theirs, of, self.analysis.log_bounds_needed());
-                *cell = Cell { hits: float(ours), of: total, p };
+                *cell = Cell { hits: float(ours), of: total, p, ..Cell::default() };
             }
         }
     }
@@ -153,6 +155,7 @@ impl<'a> Case<'a> {
                 requests += counted.requests;
                 if from + 1 == self.counted.len() && more > 0 {
                     cell.of += self.pace.get(part).copied().unwrap_or(1.0) * float(more);
+                    cell.tries += float(more);
                     requests += float(more);
                 }
                 mixture.add(cell);
@@ -194,8 +197,8 @@ impl<'a> Case<'a> {
             }
         }
         if expected == 0.0 {
-            let tolerated = if slow.is_some() { 1.0 } else { self.analysis.failure_ratio_max.ratio() };
-            expected = theirs.share() * tolerated;
+            let (ratio, slack) = (self.analysis.failure_ratio_max.ratio(), self.analysis.failure_slack.ratio());
+            expected = if slow.is_some() { theirs.share() } else { theirs.share() * ratio + slack };
         }
         finding.measure = slow.unwrap_or(Measure::Failures);
         finding.limit = Share::nearest(expected);

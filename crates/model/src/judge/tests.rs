@@ -193,6 +193,7 @@ fn settings_that_contradict_each_other_are_named() {
     assert!(problem(|a| a.failure_share_detect = Share::basis_points(0)).starts_with("`failure_share_detect` (0%)"));
     assert!(problem(|a| a.false_alarm_max = Share::basis_points(5_000)).starts_with("`false_alarm_max` (50%)"));
     assert!(problem(|a| a.failure_ratio_max = Factor::percent(99)).starts_with("`failure_ratio_max` (0.99)"));
+    assert!(problem(|a| a.failure_slack = Share::basis_points(100)).starts_with("`failure_slack` (1%)"));
     assert!(problem(|a| a.latency_ratio_max = Factor::percent(50)).starts_with("`latency_ratio_max` (0.5)"));
 }
 
@@ -226,12 +227,13 @@ prop_compose! {
 
 prop_compose! {
     fn any_analysis()(max in 0u16..=10_000, detect in 0u16..=10_000, alarm in 0u16..=10_000, ratio in 0u16..=50_000,
-                      latency in 0u16..=50_000, slack in any::<u32>()) -> Analysis {
+                      latency in 0u16..=50_000, slack in any::<u32>(), failure_slack in 0u16..=10_000) -> Analysis {
         Analysis {
             failure_share_max: Share::basis_points(max),
             failure_share_detect: Share::basis_points(detect),
             false_alarm_max: Share::basis_points(alarm),
             failure_ratio_max: Factor::percent(ratio),
+            failure_slack: Share::basis_points(failure_slack),
             latency_ratio_max: Factor::percent(latency),
             latency_slack: Period::milliseconds(slack),
             ..Analysis::default()
