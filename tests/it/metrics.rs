@@ -124,3 +124,35 @@ fn requests_go_to_the_candidate_itself() {
     assert_eq!(load.stop().failed(), 0);
     world.end();
 }
+
+/// No user comes at all: what is declared is asked of both versions, and a good release still passes and a bad one is
+/// still found.
+#[test]
+fn declared_requests_judge_where_nobody_comes() {
+    let world = World::new();
+    let repository = Repository::create(&world, "echo");
+    world.ended(&repository.push("greeting=stable", "Serve"), "landed");
+    let synthetic = "      wait_max: 10m\n\
+                     \x20     undecided: synthetic\n\
+                     \x20     synthetic: { requests: [{ get: / }, { get: /healthz }], per_second: 100 }\n";
+    repository.edit("prograde.yaml", "      wait_max: 10m\n", synthetic);
+    let flight = world.ended(&repository.push("greeting=better", "Serve better"), "landed");
+    let passed = facts(&flight, "rollout.step_passed");
+    assert_eq!(passed.len(), 3);
+    for step in &passed {
+        let evidence = &step["evidence"];
+        assert_eq!(evidence["candidate"]["requests"], 0, "they are no users' requests: {step:#}");
+        let sent = |of: &str| evidence["synthetic"][of]["requests"].as_u64().unwrap_or(0);
+        assert!(sent("candidate") > 0 && sent("candidate") == sent("stable"), "{step:#}");
+    }
+    let shown = world.cli(&["verdict", "show", text(&flight, "id")]);
+    assert!(shown.stdout.contains("synthetic  candidate"), "{shown:?}");
+    let replayed = world.cli(&["verdict", "replay", text(&flight, "id")]);
+    assert_eq!(replayed.code, 0, "today's verdicts are those of then: {replayed:?}");
+
+    let flight = world.ended(&repository.push("greeting=bad failures=100", "Break it"), "rolled_back");
+    let failed = facts(&flight, "rollout.failed");
+    assert_eq!((failed.len(), &failed[0]["cause"]["cause"]), (1, &"judged".into()));
+    assert_eq!(failed[0]["evidence"]["candidate"]["requests"], 0, "no user was harmed");
+    world.end();
+}

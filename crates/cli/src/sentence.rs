@@ -293,7 +293,11 @@ fn rollout(event: &RolloutEvent) -> String {
 }
 
 fn seen(evidence: &Sample) -> String {
-    requests((&evidence.candidate).into())
+    let of_users = requests((&evidence.candidate).into());
+    match &evidence.synthetic {
+        None => of_users,
+        Some(synthetic) => format!("{of_users}; synthetic: {}", requests((&synthetic.candidate).into())),
+    }
 }
 
 /// How many metrics were good, where there are any.

@@ -319,9 +319,14 @@ impl Inner {
 
     /// Every step, or watch after the last one, that is judged by metrics now.
     fn judged_steps(&self) -> Vec<Judged> {
-        let mut steps = self.ledger.with(|fleet| fleet.active().flat_map(Judged::of_flight).collect::<Vec<_>>());
+        let now = self.clock.now();
+        let of_flight = |flight: &_| Judged::of_flight(flight, |target| self.observe(target), now);
+        let mut steps = self.ledger.with(|fleet| fleet.active().flat_map(of_flight).collect::<Vec<_>>());
         for step in &mut steps {
             step.addresses = self.ports.runtime.version_addresses(&step.target, &step.flight);
+            if let (Some(_), Some(stable)) = (&step.synthetic, &step.stable) {
+                step.stable_addresses = self.ports.runtime.version_addresses(&step.target, stable);
+            }
         }
         steps
     }

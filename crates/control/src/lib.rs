@@ -18,6 +18,7 @@ pub mod ports;
 mod scale;
 mod source;
 mod sync;
+mod synthetic;
 mod tellings;
 
 pub use clock::{Clock, SystemClock};

@@ -12,10 +12,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use prograde_model::flight::Flight;
 use prograde_model::ids::{CommitId, FlightId, MetricName, Target, Weight};
-use prograde_model::metric::{Found, METRICS_MAX, Metric, MetricState, Reading, Scene, StepReadings, baking};
+use prograde_model::metric::{
+    Found, METRICS_MAX, Metric, MetricSource, MetricState, Pairs, Reading, Scene, StepReadings, Wanted, baking, wanted,
+};
+use prograde_model::runtime::Observation;
 use tokio::task::JoinSet;
 
 use crate::ports::{MeasureError, Measurement, Measures};
+use crate::synthetic::{self, Burst, Sending};
 
 /// How many measurements may be under way: those of eight targets with as many metrics as there may be.
 const UNDER_WAY_MAX: usize = 8 * METRICS_MAX;
@@ -26,8 +30,11 @@ pub(crate) struct Judged {
     pub(crate) target: Target,
     pub(crate) flight: FlightId,
     pub(crate) addresses: Vec<SocketAddr>,
+    /// Where the stable version can be reached past the weights; asked for only where synthetic requests are wanted.
+    pub(crate) stable_addresses: Vec<SocketAddr>,
+    pub(crate) synthetic: Option<Wanted>,
     commit: CommitId,
-    stable: Option<FlightId>,
+    pub(crate) stable: Option<FlightId>,
     step: u32,
     weight: Weight,
     since: Timestamp,
@@ -36,13 +43,21 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// The steps of one flight that bake and have metrics: one at the most, as a flight is in one place at a time.
-    pub(crate) fn of_flight(flight: &Flight) -> Vec<Self> {
+    /// The steps of one flight that bake and have metrics or may be sent synthetic requests: one at the most, as a flight
+    /// is in one place at a time.
+    pub(crate) fn of_flight(flight: &Flight, seen: impl Fn(&Target) -> Observation, now: Timestamp) -> Vec<Self> {
         let moving = flight.entries.iter().filter_map(|(name, entry)| Some((name, entry.moving()?)));
         let baking = moving.filter_map(|(name, rollout)| {
-            let step = baking(rollout).filter(|step| !step.metrics.is_empty())?;
+            let step = baking(rollout)?;
+            let target = flight.target(name);
+            let may_send = rollout.start.strategy.analysis().is_some_and(|analysis| analysis.synthetic.is_some());
+            if step.metrics.is_empty() && !may_send {
+                return None;
+            }
             Some(Self {
-                target: flight.target(name),
+                synthetic: if may_send { wanted(rollout, &seen(&target), now) } else { None },
+                stable_addresses: Vec::new(),
+                target,
                 flight: step.candidate.clone(),
                 addresses: Vec::new(),
                 commit: flight.commit().clone(),
@@ -57,13 +72,27 @@ impl Judged {
         baking.collect()
     }
 
+    /// The synthetic requests to send now, if any are wanted and both versions can be reached.
+    fn burst(&self, now: Timestamp) -> Option<Burst> {
+        let wanted = self.synthetic.clone()?;
+        if self.addresses.is_empty() || self.stable_addresses.is_empty() {
+            return None;
+        }
+        let of_candidate = self.asked(MetricSource::Requests(Vec::new()), synthetic::TIMEOUT, now);
+        Some(Burst { wanted, of_candidate, stable_addresses: self.stable_addresses.clone() })
+    }
+
     /// What to ask for one metric now; `None` where the metric does not say how it is measured.
     fn measurement(&self, metric: &Metric, now: Timestamp) -> Option<Measurement> {
         let step_s = u64::try_from(now.duration_since(self.since).as_secs()).unwrap_or(0);
         let stable = self.stable.as_ref();
         let scene = Scene { target: &self.target, flight: &self.flight, commit: &self.commit, stable, step_s };
-        Some(Measurement {
-            source: metric.source(&scene)?,
+        Some(self.asked(metric.source(&scene)?, metric.timeout.duration().unsigned_abs(), now))
+    }
+
+    fn asked(&self, source: MetricSource, timeout: Duration, now: Timestamp) -> Measurement {
+        Measurement {
+            source,
             target: self.target.clone(),
             flight: self.flight.clone(),
             commit: self.commit.clone(),
@@ -71,9 +100,9 @@ impl Judged {
             weight: self.weight,
             since: self.since,
             addresses: self.addresses.clone(),
-            timeout: metric.timeout.duration().unsigned_abs(),
+            timeout,
             at: now,
-        })
+        }
     }
 }
 
@@ -103,6 +132,7 @@ impl Readings {
                 flight: step.flight.clone(),
                 step: step.step,
                 metrics: BTreeMap::new(),
+                synthetic: Pairs::default(),
             });
         }
     }
@@ -119,6 +149,15 @@ impl Readings {
             !under_way.contains(&key(step, metric)) && state.is_due(metric, step.since, step.bake, now)
         };
         step.metrics.iter().filter(is_due).collect()
+    }
+
+    /// Counts synthetic requests, unless their step is over.
+    fn count(&self, key: &synthetic::Key, pairs: &Pairs) {
+        let mut readings = self.lock();
+        let step = readings.get_mut(&key.0).filter(|of| (&of.flight, of.step) == (&key.1, key.2));
+        if let Some(step) = step {
+            step.synthetic.add_all(pairs);
+        }
     }
 
     /// Takes a reading in, unless its step is over.
@@ -143,19 +182,25 @@ pub(crate) struct Measuring {
     measures: Arc<dyn Measures>,
     readings: Arc<Readings>,
     tasks: JoinSet<Found>,
+    sending: Sending,
     under_way: BTreeSet<Key>,
     asked: BTreeMap<tokio::task::Id, (Key, Metric, Timestamp)>,
 }
 
 impl Measuring {
     pub(crate) fn new(measures: Arc<dyn Measures>, readings: Arc<Readings>) -> Self {
-        Self { measures, readings, tasks: JoinSet::new(), under_way: BTreeSet::new(), asked: BTreeMap::new() }
+        let (tasks, sending) = (JoinSet::new(), Sending::default());
+        Self { measures, readings, tasks, sending, under_way: BTreeSet::new(), asked: BTreeMap::new() }
     }
 
     /// Starts what is due. `steps` are all that bake: what was measured for any other step is forgotten.
     pub(crate) fn start_due(&mut self, steps: Vec<Judged>, now: Timestamp) {
         self.readings.keep(&steps);
         for step in steps {
+            if let Some(burst) = step.burst(now) {
+                let key = (step.target.clone(), step.flight.clone(), step.step);
+                self.sending.start(key, burst, &self.measures);
+            }
             for metric in self.readings.due(&step, &self.under_way, now) {
                 if self.under_way.len() >= UNDER_WAY_MAX {
                     return;
@@ -175,10 +220,13 @@ impl Measuring {
         self.asked.insert(task.id(), (key, metric, at));
     }
 
-    /// Waits for a measurement to end and takes it in. Cancel-safe: one that ended is only taken once.
+    /// Waits for a measurement or a burst of synthetic requests to end and takes it in. Cancel-safe: one that ended is only
+    /// taken once.
     pub(crate) async fn ended(&mut self) {
-        let Some(joined) = self.tasks.join_next_with_id().await else {
-            return std::future::pending().await;
+        let joined = tokio::select! {
+            biased;
+            Some(joined) = self.tasks.join_next_with_id() => joined,
+            (key, pairs) = self.sending.ended() => return self.readings.count(&key, &pairs),
         };
         let (id, found) = match joined {
             Ok(ended) => ended,
@@ -195,6 +243,7 @@ impl Measuring {
     /// Ends everything at once.
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
+        self.sending.stop().await;
     }
 }
 

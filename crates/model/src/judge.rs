@@ -29,7 +29,7 @@ mod target;
 mod thresholds;
 mod verdict;
 
-pub use analysis::{Analysis, Undecided};
+pub use analysis::{Analysis, Synthetic, Undecided};
 pub use verdict::{Finding, Measure, Part, Verdict};
 
 /// Both versions' requests during a step of constant weight, or the time after the last one; stored with its verdict, so
@@ -45,6 +45,9 @@ pub struct Sample {
     pub stable: Tally,
     /// Length so far, in milliseconds.
     pub elapsed_ms: u64,
+    /// Declared requests that were sent to both versions alike, past the traffic, because users' were too few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<Box<Sample>>,
 }
 
 /// All that a verdict is based on.
@@ -80,14 +83,23 @@ impl Sample {
 }
 
 impl<'a> Evidence<'a> {
-    /// All samples in order, the one that is judged last.
-    fn samples(self) -> impl Iterator<Item = &'a Sample> + Clone {
+    /// What users' requests showed, in order, the sample that is judged last.
+    fn of_users(self) -> impl Iterator<Item = &'a Sample> + Clone {
         self.earlier.iter().chain(std::iter::once(self.now))
+    }
+
+    /// All samples in order with the number of the step: synthetic requests are one of their own, before their step's.
+    fn samples(self) -> impl Iterator<Item = (usize, &'a Sample)> + Clone {
+        let with_synthetic = |(at, of_users): (usize, &'a Sample)| {
+            let synthetic = of_users.synthetic.as_deref().map(|sample| (at, sample));
+            synthetic.into_iter().chain(std::iter::once((at, of_users)))
+        };
+        self.of_users().enumerate().flat_map(with_synthetic)
     }
 
     /// All that is known of the stable version: failures and requests.
     fn known(self) -> (u64, u64) {
-        self.samples().fold((self.reference.failures, self.reference.requests), |(failures, requests), sample| {
+        self.of_users().fold((self.reference.failures, self.reference.requests), |(failures, requests), sample| {
             (failures.saturating_add(sample.stable.failures), requests.saturating_add(sample.stable.requests))
         })
     }
@@ -95,7 +107,7 @@ impl<'a> Evidence<'a> {
     /// What can't be, if anything.
     fn contradiction(self) -> Option<String> {
         let tallies =
-            self.samples().flat_map(|sample| [("the candidate", &sample.candidate), ("stable", &sample.stable)]);
+            self.samples().flat_map(|(_, sample)| [("the candidate", &sample.candidate), ("stable", &sample.stable)]);
         let mut all = tallies.chain(std::iter::once(("the reference", self.reference)));
         let (whose, tally) = all.find(|(_, tally)| tally.failures > tally.requests)?;
         Some(format!("more failures than requests were counted: {} of {} for {whose}", tally.failures, tally.requests))

@@ -150,6 +150,10 @@ fn explained(judged: &Judged, style: Style) -> String {
     if !evidence.stable.is_empty() {
         lines.push(format!("  stable     {}", numbers(&evidence.stable)));
     }
+    if let Some(synthetic) = &evidence.synthetic {
+        let (ours, theirs) = (numbers(&synthetic.candidate), numbers(&synthetic.stable));
+        lines.push(format!("  synthetic  candidate {ours}; stable {theirs}"));
+    }
     lines.push(format!("  over       {} at {} of the traffic", span_ms(evidence.elapsed_ms), evidence.weight));
     lines.extend(judged.metrics.iter().map(|metric| format!("  {metric}")));
     if let Some(verdict) = &judged.verdict {

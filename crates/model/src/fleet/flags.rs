@@ -137,6 +137,7 @@ impl Fleet {
 
     fn flag_sample(&self, target: &Target, watch: &FlagWatch, seen: &Observation, now: Timestamp) -> Sample {
         Sample {
+            synthetic: None,
             weight: Weight::ALL,
             candidate: self.tally(target, seen).since(&watch.before),
             // What the version suffered before is not the flag's fault.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::metric::Metric;
+use crate::metric::{Metric, Request};
 use crate::quantity::{Factor, Period, Share};
 
 /// How a canary's steps are judged.
@@ -24,6 +24,9 @@ pub struct Analysis {
     /// What is done meanwhile; default `extend`.
     #[serde(skip_serializing_if = "Undecided::is_default")]
     pub undecided: Undecided,
+    /// What is sent with `undecided: synthetic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub synthetic: Option<Synthetic>,
     /// How many times as often as the stable version the candidate may fail; default `1.25`.
     #[serde(skip_serializing_if = "is_default_failure_ratio")]
     pub failure_ratio_max: Factor,
@@ -70,6 +73,24 @@ pub enum Undecided {
     Extend,
     /// As `extend`, and a person may let it pass with `prograde approve`.
     Ask,
+    /// As `extend`, and the requests of `synthetic` are sent to both versions until there are requests enough.
+    Synthetic,
+}
+
+/// Requests that are sent to the candidate and to the stable version alike, past the traffic, when a step's bake time is
+/// over and users' requests are too few to judge it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Synthetic {
+    /// The requests, sent in turn. One that is not answered as said has failed.
+    pub requests: Vec<Request>,
+    /// How many a second are sent to each of both versions, at most; 1 to 100, default 5.
+    #[serde(default = "per_second")]
+    pub per_second: u32,
+}
+
+fn per_second() -> u32 {
+    5
 }
 
 impl Undecided {
@@ -87,6 +108,7 @@ impl Default for Analysis {
             false_alarm_max: Share::basis_points(100),
             wait_max: Period::seconds(6 * 3600),
             undecided: Undecided::Extend,
+            synthetic: None,
             failure_ratio_max: Factor::percent(125),
             failure_slack: Share::basis_points(5),
             latency_ratio_max: Factor::percent(125),

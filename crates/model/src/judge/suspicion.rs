@@ -74,7 +74,7 @@ impl<'a> Case<'a> {
         let thresholds = Thresholds::new(analysis, evidence);
         let mut case = Self { analysis, evidence, thresholds, counted: Vec::new(), pace: [0.0; PARTS] };
         let alone = alone_limit(analysis, evidence);
-        case.counted = evidence.samples().enumerate().map(|(at, sample)| case.count(at, sample, alone)).collect();
+        case.counted = evidence.samples().map(|(at, sample)| case.count(at, sample, alone)).collect();
         case.pace = case.pace_now();
         case
     }
@@ -184,7 +184,7 @@ impl<'a> Case<'a> {
             Finding { odds: super::whole(suspicion.log_evidence.exp().min(ODDS_MOST)), ..Finding::default() };
         let slow = suspicion.part.checked_sub(LIMIT + 1).and_then(|at| self.slow(at));
         let (mut ours, mut theirs, mut expected) = (Part::default(), Part::default(), 0.0);
-        for (counted, sample) in self.counted.iter().zip(self.evidence.samples()).skip(suspicion.from) {
+        for (counted, (_, sample)) in self.counted.iter().zip(self.evidence.samples()).skip(suspicion.from) {
             let Some(cell) = counted.cells.get(suspicion.part) else { continue };
             ours.add(super::whole(cell.hits), sample.candidate.requests);
             if sample.share().is_none() {

@@ -26,7 +26,9 @@ const MISSING_MAX: u64 = 1 << 40;
 /// What is to be ruled out.
 #[derive(Debug)]
 pub(super) struct Goal<'a> {
-    seen: &'a Tally,
+    users: &'a Tally,
+    /// Users' and synthetic requests.
+    seen: Tally,
     share: f64,
     immaterial: f64,
 }
@@ -44,17 +46,29 @@ impl<'a> Goal<'a> {
         let stable = bounds::lower(failures, requests, analysis.log_bounds_needed());
         let stable = stable.min(analysis.failure_share_max.ratio());
         let beyond = |share: f64| (stable + share).clamp(1e-6, 0.999);
-        Self { seen: &evidence.now.candidate, share: beyond(risked), immaterial: beyond(detect / 5.0) }
+        let users = &evidence.now.candidate;
+        let seen = evidence.now.synthetic.as_deref().map_or_else(|| users.clone(), |more| both(users, &more.candidate));
+        Self { users, seen, share: beyond(risked), immaterial: beyond(detect / 5.0) }
     }
 
     /// How many more requests are needed if all of them succeed.
     pub(super) fn missing(&self) -> u64 {
-        missing(self.seen, self.share)
+        missing(&self.seen, self.share)
     }
 
-    /// How many more requests show, if all of them succeed, that what was suspected does not matter.
+    /// How many more requests show, if all of them succeed, that what was suspected does not matter. Users' alone: others
+    /// may be of a kind that never fails.
     pub(super) fn calm(&self) -> u64 {
-        missing(self.seen, self.immaterial)
+        missing(self.users, self.immaterial)
+    }
+}
+
+/// The requests of two tallies; how long they took is not asked here.
+fn both(one: &Tally, other: &Tally) -> Tally {
+    Tally {
+        requests: one.requests.saturating_add(other.requests),
+        failures: one.failures.saturating_add(other.failures),
+        ..Tally::default()
     }
 }
 

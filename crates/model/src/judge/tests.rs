@@ -31,6 +31,7 @@ fn tally(requests: u64, failures: u64) -> Tally {
 /// A step at 1% before one at 10%, after a day at ten requests a second.
 fn step(candidate: (u64, u64), stable: (u64, u64)) -> Owned {
     let now = Sample {
+        synthetic: None,
         weight: weight(1),
         candidate: tally(candidate.0, candidate.1),
         stable: tally(stable.0, stable.1),
@@ -211,6 +212,7 @@ fn any_tally() -> impl Strategy<Value = Tally> {
 
 fn any_sample() -> impl Strategy<Value = Sample> {
     (0u8..=100, any_tally(), any_tally(), any::<u64>()).prop_map(|(percent, candidate, stable, elapsed_ms)| Sample {
+        synthetic: None,
         weight: weight(percent),
         candidate,
         stable,

@@ -7,6 +7,7 @@
 mod problems;
 mod state;
 mod step;
+mod synthetic;
 mod template;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ use crate::quantity::Period;
 pub use problems::{METRICS_MAX, problems};
 pub use state::{Found, MetricState, MetricSummary, MetricVerdict, Reading, Together, Told, together};
 pub use step::{BakingStep, StepReadings, baking, summaries};
+pub(crate) use synthetic::sent;
+pub use synthetic::{Pairs, Wanted, wanted};
 pub use template::{PLACEHOLDERS, Scene, fill};
 
 /// Something that is measured again and again while a step bakes. Just one of `prometheus`, `webhook` and `requests` says

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::template::unknown;
 use super::{Metric, PLACEHOLDERS, Request};
-use crate::judge::Analysis;
+use crate::judge::{Analysis, Undecided};
 use crate::quantity::Period;
 use crate::service::{Problem, is_plain_path};
 
@@ -12,6 +12,8 @@ use crate::service::{Problem, is_plain_path};
 pub const METRICS_MAX: usize = 32;
 /// The most requests of one metric.
 const REQUESTS_MAX: usize = 32;
+/// The most synthetic requests a second.
+const PER_SECOND_MAX: u32 = 100;
 /// The most headers of one webhook.
 const HEADERS_MAX: usize = 16;
 /// The longest query, address, header or text, in bytes.
@@ -27,6 +29,7 @@ const OURS: [&str; 6] = ["host", "content-type", "content-length", "transfer-enc
 pub fn problems(analysis: &Analysis, steps: Option<&[Period]>) -> Vec<Problem> {
     let metrics = &analysis.metrics;
     let mut found = Found::default();
+    synthetic_problems(analysis, &mut found);
     if metrics.is_empty() {
         return found.0;
     }
@@ -56,6 +59,28 @@ pub fn problems(analysis: &Analysis, steps: Option<&[Period]>) -> Vec<Problem> {
         at.times(metric, steps, analysis.wait_max);
     }
     found.0
+}
+
+/// What is wrong with the requests that are sent where users' are too few.
+fn synthetic_problems(analysis: &Analysis, found: &mut Found) {
+    match (&analysis.synthetic, analysis.undecided) {
+        (None, Undecided::Extend | Undecided::Ask) => {}
+        (None, Undecided::Synthetic) => found.add(
+            &["undecided"],
+            "there are no requests to send",
+            "add `synthetic: { requests: [ { get: /healthz } ] }`",
+        ),
+        (Some(_), Undecided::Extend | Undecided::Ask) => {
+            found.add(&["synthetic"], "these requests are never sent", "write `undecided: synthetic`, or remove them");
+        }
+        (Some(synthetic), Undecided::Synthetic) => {
+            requests(&["synthetic"], &synthetic.requests, found);
+            if !(1..=PER_SECOND_MAX).contains(&synthetic.per_second) {
+                let message = format!("{} requests a second can't be sent", synthetic.per_second);
+                found.add(&["synthetic", "per_second"], message, format!("write 1 to {PER_SECOND_MAX}"));
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -98,7 +123,7 @@ impl At<'_> {
                 }
                 self.token_file("webhook", webhook.bearer_token_file.as_deref());
             }
-            (None, None, Some(requests)) => self.requests(requests),
+            (None, None, Some(list)) => requests(&["metrics", self.index], list, self.found),
             (None, None, None) => self.add(
                 &[],
                 format!("metric {} does not say how it is measured", metric.name),
@@ -180,29 +205,6 @@ impl At<'_> {
         }
     }
 
-    fn requests(&mut self, requests: &[Request]) {
-        if requests.is_empty() || requests.len() > REQUESTS_MAX {
-            let message = format!("{} requests, expected 1 to {REQUESTS_MAX}", requests.len());
-            self.add(&["requests"], message, "write `- get: /healthz`, or make two metrics of it");
-        }
-        for (index, request) in requests.iter().enumerate() {
-            let index = index.to_string();
-            let path = request.get.starts_with('/') && request.get.bytes().all(|b| b.is_ascii_graphic());
-            if !path || request.get.len() > TEXT_MAX {
-                let message = format!("{:?} is not a path", request.get.chars().take(100).collect::<String>());
-                self.add(&["requests", &index, "get"], message, "start it with `/`, such as `/healthz`");
-            }
-            if !(200..=599).contains(&request.status) {
-                let message = format!("{} is not a final HTTP status", request.status);
-                self.add(&["requests", &index, "status"], message, "use 200 to 599");
-            }
-            if request.body_contains.as_ref().is_some_and(|text| text.is_empty() || text.len() > TEXT_MAX) {
-                let hint = format!("1 to {TEXT_MAX} bytes, or remove it");
-                self.add(&["requests", &index, "body_contains"], "the text is empty or too long", hint);
-            }
-        }
-    }
-
     fn limits(&mut self, metric: &Metric) {
         for (name, limit) in [("below", metric.below), ("above", metric.above)] {
             if limit.is_some_and(|limit| !limit.is_finite()) {
@@ -246,6 +248,31 @@ impl At<'_> {
             );
             let hint = "measure more often, ask for fewer measurements, or let the step bake longer";
             self.add(&["measurements_min"], message, hint);
+        }
+    }
+}
+
+/// What is wrong with requests below a place.
+fn requests(place: &[&str], requests: &[Request], found: &mut Found) {
+    let mut add = |below: &[&str], message: String, hint: String| found.add(&[place, below].concat(), message, hint);
+    if requests.is_empty() || requests.len() > REQUESTS_MAX {
+        let message = format!("{} requests, expected 1 to {REQUESTS_MAX}", requests.len());
+        add(&["requests"], message, "write `- get: /healthz`, or make two metrics of it".into());
+    }
+    for (index, request) in requests.iter().enumerate() {
+        let index = index.to_string();
+        let path = request.get.starts_with('/') && request.get.bytes().all(|b| b.is_ascii_graphic());
+        if !path || request.get.len() > TEXT_MAX {
+            let message = format!("{:?} is not a path", request.get.chars().take(100).collect::<String>());
+            add(&["requests", &index, "get"], message, "start it with `/`, such as `/healthz`".into());
+        }
+        if !(200..=599).contains(&request.status) {
+            let message = format!("{} is not a final HTTP status", request.status);
+            add(&["requests", &index, "status"], message, "use 200 to 599".into());
+        }
+        if request.body_contains.as_ref().is_some_and(|text| text.is_empty() || text.len() > TEXT_MAX) {
+            let hint = format!("1 to {TEXT_MAX} bytes, or remove it");
+            add(&["requests", &index, "body_contains"], "the text is empty or too long".into(), hint);
         }
     }
 }

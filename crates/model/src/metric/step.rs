@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Metric, MetricState, MetricSummary};
+use super::{Metric, MetricState, MetricSummary, Pairs};
 use crate::ids::{FlightId, MetricName, Weight};
 use crate::rollout::{Phase, Rollout};
 use crate::runtime::Observation;
@@ -38,6 +38,9 @@ pub struct StepReadings {
     pub step: u32,
     /// By metric.
     pub metrics: BTreeMap<MetricName, MetricState>,
+    /// The synthetic requests.
+    #[serde(default, skip_serializing_if = "Pairs::is_empty")]
+    pub synthetic: Pairs,
 }
 
 /// The step of a rollout that bakes now, or the watch after the last one, if there is either.

@@ -321,6 +321,7 @@ fn with(rollout: &Rollout, seen: &Observation, found: impl IntoIterator<Item = F
     let step = baking(rollout).unwrap();
     let metric = &step.metrics[0];
     let readings = StepReadings {
+        synthetic: Pairs::default(),
         flight: step.candidate.clone(),
         step: step.step,
         metrics: [(metric.name.clone(), after(metric, found))].into(),

@@ -215,6 +215,7 @@ impl Rollout {
             candidate: requests,
             stable: tally(self.stable_in(seen)).since(&baking.stable),
             elapsed_ms: elapsed_ms(baking.since, now),
+            synthetic: metric::sent(self, baking.step, seen),
         }
     }
 
@@ -224,6 +225,7 @@ impl Rollout {
             candidate: tally(self.candidate_in(seen)).since(&promoted.before),
             stable: Tally::default(),
             elapsed_ms: elapsed_ms(promoted.since, now),
+            synthetic: None,
         }
     }
 }
