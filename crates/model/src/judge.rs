@@ -63,6 +63,15 @@ pub struct Evidence<'a> {
     pub next: Option<Weight>,
 }
 
+/// A sample, and whose requests it counts.
+#[derive(Debug, Clone, Copy)]
+struct Shown<'a> {
+    /// The step, from 0.
+    step: usize,
+    sample: &'a Sample,
+    of_users: bool,
+}
+
 impl Sample {
     /// The candidate's share of the requests, at least the one it should have: users who are sent to the candidate beyond
     /// its weight may not count against it. None where nobody runs beside it.
@@ -88,11 +97,11 @@ impl<'a> Evidence<'a> {
         self.earlier.iter().chain(std::iter::once(self.now))
     }
 
-    /// All samples in order with the number of the step: synthetic requests are one of their own, before their step's.
-    fn samples(self) -> impl Iterator<Item = (usize, &'a Sample)> + Clone {
-        let with_synthetic = |(at, of_users): (usize, &'a Sample)| {
-            let synthetic = of_users.synthetic.as_deref().map(|sample| (at, sample));
-            synthetic.into_iter().chain(std::iter::once((at, of_users)))
+    /// All samples in order: synthetic requests are one of their own, before their step's.
+    fn samples(self) -> impl Iterator<Item = Shown<'a>> + Clone {
+        let with_synthetic = |(step, of_users): (usize, &'a Sample)| {
+            let synthetic = of_users.synthetic.as_deref().map(|sample| Shown { step, sample, of_users: false });
+            synthetic.into_iter().chain(std::iter::once(Shown { step, sample: of_users, of_users: true }))
         };
         self.of_users().enumerate().flat_map(with_synthetic)
     }
@@ -106,8 +115,9 @@ impl<'a> Evidence<'a> {
 
     /// What can't be, if anything.
     fn contradiction(self) -> Option<String> {
-        let tallies =
-            self.samples().flat_map(|(_, sample)| [("the candidate", &sample.candidate), ("stable", &sample.stable)]);
+        let tallies = self
+            .samples()
+            .flat_map(|Shown { sample, .. }| [("the candidate", &sample.candidate), ("stable", &sample.stable)]);
         let mut all = tallies.chain(std::iter::once(("the reference", self.reference)));
         let (whose, tally) = all.find(|(_, tally)| tally.failures > tally.requests)?;
         Some(format!("more failures than requests were counted: {} of {} for {whose}", tally.failures, tally.requests))

@@ -6,7 +6,7 @@
 use super::mixture::{Cell, Mixture};
 use super::thresholds::{QUANTILES, Thresholds};
 use super::verdict::{Finding, Measure, Part};
-use super::{Analysis, Evidence, Sample, bounds, float, ratio};
+use super::{Analysis, Evidence, Sample, Shown, bounds, float, ratio};
 use crate::latency::Latencies;
 use crate::quantity::Share;
 
@@ -74,12 +74,12 @@ impl<'a> Case<'a> {
         let thresholds = Thresholds::new(analysis, evidence);
         let mut case = Self { analysis, evidence, thresholds, counted: Vec::new(), pace: [0.0; PARTS] };
         let alone = alone_limit(analysis, evidence);
-        case.counted = evidence.samples().map(|(at, sample)| case.count(at, sample, alone)).collect();
+        case.counted = evidence.samples().map(|shown| case.count(shown, alone)).collect();
         case.pace = case.pace_now();
         case
     }
 
-    fn count(&self, at: usize, sample: &Sample, alone: f64) -> Counted {
+    fn count(&self, Shown { step, sample, of_users }: Shown<'_>, alone: f64) -> Counted {
         let (failures, requests) = (float(sample.candidate.failures), float(sample.candidate.requests));
         let share = sample.share();
         let mut cells = [Cell::default(); PARTS];
@@ -88,17 +88,20 @@ impl<'a> Case<'a> {
             let w = sample.least_share(self.analysis).min(w);
             let odds = w * self.analysis.failure_ratio_max.ratio().max(1.0);
             let of = failures + float(sample.stable.failures);
-            let slack = self.analysis.failure_slack.ratio();
+            // A declared request is answered as said or it is not: what nobody would notice is no excuse there, and many
+            // that are good do not outweigh what users have seen.
+            let slack = if of_users { self.analysis.failure_slack.ratio() } else { 0.0 };
             *of_failures = Cell { hits: failures, of, p: odds / (odds + 1.0 - w), tries: requests, slack };
             let p = beside_limit(self.analysis, self.evidence, sample);
             *of_limit = Cell { hits: failures, of: requests, p, ..Cell::default() };
         } else {
             *of_failures = Cell { hits: failures, of: requests, p: alone, ..Cell::default() };
         }
-        if let Some(thresholds) = self.thresholds.filter(|thresholds| at >= thresholds.from) {
+        if let Some(thresholds) = self.thresholds.filter(|thresholds| step >= thresholds.from) {
             self.count_slow(sample, share, &thresholds, slow);
         }
-        Counted { cells, failures, requests }
+        // However many of our own requests are good, what users have seen still matters.
+        Counted { cells, failures, requests: if of_users { requests } else { 0.0 } }
     }
 
     fn count_slow(&self, sample: &Sample, share: Option<f64>, thresholds: &Thresholds, cells: &mut [Cell; 4]) {
@@ -184,7 +187,7 @@ impl<'a> Case<'a> {
             Finding { odds: super::whole(suspicion.log_evidence.exp().min(ODDS_MOST)), ..Finding::default() };
         let slow = suspicion.part.checked_sub(LIMIT + 1).and_then(|at| self.slow(at));
         let (mut ours, mut theirs, mut expected) = (Part::default(), Part::default(), 0.0);
-        for (counted, (_, sample)) in self.counted.iter().zip(self.evidence.samples()).skip(suspicion.from) {
+        for (counted, Shown { sample, .. }) in self.counted.iter().zip(self.evidence.samples()).skip(suspicion.from) {
             let Some(cell) = counted.cells.get(suspicion.part) else { continue };
             ours.add(super::whole(cell.hits), sample.candidate.requests);
             if sample.share().is_none() {

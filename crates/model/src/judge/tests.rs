@@ -269,17 +269,17 @@ proptest! {
 #[test]
 fn the_worked_example_is_as_documented() {
     let evidence = |failures| evidence_of_harm(&Analysis::default(), &step((300, failures), (29_700, 30)).view());
-    let shown: Vec<String> = (0..=5).map(|failures| format!("{:.2}", evidence(failures))).collect();
-    assert_eq!(shown, ["0.00", "0.34", "1.24", "6.19", "41.58", "357.61"]);
-    let said = [(5, 300, 29_700), (3, 300, 29_700), (0, 3, 297)]
+    let shown: Vec<String> = (0..=6).map(|failures| format!("{:.2}", evidence(failures))).collect();
+    assert_eq!(shown, ["0.00", "0.24", "0.74", "2.97", "15.57", "103.91", "851.07"]);
+    let said = [(6, 300, 29_700), (4, 300, 29_700), (0, 3, 297)]
         .map(|(failures, ours, theirs)| verdict(&step((ours, failures), (theirs, theirs / 990))).to_string());
     assert_eq!(
         said,
         [
-            "bad: 5 of 300 (1.7%) requests failed, of the stable version's 30 of 29700 (0.10%); chance alone does that in \
-             less than 1 of 358 rollouts",
-            "needs 193 more requests, in about 7 s; in doubt: 3 of 300 (1.0%) requests failed, of the stable version's 30 of \
-             29700 (0.10%); chance alone does that in less than 1 of 7 rollouts",
+            "bad: 6 of 300 (2.0%) requests failed, of the stable version's 30 of 29700 (0.10%); chance alone does that in \
+             less than 1 of 852 rollouts",
+            "needs 290 more requests, in about 10 s; in doubt: 4 of 300 (1.3%) requests failed, of the stable version's 30 of \
+             29700 (0.10%); chance alone does that in less than 1 of 16 rollouts",
             "needs 3 more requests, in about 10 s",
         ]
     );

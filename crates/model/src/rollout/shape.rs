@@ -28,14 +28,27 @@ impl Rollout {
             (Phase::Preparing { .. } | Phase::Baking(_), Strategy::Rolling { surge, unavailable }) => {
                 self.rolled(*surge, *unavailable, seen)
             }
-            (Phase::Preparing { .. } | Phase::Baking(_), Strategy::Return | Strategy::BlueGreen { .. }) => {
-                self.fixed(all, self.weight)
+            (Phase::Preparing { .. } | Phase::Baking(_), Strategy::Return) => self.fixed(all, self.weight),
+            (Phase::Preparing { .. } | Phase::Baking(_), Strategy::BlueGreen { .. }) => {
+                self.fixed(all, self.weight_now(seen))
             }
             (Phase::Preparing { step, .. }, Strategy::Canary { .. }) => {
-                self.fixed(self.capacity_at(*step), self.weight)
+                self.fixed(self.capacity_at(*step), self.weight_now(seen))
             }
-            (Phase::Baking(baking), Strategy::Canary { .. }) => self.fixed(self.capacity_at(baking.step), self.weight),
+            (Phase::Baking(baking), Strategy::Canary { .. }) => {
+                self.fixed(self.capacity_at(baking.step), self.weight_now(seen))
+            }
         }
+    }
+
+    /// The candidate's share of traffic where there are steps: the step's, but it does not rise while no replica is ready. Between
+    /// the fact that a step was entered and its share being in force lie a crash, or a runtime that does not answer.
+    fn weight_now(&self, seen: &Observation) -> Weight {
+        let candidate = self.candidate_in(seen);
+        if self.start.stable.is_none() || candidate.is_some_and(|candidate| candidate.ready > 0) {
+            return self.weight;
+        }
+        candidate.map_or(Weight::ZERO, |candidate| candidate.weight).min(self.weight)
     }
 
     fn fixed(&self, candidate_replicas: u32, weight: Weight) -> Shape {

@@ -67,11 +67,7 @@ impl State {
             let before = running.iter().find(|(f, _)| *f == version.flight).map_or(Weight::ZERO, |(_, w)| *w);
             let ready = shown.version(&version.flight).map_or(0, |v| v.ready);
             let alone = asked.len() == 1 || current == Some(&version.flight);
-            // A step that was entered while it was ready is put in force after a crash without another look.
-            let entered = mover.is_some_and(|r| {
-                matches!(r.phase, Phase::Baking(_)) && r.start.candidate == version.flight && r.weight == version.weight
-            });
-            if version.weight > before && ready == 0 && !alone && !entered {
+            if version.weight > before && ready == 0 && !alone {
                 found.push((Invariant::Weights, format!("{} and is not ready", shares())));
             }
             let leaving = known.flight(&version.flight).and_then(|f| f.entry(&target.environment)).is_some_and(|e| {
