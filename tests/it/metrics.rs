@@ -156,3 +156,19 @@ fn declared_requests_judge_where_nobody_comes() {
     assert_eq!(failed[0]["evidence"]["candidate"]["requests"], 0, "no user was harmed");
     world.end();
 }
+
+#[test]
+fn a_job_of_the_candidates_image_judges_it() {
+    let world = World::new();
+    let (repository, load) = under_load(&world);
+    declare(&repository, "name: smoke\njob: { args: [check] }\nevery: 1s\n");
+    let flight = world.ended(&repository.push("greeting=better", "Serve better"), "landed");
+    for step in facts(&flight, "rollout.step_passed") {
+        assert_eq!(step["metrics"][0]["verdict"], "pass", "{step:#}");
+    }
+    let flight = world.ended(&repository.push("greeting=worse check=rotten", "Rot"), "rolled_back");
+    let failure = "step 1 failed: metric smoke: the job failed: exit status 1: ended: the check says rotten";
+    assert_eq!(text(&flight["environments"][1], "failure"), failure);
+    assert_eq!(load.stop().failed(), 0);
+    world.end();
+}

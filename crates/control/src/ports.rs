@@ -320,6 +320,40 @@ pub trait Measures: Send + Sync {
     async fn measure(&self, measurement: &Measurement) -> Result<Found, MeasureError>;
 }
 
+/// A program of a version's image to run once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRun {
+    /// Where.
+    pub target: Target,
+    /// The version.
+    pub flight: FlightId,
+    /// The program's arguments.
+    pub args: Vec<String>,
+    /// Variables beside those of the workload.
+    pub env: BTreeMap<String, String>,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobEnd {
+    /// Well.
+    Passed,
+    /// Badly, or not in time.
+    Failed {
+        /// Why; holds no secret.
+        reason: String,
+    },
+}
+
+/// Runs jobs.
+#[async_trait]
+pub trait Jobs: Send + Sync {
+    /// Runs one to its end; it is ended when nobody waits any more. An error says why it could not be started.
+    async fn run(&self, job: JobRun) -> Result<JobEnd, String>;
+}
+
 /// Something that people should know.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Notice {

@@ -18,6 +18,7 @@ mod deployment;
 mod error;
 mod files;
 mod image;
+mod job;
 mod launch;
 mod ledger;
 mod logs;
@@ -42,6 +43,7 @@ mod usage;
 
 pub use error::NodeError;
 pub use image::ImageRoot;
+pub use job::{JobEnd, JobOrder};
 pub use logs::{LogLine, LogQuery, LogStream};
 pub use node::Node;
 pub use options::NodeOptions;

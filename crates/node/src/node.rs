@@ -20,6 +20,7 @@ use crate::deployment::Deployment;
 use crate::error::NodeError;
 use crate::files::private_dir;
 use crate::image::ImageRoot;
+use crate::job::{self, JobEnd, JobOrder};
 use crate::ledger::{self, Entry};
 use crate::logs::{self, LogKeeper, LogLine, LogQuery};
 use crate::options::NodeOptions;
@@ -189,6 +190,14 @@ impl Node {
     /// asked there is not counted as a user's request.
     pub fn replica_addresses(&self, target: &Target, revision: &FlightId) -> Vec<SocketAddr> {
         self.known(target).map(|deployment| deployment.replica_addresses(revision)).unwrap_or_default()
+    }
+
+    /// Runs a program of a version's image once, as its replicas are run, and waits until it has ended. It is ended when
+    /// its time is over, or the caller goes away. An error says why it could not be started.
+    pub async fn run_job(&self, order: JobOrder) -> Result<JobEnd, String> {
+        let spec = self.known(&order.target).and_then(|deployment| deployment.spec(&order.revision));
+        let spec = spec.ok_or_else(|| format!("version {} is not to run in {}", order.revision, order.target))?;
+        job::run(Arc::clone(&self.shared.context), spec, order).await
     }
 
     /// The target's replicas that are not on their way out, those without a process included.

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapters::deployments::GitDeployments;
 use crate::adapters::images::LayoutImages;
+use crate::adapters::jobs::NodeJobs;
 use crate::adapters::log::JournalLog;
 use crate::adapters::measures::HttpMeasures;
 use crate::adapters::notifier::Notifiers;
@@ -193,6 +194,6 @@ fn ports(
         runtime: Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() }),
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
-        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone())),
+        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), Arc::new(NodeJobs(node.clone())))),
     }
 }

@@ -40,6 +40,18 @@ fn every_seed_keeps_every_promise() {
 
 const SEEDS: u64 = 10_000;
 
+/// Steps of minutes and the traffic of a real service; the seeds around two that broke a promise until a share was put into
+/// force only where a replica is ready.
+#[test]
+fn every_seed_keeps_every_promise_with_bake_times_of_production() {
+    let config = include_str!("../../../examples/pad/prograde.yaml").to_owned();
+    let settings = Settings { config: Some(config), rate: None };
+    let threads = NonZeroUsize::new(2).unwrap();
+    let found = sweep(1_400, 300, &settings, threads, &AtomicBool::new(false)).unwrap();
+    let failures: Vec<_> = found.failures.iter().map(|run| (run.seed, &run.broken)).collect();
+    assert_eq!((found.seeds, found.failed), (300, 0), "{failures:#?}");
+}
+
 /// Whether one of the first seeds shows that a defect breaks a promise.
 fn breaks(mutant: Mutant, invariant: Invariant) -> bool {
     (0..500).any(|seed| {

@@ -2,7 +2,8 @@
 //!
 //! The pipeline copies this program and appends one line of settings to it, so that another behaviour is another digest
 //! without a compiler being run. The settings: `greeting=WORD`, `failures=PERCENT` of `GET /`, `well=COUNT` of requests
-//! before it fails, and `crash=PLACE`, the environment in which it ends at once. The variable `FAILURES_PERCENT`, from its
+//! before it fails, `crash=PLACE`, the environment in which it ends at once, and `check=WORD`, with which it fails when it is
+//! started with the argument `check`. The variable `FAILURES_PERCENT`, from its
 //! manifests, is heeded where the settings say nothing.
 
 use std::fs;
@@ -37,6 +38,9 @@ fn run() -> io::Result<()> {
     let value = |name: &str| settings.split(' ').find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
     let number = |name: &str| value(name).and_then(|text| text.parse().ok());
     let place = variable("PLACE")?;
+    if std::env::args().nth(1).as_deref() == Some("check") {
+        return check(value("check"));
+    }
     if value("crash") == Some(&place) {
         return Err(io::Error::other(format!("crashes in {place}, as it was told")));
     }
@@ -57,6 +61,12 @@ fn run() -> io::Result<()> {
         });
     }
     Ok(())
+}
+
+/// Looks at the candidate, which must have been told; says what the settings say of it.
+fn check(told: Option<&str>) -> io::Result<()> {
+    TcpStream::connect(variable("PROGRADE_CANDIDATE")?)?;
+    told.map_or(Ok(()), |word| Err(io::Error::other(format!("the check says {word}"))))
 }
 
 /// What stands after the mark in the last bytes of this program's own file.

@@ -96,7 +96,11 @@ fn missing(seen: &Tally, share: f64) -> u64 {
         let each = logs.iter().zip(slopes).map(|(log, slope)| (bound - log) / slope - requests);
         each.fold(f64::INFINITY, f64::min).max(0.0)
     };
-    first(super::whole(until(needed)).saturating_sub(2), super::whole(until(needed - PRIOR.ln())) + 2, enough)
+    first(
+        super::whole(until(needed)).saturating_sub(2),
+        super::whole(until(needed - PRIOR.ln())).saturating_add(2),
+        enough,
+    )
 }
 
 /// The first number from `least` to `most` from which on `enough` holds.

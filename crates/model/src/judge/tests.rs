@@ -99,6 +99,15 @@ fn failures_that_do_not_matter_are_no_reason_to_go_back() {
 }
 
 #[test]
+fn a_difference_that_nobody_would_notice_is_tolerated() {
+    let rare = step((932, 2), (92_309, 0));
+    let strict = Analysis { failure_slack: Share::basis_points(0), ..Analysis::default() };
+    assert!(matches!(judge(&strict, &rare.view()), Verdict::Fail { .. }));
+    assert!(!matches!(verdict(&rare), Verdict::Fail { .. }));
+    assert!(matches!(verdict(&step((932, 12), (92_309, 0))), Verdict::Fail { .. }));
+}
+
+#[test]
 fn a_good_past_does_not_hide_a_bad_present() {
     let good = Sample { elapsed_ms: 300_000, ..step((3_000, 3), (297_000, 297)).now };
     let mut evidence = step((30_000, 300), (270_000, 270));

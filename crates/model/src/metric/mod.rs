@@ -25,8 +25,8 @@ pub(crate) use synthetic::sent;
 pub use synthetic::{Pairs, Wanted, wanted};
 pub use template::{PLACEHOLDERS, Scene, fill};
 
-/// Something that is measured again and again while a step bakes. Just one of `prometheus`, `webhook` and `requests` says
-/// how.
+/// Something that is measured again and again while a step bakes. Just one of `prometheus`, `webhook`, `requests` and
+/// `job` says how.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Metric {
@@ -41,6 +41,9 @@ pub struct Metric {
     /// Requests to the candidate itself, past the weights, one after the other. All must be answered as said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<Vec<Request>>,
+    /// A program of the candidate's own image, run to its end; good when it ends with status 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<Job>,
     /// A measurement must be below this; one that is not is a failed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub below: Option<f64>,
@@ -51,7 +54,7 @@ pub struct Metric {
     /// end of its bake time at the latest.
     #[serde(default = "every")]
     pub every: Period,
-    /// How long a measurement may take, up to `1m`; default `10s`. Longer is a measurement that could not be had.
+    /// How long a measurement may take, up to `1m`, a job up to `30m`; default `10s`. Longer is a measurement that could not be had.
     #[serde(default = "timeout")]
     pub timeout: Period,
     /// How many failed measurements a step tolerates; default 0.
@@ -93,6 +96,18 @@ pub struct Webhook {
     pub bearer_token_file: Option<String>,
 }
 
+/// A program of the candidate's own image that looks at it. It has the workload's environment and `PROGRADE_CANDIDATE`,
+/// the address of a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Job {
+    /// The arguments of the image's program, in place of its own.
+    pub args: Vec<String>,
+    /// Variables beside those of the workload. They are no place for secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
+
 /// A GET request that the candidate must answer as said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -132,20 +147,23 @@ pub enum MetricSource {
     Webhook(Webhook),
     /// By requests to the candidate.
     Requests(Vec<Request>),
+    /// By a program of the candidate's image.
+    Job(Job),
 }
 
 impl Metric {
     /// How it is measured, with the placeholders filled in. `None` where it does not say, or says it twice, which
     /// [`problems`] refuses.
     pub fn source(&self, scene: &Scene<'_>) -> Option<MetricSource> {
-        match (&self.prometheus, &self.webhook, &self.requests) {
-            (Some(query), None, None) => {
-                Some(MetricSource::Prometheus(PrometheusQuery { query: fill(&query.query, scene), ..query.clone() }))
-            }
-            (None, Some(webhook), None) => Some(MetricSource::Webhook(webhook.clone())),
-            (None, None, Some(requests)) => Some(MetricSource::Requests(requests.clone())),
-            (None, None, None) | (Some(_), ..) | (None, Some(_), Some(_)) => None,
-        }
+        let query = |query: &PrometheusQuery| PrometheusQuery { query: fill(&query.query, scene), ..query.clone() };
+        let said = [
+            self.prometheus.as_ref().map(|said| MetricSource::Prometheus(query(said))),
+            self.webhook.clone().map(MetricSource::Webhook),
+            self.requests.clone().map(MetricSource::Requests),
+            self.job.clone().map(MetricSource::Job),
+        ];
+        let mut said = said.into_iter().flatten();
+        said.next().filter(|_| said.next().is_none())
     }
 
     /// Whether there is a limit to compare a number with.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::template::unknown;
-use super::{Metric, PLACEHOLDERS, Request};
+use super::{Job, Metric, PLACEHOLDERS, Request};
 use crate::judge::{Analysis, Undecided};
 use crate::quantity::Period;
 use crate::service::{Problem, is_plain_path};
@@ -12,6 +12,8 @@ use crate::service::{Problem, is_plain_path};
 pub const METRICS_MAX: usize = 32;
 /// The most requests of one metric.
 const REQUESTS_MAX: usize = 32;
+/// The most arguments of a job.
+const ARGS_MAX: usize = 64;
 /// The most synthetic requests a second.
 const PER_SECOND_MAX: u32 = 100;
 /// The most headers of one webhook.
@@ -106,13 +108,13 @@ impl At<'_> {
     }
 
     fn source(&mut self, metric: &Metric) {
-        match (&metric.prometheus, &metric.webhook, &metric.requests) {
-            (Some(query), None, None) => {
+        match (&metric.prometheus, &metric.webhook, &metric.requests, &metric.job) {
+            (Some(query), None, None, None) => {
                 self.url("prometheus", &query.url, false);
                 self.query(&query.query);
                 self.token_file("prometheus", query.bearer_token_file.as_deref());
             }
-            (None, Some(webhook), None) => {
+            (None, Some(webhook), None, None) => {
                 self.url("webhook", &webhook.url, true);
                 for (name, value) in &webhook.headers {
                     self.header(name, value);
@@ -123,13 +125,14 @@ impl At<'_> {
                 }
                 self.token_file("webhook", webhook.bearer_token_file.as_deref());
             }
-            (None, None, Some(list)) => requests(&["metrics", self.index], list, self.found),
-            (None, None, None) => self.add(
+            (None, None, Some(list), None) => requests(&["metrics", self.index], list, self.found),
+            (None, None, None, Some(job)) => self.job(job),
+            (None, None, None, None) => self.add(
                 &[],
                 format!("metric {} does not say how it is measured", metric.name),
-                "give it one of `prometheus`, `webhook` and `requests`",
+                "give it one of `prometheus`, `webhook`, `requests` and `job`",
             ),
-            (Some(_), ..) | (None, Some(_), Some(_)) => self.add(
+            (Some(_), ..) | (None, Some(_), ..) | (None, None, Some(_), Some(_)) => self.add(
                 &[],
                 format!("metric {} is measured in more than one way", metric.name),
                 "make two metrics of it",
@@ -205,6 +208,30 @@ impl At<'_> {
         }
     }
 
+    fn job(&mut self, job: &Job) {
+        let long = |text: &String| text.len() > TEXT_MAX || text.contains('\0');
+        if job.args.is_empty() || job.args.len() > ARGS_MAX || job.args.iter().any(long) {
+            let message = format!("these are not 1 to {ARGS_MAX} arguments of up to {TEXT_MAX} bytes");
+            self.add(&["job", "args"], message, "write `args: [\"check\"]`: without any it would be another replica");
+        }
+        for (name, value) in &job.env {
+            let lower = name.to_ascii_lowercase().replace('_', "-");
+            if SECRET.iter().any(|part| lower.contains(part)) {
+                let message = format!(
+                    "variable {name:?} carries a secret, which everybody who can read the repository could read"
+                );
+                self.add(
+                    &["job", "env", name],
+                    message,
+                    "a job has the workload's variables: put it into its `Secret`",
+                );
+            } else if name.is_empty() || name.contains(['=', '\0']) || long(value) || name.starts_with("PROGRADE_") {
+                let message = format!("{name:?} is not yours to set, or no variable");
+                self.add(&["job", "env", name], message, "use letters, digits and `_`, and not `PROGRADE_`");
+            }
+        }
+    }
+
     fn limits(&mut self, metric: &Metric) {
         for (name, limit) in [("below", metric.below), ("above", metric.above)] {
             if limit.is_some_and(|limit| !limit.is_finite()) {
@@ -221,9 +248,13 @@ impl At<'_> {
             let message = format!("metric {} has no limit", metric.name);
             self.add(&[], message, "add `below:`, `above:` or both");
         }
-        if metric.requests.is_some() && metric.has_limit() {
+        if (metric.requests.is_some() || metric.job.is_some()) && metric.has_limit() {
             let message = format!("metric {} has limits and no number to compare with them", metric.name);
-            self.add(&[], message, "remove `below` and `above`; a request is answered as said or not");
+            self.add(
+                &[],
+                message,
+                "remove `below` and `above`; a request is answered as said or not, a job ends well or not",
+            );
         }
     }
 
@@ -231,8 +262,9 @@ impl At<'_> {
         if metric.every < Period::seconds(1) {
             self.add(&["every"], "it would be measured without a pause", "write `1s` or more");
         }
-        if metric.timeout.is_zero() || metric.timeout > Period::seconds(60) {
-            self.add(&["timeout"], format!("{} is no time to wait for an answer", metric.timeout), "write up to `1m`");
+        let (most, hint) = if metric.job.is_some() { (1800, "write up to `30m`") } else { (60, "write up to `1m`") };
+        if metric.timeout.is_zero() || metric.timeout > Period::seconds(most) {
+            self.add(&["timeout"], format!("{} is no time to wait for an answer", metric.timeout), hint);
         }
         for (name, count) in [("errors_max", metric.errors_max), ("measurements_min", metric.measurements_min)] {
             if count == 0 {

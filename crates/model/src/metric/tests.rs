@@ -470,3 +470,21 @@ proptest! {
         problems(&Analysis { metrics: vec![metric], ..Analysis::default() }, Some(&bakes()));
     }
 }
+
+#[test]
+fn a_job_may_take_long_and_carries_no_secret() {
+    let problems = |fields: &serde_json::Value| -> Vec<String> {
+        let mut metric = json!({"name": "smoke", "job": {"args": ["check"]}});
+        metric.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        let analysis: Analysis = serde_json::from_value(json!({"metrics": [metric]})).unwrap();
+        problems(&analysis, Some(&[])).into_iter().map(|problem| problem.path[2..].join(".")).collect()
+    };
+    assert_eq!(problems(&json!({"timeout": "30m"})), [""; 0]);
+    assert_eq!(problems(&json!({"timeout": "31m"})), ["timeout"]);
+    assert_eq!(problems(&json!({"below": 1})), [""]);
+    assert_eq!(problems(&json!({"requests": [{"get": "/"}]})), [""]);
+    assert_eq!(problems(&json!({"job": {"args": []}})), ["job.args"]);
+    for name in ["DB_PASSWORD", "API_KEY", "PROGRADE_CANDIDATE", "A=B"] {
+        assert_eq!(problems(&json!({"job": {"args": ["x"], "env": {name: "1"}}})), [format!("job.env.{name}")]);
+    }
+}

@@ -7,6 +7,7 @@ mod adoption;
 mod app;
 mod drain;
 mod fixture;
+mod jobs;
 mod life;
 mod limits;
 mod logs;

@@ -2,6 +2,7 @@
 
 pub(crate) mod deployments;
 pub(crate) mod images;
+pub(crate) mod jobs;
 pub(crate) mod log;
 pub(crate) mod measures;
 pub(crate) mod notifier;

@@ -1,18 +1,20 @@
-//! Measures metrics: by Prometheus' HTTP API, by a webhook, or by requests to the candidate.
+//! Measures metrics: by Prometheus' HTTP API, by a webhook, by requests to the candidate, or by a job of its image.
 //!
 //! Everything that answers is taken for hostile: answers are bounded in size and time, redirects are not followed, and no
 //! error holds a token or an address. Every answer has a meaning: a number, a verdict, nothing, or an error that says why.
 
 mod client;
+mod job;
 mod prometheus;
 mod requests;
 mod token;
 mod webhook;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use prograde_control::ports::{MeasureError, Measurement, Measures};
+use prograde_control::ports::{Jobs, MeasureError, Measurement, Measures};
 use prograde_model::metric::{Found, MetricSource};
 
 use client::Client;
@@ -25,12 +27,13 @@ const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 pub(crate) struct HttpMeasures {
     client: Client,
     tokens: Tokens,
+    jobs: Arc<dyn Jobs>,
 }
 
 impl HttpMeasures {
     /// `tokens` is the folder whose files may be shown as bearer tokens, if any.
-    pub(crate) fn new(tokens: Option<PathBuf>) -> Self {
-        Self { client: Client::new(), tokens: Tokens(tokens) }
+    pub(crate) fn new(tokens: Option<PathBuf>, jobs: Arc<dyn Jobs>) -> Self {
+        Self { client: Client::new(), tokens: Tokens(tokens), jobs }
     }
 }
 
@@ -40,6 +43,7 @@ impl Measures for HttpMeasures {
         match &measurement.source {
             MetricSource::Prometheus(query) => prometheus::measure(self, query, measurement).await,
             MetricSource::Webhook(webhook) => webhook::measure(self, webhook, measurement).await,
+            MetricSource::Job(job) => job::measure(&*self.jobs, job, measurement).await,
             MetricSource::Requests(requests) => requests::measure(&self.client, requests, measurement).await,
         }
     }

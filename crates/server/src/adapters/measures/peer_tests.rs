@@ -72,7 +72,7 @@ impl Drop for Prometheus {
 async fn ask(url: &str, query: &str) -> Result<Found, MeasureError> {
     let source = PrometheusQuery { url: url.to_owned(), query: query.to_owned(), bearer_token_file: None };
     let asked = Measurement { at: SystemClock.now(), ..measurement(MetricSource::Prometheus(source)) };
-    HttpMeasures::new(None).measure(&asked).await
+    HttpMeasures::new(None, std::sync::Arc::new(super::tests::NoJobs)).measure(&asked).await
 }
 
 #[tokio::test]

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use prograde_control::ports::{MeasureError, Measurement, Measures as _};
+use prograde_control::ports::{JobEnd, JobRun, Jobs, MeasureError, Measurement, Measures as _};
 use prograde_model::ids::{Target, Weight};
 use prograde_model::metric::{Found, MetricSource, PrometheusQuery, Request, Told, Webhook};
 use serde_json::json;
@@ -80,7 +82,7 @@ fn webhook(address: SocketAddr) -> MetricSource {
 }
 
 async fn measure(measurement: Measurement) -> Result<Found, MeasureError> {
-    HttpMeasures::new(None).measure(&measurement).await
+    HttpMeasures::new(None, Arc::new(NoJobs)).measure(&measurement).await
 }
 
 const ONE: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1060,"1"]}]}}"#;
@@ -102,7 +104,7 @@ async fn a_token_goes_to_its_address_and_into_no_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join(address.to_string())).unwrap();
     std::fs::write(dir.path().join(address.to_string()).join("reader"), "s3cret").unwrap();
-    let measures = HttpMeasures::new(Some(dir.path().to_owned()));
+    let measures = HttpMeasures::new(Some(dir.path().to_owned()), Arc::new(NoJobs));
     let mut asked = measurement(prometheus(address));
     let MetricSource::Prometheus(query) = &mut asked.source else { unreachable!() };
     query.bearer_token_file = Some("reader".into());
@@ -264,4 +266,39 @@ async fn a_candidate_that_does_not_answer_fails() {
     });
     let told = asked_of(&[endless], &json!([{"get": "/", "body_contains": "x"}])).await;
     assert_eq!(told, "Fail: the answer to GET / does not contain \"x\" in its first MiB");
+}
+
+/// Ends every job as its first argument says.
+pub(super) struct NoJobs;
+
+#[async_trait]
+impl Jobs for NoJobs {
+    async fn run(&self, job: JobRun) -> Result<JobEnd, String> {
+        match job.args[0].as_str() {
+            "good" => Ok(JobEnd::Passed),
+            "env" => Ok(JobEnd::Failed { reason: format!("{:?}", job.env) }),
+            _ => Err("no such program".into()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_ends_well_or_not_or_can_not_be_had() {
+    let asked = async |what: &str, addresses: &[SocketAddr]| {
+        let job = serde_json::from_value(json!({"args": [what], "env": {"DEEP": "1"}})).unwrap();
+        let asked = Measurement { addresses: addresses.to_vec(), ..measurement(MetricSource::Job(job)) };
+        match measure(asked).await {
+            Ok(Found::Judged { told, reason, .. }) => format!("{told:?}: {reason}"),
+            other => format!("{other:?}"),
+        }
+    };
+    let address = SocketAddr::from(([127, 0, 0, 1], 4000));
+    assert_eq!(asked("good", &[address]).await, "Pass: the job ended well");
+    let told = asked("env", &[address]).await;
+    assert!(
+        told.starts_with("Fail: the job failed: {\"DEEP\": \"1\", \"PROGRADE_CANDIDATE\": \"127.0.0.1:4000\""),
+        "{told}"
+    );
+    assert_eq!(asked("none", &[address]).await, "Err(Answer(\"the job can't be started: no such program\"))");
+    assert_eq!(asked("good", &[]).await, "Err(NoReplica)");
 }
