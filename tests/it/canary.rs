@@ -109,7 +109,7 @@ fn assert_explained(world: &World, flight: &str) {
     let of_flight = |of: &&serde_json::Value| of["flight"] == flight;
     let verdicts = &replayed.as_array().unwrap().iter().find(of_flight).unwrap()["verdicts"];
     assert_eq!(verdicts.as_array().unwrap().last().unwrap()["verdict"]["verdict"], "fail", "{verdicts:#}");
-    let lax = ["--max-error-rate", "60%", "--set", "failure_share_detect=90%"];
+    let lax = ["--max-error-rate", "60%", "--set", "failure_share_detect=90%", "--set", "failure_slack=59%"];
     let other = world.cli(&[&["verdict", "replay", flight][..], &lax].concat());
     assert_eq!(other.code, 1, "others do not: {other:?}");
     let wrong = world.cli(&["verdict", "replay", "--set", "failure_share=1%"]);

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -76,7 +76,7 @@ impl World {
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_mins(5)));
         let dir = tempfile::Builder::new().prefix("prograde-it-").tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
-        let listen = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let listen = SocketAddr::from((address(), free_port()));
         Self { dir, listen, webhook: None, wrapper: Vec::new(), running: None, agent: agent.build().into() }
     }
 
@@ -122,6 +122,7 @@ impl World {
         let mut words = self.wrapper.iter().map(Into::into).chain([program.into_os_string(), "serve".into()]);
         let mut command = Command::new(words.next().unwrap());
         command.args(words).arg("--data-dir").arg(data).args(["--listen", &listen.to_string()]);
+        command.args(["--node-address", &listen.ip().to_string()]);
         command.args(["--restart-backoff", "200ms", "--autoscale-period", "1s", "--ci-pass-env", "IT_PROGRAM"]);
         command.env("IT_PROGRAM", env!("CARGO_BIN_EXE_it-service"));
         if let Some(url) = &self.webhook {
@@ -286,6 +287,14 @@ pub(crate) fn said(command: &mut Command) -> Said {
 #[track_caller]
 pub(crate) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("no text `{field}` in {value:#}"))
+}
+
+/// A world's own address of this machine: the users of a world whose server is down must not find another world's
+/// service at the port that they know.
+fn address() -> [u8; 4] {
+    static NEXT: AtomicU8 = AtomicU8::new(1);
+    let [high, low] = u16::try_from(std::process::id() % 50_000).unwrap().to_be_bytes();
+    [127, high.saturating_add(1), low, NEXT.fetch_add(1, Ordering::Relaxed)]
 }
 
 /// A port that nobody listens on, given out once: below the system's ephemeral ports, so that no outgoing connection
