@@ -11,6 +11,7 @@ mod canary;
 mod faults;
 mod first_flight;
 mod flags;
+mod groups;
 mod kill;
 mod logs;
 mod metrics;

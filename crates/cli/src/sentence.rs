@@ -131,6 +131,7 @@ fn tone(event: &Event) -> Tone {
         | Event::ReleaseRecorded(_)
         | Event::Approved { .. }
         | Event::GatePassed { .. }
+        | Event::Unchanged { .. }
         | Event::Deployed { .. }
         | Event::QuarantineLifted { .. }
         | Event::Reverted { .. }
@@ -164,7 +165,8 @@ fn known(event: &Event) -> String {
         Event::PipelineFinished { succeeded: true, .. } => "pipeline succeeded".to_owned(),
         Event::PipelineFinished { detail, .. } => format!("pipeline failed{}", because(detail.as_deref())),
         Event::ReleaseRecorded(release) => {
-            format!("image {}, {}", release.digest.short(), bytes(release.size_bytes))
+            let of = release.service.as_ref().map_or_else(String::new, |service| format!(" of {service}"));
+            format!("image {}{of}, {}", release.digest.short(), bytes(release.size_bytes))
         }
         Event::AuthorNotified { channels, failures } => {
             let lost = if failures.is_empty() { String::new() } else { format!("; not over {}", failures.join(", ")) };
@@ -173,6 +175,7 @@ fn known(event: &Event) -> String {
         Event::Ended { outcome: how } => outcome(how),
         Event::Approved { .. }
         | Event::GatePassed { .. }
+        | Event::Unchanged { .. }
         | Event::Deployed { .. }
         | Event::Rollout { .. }
         | Event::Checked { .. }
@@ -190,33 +193,36 @@ fn known(event: &Event) -> String {
 fn in_environment(event: &Event) -> String {
     match event {
         Event::Approved { environment, by } => format!("{environment}: approved by {by}"),
-        Event::GatePassed { environment, replaces } => match replaces {
-            Some(flight) => format!("{environment}: entered, in the place of flight {}", flight.short()),
-            None => format!("{environment}: entered, as the first"),
+        Event::GatePassed { place, replaces } => match replaces {
+            Some(flight) => format!("{place}: entered, in the place of flight {}", flight.short()),
+            None => format!("{place}: entered, as the first"),
         },
-        Event::Deployed { environment, commit } => {
-            format!("{environment}: committed to the deployment repository as {}", commit.short())
+        Event::Unchanged { place, serves } => {
+            format!("{place}: stays as flight {} brought it, as nothing has changed", serves.short())
         }
-        Event::Rollout { environment, event } => format!("{environment}: {}", rollout(event)),
-        Event::Checked { environment, failure: None } => format!("{environment}: checks passed"),
-        Event::Checked { environment, failure } => {
-            format!("{environment}: check failed{}", because(failure.as_deref()))
+        Event::Deployed { place, commit } => {
+            format!("{place}: committed to the deployment repository as {}", commit.short())
         }
-        Event::RollbackOrdered { environment, to, by, reason } => {
+        Event::Rollout { place, event } => format!("{place}: {}", rollout(event)),
+        Event::Checked { place, failure: None } => format!("{place}: checks passed"),
+        Event::Checked { place, failure } => {
+            format!("{place}: check failed{}", because(failure.as_deref()))
+        }
+        Event::RollbackOrdered { place, to, by, reason, .. } => {
             let to = to.as_ref().map_or_else(String::new, |flight| format!(" to flight {}", flight.short()));
-            format!("{environment}: rollback{to} ordered by {by}: {reason}")
+            format!("{place}: rollback{to} ordered by {by}: {reason}")
         }
-        Event::Quarantined { environment, digest, reason } => {
-            format!("{environment}: image {} in quarantine: {reason}", digest.short())
+        Event::Quarantined { place, digest, reason } => {
+            format!("{place}: image {} in quarantine: {reason}", digest.short())
         }
-        Event::QuarantineLifted { environment, digest, by, reason } => {
-            format!("{environment}: quarantine of image {} lifted by {by}: {reason}", digest.short())
+        Event::QuarantineLifted { place, digest, by, reason } => {
+            format!("{place}: quarantine of image {} lifted by {by}: {reason}", digest.short())
         }
-        Event::Reverted { environment, commit } => {
-            format!("{environment}: taken out of the deployment repository by {}", commit.short())
+        Event::Reverted { place, commit } => {
+            format!("{place}: taken out of the deployment repository by {}", commit.short())
         }
-        Event::Scaled { environment, before, replicas, reason } => {
-            format!("{environment}: scaled from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
+        Event::Scaled { place, before, replicas, reason } => {
+            format!("{place}: scaled from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
         }
         Event::FlagSet { environment, flag, to, by, reason, .. } => {
             format!("{environment}: flag {flag} set to {} by {by}: {reason}", setting(to))

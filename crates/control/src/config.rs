@@ -73,7 +73,7 @@ environments:
     fn a_good_file_is_read() {
         let service = read(GOOD).unwrap();
         assert_eq!(service.environments.len(), 2);
-        assert_eq!(service.manifests, "deploy");
+        assert_eq!(service.members()[0].manifests_path(), "deploy");
     }
 
     #[test]
@@ -91,6 +91,7 @@ environments:
             (GOOD.replace("weight: 1,", "weight: 101,"), "9:19", "\"101\" is not a weight"),
             (GOOD.replace("version: 1\n", ""), "3:1", "missing field `version`"),
             ("version: [\n".to_owned(), "", "[PG0101]"),
+            (GOOD.replace("image: { artifact: pad, binary: pad }\n", ""), "1:1", "missing field `image`"),
             (String::new(), "1:1", "unexpected end of input"),
         ] {
             let error = errors(&text);

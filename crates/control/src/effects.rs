@@ -138,7 +138,7 @@ impl Inner {
         let Some(flight) = self.ledger.with(|fleet| fleet.flight(id).cloned()) else { return Ok(()) };
         let facts = self.perform(&flight, effect, cancel);
         let events = facts.await?;
-        Ok(self.record_result(id, effect, |_, _| events).await?)
+        Ok(self.record_result(id, effect, |flight, fleet| flight.admit(fleet, events)).await?)
     }
 
     /// Records what an effect brought, if the flight still wants it.
@@ -167,10 +167,11 @@ impl Inner {
             (Effect::Build, error) => {
                 vec![Event::PipelineFinished { succeeded: false, detail: Some(error.to_string()) }]
             }
-            (Effect::Read | Effect::MakeImage | Effect::Deploy(_), error) => {
+            (Effect::Deploy(target), error) => flight.not_deployed(fleet, target, error.to_string()),
+            (Effect::Read | Effect::MakeImage, error) => {
                 vec![Event::Ended { outcome: Outcome::Rejected { reason: error.to_string() } }]
             }
-            (Effect::Check(name), error) => flight.checked(fleet, name, Some(error.to_string())),
+            (Effect::Check(target), error) => flight.checked(fleet, target, Some(error.to_string())),
             (Effect::Notify, error) => {
                 vec![Event::AuthorNotified { channels: Vec::new(), failures: vec![error.to_string()] }]
             }

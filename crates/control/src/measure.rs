@@ -46,10 +46,9 @@ impl Judged {
     /// The steps of one flight that bake and have metrics or may be sent synthetic requests: one at the most, as a flight
     /// is in one place at a time.
     pub(crate) fn of_flight(flight: &Flight, seen: impl Fn(&Target) -> Observation, now: Timestamp) -> Vec<Self> {
-        let moving = flight.entries.iter().filter_map(|(name, entry)| Some((name, entry.moving()?)));
-        let baking = moving.filter_map(|(name, rollout)| {
+        let moving = flight.entries.iter().filter_map(|(target, entry)| Some((target.clone(), entry.moving()?)));
+        let baking = moving.filter_map(|(target, rollout)| {
             let step = baking(rollout)?;
-            let target = flight.target(name);
             let may_send = rollout.start.strategy.analysis().is_some_and(|analysis| analysis.synthetic.is_some());
             if step.metrics.is_empty() && !may_send {
                 return None;

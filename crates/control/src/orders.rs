@@ -54,20 +54,17 @@ impl Control {
     ) -> Result<(FlightId, Vec<Event>), OrderError> {
         let target = Target { environment: environment.clone(), service: service.clone() };
         let inside = self.inner.ledger.with(|fleet| {
-            let occupant =
-                fleet.active().find(|f| f.service == *service && f.occupies(environment)).map(|f| f.id.clone());
+            let occupant = fleet.active().find(|f| f.standing(&target).is_busy()).map(|f| f.id.clone());
             occupant.or_else(|| fleet.current(&target).cloned())
         });
         let flight = inside.ok_or_else(|| OrderError::NothingServes(target.clone()))?;
         if let Some(to) = &to {
-            let served = self.inner.ledger.with(|fleet| {
-                fleet.flight(to).is_some_and(|f| f.service == *service && fleet.replicas(to, &target).is_some())
-            });
+            let served = self.inner.ledger.with(|fleet| fleet.flight(to).is_some_and(|f| f.has_served(fleet, &target)));
             if !served {
                 return Err(OrderError::NoFlight(format!("{to} that has served in {target}")));
             }
         }
-        let events = self.order(&flight, |flight, fleet| flight.roll_back(fleet, environment, to, by, reason)).await?;
+        let events = self.order(&flight, |flight, fleet| flight.roll_back(fleet, &target, to, by, reason)).await?;
         Ok((flight, events))
     }
 
@@ -86,10 +83,10 @@ impl Control {
             || Refusal::NotQuarantined { digest: digest.to_string(), environment: target.environment.clone() };
         let flight = self.inner.ledger.with(|fleet| fleet.quarantine(target, digest).map(|q| q.flight.clone()));
         let flight = flight.ok_or_else(missing)?;
-        self.order(&flight, |_, fleet| {
+        self.order(&flight, |flight, fleet| {
             fleet.quarantine(target, digest).ok_or_else(missing)?;
             Ok(vec![Event::QuarantineLifted {
-                environment: target.environment.clone(),
+                place: flight.place(target),
                 digest: digest.clone(),
                 by: by.to_owned(),
                 reason: reason.to_owned(),

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_model::Diagnostics;
 use prograde_model::event::{Event, JobRecord, Opened, Person, Recorded};
+use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
 use prograde_model::metric::{Found, MetricSource};
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
-use prograde_model::service::Service;
 use prograde_model::workload::Workload;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -136,8 +136,8 @@ pub trait Pipelines: Send + Sync {
 /// Makes images.
 #[async_trait]
 pub trait Images: Send + Sync {
-    /// Makes the image of what a flight's pipeline built.
-    async fn make(&self, flight: &FlightId, opened: &Opened, service: &Service) -> Result<Release, PortError>;
+    /// Makes the image of a service from what a flight's pipeline built.
+    async fn make(&self, flight: &FlightId, opened: &Opened, member: &Member) -> Result<Release, PortError>;
 }
 
 /// A release to write into the deployment repository.

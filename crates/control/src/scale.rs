@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use prograde_model::autoscale::{Autoscaler, Autoscaling, Scale, Situation};
-use prograde_model::event::Event;
+use prograde_model::event::{Event, Place};
 use prograde_model::ids::{FlightId, Target};
 use tokio::time::{Duration, Instant, timeout};
 
@@ -97,7 +97,8 @@ impl Inner {
                     tracing::error!(target = %one.target, "the number of replicas could not be decided: {reason}");
                     None
                 });
-                Ok(scale.map(|scale| scaled(&one.target, replicas, scale)).into_iter().collect())
+                let place = fleet.flight(&one.flight).map(|flight| flight.place(&one.target));
+                Ok(place.zip(scale).map(|(place, scale)| scaled(place, replicas, scale)).into_iter().collect())
             })
             .await;
         match recorded {
@@ -107,6 +108,6 @@ impl Inner {
     }
 }
 
-fn scaled(target: &Target, before: u32, scale: Scale) -> Event {
-    Event::Scaled { environment: target.environment.clone(), before, replicas: scale.replicas, reason: scale.reason }
+fn scaled(place: Place, before: u32, scale: Scale) -> Event {
+    Event::Scaled { place, before, replicas: scale.replicas, reason: scale.reason }
 }

@@ -179,8 +179,8 @@ impl Inner {
     fn deployed(&self, flight: &FlightId, target: &Target) -> Result<(CommitId, Digest), PortError> {
         let found = self.ledger.with(|fleet| {
             let flight = fleet.flight(flight)?;
-            let commit = flight.entry(&target.environment)?.deploy_commit.clone()?;
-            Some((commit, flight.release.as_ref()?.digest.clone()))
+            let commit = flight.entry(target)?.deploy_commit.clone()?;
+            Some((commit, flight.release(target)?.digest.clone()))
         });
         found.ok_or_else(|| PortError::Final(format!("flight {flight} was never deployed to {target}")))
     }

@@ -9,12 +9,12 @@ use crate::runtime::Counters;
 /// What happened to a flight in one environment so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Entry {
-    /// Who approved, in order, each once.
-    pub approvals: Vec<String>,
     /// When the gate opened.
     pub passed_at: Option<Timestamp>,
     /// The flight that served here before.
     pub replaces: Option<FlightId>,
+    /// The flight that goes on serving here, where the service of a group has not changed.
+    pub unchanged: Option<FlightId>,
     /// The commit in the deployment repository.
     pub deploy_commit: Option<CommitId>,
     /// The rollout that brings it in.
@@ -36,6 +36,8 @@ pub struct Entry {
 pub struct Rollback {
     /// The flight that serves again; none where there was none.
     pub to: Option<FlightId>,
+    /// The release that was asked for, where that flight is one of a group's that served with it.
+    pub asked: Option<FlightId>,
     /// Who ordered it.
     pub by: String,
     /// Why.
@@ -61,12 +63,38 @@ pub enum Standing {
     Watched,
     /// It serves, or served until a later flight came.
     Settled,
+    /// An earlier flight goes on serving, as the service of a group has not changed.
+    Unchanged,
     /// The candidate is on its way out after its rollout failed, or its traffic is going back.
     Leaving,
     /// It is out of the runtime, and the deployment repository still names it.
     Unreverted,
     /// It is out.
     Gone,
+}
+
+impl Standing {
+    /// Whether it came to serve there, and was not taken back since.
+    pub fn serves(self) -> bool {
+        match self {
+            Self::Unchecked | Self::Watched | Self::Settled => true,
+            Self::Outside
+            | Self::Entering
+            | Self::Rolling
+            | Self::Unchanged
+            | Self::Leaving
+            | Self::Unreverted
+            | Self::Gone => false,
+        }
+    }
+
+    /// Whether no other flight may come there now.
+    pub fn is_busy(self) -> bool {
+        match self {
+            Self::Entering | Self::Rolling | Self::Unchecked | Self::Leaving | Self::Unreverted => true,
+            Self::Outside | Self::Watched | Self::Settled | Self::Unchanged | Self::Gone => false,
+        }
+    }
 }
 
 impl Entry {
@@ -82,6 +110,9 @@ impl Entry {
                 (true, None) => Standing::Unreverted,
                 (true, Some(_)) => Standing::Gone,
             };
+        }
+        if self.unchanged.is_some() {
+            return Standing::Unchanged;
         }
         let Some(rollout) = &self.rollout else {
             return if self.passed_at.is_some() { Standing::Entering } else { Standing::Outside };

@@ -51,6 +51,9 @@ pub enum Event {
         /// differ in these.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         manifests: BTreeMap<EnvironmentName, Digest>,
+        /// The same of each service of a group.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        group: BTreeMap<ServiceName, BTreeMap<EnvironmentName, Digest>>,
         /// Its flags, by the file that declares them, with the shared evaluators filled in.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         #[schemars(with = "BTreeMap<String, Value>")]
@@ -92,42 +95,58 @@ pub enum Event {
     /// The gate is open and nobody else is inside: it enters.
     #[serde(rename = "gate.passed")]
     GatePassed {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// The flight that serves there, if any.
         replaces: Option<FlightId>,
+    },
+    /// The gate is open, and a service of a group is as it serves there already: it stays.
+    #[serde(rename = "environment.unchanged")]
+    Unchanged {
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
+        /// The flight that serves there.
+        serves: FlightId,
     },
     /// The deployment repository says that it should run.
     #[serde(rename = "environment.deployed")]
     Deployed {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// The commit in the deployment repository.
         commit: CommitId,
     },
     /// A fact about its rollout, or about the one that takes it back.
     #[serde(rename = "rollout")]
     Rollout {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        place: Place,
         /// What happened.
         event: RolloutEvent,
     },
     /// The environment's checks were run.
     #[serde(rename = "environment.checked")]
     Checked {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// What failed, if anything did.
         failure: Option<String>,
     },
     /// It has served, and is to be taken back.
     #[serde(rename = "environment.rollback_ordered")]
     RollbackOrdered {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// The flight that serves again; none where there was none.
         to: Option<FlightId>,
+        /// The release that was asked for, where the services of a group go back to what served with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked: Option<FlightId>,
         /// Who, or which part of prograde.
         by: String,
         /// Why.
@@ -136,8 +155,9 @@ pub enum Event {
     /// Its digest may not enter the environment again.
     #[serde(rename = "quarantine.set")]
     Quarantined {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// The image's digest; that of the rendered manifests where the image served well before.
         digest: Digest,
         /// Why.
@@ -146,8 +166,9 @@ pub enum Event {
     /// Its digest may enter the environment again.
     #[serde(rename = "quarantine.lifted")]
     QuarantineLifted {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// Which digest.
         digest: Digest,
         /// Who.
@@ -158,16 +179,18 @@ pub enum Event {
     /// The deployment repository no longer says that it should run.
     #[serde(rename = "environment.reverted")]
     Reverted {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// The commit in the deployment repository.
         commit: CommitId,
     },
     /// It serves, and is to have another number of replicas.
     #[serde(rename = "environment.scaled")]
     Scaled {
-        /// Which environment.
-        environment: EnvironmentName,
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
         /// How many replicas it had.
         before: u32,
         /// How many it is to have.
@@ -234,6 +257,25 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+}
+
+/// Where in a flight: an environment, and which of its services where it flies a group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    /// Which environment.
+    pub environment: EnvironmentName,
+    /// Which service of a group; absent where the flight flies the one service that it is named after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.service {
+            Some(service) => write!(f, "{}/{service}", self.environment),
+            None => self.environment.fmt(f),
+        }
+    }
 }
 
 /// A commit that arrived.
@@ -367,8 +409,8 @@ pub const VERSION: u32 = 1;
 impl Event {
     /// The stored type and payload.
     pub fn encode(&self) -> (String, Value) {
-        let (tagged, environment) = if let Self::Rollout { environment, event } = self {
-            (serde_json::to_value(event), Some(environment))
+        let (tagged, place) = if let Self::Rollout { place, event } = self {
+            (serde_json::to_value(event), Some(place))
         } else {
             (serde_json::to_value(self), None)
         };
@@ -380,8 +422,11 @@ impl Event {
         {
             (name, payload) = (key, value);
         }
-        if let (Some(environment), Value::Object(fields)) = (environment, &mut payload) {
-            fields.insert("environment".to_owned(), Value::String(environment.to_string()));
+        if let (Some(place), Value::Object(fields)) = (place, &mut payload) {
+            fields.insert("environment".to_owned(), Value::String(place.environment.to_string()));
+            if let Some(service) = &place.service {
+                fields.insert("service".to_owned(), Value::String(service.to_string()));
+            }
         }
         (name, payload)
     }
@@ -395,12 +440,13 @@ impl Event {
         if !event_type.starts_with("rollout.") {
             return serde_json::from_value(tagged(event_type, payload)).map_err(wrong);
         }
-        let environment =
-            payload.as_object_mut().and_then(|fields| fields.shift_remove("environment")).unwrap_or_default();
-        Ok(Self::Rollout {
+        let mut taken = |name| payload.as_object_mut().and_then(|fields| fields.shift_remove(name)).unwrap_or_default();
+        let (environment, service) = (taken("environment"), taken("service"));
+        let place = Place {
             environment: serde_json::from_value(environment).map_err(wrong)?,
-            event: serde_json::from_value(tagged(event_type, payload)).map_err(wrong)?,
-        })
+            service: serde_json::from_value(service).map_err(wrong)?,
+        };
+        Ok(Self::Rollout { place, event: serde_json::from_value(tagged(event_type, payload)).map_err(wrong)? })
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::autoscale::Scaling;
 use crate::entry::Standing;
-use crate::event::{Event, Recorded};
+use crate::event::{Event, Place, Recorded};
 use crate::flag::Toggle;
 use crate::flight::Flight;
 use crate::ids::{Digest, FlightId, ServiceName, Target, Weight};
@@ -94,27 +94,23 @@ impl Fleet {
         }
         let Some(flight) = self.flights.get_mut(id) else { return Ok(()) };
         let result = flight.apply(recorded);
-        let service = flight.service.clone();
         if flight.is_active() || flight.outcome.is_none() {
             self.active.insert(id.clone());
         } else {
             self.active.remove(id);
         }
-        self.apply_to_targets(recorded, &service);
+        self.apply_to_targets(recorded);
         result
     }
 
-    fn apply_to_targets(&mut self, recorded: &Recorded, service: &ServiceName) {
-        let target = |environment: &crate::ids::EnvironmentName| Target {
-            environment: environment.clone(),
-            service: service.clone(),
-        };
+    fn apply_to_targets(&mut self, recorded: &Recorded) {
+        let Some(flight) = self.flights.get(&recorded.flight) else { return };
+        let target = |place: &Place| flight.target(place);
         match &recorded.event {
-            Event::Rollout { environment, event: RolloutEvent::Promoted { .. } } => {
-                let moving =
-                    self.flights.get(&recorded.flight).and_then(|f| f.entry(environment)).and_then(|e| e.moving());
-                if let Some(rollout) = moving {
-                    let (at, candidate) = (target(environment), rollout.start.candidate.clone());
+            Event::Rollout { place, event: RolloutEvent::Promoted { .. } } => {
+                let at = target(place);
+                if let Some(rollout) = flight.entry(&at).and_then(|entry| entry.moving()) {
+                    let candidate = rollout.start.candidate.clone();
                     let replicas = self.sized(rollout, &at).start.replicas;
                     self.sizes.entry(at.clone()).or_default().replicas = replicas;
                     // Another version serves: its requests say nothing about what a flag did to the one before.
@@ -122,21 +118,22 @@ impl Fleet {
                     self.current.insert(at, candidate);
                 }
             }
-            Event::Scaled { environment, before, replicas, .. } => {
+            Event::Scaled { place, before, replicas, .. } => {
                 let scaling = Scaling { at: recorded.at, before: *before, replicas: *replicas };
-                self.scale(&target(environment), &recorded.flight, scaling);
+                self.scale(&target(place), &recorded.flight, scaling);
             }
-            Event::GatePassed { environment, .. } => {
-                self.targets.insert(target(environment));
+            Event::GatePassed { place, .. } => {
+                self.targets.insert(target(place));
             }
             // There is nothing to go back to: the environment is empty again.
-            Event::RollbackOrdered { environment, to: None, .. } => {
-                self.current.remove(&target(environment));
-                self.sizes.remove(&target(environment));
-                self.flag_watches.remove(&target(environment));
+            Event::RollbackOrdered { place, to: None, .. } => {
+                let target = target(place);
+                self.current.remove(&target);
+                self.sizes.remove(&target);
+                self.flag_watches.remove(&target);
             }
-            Event::Quarantined { environment, digest, reason } => {
-                let target = target(environment);
+            Event::Quarantined { place, digest, reason } => {
+                let target = target(place);
                 let key = (target.clone(), digest.clone());
                 let quarantine = Quarantine {
                     target,
@@ -147,12 +144,15 @@ impl Fleet {
                 };
                 self.quarantines.insert(key, quarantine);
             }
-            Event::QuarantineLifted { environment, digest, .. } => {
-                self.quarantines.remove(&(target(environment), digest.clone()));
+            Event::QuarantineLifted { place, digest, .. } => {
+                self.quarantines.remove(&(target(place), digest.clone()));
             }
             Event::FlagSet { environment, .. }
             | Event::FlagUnset { environment, .. }
-            | Event::FlagWatched { environment, .. } => self.apply_flag(target(environment), recorded),
+            | Event::FlagWatched { environment, .. } => {
+                let target = Target { environment: environment.clone(), service: flight.service.clone() };
+                self.apply_flag(target, recorded);
+            }
             Event::Rollout { .. }
             | Event::Opened(_)
             | Event::Configured { .. }
@@ -161,6 +161,7 @@ impl Fleet {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Unchanged { .. }
             | Event::Deployed { .. }
             | Event::Checked { .. }
             | Event::RollbackOrdered { .. }
@@ -203,6 +204,14 @@ impl Fleet {
         self.active.iter().filter_map(|id| self.flights.get(id))
     }
 
+    /// A flight of another repository that deploys a service of this name, and serves or is about to.
+    pub(crate) fn owner_beside(&self, flight: &Flight, name: &ServiceName) -> Option<&Flight> {
+        let serving =
+            self.current.iter().filter(|(target, _)| target.service == *name).filter_map(|(_, id)| self.flight(id));
+        let coming = self.active().filter(|other| other.places.iter().any(|target| target.service == *name));
+        serving.chain(coming).find(|other| other.service != flight.service)
+    }
+
     /// The last flight that a service opened.
     pub fn latest(&self, service: &ServiceName) -> Option<&Flight> {
         self.latest.get(service).and_then(|id| self.flights.get(id))
@@ -220,9 +229,19 @@ impl Fleet {
 
     /// Why a flight may not enter, if its image or its manifests may not.
     pub fn bar(&self, target: &Target, flight: &Flight) -> Option<&Quarantine> {
-        let image = flight.release.as_ref().map(|release| &release.digest);
-        let manifests = flight.manifests.get(&target.environment);
+        let image = flight.release(target).map(|release| &release.digest);
+        let manifests = flight.manifests.get(target);
         image.into_iter().chain(manifests).find_map(|digest| self.quarantine(target, digest))
+    }
+
+    /// Whether a service of a group is as it serves already: the same image under the same manifests.
+    pub fn is_unchanged(&self, flight: &Flight, target: &Target) -> bool {
+        let Some(serves) = self.current(target).and_then(|id| self.flight(id)).filter(|_| flight.is_group()) else {
+            return false;
+        };
+        let image = |of: &Flight| of.release(target).map(|release| release.digest.clone());
+        let manifests = |of: &Flight| of.manifests.get(target).cloned();
+        image(flight).is_some() && image(flight) == image(serves) && manifests(flight) == manifests(serves)
     }
 
     /// All digests in quarantine.
@@ -237,7 +256,7 @@ impl Fleet {
 
     /// How many replicas a flight's version has at 100% of an environment: as many as it was scaled to, where it serves.
     pub fn replicas(&self, flight: &FlightId, target: &Target) -> Option<u32> {
-        let entry = self.flights.get(flight)?.entry(&target.environment)?;
+        let entry = self.flights.get(flight)?.entry(target)?;
         let started = entry.rollout.as_ref().map(|r| r.start.replicas)?;
         let size = self.sizes.get(target).filter(|_| self.current.get(target) == Some(flight));
         Some(size.map_or(started, |size| size.replicas))
@@ -245,7 +264,7 @@ impl Fleet {
 
     /// Between which numbers a flight's version is scaled, if it is.
     pub(crate) fn autoscaled(&self, flight: &FlightId, target: &Target) -> Option<Bounds> {
-        self.flights.get(flight)?.entry(&target.environment)?.rollout.as_ref()?.start.autoscaled
+        self.flights.get(flight)?.entry(target)?.rollout.as_ref()?.start.autoscaled
     }
 
     /// How the number of replicas at a target has changed within the last half hour before its last change.
@@ -255,7 +274,7 @@ impl Fleet {
 
     /// Whether the version that serves may have to carry all traffic again, or is about to be replaced.
     pub fn is_moving(&self, target: &Target) -> bool {
-        self.active().any(|f| f.service == target.service && f.occupies(&target.environment))
+        self.active().any(|f| f.moves(target))
     }
 
     /// A rollout with the numbers of replicas that are right now.
@@ -265,17 +284,17 @@ impl Fleet {
 
     /// All that should run at a target. Pure: same fold, same observation, same answer.
     pub fn wanted(&self, target: &Target, seen: &Observation) -> WantedThere {
-        let mover =
-            self.active().filter(|f| f.service == target.service).find_map(|f| match f.standing(&target.environment) {
-                Standing::Rolling | Standing::Leaving => f.entry(&target.environment)?.moving(),
-                Standing::Outside
-                | Standing::Entering
-                | Standing::Unchecked
-                | Standing::Watched
-                | Standing::Settled
-                | Standing::Unreverted
-                | Standing::Gone => None,
-            });
+        let mover = self.active().find_map(|f| match f.standing(target) {
+            Standing::Rolling | Standing::Leaving => f.entry(target)?.moving(),
+            Standing::Outside
+            | Standing::Entering
+            | Standing::Unchecked
+            | Standing::Watched
+            | Standing::Settled
+            | Standing::Unchanged
+            | Standing::Unreverted
+            | Standing::Gone => None,
+        });
         if let Some(rollout) = mover.filter(|r| !matches!(r.phase, Phase::Promoted(_))) {
             let rollout = self.sized(rollout, target);
             let shape = rollout.shape(seen);

@@ -3,6 +3,7 @@
 //! [`Flight::decide`] says which facts follow now; [`Flight::plan`] says which effects are wanted. Both are pure. A flight
 //! is the fold of its events and of nothing else.
 
+mod back;
 mod orders;
 
 use std::collections::BTreeMap;
@@ -13,8 +14,9 @@ use jiff::Timestamp;
 pub use orders::Refusal;
 
 use crate::autoscale::Autoscaling;
+use crate::diagnostic::Diagnostic;
 use crate::entry::{Entry, Rollback, Standing};
-use crate::event::{Event, JobRecord, Opened, Outcome, Recorded};
+use crate::event::{Event, JobRecord, Opened, Outcome, Place, Recorded};
 use crate::flag::Flags;
 use crate::fleet::Fleet;
 use crate::gate::{Closure, GateState, gate};
@@ -43,16 +45,20 @@ pub struct Flight {
     pub config: Option<Box<Service>>,
     /// What its manifests ask that the runtime can't do.
     pub notices: Vec<String>,
-    /// Digest of its rendered manifests, by environment.
-    pub manifests: BTreeMap<EnvironmentName, Digest>,
+    /// Digest of its rendered manifests, by place.
+    pub manifests: BTreeMap<Target, Digest>,
     /// Its flags, by the file that declares them.
     pub flags: BTreeMap<String, Arc<Flags>>,
     /// Its pipeline.
     pub pipeline: Pipeline,
-    /// Its release, once made.
-    pub release: Option<Release>,
-    /// What happened in each environment.
-    pub entries: BTreeMap<EnvironmentName, Entry>,
+    /// Its releases, once made: one, or one for each service of a group.
+    pub releases: BTreeMap<ServiceName, Release>,
+    /// Who approved for each environment, in order, each once.
+    pub approvals: BTreeMap<EnvironmentName, Vec<String>>,
+    /// Where it goes, in order: every service in one environment, then in the next.
+    pub places: Vec<Target>,
+    /// What happened in each place.
+    pub entries: BTreeMap<Target, Entry>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// When it ended.
@@ -81,8 +87,8 @@ pub enum Stage {
     Building,
     /// Its image is made.
     Imaging,
-    /// It is in or before an environment.
-    Environment(EnvironmentName, Standing),
+    /// It is in or before a place.
+    At(Target, Standing),
     /// Its author is told how it ended.
     Notifying,
     /// It is over.
@@ -100,11 +106,11 @@ pub enum Effect {
     /// Make the image.
     MakeImage,
     /// Commit the release to the deployment repository and say how its rollout starts.
-    Deploy(EnvironmentName),
+    Deploy(Target),
     /// Run the environment's checks.
-    Check(EnvironmentName),
+    Check(Target),
     /// Take the release out of the deployment repository.
-    Revert(EnvironmentName),
+    Revert(Target),
     /// Tell the author.
     Notify,
 }
@@ -124,7 +130,9 @@ impl Flight {
             manifests: BTreeMap::new(),
             flags: BTreeMap::new(),
             pipeline: Pipeline::default(),
-            release: None,
+            releases: BTreeMap::new(),
+            approvals: BTreeMap::new(),
+            places: Vec::new(),
             entries: BTreeMap::new(),
             outcome: None,
             ended_at: None,
@@ -138,36 +146,72 @@ impl Flight {
         self.config.as_deref()
     }
 
-    /// The service in one environment.
-    pub fn target(&self, environment: &EnvironmentName) -> Target {
-        Target { environment: environment.clone(), service: self.service.clone() }
+    /// Whether it flies a group of services.
+    pub fn is_group(&self) -> bool {
+        self.config.as_ref().is_some_and(|service| service.is_group())
     }
 
-    /// What happened in one environment.
-    pub fn entry(&self, environment: &EnvironmentName) -> Option<&Entry> {
-        self.entries.get(environment)
+    /// Whether it is a service's: it was pushed to its repository, or brings it as one of a group.
+    pub fn flies(&self, service: &ServiceName) -> bool {
+        self.service == *service || self.places.iter().any(|target| target.service == *service)
     }
 
-    /// Where it stands in one environment.
-    pub fn standing(&self, environment: &EnvironmentName) -> Standing {
-        let checks =
-            self.service_config().and_then(|s| s.environment(environment)).is_some_and(|e| !e.checks.is_empty());
-        self.entry(environment).map_or(Standing::Outside, |e| e.standing(checks))
+    /// The place that one of its facts names.
+    pub fn target(&self, place: &Place) -> Target {
+        let service = place.service.clone().unwrap_or_else(|| self.service.clone());
+        Target { environment: place.environment.clone(), service }
+    }
+
+    /// How its facts name a place.
+    pub fn place(&self, target: &Target) -> Place {
+        let service = self.is_group().then(|| target.service.clone());
+        Place { environment: target.environment.clone(), service }
+    }
+
+    /// Its places in one environment, in order.
+    pub fn places_in<'a>(
+        &'a self,
+        environment: &'a EnvironmentName,
+    ) -> impl DoubleEndedIterator<Item = &'a Target> + 'a {
+        self.places.iter().filter(move |target| target.environment == *environment)
+    }
+
+    /// What it brings to a place, once made.
+    pub fn release(&self, target: &Target) -> Option<&Release> {
+        self.releases.get(&target.service)
+    }
+
+    /// What happened in one place.
+    pub fn entry(&self, target: &Target) -> Option<&Entry> {
+        self.entries.get(target)
+    }
+
+    /// Where it stands in one place.
+    pub fn standing(&self, target: &Target) -> Standing {
+        let rules = self.service_config().and_then(|service| service.environment(&target.environment));
+        let checks = rules.is_some_and(|rules| rules.checks_of(&target.service).next().is_some());
+        self.entry(target).map_or(Standing::Outside, |e| e.standing(checks))
     }
 
     /// Whether no other flight may enter the environment now.
     pub fn occupies(&self, environment: &EnvironmentName) -> bool {
-        match self.standing(environment) {
-            Standing::Entering | Standing::Rolling | Standing::Unchecked | Standing::Leaving | Standing::Unreverted => {
-                true
-            }
-            Standing::Outside | Standing::Watched | Standing::Settled | Standing::Gone => false,
-        }
+        let any = |is: fn(Standing) -> bool| self.places_in(environment).any(|target| is(self.standing(target)));
+        // Until the last of a group is back, the next flight would come between.
+        let torn = || any(|standing| standing == Standing::Gone) && any(Standing::serves);
+        any(Standing::is_busy) || (self.outcome.is_none() && torn())
+    }
+
+    /// Whether what serves in a place is being replaced, or about to be.
+    pub fn moves(&self, target: &Target) -> bool {
+        let standing = self.standing(target);
+        // Those of a group enter one after the other.
+        let is_next = || self.stage() == Stage::At(target.clone(), Standing::Entering);
+        standing.is_busy() && (standing != Standing::Entering || is_next())
     }
 
     /// Whether it stands before the environment's gate.
     pub fn waits_at(&self, environment: &EnvironmentName) -> bool {
-        self.stage() == Stage::Environment(environment.clone(), Standing::Outside)
+        matches!(self.stage(), Stage::At(at, Standing::Outside) if at.environment == *environment)
     }
 
     /// Whether something may still happen to it by itself.
@@ -189,37 +233,29 @@ impl Flight {
 
     /// What it is busy with.
     pub fn stage(&self) -> Stage {
-        // A rollback may be ordered after the end, and an abort leaves a candidate to be withdrawn: both go first.
-        let leaving = self.entries.keys().map(|name| (name, self.standing(name))).find(|(_, s)| match s {
-            Standing::Leaving | Standing::Unreverted => true,
-            Standing::Outside
-            | Standing::Entering
-            | Standing::Rolling
-            | Standing::Unchecked
-            | Standing::Watched
-            | Standing::Settled
-            | Standing::Gone => false,
-        });
-        if let Some((name, standing)) = leaving {
-            return Stage::Environment(name.clone(), standing);
+        // A rollback may be ordered after the end, and an abort leaves a candidate to be withdrawn: both go first, and
+        // traffic before Git.
+        for first in [Standing::Leaving, Standing::Unreverted] {
+            if let Some(target) = self.entries.keys().find(|target| self.standing(target) == first) {
+                return Stage::At(target.clone(), first);
+            }
         }
         if let Some(outcome) = &self.outcome {
             let told = self.notified_at.is_some() || !Self::is_news(outcome);
             return if told { Stage::Done } else { Stage::Notifying };
         }
-        let Some(service) = &self.config else { return Stage::Reading };
-        match (&self.pipeline.finished, &self.release) {
-            (None, _) => return Stage::Building,
-            (Some(_), None) => return Stage::Imaging,
-            (Some(_), Some(_)) => {}
+        if self.config.is_none() {
+            return Stage::Reading;
         }
-        for environment in &service.environments {
-            let standing = self.standing(&environment.name);
-            if standing != Standing::Settled {
-                return Stage::Environment(environment.name.clone(), standing);
-            }
+        if self.pipeline.finished.is_none() {
+            return Stage::Building;
         }
-        Stage::Done
+        if self.places.iter().any(|target| self.release(target).is_none()) {
+            return Stage::Imaging;
+        }
+        let at = |target: &Target| Stage::At(target.clone(), self.standing(target));
+        let is_left = |target: &&Target| !matches!(self.standing(target), Standing::Settled | Standing::Unchanged);
+        self.places.iter().find(is_left).map_or(Stage::Done, at)
     }
 
     /// The effects that are wanted now.
@@ -228,27 +264,26 @@ impl Flight {
             Stage::Reading => vec![Effect::Read],
             Stage::Building => vec![Effect::Build],
             Stage::Imaging => vec![Effect::MakeImage],
-            Stage::Environment(name, Standing::Entering) => vec![Effect::Deploy(name)],
-            Stage::Environment(name, Standing::Unchecked) => vec![Effect::Check(name)],
-            Stage::Environment(..) | Stage::Done => Vec::new(),
+            Stage::At(target, Standing::Entering) => vec![Effect::Deploy(target)],
+            Stage::At(target, Standing::Unchecked) => vec![Effect::Check(target)],
+            Stage::At(..) | Stage::Done => Vec::new(),
             Stage::Notifying => vec![Effect::Notify],
         };
         // Git is put right while the runtime still is: nothing waits for anything.
-        wanted
-            .extend(self.entries.iter().filter(|(_, e)| e.must_revert()).map(|(name, _)| Effect::Revert(name.clone())));
+        let reverted = self.entries.iter().filter(|(_, entry)| entry.must_revert());
+        wanted.extend(reverted.map(|(target, _)| Effect::Revert(target.clone())));
         wanted
     }
 
     /// How the rollout back starts, where one is ordered and has not started.
-    fn way_back(&self, fleet: &Fleet, environment: &EnvironmentName) -> Option<Event> {
-        let rollback = self.entry(environment)?.rollback.as_ref().filter(|r| r.rollout.is_none())?;
+    fn way_back(&self, fleet: &Fleet, target: &Target) -> Option<Event> {
+        let rollback = self.entry(target)?.rollback.as_ref().filter(|r| r.rollout.is_none())?;
         let to = rollback.to.clone()?;
-        let target = self.target(environment);
-        let stable_replicas = fleet.replicas(&self.id, &target).unwrap_or(1);
-        let autoscaled = fleet.autoscaled(&to, &target);
+        let stable_replicas = fleet.replicas(&self.id, target).unwrap_or(1);
+        let autoscaled = fleet.autoscaled(&to, target);
         let start = Start {
             replicas: autoscaled
-                .map_or_else(|| fleet.replicas(&to, &target).unwrap_or(1), |bounds| bounds.clamp(stable_replicas)),
+                .map_or_else(|| fleet.replicas(&to, target).unwrap_or(1), |bounds| bounds.clamp(stable_replicas)),
             candidate: to,
             stable: Some(self.id.clone()),
             stable_replicas,
@@ -257,32 +292,31 @@ impl Flight {
             watch: None,
             progress_deadline_s: 0,
         };
-        Some(Event::Rollout { environment: environment.clone(), event: RolloutEvent::Started(start) })
+        Some(Event::Rollout { place: self.place(target), event: RolloutEvent::Started(start) })
     }
 
     /// The facts that follow now, to be appended together.
     pub fn decide(&self, fleet: &Fleet, seen: impl Fn(&Target) -> Observation, now: Timestamp) -> Vec<Event> {
         match self.stage() {
             Stage::Reading | Stage::Building | Stage::Imaging => self.decide_early(fleet),
-            Stage::Environment(name, Standing::Outside) => self.decide_gate(fleet, &name),
-            Stage::Environment(name, Standing::Rolling | Standing::Leaving) => {
-                let Some(rollout) = self.entry(&name).and_then(Entry::moving) else {
-                    return self.way_back(fleet, &name).into_iter().collect();
+            Stage::At(target, Standing::Outside) => self.decide_gate(fleet, &target.environment),
+            Stage::At(target, Standing::Rolling | Standing::Leaving) => {
+                let Some(rollout) = self.entry(&target).and_then(Entry::moving) else {
+                    return self.way_back(fleet, &target).into_iter().collect();
                 };
-                let target = self.target(&name);
                 let facts = fleet.sized(rollout, &target).decide(&seen(&target), now);
-                self.with_consequences(fleet, &name, facts)
+                self.with_consequences(fleet, &target, facts)
             }
-            Stage::Environment(name, Standing::Watched) => {
-                let seen = seen(&self.target(&name));
-                self.decide_watched(fleet, &name, &seen, now)
+            Stage::At(target, Standing::Watched) => self.decide_watched(fleet, &target, &seen(&target), now),
+            Stage::At(target, Standing::Unreverted) => {
+                self.others_back(fleet, &target.environment).into_iter().collect()
             }
-            Stage::Environment(_, Standing::Gone) => self.decide_gone(),
+            Stage::At(target, Standing::Gone) => match self.others_back(fleet, &target.environment) {
+                Some(back) => vec![back],
+                None => self.decide_gone(),
+            },
             Stage::Done if self.outcome.is_none() => vec![Event::Ended { outcome: Outcome::Landed }],
-            Stage::Environment(
-                _,
-                Standing::Entering | Standing::Unchecked | Standing::Settled | Standing::Unreverted,
-            )
+            Stage::At(_, Standing::Entering | Standing::Unchecked | Standing::Settled | Standing::Unchanged)
             | Stage::Notifying
             | Stage::Done => Vec::new(),
         }
@@ -303,10 +337,7 @@ impl Flight {
 
     fn decide_gate(&self, fleet: &Fleet, environment: &EnvironmentName) -> Vec<Event> {
         match gate(fleet, self, environment) {
-            GateState::Open => vec![Event::GatePassed {
-                environment: environment.clone(),
-                replaces: fleet.current(&self.target(environment)).cloned(),
-            }],
+            GateState::Open => self.places_in(environment).map(|target| self.enters(fleet, target)).collect(),
             GateState::Waiting { .. } => Vec::new(),
             GateState::Closed { reason: Closure::Superseded { by } } => {
                 vec![Event::Ended { outcome: Outcome::Superseded { by } }]
@@ -318,31 +349,34 @@ impl Flight {
         }
     }
 
+    fn enters(&self, fleet: &Fleet, target: &Target) -> Event {
+        let (place, serves) = (self.place(target), fleet.current(target).cloned());
+        match serves {
+            Some(serves) if fleet.is_unchanged(self, target) => Event::Unchanged { place, serves },
+            replaces => Event::GatePassed { place, replaces },
+        }
+    }
+
     /// It is watched until that is over, or another release comes, or it fails and there is one to go back to.
-    fn decide_watched(
-        &self,
-        fleet: &Fleet,
-        environment: &EnvironmentName,
-        seen: &Observation,
-        now: Timestamp,
-    ) -> Vec<Event> {
-        let Some(rollout) = self.entry(environment).and_then(|entry| entry.rollout.as_ref()) else { return Vec::new() };
-        let in_event = |event| Event::Rollout { environment: environment.clone(), event };
-        if self.another_is_inside(fleet, environment) {
+    fn decide_watched(&self, fleet: &Fleet, target: &Target, seen: &Observation, now: Timestamp) -> Vec<Event> {
+        let Some(rollout) = self.entry(target).and_then(|entry| entry.rollout.as_ref()) else { return Vec::new() };
+        let in_event = |event| Event::Rollout { place: self.place(target), event };
+        if self.another_is_inside(fleet, target) {
             return rollout.end_watch(seen, now).map(in_event).into_iter().collect();
         }
         let Some(fact) = rollout.decide(seen, now).into_iter().next() else { return Vec::new() };
         let RolloutEvent::Failed { cause, .. } = &fact else { return vec![in_event(fact)] };
         let reason = cause.to_string();
-        match self.way_to(fleet, environment, None) {
+        match self.way_out(fleet, target, None) {
             Ok(to) => {
                 let ordered = Event::RollbackOrdered {
-                    environment: environment.clone(),
-                    to: Some(to),
+                    place: self.place(target),
+                    to,
+                    asked: None,
                     by: "judge".into(),
                     reason: reason.clone(),
                 };
-                let quarantined = self.quarantine(fleet, environment, &reason);
+                let quarantined = self.quarantine(fleet, target, &reason);
                 [in_event(fact), ordered].into_iter().chain(quarantined).collect()
             }
             // Nothing better can serve, so it goes on; what was seen is on record.
@@ -350,55 +384,62 @@ impl Flight {
         }
     }
 
-    /// It ends as it was taken back last: it may have been taken out of one environment before.
+    /// It ends as it was taken back last: it may have been taken out of one environment before. Of a group's services,
+    /// the first one that was taken back says why.
     fn decide_gone(&self) -> Vec<Event> {
-        let gone = self.entries.iter().filter(|(name, _)| self.standing(name) == Standing::Gone);
-        let Some((environment, entry)) = gone.max_by_key(|(_, entry)| entry.failed_at()) else { return Vec::new() };
+        let gone = || self.entries.iter().filter(|(target, _)| self.standing(target) == Standing::Gone);
+        let last = gone().max_by_key(|(_, entry)| entry.failed_at());
+        let Some(environment) = last.map(|(target, _)| &target.environment) else { return Vec::new() };
+        let first = gone().filter(|(target, _)| target.environment == *environment).min_by_key(|(_, e)| e.failed_at());
+        let Some((target, entry)) = first else { return Vec::new() };
+        let of = if self.is_group() { format!("{}: ", target.service) } else { String::new() };
         let outcome = match (&entry.rollback, entry.rollout.as_ref().and_then(|r| r.failure())) {
             (Some(rollback), _) => {
-                Outcome::RolledBack { environment: environment.clone(), reason: rollback.reason.clone() }
+                Outcome::RolledBack { environment: environment.clone(), reason: format!("{of}{}", rollback.reason) }
             }
             (None, Some(Cause::Ordered { by, reason })) => Outcome::Aborted { by: by.clone(), reason: reason.clone() },
-            (None, Some(cause)) => Outcome::RolledBack { environment: environment.clone(), reason: cause.to_string() },
+            (None, Some(cause)) => {
+                Outcome::RolledBack { environment: environment.clone(), reason: format!("{of}{cause}") }
+            }
             (None, None) => return Vec::new(),
         };
         vec![Event::Ended { outcome }]
     }
 
     /// A failure puts the digest into quarantine in the same append: there is no moment between the two.
-    fn with_consequences(&self, fleet: &Fleet, environment: &EnvironmentName, facts: Vec<RolloutEvent>) -> Vec<Event> {
+    fn with_consequences(&self, fleet: &Fleet, target: &Target, facts: Vec<RolloutEvent>) -> Vec<Event> {
         let mut events = Vec::new();
         for event in facts {
             let cause = if let RolloutEvent::Failed { cause, .. } = &event { Some(cause.clone()) } else { None };
-            events.push(Event::Rollout { environment: environment.clone(), event });
+            events.push(Event::Rollout { place: self.place(target), event });
             if let Some(cause) = cause
-                && self.entry(environment).is_some_and(|e| e.rollback.is_none())
+                && self.entry(target).is_some_and(|e| e.rollback.is_none())
             {
-                events.extend(self.quarantine(fleet, environment, &cause.to_string()));
+                events.extend(self.quarantine(fleet, target, &cause.to_string()));
             }
         }
         events
     }
 
-    fn quarantine(&self, fleet: &Fleet, environment: &EnvironmentName, reason: &str) -> Option<Event> {
-        let digest = self.blamed(fleet, environment)?.clone();
-        if fleet.quarantine(&self.target(environment), &digest).is_some() {
+    fn quarantine(&self, fleet: &Fleet, target: &Target, reason: &str) -> Option<Event> {
+        let digest = self.blamed(fleet, target)?.clone();
+        if fleet.quarantine(target, &digest).is_some() {
             return None;
         }
-        Some(Event::Quarantined { environment: environment.clone(), digest, reason: reason.to_owned() })
+        Some(Event::Quarantined { place: self.place(target), digest, reason: reason.to_owned() })
     }
 
     /// What is to blame for a failure: the image, or the manifests where the same image served before, or neither where
     /// both did.
-    fn blamed(&self, fleet: &Fleet, environment: &EnvironmentName) -> Option<&Digest> {
-        let image = &self.release.as_ref()?.digest;
-        let before = self.entry(environment)?.replaces.as_ref().and_then(|id| fleet.flight(id));
-        let Some(before) = before.filter(|b| b.release.as_ref().is_some_and(|r| r.digest == *image)) else {
+    fn blamed(&self, fleet: &Fleet, target: &Target) -> Option<&Digest> {
+        let image = &self.release(target)?.digest;
+        let before = self.entry(target)?.replaces.as_ref().and_then(|id| fleet.flight(id));
+        let Some(before) = before.filter(|b| b.release(target).is_some_and(|r| r.digest == *image)) else {
             return Some(image);
         };
-        match self.manifests.get(environment) {
+        match self.manifests.get(target) {
             None => Some(image),
-            Some(manifests) => Some(manifests).filter(|m| before.manifests.get(environment) != Some(*m)),
+            Some(manifests) => Some(manifests).filter(|m| before.manifests.get(target) != Some(*m)),
         }
     }
 
@@ -425,18 +466,35 @@ impl Flight {
         }
     }
 
+    /// What was read is taken on, unless another repository deploys a service of the same name: one place has one owner.
+    pub fn admit(&self, fleet: &Fleet, facts: Vec<Event>) -> Vec<Event> {
+        let declared = facts
+            .iter()
+            .find_map(|fact| if let Event::Configured { service, .. } = fact { Some(service) } else { None });
+        let members = declared.map(|service| service.members()).unwrap_or_default();
+        let taken = members.iter().find_map(|member| Some((&member.name, fleet.owner_beside(self, &member.name)?)));
+        let Some((name, owner)) = taken else { return facts };
+        let message = format!("the repository of {} deploys a service {name} already", owner.service);
+        let hint = "give one of the two another name";
+        let found = Diagnostic::file("PG0102", "prograde.yaml", message, hint);
+        vec![Event::Ended { outcome: Outcome::Refused { diagnostics: vec![found] } }]
+    }
+
+    /// What it means that a release can't be deployed: the flight ends, and of a group what serves already goes back.
+    pub fn not_deployed(&self, fleet: &Fleet, target: &Target, reason: String) -> Vec<Event> {
+        let reason = if self.is_group() { format!("{}: {reason}", target.service) } else { reason };
+        match self.places_in(&target.environment).rev().find(|place| self.serves(fleet, place)) {
+            Some(place) => vec![self.back_to_before(place, "group", &reason)],
+            None => vec![Event::Ended { outcome: Outcome::Rejected { reason } }],
+        }
+    }
+
     /// What a finished check means: a failed one takes the release back as a person would.
-    pub fn checked(&self, fleet: &Fleet, environment: &EnvironmentName, failure: Option<String>) -> Vec<Event> {
-        let mut events = vec![Event::Checked { environment: environment.clone(), failure: failure.clone() }];
+    pub fn checked(&self, fleet: &Fleet, target: &Target, failure: Option<String>) -> Vec<Event> {
+        let mut events = vec![Event::Checked { place: self.place(target), failure: failure.clone() }];
         if let Some(reason) = failure {
-            let to = self.entry(environment).and_then(|e| e.replaces.clone());
-            events.push(Event::RollbackOrdered {
-                environment: environment.clone(),
-                to,
-                by: "checks".into(),
-                reason: reason.clone(),
-            });
-            events.extend(self.quarantine(fleet, environment, &reason));
+            events.push(self.back_to_before(target, "checks", &reason));
+            events.extend(self.quarantine(fleet, target, &reason));
         }
         events
     }
@@ -454,8 +512,8 @@ impl Flight {
             | Event::FlagSet { .. }
             | Event::FlagUnset { .. }
             | Event::FlagWatched { .. } => {}
-            Event::Configured { service, notices, manifests, flags } => {
-                self.manifests.clone_from(manifests);
+            Event::Configured { service, notices, manifests, group, flags } => {
+                self.take_places(service, manifests, group);
                 self.flags = flags.iter().map(|(file, flags)| (file.clone(), Arc::new(flags.clone()))).collect();
                 self.config = Some(service.clone());
                 self.notices.clone_from(notices);
@@ -474,38 +532,64 @@ impl Flight {
             }
             Event::ReleaseRecorded(release) => {
                 self.stage_times.insert("imaged", at);
-                self.release = Some(release.clone());
+                let service = release.service.clone().unwrap_or_else(|| self.service.clone());
+                self.releases.insert(service, release.clone());
             }
             Event::AuthorNotified { .. } => self.notified_at = Some(at),
             Event::Ended { outcome } => {
                 self.outcome = Some(outcome.clone());
                 self.ended_at = Some(at);
             }
-            Event::Approved { environment, .. }
-            | Event::GatePassed { environment, .. }
-            | Event::Deployed { environment, .. }
-            | Event::Rollout { environment, .. }
-            | Event::Checked { environment, .. }
-            | Event::RollbackOrdered { environment, .. }
-            | Event::Reverted { environment, .. } => return self.apply_in(environment, &recorded.event, at),
+            Event::Approved { environment, by } => {
+                self.approvals.entry(environment.clone()).or_default().push(by.clone());
+            }
+            Event::GatePassed { place, .. }
+            | Event::Unchanged { place, .. }
+            | Event::Deployed { place, .. }
+            | Event::Rollout { place, .. }
+            | Event::Checked { place, .. }
+            | Event::RollbackOrdered { place, .. }
+            | Event::Reverted { place, .. } => return self.apply_at(self.target(place), &recorded.event, at),
         }
         Ok(())
     }
 
-    fn apply_in(&mut self, environment: &EnvironmentName, event: &Event, at: Timestamp) -> Result<(), Conflict> {
-        let entry = self.entries.entry(environment.clone()).or_default();
+    /// Where it goes, once its configuration is read, and the digests of what is rendered there.
+    fn take_places(
+        &mut self,
+        service: &Service,
+        own: &BTreeMap<EnvironmentName, Digest>,
+        group: &BTreeMap<ServiceName, BTreeMap<EnvironmentName, Digest>>,
+    ) {
+        let members = service.members();
+        let at = |environment: &EnvironmentName, service: &ServiceName| Target {
+            environment: environment.clone(),
+            service: service.clone(),
+        };
+        let environments = service.environments.iter().map(|environment| &environment.name);
+        self.places = environments.flat_map(|name| members.iter().map(|member| at(name, &member.name))).collect();
+        let of = |(name, digest): (&EnvironmentName, &Digest)| (at(name, &self.service), digest.clone());
+        self.manifests = own.iter().map(of).collect();
+        for (service, digests) in group {
+            self.manifests.extend(digests.iter().map(|(name, digest)| (at(name, service), digest.clone())));
+        }
+    }
+
+    fn apply_at(&mut self, target: Target, event: &Event, at: Timestamp) -> Result<(), Conflict> {
+        let entry = self.entries.entry(target).or_default();
         match event {
-            Event::Approved { by, .. } => entry.approvals.push(by.clone()),
             Event::GatePassed { replaces, .. } => {
                 entry.passed_at = Some(at);
                 entry.replaces.clone_from(replaces);
             }
+            Event::Unchanged { serves, .. } => entry.unchanged = Some(serves.clone()),
             Event::Deployed { commit, .. } => entry.deploy_commit = Some(commit.clone()),
             Event::Rollout { event, .. } => entry.take_rollout_event(event, at)?,
             Event::Checked { failure, .. } => entry.checked = Some(failure.clone().map_or(Ok(()), Err)),
-            Event::RollbackOrdered { to, by, reason, .. } => {
+            Event::RollbackOrdered { to, asked, by, reason, .. } => {
+                let (to, asked) = (to.clone(), asked.clone());
                 entry.rollback =
-                    Some(Rollback { to: to.clone(), by: by.clone(), reason: reason.clone(), at, rollout: None });
+                    Some(Rollback { to, asked, by: by.clone(), reason: reason.clone(), at, rollout: None });
                 // It flies again, to its end.
                 self.outcome = None;
                 self.notified_at = None;
@@ -517,6 +601,7 @@ impl Flight {
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
+            | Event::Approved { .. }
             | Event::Quarantined { .. }
             | Event::QuarantineLifted { .. }
             | Event::Scaled { .. }
@@ -534,11 +619,13 @@ impl Flight {
         &self.opened.commit
     }
 
-    /// The phase of the rollout that moves traffic in an environment now.
-    pub fn phase(&self, environment: &EnvironmentName) -> Option<&Phase> {
-        self.entry(environment).and_then(Entry::moving).map(|r| &r.phase)
+    /// The phase of the rollout that moves traffic in a place now.
+    pub fn phase(&self, target: &Target) -> Option<&Phase> {
+        self.entry(target).and_then(Entry::moving).map(|r| &r.phase)
     }
 }
 
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod tests;

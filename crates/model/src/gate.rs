@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::Fleet;
 use crate::flight::Flight;
-use crate::ids::{EnvironmentName, FlightId};
+use crate::ids::{EnvironmentName, FlightId, Target};
 
 /// What a gate says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -66,13 +66,12 @@ pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Ga
     }
     let mut missing = Vec::new();
     let needed = flight.service_config().and_then(|s| s.environment(environment)).map_or(0, |e| e.gate.approvals);
-    let given = flight.entry(environment).map_or(0, |e| u32::try_from(e.approvals.len()).unwrap_or(u32::MAX));
+    let given = flight.approvals.get(environment).map_or(0, |by| u32::try_from(by.len()).unwrap_or(u32::MAX));
     if given < needed {
         missing.push(Missing::Approvals { given, needed });
     }
-    let target = flight.target(environment);
     if let Some(other) =
-        fleet.active().find(|f| f.id != flight.id && f.target(environment) == target && f.occupies(environment))
+        fleet.active().find(|f| f.id != flight.id && f.service == flight.service && f.occupies(environment))
     {
         missing.push(Missing::Occupied { by: other.id.clone() });
     }
@@ -80,11 +79,13 @@ pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Ga
 }
 
 fn closure(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Option<Closure> {
-    let target = flight.target(environment);
-    if let Some(quarantine) = fleet.bar(&target, flight) {
+    // What serves already is not entered again.
+    let entered = |target: &&Target| !fleet.is_unchanged(flight, target);
+    if let Some(quarantine) = flight.places_in(environment).filter(entered).find_map(|target| fleet.bar(target, flight))
+    {
         return Some(Closure::Quarantined { reason: quarantine.reason.clone() });
     }
-    let serves = fleet.current(&target).and_then(|id| fleet.flight(id));
+    let serves = flight.places_in(environment).filter_map(|target| fleet.flight(fleet.current(target)?));
     let arrived = fleet.active().filter(|f| f.service == flight.service && f.waits_at(environment));
     arrived
         .chain(serves)

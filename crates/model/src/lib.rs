@@ -12,6 +12,7 @@ pub mod flag;
 pub mod fleet;
 pub mod flight;
 pub mod gate;
+pub mod group;
 pub mod ids;
 pub mod judge;
 pub mod latency;

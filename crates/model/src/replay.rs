@@ -8,8 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::event::Event;
-use crate::ids::EnvironmentName;
+use crate::event::{Event, Place};
 use crate::judge::{Analysis, Sample, Verdict};
 use crate::metric::MetricSummary;
 use crate::rollout::{Cause, Phase, Rollout, RolloutEvent};
@@ -18,7 +17,8 @@ use crate::rollout::{Cause, Phase, Rollout, RolloutEvent};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Judged {
     /// Where.
-    pub environment: EnvironmentName,
+    #[serde(flatten)]
+    pub place: Place,
     /// When.
     #[serde(serialize_with = "as_text")]
     pub at: Timestamp,
@@ -61,15 +61,15 @@ pub fn judgments(
     facts: impl IntoIterator<Item = (Timestamp, Event)>,
     settings: impl Fn(&Analysis) -> Analysis,
 ) -> Vec<Judged> {
-    let mut rollouts: BTreeMap<EnvironmentName, Rollout> = BTreeMap::new();
+    let mut rollouts: BTreeMap<Place, Rollout> = BTreeMap::new();
     let mut judged = Vec::new();
     for (at, event) in facts {
-        let Event::Rollout { environment, event } = event else { continue };
+        let Event::Rollout { place, event } = event else { continue };
         if let RolloutEvent::Started(start) = event {
-            rollouts.insert(environment, Rollout::new(start, at));
+            rollouts.insert(place, Rollout::new(start, at));
             continue;
         }
-        let Some(rollout) = rollouts.get_mut(&environment) else { continue };
+        let Some(rollout) = rollouts.get_mut(&place) else { continue };
         if let Some((then, evidence, metrics)) = then(&event) {
             let step = match &rollout.phase {
                 Phase::Baking(baking) => Some(baking.step),
@@ -77,9 +77,9 @@ pub fn judgments(
                 Phase::Withdrawing { .. } | Phase::Promoted(_) | Phase::Withdrawn { .. } => None,
             };
             let verdict = rollout.verdict_on(evidence, &settings);
-            let environment = environment.clone();
+            let place = place.clone();
             let (evidence, metrics) = (evidence.clone(), metrics.to_vec());
-            judged.push(Judged { environment, at, step, then, evidence, metrics, verdict });
+            judged.push(Judged { place, at, step, then, evidence, metrics, verdict });
         }
         // What does not fit was not taken in then either.
         let _conflict = rollout.apply(&event, at);

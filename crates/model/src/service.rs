@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{EnvironmentName, ServiceName, Target, Weight};
+use crate::group::{self, Member};
+use crate::ids::{EnvironmentName, ServiceName, Weight};
 use crate::judge::Analysis;
 use crate::quantity::Period;
 use crate::rollout::{AudienceRule, Strategy, Watch};
@@ -15,16 +16,21 @@ use crate::workload::RollingUpdate;
 /// A service as its repository declares it in `prograde.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{"required": ["image"]}, {"required": ["services"]}]))]
 pub struct Service {
     /// Version of this format; 1.
     pub version: u32,
     /// The service's name: lower-case letters, digits and `-`. Also the name of its repository.
     pub service: ServiceName,
     /// How the image is made from what the pipeline built.
-    pub image: Image,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     /// The folder with the Kustomize tree, copied to the deployment repository with each release; default `deploy`.
-    #[serde(default = "default_manifests")]
-    pub manifests: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifests: Option<String>,
+    /// Instead of `image` and `manifests`: the services of a group, which fly together. `service` is then the group's name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<Member>,
     /// The file with its feature flags, in flagd's format, such as `flags.yaml`; default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<String>,
@@ -152,11 +158,11 @@ pub struct Check {
     /// The status that must come; default 200.
     #[serde(default = "default_status")]
     pub status: u16,
+    /// The service of a group that is asked; default each of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
 }
 
-fn default_manifests() -> String {
-    "deploy".to_owned()
-}
 fn default_bake() -> Period {
     Period::seconds(300)
 }
@@ -176,6 +182,11 @@ pub struct Problem {
 }
 
 impl Environment {
+    /// What is asked of one of the services once it serves here.
+    pub fn checks_of<'a>(&'a self, service: &'a ServiceName) -> impl Iterator<Item = &'a Check> {
+        self.checks.iter().filter(move |check| check.service.as_ref().is_none_or(|of| of == service))
+    }
+
     /// The overlay's folder below `manifests`.
     pub fn overlay_path(&self) -> String {
         self.overlay.clone().unwrap_or_else(|| format!("overlays/{}", self.name))
@@ -229,9 +240,25 @@ impl Environment {
 }
 
 impl Service {
-    /// One service in one of its environments.
-    pub fn target(&self, environment: &EnvironmentName) -> Target {
-        Target { environment: environment.clone(), service: self.service.clone() }
+    /// What is deployed, each after what it needs: the service itself, or those of its group.
+    pub fn members(&self) -> Vec<Member> {
+        let own = self.image.iter().map(|image| Member {
+            name: self.service.clone(),
+            after: Vec::new(),
+            image: image.clone(),
+            manifests: Some(self.manifests.clone().unwrap_or_else(|| "deploy".to_owned())),
+        });
+        own.chain(group::in_order(&self.services).into_iter().cloned()).collect()
+    }
+
+    /// One of the services that are deployed.
+    pub fn member(&self, name: &ServiceName) -> Option<Member> {
+        self.members().into_iter().find(|member| member.name == *name)
+    }
+
+    /// Whether several services fly together.
+    pub fn is_group(&self) -> bool {
+        !self.services.is_empty()
     }
 
     /// The environment of that name.
@@ -254,25 +281,10 @@ impl Service {
                 "write `version: 1`, or update prograde",
             ));
         }
-        for (field, path) in [("manifests", Some(&self.manifests)), ("flags", self.flags.as_ref())] {
-            let Some(path) = path else { continue };
-            if !is_plain_path(path) {
-                found.push(problem(
-                    &[field],
-                    format!("{path:?} is not a plain relative name"),
-                    "use letters, digits, `-`, `_`, `.` and `/`, without `..`",
-                ));
-            }
+        if let Some(path) = &self.flags {
+            group::path_problem(&["flags"], path, &mut found);
         }
-        for (field, name) in [("artifact", &self.image.artifact), ("binary", &self.image.binary)] {
-            if !is_plain_path(name) {
-                found.push(problem(
-                    &["image", field],
-                    format!("{name:?} is not a plain file name"),
-                    "name the file as the workflow uploads it",
-                ));
-            }
-        }
+        group::problems(self, &mut found);
         if self.environments.is_empty() {
             found.push(problem(
                 &["environments"],
@@ -457,7 +469,7 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.len() <= 128 && name.bytes().all(is_token_byte)
 }
 
-fn problem(path: &[&str], message: String, hint: &str) -> Problem {
+pub(crate) fn problem(path: &[&str], message: String, hint: &str) -> Problem {
     Problem { path: path.iter().map(|&p| p.to_owned()).collect(), message, hint: hint.to_owned() }
 }
 

@@ -7,10 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::entry::Standing;
-use crate::event::{Event, Opened, Person, Recorded, VERSION};
+use crate::event::{Event, Opened, Person, Place, Recorded, VERSION};
 use crate::flag::{Flags, Setting};
 use crate::fleet::Fleet;
 use crate::flight::{Effect, Flight, Refusal, Stage};
+use crate::group::Member;
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target, Weight};
 use crate::release::Release;
 use crate::rollout::RolloutEvent;
@@ -45,7 +46,11 @@ pub(crate) struct Story {
     flags: Option<Flags>,
     replayed: Fleet,
     ill: BTreeSet<(FlightId, Ill)>,
+    /// The services of a group that alone are as ill as their flights; all where none is named.
+    ill_services: BTreeMap<FlightId, ServiceName>,
     digests: BTreeMap<FlightId, Digest>,
+    /// The services of a group that are as another flight had them.
+    same: BTreeMap<(FlightId, ServiceName), FlightId>,
     seen: BTreeMap<Target, Observation>,
     counted: BTreeMap<(Target, FlightId), Counters>,
 }
@@ -94,9 +99,22 @@ pub(crate) fn production() -> Value {
 
 impl Story {
     pub(crate) fn new(environments: &Value) -> Self {
-        let config = json!({
+        Self::of(json!({
             "version": 1, "service": "pad", "image": {"artifact": "pad", "binary": "pad"}, "environments": environments
-        });
+        }))
+    }
+
+    /// Two services in one repository: `web` comes after `api`.
+    pub(crate) fn group(environments: &Value) -> Self {
+        let image = json!({"artifact": "pad", "binary": "pad"});
+        let services = json!([
+            {"name": "web", "after": ["api"], "image": image},
+            {"name": "api", "image": image},
+        ]);
+        Self::of(json!({"version": 1, "service": "pad", "services": services, "environments": environments}))
+    }
+
+    fn of(config: Value) -> Self {
         Self {
             fleet: Fleet::default(),
             journal: Vec::new(),
@@ -105,7 +123,9 @@ impl Story {
             flags: None,
             replayed: Fleet::default(),
             ill: BTreeSet::new(),
+            ill_services: BTreeMap::new(),
             digests: BTreeMap::new(),
+            same: BTreeMap::new(),
             seen: BTreeMap::new(),
             counted: BTreeMap::new(),
         }
@@ -130,6 +150,32 @@ impl Story {
     pub(crate) fn push_ill(&mut self, flight: char, ill: Ill) -> &mut Self {
         self.ill.insert((id(flight), ill));
         self.push(flight)
+    }
+
+    /// A commit arrives with which one service of a group is ill.
+    pub(crate) fn push_ill_service(&mut self, flight: char, service: &str, ill: Ill) -> &mut Self {
+        self.ill_services.insert(id(flight), service.parse().unwrap());
+        self.push_ill(flight, ill)
+    }
+
+    pub(crate) fn is_group(&self) -> bool {
+        self.config.is_group()
+    }
+
+    /// A commit arrives that leaves one service of a group as another flight had it.
+    pub(crate) fn push_same(&mut self, flight: char, service: &str, other: char) -> &mut Self {
+        self.same.insert((id(flight), service.parse().unwrap()), id(other));
+        self.push(flight)
+    }
+
+    fn is_ill(&self, flight: &FlightId, service: &ServiceName, ill: Ill) -> bool {
+        let here = self.ill_services.get(flight).is_none_or(|ill| ill == service);
+        here && self.ill.contains(&(flight.clone(), ill))
+    }
+
+    /// The flight whose image and manifests a flight's service has.
+    fn like(&self, flight: &FlightId, service: &ServiceName) -> FlightId {
+        self.same.get(&(flight.clone(), service.clone())).unwrap_or(flight).clone()
     }
 
     /// Its requests fail from now on.
@@ -201,12 +247,12 @@ impl Story {
     }
 
     pub(crate) fn roll_back(&mut self, flight: char, from: &str, to: Option<char>) -> Result<(), Refusal> {
-        self.order(flight, |f, fleet| f.roll_back(fleet, &environment(from), to.map(id), "ann", "it smells"))
+        self.order(flight, |f, fleet| f.roll_back(fleet, &target(from), to.map(id), "ann", "it smells"))
     }
 
     pub(crate) fn lift(&mut self, flight: char, from: &str) {
         let event = Event::QuarantineLifted {
-            environment: environment(from),
+            place: Place { environment: environment(from), service: None },
             digest: digest(flight),
             by: "ann".into(),
             reason: "it was the network".into(),
@@ -243,10 +289,14 @@ impl Story {
 
     /// Each flight has manifests of its own, by its letter: `sha256:1a1a…` for flight `a`.
     fn configured(&self, flight: &Flight) -> Event {
-        let own = manifests(letter(&flight.id));
-        let manifests = self.config.environments.iter().map(|e| (e.name.clone(), own.clone())).collect();
+        let of = |service: &ServiceName| {
+            let own = manifests(letter(&self.like(&flight.id, service)));
+            self.config.environments.iter().map(|e| (e.name.clone(), own.clone())).collect::<BTreeMap<_, _>>()
+        };
         let flags = self.flags.iter().map(|flags| ("flags.json".to_owned(), flags.clone())).collect();
-        Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new(), manifests, flags }
+        let group = self.config.services.iter().map(|member| (member.name.clone(), of(&member.name))).collect();
+        let manifests = if self.config.is_group() { BTreeMap::new() } else { of(&self.config.service) };
+        Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new(), manifests, group, flags }
     }
 
     fn carry_out(&mut self) {
@@ -271,20 +321,27 @@ impl Story {
                 vec![Event::PipelineFinished { succeeded: detail.is_none(), detail }]
             }
             Effect::MakeImage => {
-                let digest = self.digests.get(&flight.id).cloned().unwrap_or_else(|| digest(letter(&flight.id)));
-                vec![Event::ReleaseRecorded(Release { commit: flight.commit().clone(), digest, size_bytes: 1 })]
+                let release = |member: &Member| {
+                    let like = self.like(&flight.id, &member.name);
+                    let digest = self.digests.get(&like).cloned().unwrap_or_else(|| digest(letter(&like)));
+                    let service = flight.is_group().then(|| member.name.clone());
+                    Event::ReleaseRecorded(Release { commit: flight.commit().clone(), digest, size_bytes: 1, service })
+                };
+                self.config.members().iter().map(release).collect()
             }
-            Effect::Deploy(name) => {
-                let rules = self.config.environment(&name).unwrap();
-                let stable = flight.entry(&name).unwrap().replaces.clone().map(|f| (f, 4));
+            Effect::Deploy(target) => {
+                let rules = self.config.environment(&target.environment).unwrap();
+                let stable = flight.entry(&target).unwrap().replaces.clone().map(|f| (f, 4));
                 let start = flight.rollout_start(rules, &workload(), stable);
-                let started = Event::Rollout { environment: name.clone(), event: RolloutEvent::Started(start) };
-                vec![Event::Deployed { environment: name, commit: git('1') }, started]
+                let place = flight.place(&target);
+                let started = Event::Rollout { place: place.clone(), event: RolloutEvent::Started(start) };
+                vec![Event::Deployed { place, commit: git('1') }, started]
             }
-            Effect::Check(name) => {
-                flight.checked(&self.fleet, &name, ill(Ill::Checks).then(|| "GET /healthz answered 500".into()))
+            Effect::Check(target) => {
+                let ill = self.is_ill(&flight.id, &target.service, Ill::Checks);
+                flight.checked(&self.fleet, &target, ill.then(|| "GET /healthz answered 500".into()))
             }
-            Effect::Revert(name) => vec![Event::Reverted { environment: name, commit: git('2') }],
+            Effect::Revert(target) => vec![Event::Reverted { place: flight.place(&target), commit: git('2') }],
             Effect::Notify => vec![Event::AuthorNotified { channels: vec!["log".into()], failures: Vec::new() }],
         }
     }
@@ -296,12 +353,12 @@ impl Story {
             let wanted = self.fleet.wanted(&target, &before).versions;
             assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
             let versions = wanted.into_iter().map(|w| {
-                let failed = self.fleet.flight(&w.flight).and_then(|f| f.entry(&target.environment)?.rollout.as_ref());
+                let failed = self.fleet.flight(&w.flight).and_then(|f| f.entry(&target)?.rollout.as_ref());
                 let failed = failed.is_some_and(|r| r.failure().is_some());
                 assert!(!failed || w.weight == Weight::ZERO, "a failed candidate gets nothing: {}", self.all());
                 let running = before.version(&w.flight).map_or(0, |v| v.replicas);
                 let replicas = if passed { w.replicas } else { running };
-                let up = !self.ill.contains(&(w.flight.clone(), Ill::Unready));
+                let up = !self.is_ill(&w.flight, &target.service, Ill::Unready);
                 let ready = if up { replicas } else { 0 };
                 let counters = self.counted.get(&(target.clone(), w.flight.clone())).copied().unwrap_or_default();
                 VersionSeen {
@@ -321,18 +378,20 @@ impl Story {
 
     fn pass_a_second(&mut self) {
         self.now += SignedDuration::from_secs(1);
-        for (target, seen) in &mut self.seen {
+        let mut all = std::mem::take(&mut self.seen);
+        for (target, seen) in &mut all {
             for version in seen.versions.iter_mut().filter(|v| v.ready > 0) {
                 let requests = 2 * u64::from(version.weight.percent());
-                let is = |ill| self.ill.contains(&(version.revision.clone(), ill));
+                let is = |ill| self.is_ill(&version.revision, &target.service, ill);
                 let flight = self.fleet.flight(&version.revision);
-                let watched = flight.is_some_and(|f| f.standing(&target.environment) == Standing::Watched);
+                let watched = flight.is_some_and(|f| f.standing(target) == Standing::Watched);
                 let ill = is(Ill::Requests) || (is(Ill::Late) && watched);
                 version.counters.requests += requests;
                 version.counters.failures += if ill { requests / 2 } else { 0 };
                 self.counted.insert((target.clone(), version.revision.clone()), version.counters);
             }
         }
+        self.seen = all;
         self.follow(true);
     }
 
@@ -374,12 +433,26 @@ impl Story {
     }
 
     pub(crate) fn seen(&self, at: &str) -> Observation {
-        self.seen.get(&target(at)).cloned().unwrap_or_default()
+        self.seen_at(&target(at))
+    }
+
+    pub(crate) fn seen_at(&self, target: &Target) -> Observation {
+        self.seen.get(target).cloned().unwrap_or_default()
+    }
+
+    /// The versions of a group's service that run in production and their shares.
+    pub(crate) fn serving_of(&self, service: &str) -> String {
+        let target = Target { service: service.parse().unwrap(), ..target("production") };
+        self.shares(&target)
     }
 
     /// The versions that run and their shares, such as `a:90 b:10`.
     pub(crate) fn serving(&self, at: &str) -> String {
-        let wanted = self.fleet.wanted(&target(at), &self.seen(at)).versions;
+        self.shares(&target(at))
+    }
+
+    fn shares(&self, target: &Target) -> String {
+        let wanted = self.fleet.wanted(target, &self.seen_at(target)).versions;
         let shares = wanted.iter().map(|w| format!("{}:{}", letter(&w.flight), w.weight.percent()));
         shares.collect::<Vec<_>>().join(" ")
     }
@@ -405,7 +478,9 @@ pub(crate) fn assert_weights(weights: &[Weight]) {
 fn word(recorded: &Recorded) -> String {
     let (name, payload) = recorded.event.encode();
     let fact = name.rsplit('.').next().unwrap();
-    let place = payload.get("environment").and_then(Value::as_str);
+    let environment = payload.get("environment").and_then(Value::as_str);
+    let service = payload.get("service").and_then(Value::as_str).filter(|_| environment.is_some());
+    let place = service.or(environment);
     let how = payload.pointer("/outcome/outcome").and_then(Value::as_str);
     match (place, how) {
         (Some(place), _) => format!("{place}/{fact}"),

@@ -36,6 +36,7 @@ forms! {
         Event::ReleaseRecorded(_) => "release.recorded",
         Event::Approved { .. } => "gate.approved",
         Event::GatePassed { .. } => "gate.passed",
+        Event::Unchanged { .. } => "environment.unchanged",
         Event::Deployed { .. } => "environment.deployed",
         Event::Rollout { .. } => "rollout",
         Event::Checked { .. } => "environment.checked",
@@ -104,6 +105,15 @@ forms! {
     }
 }
 
+/// The forms of a group's facts, which name a service.
+const OF_GROUPS: &[&str] = &[
+    "flight.configured.group",
+    "release.recorded.group",
+    "gate.passed.group",
+    "environment.rollback_ordered.group",
+    "rollout.withdrawn.group",
+];
+
 /// The variants of a type, where it has any; the options that are empty or filled count as well.
 fn variants(event_type: &str) -> Vec<&'static str> {
     let variants: &[&str] = match event_type {
@@ -125,6 +135,10 @@ fn variants(event_type: &str) -> Vec<&'static str> {
 /// The name of an event's file, less version and ending.
 fn form(of: &Event) -> String {
     let variant = match of {
+        Event::Configured { group, .. } if !group.is_empty() => "group",
+        Event::ReleaseRecorded(release) if release.service.is_some() => "group",
+        Event::GatePassed { place, .. } | Event::RollbackOrdered { place, .. } if place.service.is_some() => "group",
+        Event::Rollout { place, .. } if place.service.is_some() => "group",
         Event::JobFinished { result, .. } if result.tolerated => "tolerated",
         Event::JobFinished { result, .. } => conclusion(&result.conclusion),
         Event::PipelineFinished { succeeded, .. } => ["failed", "succeeded"][usize::from(*succeeded)],
@@ -144,6 +158,7 @@ fn form(of: &Event) -> String {
         | Event::JobStarted { .. }
         | Event::ReleaseRecorded(_)
         | Event::Approved { .. }
+        | Event::Unchanged { .. }
         | Event::Deployed { .. }
         | Event::Quarantined { .. }
         | Event::QuarantineLifted { .. }
@@ -200,7 +215,8 @@ fn every_type_and_variant_is_kept() {
         })
         .collect();
     let today = kept().into_iter().filter(|(_, _, version, _)| *version == VERSION);
-    assert_eq!(today.map(|(form, ..)| form).collect::<BTreeSet<_>>(), wanted);
+    let of_groups = OF_GROUPS.iter().map(|form| (*form).to_owned());
+    assert_eq!(today.map(|(form, ..)| form).collect::<BTreeSet<_>>(), wanted.into_iter().chain(of_groups).collect());
 }
 
 #[test]

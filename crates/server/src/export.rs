@@ -25,7 +25,8 @@ pub struct Exporter {
 struct Flight {
     service: String,
     commit: String,
-    artifact: Option<String>,
+    /// By the service of a group; by the empty name where there is none.
+    artifacts: BTreeMap<String, String>,
 }
 
 /// A CDEvent's own part: its type, and its subject's id, kind and content.
@@ -69,14 +70,17 @@ impl Exporter {
     fn remember(&mut self, event: &StoredEvent) {
         let text = |field: &str| event.payload.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
         if event.event_type == "flight.opened" {
-            let opened = Flight { service: text("service"), commit: text("commit"), artifact: None };
+            let opened = Flight { service: text("service"), commit: text("commit"), ..Flight::default() };
             self.flights.insert(event.subject.clone(), opened);
         }
         if event.event_type == "release.recorded"
             && let Some(flight) = self.flights.get_mut(&event.subject)
         {
+            let service = text("service");
+            let name = if service.is_empty() { &flight.service } else { &service };
             // A package URL of type oci (package-url/purl-spec, "oci").
-            flight.artifact = Some(format!("pkg:oci/{}@{}", flight.service, text("digest").replace(':', "%3A")));
+            let artifact = format!("pkg:oci/{name}@{}", text("digest").replace(':', "%3A"));
+            flight.artifacts.insert(service, artifact);
         }
     }
 }
@@ -87,7 +91,9 @@ fn cd_subject(event: &StoredEvent, flight: &Flight) -> Option<Subject> {
     let run = event.subject.trim_start_matches("flight/").to_owned();
     let subject = |event_type, id, kind, content| Some(Subject { event_type, id, kind, content });
     let task = |job: &str| format!("{run}/{job}");
-    let deployed = || json!({"environment": {"id": text("environment")}, "artifactId": flight.artifact});
+    let artifact = flight.artifacts.get(&text("service"));
+    let service = || Some(text("service")).filter(|name| !name.is_empty()).unwrap_or_else(|| flight.service.clone());
+    let deployed = || json!({"environment": {"id": text("environment")}, "artifactId": artifact});
     match event.event_type.as_str() {
         "flight.opened" => subject(
             "dev.cdevents.change.merged.0.2.0",
@@ -122,16 +128,12 @@ fn cd_subject(event: &StoredEvent, flight: &Flight) -> Option<Subject> {
         }
         "release.recorded" => subject(
             "dev.cdevents.artifact.packaged.0.2.0",
-            flight.artifact.clone()?,
+            artifact.cloned()?,
             "artifact",
             json!({"change": {"id": flight.commit}}),
         ),
-        "rollout.promoted" => {
-            subject("dev.cdevents.service.deployed.0.2.0", flight.service.clone(), "service", deployed())
-        }
-        "rollout.withdrawn" => {
-            subject("dev.cdevents.service.rolledback.0.2.0", flight.service.clone(), "service", deployed())
-        }
+        "rollout.promoted" => subject("dev.cdevents.service.deployed.0.2.0", service(), "service", deployed()),
+        "rollout.withdrawn" => subject("dev.cdevents.service.rolledback.0.2.0", service(), "service", deployed()),
         _ => None,
     }
 }

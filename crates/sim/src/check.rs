@@ -38,6 +38,8 @@ pub enum Invariant {
     Blame,
     /// A bad release is not left serving where it was judged.
     BadServes,
+    /// The services of a group follow one another, and go back together in reverse.
+    Together,
 }
 
 impl fmt::Display for Invariant {
@@ -55,6 +57,7 @@ impl fmt::Display for Invariant {
             Self::Told => "the author is told of bad news",
             Self::Blame => "a good release is not taken back without a reason",
             Self::BadServes => "a bad release is not left serving",
+            Self::Together => "a group comes in order and goes back together in reverse",
         })
     }
 }
@@ -150,12 +153,13 @@ impl Checker {
             if let Err(conflict) = self.known.apply(fact) {
                 self.broke(now_ms, Invariant::Memory, format!("fact {}: {conflict}", fact.sequence));
             }
-            let Event::Rollout { environment, event: RolloutEvent::Failed { .. } } = &fact.event else { continue };
+            let Event::Rollout { place, event: RolloutEvent::Failed { .. } } = &fact.event else { continue };
             let Some(flight) = self.known.flight(&fact.flight) else { continue };
             // One that served is taken back by a rollout of what served before.
             let out = |e: &Entry| e.rollback.is_none() && e.rollout.as_ref().is_some_and(|r| r.failure().is_some());
-            if flight.entry(environment).is_some_and(out) {
-                self.failed_at.entry((flight.target(environment), fact.flight.clone())).or_insert(now_ms);
+            let target = flight.target(place);
+            if flight.entry(&target).is_some_and(out) {
+                self.failed_at.entry((target, fact.flight.clone())).or_insert(now_ms);
             }
         }
     }

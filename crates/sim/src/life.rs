@@ -16,11 +16,11 @@ use prograde_control::ports::{
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
+use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::metric::Found;
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
-use prograde_model::service::Service;
 use prograde_model::workload::Workload;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ use crate::random::Random;
 use crate::scenario::Noise;
 use crate::story::Kind;
 use crate::trouble::{Part, Trouble};
-use crate::world::{Mutant, State, World, digest};
+use crate::world::{Mutant, State, World};
 
 /// How long the journal takes to answer.
 pub const APPEND_TAKES: Duration = Duration::from_millis(2);
@@ -338,11 +338,12 @@ impl Pipelines for Life {
 
 #[async_trait]
 impl Images for Life {
-    async fn make(&self, _: &FlightId, opened: &Opened, _: &Service) -> Result<Release, PortError> {
+    async fn make(&self, _: &FlightId, opened: &Opened, member: &Member) -> Result<Release, PortError> {
         let make = |world: &mut State| {
             world.done(Part::Images);
             let image = world.push_of(&opened.commit).map_or(0, |push| push.image);
-            Release { commit: opened.commit.clone(), digest: digest(image), size_bytes: 1 }
+            let digest = world.digest_of(image, &member.name);
+            Release { commit: opened.commit.clone(), digest, size_bytes: 1, service: None }
         };
         Ok(self.call(Part::Images, make).await?)
     }
@@ -403,10 +404,10 @@ impl Runtime for Life {
         self.world.at(now_ms).cluster.usage(target, now_ms)
     }
 
-    /// One address for each target: the port is the environment's place in the service's list.
+    /// One address for each target: the port is its place in the list of all.
     fn addresses(&self, target: &Target) -> Vec<(Option<String>, SocketAddr)> {
         let world = self.world.at(self.now_ms());
-        let place = world.service.environments.iter().position(|e| e.name == target.environment);
+        let place = world.targets().iter().position(|other| other == target);
         let port = place.and_then(|place| u16::try_from(place + 1).ok());
         port.map(|port| (None, SocketAddr::from(([127, 0, 0, 1], port)))).into_iter().collect()
     }
@@ -424,8 +425,9 @@ impl Runtime for Life {
 impl Prober for Life {
     async fn get(&self, address: SocketAddr, _: &str) -> Result<u16, String> {
         let status = |world: &mut State| {
-            let environment = world.service.environments.get(usize::from(address.port()).saturating_sub(1));
-            environment.map_or(503, |e| world.status(&world.service.target(&e.name)))
+            let targets = world.targets();
+            let target = targets.get(usize::from(address.port()).saturating_sub(1));
+            target.map_or(503, |target| world.status(target))
         };
         self.call(Part::Prober, status).await.map_err(|Lost| "the answer was lost".to_owned())
     }

@@ -283,7 +283,7 @@ async fn obey(world: &World, control: &Control, order: &Order, random: &mut Rand
 
 fn drawn_target(world: &World, random: &mut Random) -> Option<Target> {
     let state = world.last();
-    random.of(&state.service.environments).map(|e| state.service.target(&e.name))
+    random.of(&state.targets()).cloned()
 }
 
 impl State {
@@ -297,10 +297,14 @@ impl State {
         for flight in fleet.flights() {
             tally.flights += 1;
             tally.landed += u64::from(flight.outcome == Some(Outcome::Landed));
-            let Some(release) = flight.release.as_ref().filter(|_| !self.check.misled) else { continue };
-            let character = self.character(&release.digest);
-            for (name, entry) in flight.entries.iter().filter(|(_, e)| judged(e.rollout.as_ref())) {
-                let detect = self.service.environment(name).map_or(1.0, |e| e.analysis.failure_share_detect.ratio());
+            if self.check.misled {
+                continue;
+            }
+            for (target, entry) in flight.entries.iter().filter(|(_, e)| judged(e.rollout.as_ref())) {
+                let Some(release) = flight.release(target) else { continue };
+                let character = self.character(&release.digest);
+                let rules = self.service.environment(&target.environment);
+                let detect = rules.map_or(1.0, |e| e.analysis.failure_share_detect.ratio());
                 let cause = entry.rollout.as_ref().and_then(cause_of);
                 if character.is_good() {
                     tally.good_judged += 1;

@@ -114,7 +114,8 @@ impl Scenario {
     /// The scenario of a seed. An error says what is wrong with the user's `prograde.yaml`.
     pub fn draw(seed: u64, settings: &Settings) -> Result<Self, Diagnostics> {
         let mut random = Random::new(seed);
-        let drawn = service_text(&mut random.branch());
+        // From a number of its own, so that what is added here changes no other draw.
+        let drawn = grouped(&service_text(&mut random.branch()), &mut Random::new(seed ^ 0x6772_6f75_7073));
         let config = settings.config.clone().unwrap_or(drawn);
         let service = config::read(&config)?;
         let (unit_ms, wait_ms) = lengths(&service);
@@ -175,7 +176,9 @@ fn lengths(service: &Service) -> (i64, i64) {
     let ms =
         |period: prograde_model::quantity::Period| i64::try_from(period.duration().as_millis()).unwrap_or(i64::MAX);
     let (mut unit, mut wait) = (8_000_i64, 0_i64);
-    for environment in &service.environments {
+    // The services of a group follow one another.
+    let members = service.members();
+    for environment in members.iter().flat_map(|_| &service.environments) {
         let steps = match environment.strategy {
             StrategyName::Canary => environment.canary_steps().iter().map(|step| ms(step.bake)).collect(),
             StrategyName::BlueGreen => [environment.preview, environment.keep].map(|p| p.map_or(300_000, ms)).to_vec(),
@@ -190,7 +193,7 @@ fn lengths(service: &Service) -> (i64, i64) {
 }
 
 fn service_text(random: &mut Random) -> String {
-    let mut text = "version: 1\nservice: pad\nimage: { artifact: pad, binary: pad }\nenvironments:\n".to_owned();
+    let mut text = format!("version: 1\nservice: pad\n{ALONE}environments:\n");
     let names: &[&str] = match random.below(4) {
         0 => &["production"],
         3 => &["test", "staging", "production"],
@@ -214,6 +217,23 @@ fn service_text(random: &mut Random) -> String {
         }
     }
     text
+}
+
+/// A service that flies by itself, and a group of two or three.
+const ALONE: &str = "image: { artifact: pad, binary: pad }\n";
+const GROUP: &str = "services:
+  - { name: web, after: [api], image: { artifact: web, binary: web } }
+  - { name: api, image: { artifact: api, binary: api } }
+";
+const THIRD: &str = "  - { name: mail, after: [web, api], image: { artifact: mail, binary: mail } }\n";
+
+/// Now and then several services fly together.
+fn grouped(text: &str, random: &mut Random) -> String {
+    match random.below(100) {
+        0..8 => text.replace(ALONE, GROUP),
+        8..12 => text.replace(ALONE, &format!("{GROUP}{THIRD}")),
+        _ => text.to_owned(),
+    }
 }
 
 fn canary_text(random: &mut Random, text: &mut String) {

@@ -75,27 +75,28 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
         Event::PipelineFinished { succeeded, .. } => format!("pipeline {}", if *succeeded { "good" } else { "failed" }),
         Event::ReleaseRecorded(release) => format!("image {}", release.digest.short()),
         Event::Approved { environment, by } => format!("approved for {environment} by {by}"),
-        Event::GatePassed { environment, replaces } => match replaces {
-            Some(other) => format!("enters {environment}, where {} serves", named(other)),
-            None => format!("enters {environment}, where nothing serves"),
+        Event::GatePassed { place, replaces } => match replaces {
+            Some(other) => format!("enters {place}, where {} serves", named(other)),
+            None => format!("enters {place}, where nothing serves"),
         },
-        Event::Deployed { environment, commit } => format!("deployed to {environment} by {}", commit.short()),
-        Event::Rollout { environment, event } => format!("{}, in {environment}", rollout(event)),
-        Event::Checked { environment, failure: None } => format!("checks are good in {environment}"),
-        Event::Checked { environment, failure: Some(why) } => format!("checks fail in {environment}: {why}"),
-        Event::RollbackOrdered { environment, to, by, reason } => {
+        Event::Unchanged { place, serves } => format!("leaves {place} to {}, as nothing has changed", named(serves)),
+        Event::Deployed { place, commit } => format!("deployed to {place} by {}", commit.short()),
+        Event::Rollout { place, event } => format!("{}, in {place}", rollout(event)),
+        Event::Checked { place, failure: None } => format!("checks are good in {place}"),
+        Event::Checked { place, failure: Some(why) } => format!("checks fail in {place}: {why}"),
+        Event::RollbackOrdered { place, to, by, reason, .. } => {
             let to = to.as_ref().map_or("nothing", named);
-            format!("is taken back from {environment} to {to} by {by}: {reason}")
+            format!("is taken back from {place} to {to} by {by}: {reason}")
         }
-        Event::Quarantined { environment, digest, reason } => {
-            format!("digest {} may not enter {environment}: {reason}", digest.short())
+        Event::Quarantined { place, digest, reason } => {
+            format!("digest {} may not enter {place}: {reason}", digest.short())
         }
-        Event::QuarantineLifted { environment, digest, by, .. } => {
-            format!("digest {} may enter {environment} again, by {by}", digest.short())
+        Event::QuarantineLifted { place, digest, by, .. } => {
+            format!("digest {} may enter {place} again, by {by}", digest.short())
         }
-        Event::Reverted { environment, commit } => format!("reverted in {environment} by {}", commit.short()),
-        Event::Scaled { environment, before, replicas, reason } => {
-            format!("scaled from {before} to {replicas} in {environment}: {reason}")
+        Event::Reverted { place, commit } => format!("reverted in {place} by {}", commit.short()),
+        Event::Scaled { place, before, replicas, reason } => {
+            format!("scaled from {before} to {replicas} in {place}: {reason}")
         }
         Event::FlagSet { environment, flag, by, .. } => format!("flag {flag} set in {environment} by {by}"),
         Event::FlagUnset { environment, flag, by, .. } => format!("flag {flag} unset in {environment} by {by}"),

@@ -75,6 +75,7 @@ fn each_check_can_fail() {
         (Mutant::TellsNobody, Invariant::Told),
         (Mutant::StartsNothing, Invariant::Blame),
         (Mutant::HidesFailures, Invariant::BadServes),
+        (Mutant::ForgetsGroup, Invariant::Together),
     ] {
         assert!(breaks(mutant, invariant), "{mutant:?} does not break: {invariant}");
     }

@@ -12,7 +12,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use prograde_control::ports::{AppendError, Deployment, Measurement, Notice, PortError, Revert, RunVersion};
 use prograde_model::event::{Event, Recorded};
-use prograde_model::ids::{CommitId, Digest, FlightId, Target};
+use prograde_model::group::Member;
+use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::metric::{Found, MetricSource};
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::service::Service;
@@ -59,6 +60,8 @@ pub enum Mutant {
     StartsNothing,
     /// The judge is shown no failures.
     HidesFailures,
+    /// What came before a group's service that failed stays.
+    ForgetsGroup,
 }
 
 /// All that is remembered.
@@ -267,6 +270,27 @@ impl State {
     /// What an image is like.
     pub fn character(&self, of: &Digest) -> Character {
         self.pushes.iter().find(|p| digest(p.image) == *of).map_or(Character::GOOD, |p| p.character)
+    }
+
+    /// The digest that a service's image comes out with. Of a group one service is what the push makes of it, in turn; the
+    /// others are good, and the same for a few pushes.
+    pub(crate) fn digest_of(&self, image: u64, service: &ServiceName) -> Digest {
+        let members = self.service.members();
+        let number = |at: usize| u64::try_from(at).unwrap_or(0);
+        let at = number(members.iter().position(|member| member.name == *service).unwrap_or(0));
+        let changed = image / 2 % number(members.len()).max(1);
+        if members.len() < 2 || at == changed { digest(image) } else { digest(((at + 1) << 32) | (image / 4)) }
+    }
+
+    /// Every place that a flight goes to.
+    pub(crate) fn targets(&self) -> Vec<Target> {
+        let members = self.service.members();
+        let environments = self.service.environments.iter();
+        let targets = environments.flat_map(|environment| {
+            let of = |member: &Member| Target { environment: environment.name.clone(), service: member.name.clone() };
+            members.iter().map(of).collect::<Vec<_>>()
+        });
+        targets.collect()
     }
 
     /// An id that no flight has.

@@ -9,6 +9,8 @@ use clap::Args;
 use prograde_control::{config, flags};
 use prograde_gitops::deploy::{PreviewError, preview};
 use prograde_gitops::workload;
+use prograde_model::group::Member;
+use prograde_model::ids::Target;
 use prograde_model::service::Service;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_pipeline::Workflows;
@@ -130,43 +132,50 @@ fn flag_files(dir: &Path, service: &Service, found: &mut Findings) {
 }
 
 fn manifests(dir: &Path, service: &Service, found: &mut Findings) {
-    let tree = match tree::below(&dir.join(&service.manifests), &service.manifests) {
-        Ok(tree) => tree,
-        Err(diagnostics) => return found.refuse(diagnostics),
-    };
-    for environment in &service.environments {
-        let target = service.target(&environment.name);
-        let decoded = match preview(&target, &environment.overlay_path(), &tree) {
-            Ok(resources) => workload::decode(&target, &resources),
-            Err(PreviewError::Manifests(diagnostics)) => Err(diagnostics),
-            Err(PreviewError::Release(error)) => {
-                let hint = "`manifests` and `overlay` in prograde.yaml name the folders";
-                Err(Diagnostic::file("PG0103", &service.manifests, error.to_string(), hint).into())
-            }
-        };
-        match decoded {
-            Ok((_, notices)) => found.notices.extend(notices.iter().map(|notice| as_diagnostic(notice, service))),
-            Err(diagnostics) => found.refuse(as_written(diagnostics, service)),
-        }
+    for member in service.members() {
+        rendered(dir, service, &member, found);
     }
     found.errors.dedup();
     found.notices.dedup();
 }
 
-fn as_diagnostic(notice: &workload::Notice, service: &Service) -> Diagnostic {
+fn rendered(dir: &Path, service: &Service, member: &Member, found: &mut Findings) {
+    let folder = member.manifests_path();
+    let tree = match tree::below(&dir.join(&folder), &folder) {
+        Ok(tree) => tree,
+        Err(diagnostics) => return found.refuse(diagnostics),
+    };
+    for environment in &service.environments {
+        let target = Target { environment: environment.name.clone(), service: member.name.clone() };
+        let decoded = match preview(&target, &environment.overlay_path(), &tree) {
+            Ok(resources) => workload::decode(&target, &resources),
+            Err(PreviewError::Manifests(diagnostics)) => Err(diagnostics),
+            Err(PreviewError::Release(error)) => {
+                let hint = "`manifests` and `overlay` in prograde.yaml name the folders";
+                Err(Diagnostic::file("PG0103", &folder, error.to_string(), hint).into())
+            }
+        };
+        match decoded {
+            Ok((_, notices)) => found.notices.extend(notices.iter().map(|notice| as_diagnostic(notice, &folder))),
+            Err(diagnostics) => found.refuse(as_written(diagnostics, &folder)),
+        }
+    }
+}
+
+fn as_diagnostic(notice: &workload::Notice, folder: &str) -> Diagnostic {
     let mut diagnostic = notice.place.diagnostic(NO_EFFECT, format!("`{}` has no effect", notice.field), notice.why);
-    diagnostic.file = in_repository(&diagnostic.file, service);
+    diagnostic.file = in_repository(&diagnostic.file, folder);
     diagnostic
 }
 
-fn as_written(mut diagnostics: Diagnostics, service: &Service) -> Diagnostics {
+fn as_written(mut diagnostics: Diagnostics, folder: &str) -> Diagnostics {
     for diagnostic in &mut diagnostics.0 {
-        diagnostic.file = in_repository(&diagnostic.file, service);
+        diagnostic.file = in_repository(&diagnostic.file, folder);
     }
     diagnostics
 }
 
 /// Manifests are rendered in a folder of their own; in the repository they are where `manifests` says.
-fn in_repository(file: &str, service: &Service) -> String {
-    file.strip_prefix("manifests/").map_or_else(|| file.to_owned(), |path| format!("{}/{path}", service.manifests))
+fn in_repository(file: &str, folder: &str) -> String {
+    file.strip_prefix("manifests/").map_or_else(|| file.to_owned(), |path| format!("{folder}/{path}"))
 }

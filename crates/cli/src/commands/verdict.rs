@@ -114,7 +114,7 @@ impl OfFlight {
             }
         }
         let mut verdicts = judgments(facts, settings);
-        verdicts.retain(|judged| environment.is_none_or(|name| judged.environment == *name));
+        verdicts.retain(|judged| environment.is_none_or(|name| judged.place.environment == *name));
         let summary = &view.summary;
         Ok(Self { flight: summary.id.clone(), service: summary.service.clone(), verdicts })
     }
@@ -144,7 +144,7 @@ fn show(app: &App, args: &ShowArgs) -> Result<Exit, Report> {
 fn explained(judged: &Judged, style: Style) -> String {
     let (tone, what) = then(&judged.then);
     let evidence = &judged.evidence;
-    let head = format!("{} {}: {what}", judged.environment, part(judged));
+    let head = format!("{} {}: {what}", judged.place, part(judged));
     let mut lines = vec![format!("{}  {}", tone.paint(&head, style.colour), exact(judged.at))];
     lines.push(format!("  candidate  {}", numbers(&evidence.candidate)));
     if !evidence.stable.is_empty() {
@@ -269,8 +269,8 @@ fn table(found: &[OfFlight], style: Style) -> String {
             let now = judged.verdict.as_ref().map_or_else(|| "nothing to judge".to_owned(), sentence::verdict);
             table.row(vec![
                 Cell::new(of.flight.short()),
-                Cell::new(of.service.as_str()),
-                Cell::new(judged.environment.as_str()),
+                Cell::new(judged.place.service.as_ref().unwrap_or(&of.service).as_str()),
+                Cell::new(judged.place.environment.as_str()),
                 Cell::new(judged.step.map_or_else(|| "watch".to_owned(), |step| (step + 1).to_string())),
                 Cell::number(count(seen.requests)),
                 Cell::number(share(seen.failures, seen.requests).unwrap_or_default()),

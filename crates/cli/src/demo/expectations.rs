@@ -106,8 +106,8 @@ fn lands(flown: &Flown) -> Finding {
 fn lands_in_order(flown: &Flown) -> Finding {
     let promoted: Vec<&str> = flown
         .facts(|event| {
-            if let Event::Rollout { environment, event: RolloutEvent::Promoted { .. } } = event {
-                Some(environment.as_str())
+            if let Event::Rollout { place, event: RolloutEvent::Promoted { .. } } = event {
+                Some(place.environment.as_str())
             } else {
                 None
             }
@@ -198,8 +198,8 @@ fn back_on_the_good_version(flown: &Flown) -> Finding {
 
 fn reverted_in_git(flown: &Flown) -> Finding {
     let reverted = flown.facts(|event| {
-        if let Event::Reverted { environment, commit } = event {
-            (environment.as_str() == PRODUCTION).then_some(commit)
+        if let Event::Reverted { place, commit } = event {
+            (place.environment.as_str() == PRODUCTION).then_some(commit)
         } else {
             None
         }

@@ -50,6 +50,7 @@ impl Moment {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Unchanged { .. }
             | Event::Deployed { .. }
             | Event::Rollout { .. }
             | Event::Checked { .. }
@@ -159,6 +160,7 @@ pub(crate) async fn off_the_runtime<T: Send + 'static>(work: impl FnOnce() -> T 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prograde_model::event::Place;
 
     fn view(event_type: &str, data: serde_json::Value) -> EventView {
         EventView {
@@ -174,7 +176,8 @@ mod tests {
     fn a_fact_is_read_as_the_journal_has_it() {
         let data = serde_json::json!({"environment": "test", "replaces": null});
         let moment = moment(view("gate.passed", data)).unwrap();
-        assert_eq!(moment.event, Event::GatePassed { environment: "test".parse().unwrap(), replaces: None });
+        let place = Place { environment: "test".parse().unwrap(), service: None };
+        assert_eq!(moment.event, Event::GatePassed { place, replaces: None });
     }
 
     #[test]

@@ -50,8 +50,8 @@ impl Flown {
     /// The facts of its rollout in one environment.
     pub(crate) fn rollout(&self, name: &'static str) -> impl Iterator<Item = &RolloutEvent> {
         self.facts(move |event| {
-            if let Event::Rollout { environment, event } = event {
-                (environment.as_str() == name).then_some(event)
+            if let Event::Rollout { place, event } = event {
+                (place.environment.as_str() == name).then_some(event)
             } else {
                 None
             }

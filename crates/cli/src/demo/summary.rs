@@ -72,8 +72,8 @@ fn stages(record: &Record) -> Table {
 fn step_time(flown: &Flown, wanted: u32) -> Option<Duration> {
     let mut entered = None;
     for moment in &flown.moments {
-        let Event::Rollout { environment, event } = &moment.event else { continue };
-        if environment.as_str() != PRODUCTION {
+        let Event::Rollout { place, event } = &moment.event else { continue };
+        if place.environment.as_str() != PRODUCTION {
             continue;
         }
         if let RolloutEvent::StepEntered { step, .. } = event {

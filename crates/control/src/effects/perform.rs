@@ -6,7 +6,9 @@ use std::time::Duration;
 use prograde_model::event::{Event, Outcome};
 use prograde_model::flag::Flags;
 use prograde_model::flight::{Effect, Flight};
-use prograde_model::ids::EnvironmentName;
+use prograde_model::group::Member;
+use prograde_model::ids::{Digest, EnvironmentName, Target};
+use prograde_model::release::Release;
 use prograde_model::rollout::RolloutEvent;
 use prograde_model::service::{Check, Environment, Service};
 use prograde_model::{Diagnostic, Diagnostics};
@@ -36,9 +38,9 @@ impl Inner {
             Effect::Read => self.read(flight).await,
             Effect::Build => return self.build(flight, cancel).await,
             Effect::MakeImage => self.make_image(flight).await,
-            Effect::Deploy(name) => self.deploy(flight, name).await,
-            Effect::Check(name) => self.check(flight, name).await,
-            Effect::Revert(name) => self.revert(flight, name).await,
+            Effect::Deploy(target) => self.deploy(flight, target).await,
+            Effect::Check(target) => self.check(flight, target).await,
+            Effect::Revert(target) => self.revert(flight, target).await,
             Effect::Notify => self.notify(flight).await,
         };
         Ok(facts?)
@@ -61,19 +63,41 @@ impl Inner {
             return Err(Diagnostics::from(found).into());
         }
         self.ports.pipelines.check(&flight.service, commit).await?;
-        let manifests = self.ports.source.files(&flight.service, commit, &service.manifests).await?;
         let (mut notices, mut digests) = (Vec::new(), BTreeMap::new());
-        for environment in &service.environments {
-            let target = service.target(&environment.name);
-            let found = self.ports.deployments.check(&target, &environment.overlay_path(), &manifests).await;
-            let checked = found.map_err(|error| below(&service.manifests, error))?;
-            notices.extend(checked.notices);
-            digests.insert(environment.name.clone(), checked.digest);
+        for member in service.members() {
+            let rendered = self.render(flight, &service, &member, &mut notices).await?;
+            digests.insert(member.name, rendered);
         }
         notices.sort();
         notices.dedup();
         let flags = self.read_flags(flight, &service).await?;
-        Ok(vec![Event::Configured { service: Box::new(service), notices, manifests: digests, flags }])
+        let (manifests, group) = if service.is_group() {
+            (BTreeMap::new(), digests)
+        } else {
+            (digests.into_values().next().unwrap_or_default(), BTreeMap::new())
+        };
+        Ok(vec![Event::Configured { service: Box::new(service), notices, manifests, group, flags }])
+    }
+
+    /// Renders what a service runs in each environment; gives the digests.
+    async fn render(
+        &self,
+        flight: &Flight,
+        service: &Service,
+        member: &Member,
+        notices: &mut Vec<String>,
+    ) -> Result<BTreeMap<EnvironmentName, Digest>, PortError> {
+        let folder = member.manifests_path();
+        let manifests = self.ports.source.files(&flight.service, flight.commit(), &folder).await?;
+        let mut digests = BTreeMap::new();
+        for environment in &service.environments {
+            let target = Target { environment: environment.name.clone(), service: member.name.clone() };
+            let found = self.ports.deployments.check(&target, &environment.overlay_path(), &manifests).await;
+            let checked = found.map_err(|error| below(&folder, error))?;
+            notices.extend(checked.notices);
+            digests.insert(environment.name.clone(), checked.digest);
+        }
+        Ok(digests)
     }
 
     /// The flags of all environments, each file once.
@@ -121,18 +145,23 @@ impl Inner {
     }
 
     async fn make_image(&self, flight: &Flight) -> Result<Vec<Event>, PortError> {
-        let release = self.ports.images.make(&flight.id, &flight.opened, service(flight)?).await?;
-        Ok(vec![Event::ReleaseRecorded(release)])
+        let mut facts = Vec::new();
+        for member in service(flight)?.members() {
+            let release = self.ports.images.make(&flight.id, &flight.opened, &member).await?;
+            let service = flight.is_group().then_some(member.name);
+            facts.push(Event::ReleaseRecorded(Release { service, ..release }));
+        }
+        Ok(facts)
     }
 
-    async fn deploy(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
-        let service = service(flight)?;
-        let environment = environment(flight, name)?;
-        let release = flight.release.as_ref().ok_or_else(|| PortError::Final("the flight has no release".into()))?;
-        let target = service.target(name);
+    async fn deploy(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
+        let environment = environment(flight, target)?;
+        let release =
+            flight.release(target).ok_or_else(|| PortError::Final(format!("the flight has no release of {target}")))?;
         // The same time again after a crash, so that the commits are the same.
-        let at = flight.entry(name).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now());
-        let manifests = self.ports.source.files(&flight.service, flight.commit(), &service.manifests).await?;
+        let at = flight.entry(target).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now());
+        let folder = member(flight, target)?.manifests_path();
+        let manifests = self.ports.source.files(&flight.service, flight.commit(), &folder).await?;
         let commit = self
             .ports
             .deployments
@@ -148,41 +177,42 @@ impl Inner {
                 at,
             })
             .await?;
-        let workload = match self.ports.deployments.workload(&commit, &target).await {
+        let workload = match self.ports.deployments.workload(&commit, target).await {
             Ok(workload) => workload,
             Err(error @ PortError::Passing(_)) => return Err(error),
             // The flight ends with this error, and Git must not go on naming what never ran.
             Err(error @ (PortError::Input(_) | PortError::Final(_))) => {
                 let reason = error.to_string();
-                let revert = Revert { target, flight: flight.id.clone(), commit, restore: None, reason, at };
+                let (target, flight) = (target.clone(), flight.id.clone());
+                let revert = Revert { target, flight, commit, restore: None, reason, at };
                 self.ports.deployments.revert(revert).await?;
                 return Err(error);
             }
         };
-        let stable = flight.entry(name).and_then(|e| e.replaces.clone());
+        let stable = flight.entry(target).and_then(|e| e.replaces.clone());
         let stable = self.ledger.with(|fleet| {
-            let replicas = stable.as_ref().and_then(|id| fleet.replicas(id, &target)).unwrap_or(1);
+            let replicas = stable.as_ref().and_then(|id| fleet.replicas(id, target)).unwrap_or(1);
             stable.map(|id| (id, replicas))
         });
         let start = flight.rollout_start(environment, &workload, stable);
-        let started = Event::Rollout { environment: name.clone(), event: RolloutEvent::Started(start) };
-        Ok(vec![Event::Deployed { environment: name.clone(), commit }, started])
+        let place = flight.place(target);
+        let started = Event::Rollout { place: place.clone(), event: RolloutEvent::Started(start) };
+        Ok(vec![Event::Deployed { place, commit }, started])
     }
 
-    async fn check(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
-        let environment = environment(flight, name)?;
-        let target = flight.target(name);
-        let Some((_, address)) = self.ports.runtime.addresses(&target).into_iter().next() else {
+    async fn check(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
+        let environment = environment(flight, target)?;
+        let Some((_, address)) = self.ports.runtime.addresses(target).into_iter().next() else {
             return Err(PortError::Passing(format!("{target} has no address yet")));
         };
         let mut failure = None;
-        for check in &environment.checks {
+        for check in environment.checks_of(&target.service) {
             failure = self.check_once(address, check).await;
             if failure.is_some() {
                 break;
             }
         }
-        Ok(self.ledger.with(|fleet| flight.checked(fleet, name, failure)))
+        Ok(self.ledger.with(|fleet| flight.checked(fleet, target, failure)))
     }
 
     async fn check_once(&self, address: std::net::SocketAddr, check: &Check) -> Option<String> {
@@ -200,24 +230,25 @@ impl Inner {
         last
     }
 
-    async fn revert(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
-        let Some(entry) = flight.entry(name) else { return Ok(Vec::new()) };
+    async fn revert(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
+        let Some(entry) = flight.entry(target) else { return Ok(Vec::new()) };
         let Some(commit) = entry.deploy_commit.clone() else { return Ok(Vec::new()) };
         let cause = entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string);
         let reason = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason)).or(cause);
         // A rollback may go further back than to what was there before.
         let to = entry.rollback.as_ref().and_then(|r| r.to.as_ref()).filter(|to| Some(*to) != entry.replaces.as_ref());
-        let restore = self.ledger.with(|fleet| to.and_then(|id| fleet.flight(id)?.entry(name)?.deploy_commit.clone()));
+        let restore =
+            self.ledger.with(|fleet| to.and_then(|id| fleet.flight(id)?.entry(target)?.deploy_commit.clone()));
         let revert = Revert {
             restore,
-            target: flight.target(name),
+            target: target.clone(),
             flight: flight.id.clone(),
             commit,
             reason: reason.unwrap_or_else(|| "taken back".to_owned()),
             at: entry.failed_at().unwrap_or_else(|| self.clock.now()),
         };
         let commit = self.ports.deployments.revert(revert).await?;
-        Ok(vec![Event::Reverted { environment: name.clone(), commit }])
+        Ok(vec![Event::Reverted { place: flight.place(target), commit }])
     }
 
     async fn notify(&self, flight: &Flight) -> Result<Vec<Event>, PortError> {
@@ -268,8 +299,14 @@ fn service(flight: &Flight) -> Result<&Service, PortError> {
     flight.service_config().ok_or_else(|| PortError::Final("the flight has no configuration".into()))
 }
 
-fn environment<'a>(flight: &'a Flight, name: &EnvironmentName) -> Result<&'a Environment, PortError> {
+fn environment<'a>(flight: &'a Flight, target: &Target) -> Result<&'a Environment, PortError> {
+    let name = &target.environment;
     service(flight)?.environment(name).ok_or_else(|| PortError::Final(format!("the flight has no environment {name}")))
+}
+
+fn member(flight: &Flight, target: &Target) -> Result<Member, PortError> {
+    let name = &target.service;
+    service(flight)?.member(name).ok_or_else(|| PortError::Final(format!("the flight has no service {name}")))
 }
 
 fn no_config() -> PortError {

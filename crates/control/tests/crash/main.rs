@@ -438,7 +438,7 @@ async fn a_candidate_that_is_ended_while_its_manifests_are_rendered_gets_no_traf
     state.after_work = Some((Part::Git, Trouble::Slow(Part::Git, 5_000), 60_000));
     let world = Arc::new(World::new(state));
     let control = start(&Arc::new(Life::new(&world, Fate::default(), 0))).await;
-    let rolls = |fleet: &Fleet| fleet.active().any(|f| f.phase(&target("test").environment).is_some());
+    let rolls = |fleet: &Fleet| fleet.active().any(|f| f.phase(&target("test")).is_some());
     until(&world, &control, rolls).await;
     let flight = control.with_fleet(|fleet| fleet.active().next().unwrap().id.clone());
     assert_eq!(world.last().cluster.running(&target("test")), [], "it is still being rendered");

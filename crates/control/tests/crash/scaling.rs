@@ -81,8 +81,8 @@ async fn replicas_follow_the_requests_and_survive_a_restart() {
 }
 
 fn scaling(fact: &prograde_model::event::Recorded) -> Option<(jiff::Timestamp, u32, u32)> {
-    let Event::Scaled { environment, before, replicas, .. } = &fact.event else { return None };
-    (environment.as_str() == "production").then_some((fact.at, *before, *replicas))
+    let Event::Scaled { place, before, replicas, .. } = &fact.event else { return None };
+    (place.environment.as_str() == "production").then_some((fact.at, *before, *replicas))
 }
 
 /// Pushes a release while the requests change, and says how many replicas each version had: `(stable, candidate)`.

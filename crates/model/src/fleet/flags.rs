@@ -186,6 +186,7 @@ impl Fleet {
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
             | Event::GatePassed { .. }
+            | Event::Unchanged { .. }
             | Event::Deployed { .. }
             | Event::Rollout { .. }
             | Event::Checked { .. }

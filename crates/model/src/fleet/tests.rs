@@ -1,7 +1,7 @@
 //! What should run where, whatever is ordered and whatever the journal holds.
 
 use super::*;
-use crate::event::Outcome;
+use crate::event::{Outcome, Place};
 use crate::judge::Sample;
 use crate::rollout::{Cause, Start, Strategy as Takeover};
 use crate::runtime::{Counters, VersionSeen};
@@ -79,6 +79,7 @@ fn attempt(story: &mut Story, deed: Deed) {
     match deed {
         Deed::Push(f, ill) if !known(story, f) => {
             match ill {
+                Some(ill) if story.is_group() => story.push_ill_service(f, if f < 'c' { "web" } else { "api" }, ill),
                 Some(ill) => story.push_ill(f, ill),
                 None => story.push(f),
             };
@@ -105,27 +106,28 @@ fn never_available() -> RolloutEvent {
 
 /// A fact that nobody decided, as a damaged or foreign journal might hold it.
 fn fact() -> impl Strategy<Value = Event> {
-    let place = || any::<bool>().prop_map(|p| environment(place(p)));
+    let place = || any::<bool>().prop_map(|p| Place { environment: environment(place(p)), service: None });
     let commit_id = || letter().prop_map(commit);
     prop_oneof![
-        4 => (place(), rollout_fact()).prop_map(|(environment, event)| Event::Rollout { environment, event }),
+        4 => (place(), rollout_fact()).prop_map(|(place, event)| Event::Rollout { place, event }),
         1 => (place(), prop::option::of(letter()))
-            .prop_map(|(environment, f)| Event::GatePassed { environment, replaces: f.map(id) }),
-        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Deployed { environment, commit }),
-        1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Reverted { environment, commit }),
-        1 => (place(), prop::option::of(letter())).prop_map(|(environment, to)| Event::RollbackOrdered {
-            environment,
+            .prop_map(|(place, f)| Event::GatePassed { place, replaces: f.map(id) }),
+        1 => (place(), commit_id()).prop_map(|(place, commit)| Event::Deployed { place, commit }),
+        1 => (place(), commit_id()).prop_map(|(place, commit)| Event::Reverted { place, commit }),
+        1 => (place(), prop::option::of(letter())).prop_map(|(place, to)| Event::RollbackOrdered {
+            place,
             to: to.map(id),
+            asked: None,
             by: "ann".into(),
             reason: "random".into()
         }),
-        1 => (place(), letter()).prop_map(|(environment, f)| Event::Quarantined {
-            environment,
+        1 => (place(), letter()).prop_map(|(place, f)| Event::Quarantined {
+            place,
             digest: digest(f),
             reason: "random".into()
         }),
-        1 => (place(), 0u32..9, 0u32..9).prop_map(|(environment, before, replicas)| Event::Scaled {
-            environment,
+        1 => (place(), 0u32..9, 0u32..9).prop_map(|(place, before, replicas)| Event::Scaled {
+            place,
             before,
             replicas,
             reason: "random".into()
@@ -202,20 +204,24 @@ proptest! {
     /// Whatever is ordered and whenever: weights, failed candidates and replay are checked with every fact, and once
     /// people let go, everything comes to rest with one version in charge and Git naming no release that failed.
     #[test]
-    fn orders_at_any_time_do_no_harm(deeds in prop::collection::vec(deed(), 1..25)) {
-        let mut story = Story::new(&two_environments(1));
+    fn orders_at_any_time_do_no_harm(group in any::<bool>(), deeds in prop::collection::vec(deed(), 1..25)) {
+        let environments = two_environments(1);
+        let mut story = if group { Story::group(&environments) } else { Story::new(&environments) };
         for deed in deeds {
             attempt(&mut story, deed);
         }
         story.run();
-        for name in ["test", "production"] {
-            let current = story.fleet.current(&target(name));
-            let wanted = story.fleet.wanted(&target(name), &story.seen(name)).versions;
+        for target in story.fleet.targets() {
+            let current = story.fleet.current(target);
+            let wanted = story.fleet.wanted(target, &story.seen_at(target)).versions;
             prop_assert_eq!(wanted.iter().map(|w| &w.flight).collect::<Vec<_>>(), current.into_iter().collect::<Vec<_>>());
             for flight in story.fleet.flights() {
                 let told = story.told(flight.id.as_str().chars().next().unwrap());
-                prop_assert!(flight.entry(&environment(name)).is_none_or(|e| !e.must_revert()), "{}", told);
-                prop_assert!(!flight.occupies(&environment(name)), "{}", told);
+                prop_assert!(flight.entry(target).is_none_or(|e| !e.must_revert()), "{}", told);
+                prop_assert!(!flight.is_active() || flight.waits_at(&environment("production")), "{}", told);
+                // A group goes back as a whole.
+                let left = flight.places_in(&target.environment).any(|at| flight.standing(at) == Standing::Gone);
+                prop_assert!(!(left && current == Some(&flight.id)), "{}", told);
             }
         }
     }

@@ -58,6 +58,14 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// A later flight has replaced a service of the group, which may need what this one brought.
+    #[error("flight {by}, which came later, serves in {environment}: take it back first")]
+    LaterServes {
+        /// Which flight.
+        by: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
     /// There is nothing to go back to.
     #[error("{environment} has no earlier release to go back to")]
     NothingBefore {
@@ -136,27 +144,22 @@ impl Flight {
         }
         let nothing = || Refusal::NothingToApprove { flight: self.id.clone() };
         let waiting = match self.stage() {
-            Stage::Environment(name, Standing::Outside | Standing::Rolling) => Some(name),
-            Stage::Reading
-            | Stage::Building
-            | Stage::Imaging
-            | Stage::Environment(..)
-            | Stage::Notifying
-            | Stage::Done => None,
+            Stage::At(target, Standing::Outside | Standing::Rolling) => Some(target.environment),
+            Stage::Reading | Stage::Building | Stage::Imaging | Stage::At(..) | Stage::Notifying | Stage::Done => None,
         };
         let name = environment.cloned().or(waiting).ok_or_else(nothing)?;
         let service = self.service_config().ok_or_else(nothing)?;
         let rules = service.environment(&name).ok_or_else(|| self.no_environment(&name))?;
-        if self.standing(&name) == Standing::Rolling {
-            let seen = seen(&self.target(&name));
-            let rollout = self.entry(&name).and_then(Entry::moving);
-            let event = rollout.and_then(|rollout| rollout.pass_held(by, &seen, now)).ok_or_else(nothing)?;
-            return Ok(vec![Event::Rollout { environment: name, event }]);
+        if let Some(target) = self.places_in(&name).find(|target| self.standing(target) == Standing::Rolling) {
+            let rollout = self.entry(target).and_then(Entry::moving);
+            let event = rollout.and_then(|rollout| rollout.pass_held(by, &seen(target), now)).ok_or_else(nothing)?;
+            return Ok(vec![Event::Rollout { place: self.place(target), event }]);
         }
-        if rules.gate.approvals == 0 || self.standing(&name) != Standing::Outside {
+        let outside = self.places_in(&name).all(|target| self.standing(target) == Standing::Outside);
+        if rules.gate.approvals == 0 || !outside {
             return Err(nothing());
         }
-        if self.entry(&name).is_some_and(|e| e.approvals.iter().any(|a| a == by)) {
+        if self.approvals.get(&name).is_some_and(|given| given.iter().any(|before| before == by)) {
             return Err(Refusal::ApprovedBefore { by: by.to_owned(), environment: name });
         }
         Ok(vec![Event::Approved { environment: name, by: by.to_owned() }])
@@ -172,45 +175,48 @@ impl Flight {
             return Err(Refusal::Ended { flight: self.id.clone() });
         }
         let (by, reason) = (by.to_owned(), reason.to_owned());
-        let Stage::Environment(environment, standing) = self.stage() else {
+        let Stage::At(target, standing) = self.stage() else {
             return Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }]);
         };
         match standing {
-            Standing::Rolling => Ok(vec![ordered_out(&environment, &by, &reason)]),
-            Standing::Unchecked | Standing::Watched => {
-                let to = self.entry(&environment).and_then(|e| e.replaces.clone());
-                Ok(vec![Event::RollbackOrdered { environment, to, by, reason }])
-            }
-            Standing::Outside | Standing::Settled | Standing::Gone => {
+            Standing::Rolling => Ok(vec![self.ordered_out(&target, &by, &reason)]),
+            Standing::Unchecked | Standing::Watched => Ok(vec![self.back_to_before(&target, &by, &reason)]),
+            Standing::Outside | Standing::Settled | Standing::Unchanged | Standing::Gone => {
                 Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }])
             }
             // Between the gate and the first replica there is a moment in which the deployment repository is being
             // written: the order is taken again once that is known. Leaving is what was asked for.
-            Standing::Entering => Err(Refusal::Entering { flight: self.id.clone(), environment }),
+            Standing::Entering => Err(Refusal::Entering { flight: self.id.clone(), environment: target.environment }),
             Standing::Leaving | Standing::Unreverted => {
-                Err(Refusal::NotServing { flight: self.id.clone(), environment })
+                Err(Refusal::NotServing { flight: self.id.clone(), environment: target.environment })
             }
         }
     }
 
-    /// A person takes it back from an environment: while it rolls out, or after it served.
+    /// A person takes it back from an environment: while it rolls out, or after it served. Of a group the service that
+    /// came last is the first to go, and the others follow; the one that was named is to blame.
     pub fn roll_back(
         &self,
         fleet: &Fleet,
-        environment: &EnvironmentName,
+        named: &Target,
         to: Option<FlightId>,
         by: &str,
         reason: &str,
     ) -> Result<Vec<Event>, Refusal> {
+        let environment = &named.environment;
         let mut events = Vec::new();
-        match self.standing(environment) {
-            Standing::Rolling => events.push(ordered_out(environment, by, reason)),
+        let not_serving = || Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() };
+        let target = self.last_inside(environment).ok_or_else(not_serving)?;
+        match self.standing(target) {
+            Standing::Rolling => events.push(self.ordered_out(target, by, reason)),
             Standing::Unchecked | Standing::Watched | Standing::Settled => {
-                let to = self.way_to(fleet, environment, to)?;
+                self.way_of_all(fleet, environment, to.as_ref())?;
+                let back = self.way_out(fleet, target, to.as_ref())?;
                 events = self.leave_others(environment, by, reason)?;
                 events.push(Event::RollbackOrdered {
-                    environment: environment.clone(),
-                    to: Some(to),
+                    place: self.place(target),
+                    to: back,
+                    asked: to.filter(|_| self.is_group()),
                     by: by.to_owned(),
                     reason: reason.to_owned(),
                 });
@@ -218,55 +224,75 @@ impl Flight {
             Standing::Entering => {
                 return Err(Refusal::Entering { flight: self.id.clone(), environment: environment.clone() });
             }
-            Standing::Outside | Standing::Leaving | Standing::Unreverted | Standing::Gone => {
-                return Err(Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() });
+            Standing::Outside | Standing::Unchanged | Standing::Leaving | Standing::Unreverted | Standing::Gone => {
+                return Err(not_serving());
             }
         }
-        events.extend(self.quarantine(fleet, environment, reason));
+        let brought = self.entry(named).is_some_and(|entry| entry.deploy_commit.is_some());
+        events.extend(self.quarantine(fleet, if brought { named } else { target }, reason));
         Ok(events)
     }
 
-    /// The flight to go back to from an environment where this one serves and nobody else is on the way in.
-    pub(super) fn way_to(
-        &self,
-        fleet: &Fleet,
-        environment: &EnvironmentName,
-        to: Option<FlightId>,
-    ) -> Result<FlightId, Refusal> {
-        let target = self.target(environment);
-        if self.another_is_inside(fleet, environment) {
-            return Err(Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() });
-        }
-        let before = to.or_else(|| self.entry(environment).and_then(|e| e.replaces.clone()));
-        let to = before.ok_or_else(|| Refusal::NothingBefore { environment: environment.clone() })?;
-        let served = fleet
-            .flight(&to)
-            .filter(|f| f.id != self.id && f.service == self.service)
-            .filter(|f| matches!(f.standing(environment), Standing::Settled | Standing::Watched));
-        match served.filter(|f| f.release.is_some() && fleet.bar(&target, f).is_none()) {
-            Some(_) => Ok(to),
-            None => Err(Refusal::NoWayBack { to, environment: environment.clone() }),
-        }
+    /// The last place of an environment that it has come to.
+    fn last_inside<'a>(&'a self, environment: &'a EnvironmentName) -> Option<&'a Target> {
+        self.places_in(environment).rev().find(|target| match self.standing(target) {
+            Standing::Entering => self.moves(target),
+            Standing::Outside | Standing::Unchanged => false,
+            Standing::Rolling
+            | Standing::Unchecked
+            | Standing::Watched
+            | Standing::Settled
+            | Standing::Leaving
+            | Standing::Unreverted
+            | Standing::Gone => true,
+        })
     }
 
-    /// Whether another flight serves in the environment, or is on its way in or out.
-    pub(super) fn another_is_inside(&self, fleet: &Fleet, environment: &EnvironmentName) -> bool {
-        let busy = fleet.active().any(|f| f.id != self.id && f.service == self.service && f.occupies(environment));
-        busy || fleet.current(&self.target(environment)) != Some(&self.id)
+    /// Whether every service of a group can go back with the last one.
+    fn way_of_all(&self, fleet: &Fleet, environment: &EnvironmentName, to: Option<&FlightId>) -> Result<(), Refusal> {
+        for target in self.places_in(environment).filter(|_| self.is_group()) {
+            let current = fleet.current(target);
+            let later =
+                current.and_then(|id| fleet.flight(id)).filter(|f| f.opened_at_sequence > self.opened_at_sequence);
+            if let Some(later) = later {
+                return Err(Refusal::LaterServes { by: later.id.clone(), environment: environment.clone() });
+            }
+            let Some(to) = to else { continue };
+            let back = fleet.flight(to).and_then(|flight| flight.served_by(target));
+            let no_way = || Refusal::NoWayBack { to: to.clone(), environment: environment.clone() };
+            match self.standing(target) {
+                // What this one left as it was must be what served then, too.
+                Standing::Unchanged if back.as_ref() != current => return Err(no_way()),
+                Standing::Unchecked | Standing::Watched | Standing::Settled => {
+                    self.way_to(fleet, target, Some(to))?;
+                }
+                Standing::Unchanged
+                | Standing::Outside
+                | Standing::Entering
+                | Standing::Rolling
+                | Standing::Leaving
+                | Standing::Unreverted
+                | Standing::Gone => {}
+            }
+        }
+        Ok(())
     }
 
     /// What is taken back from one environment does not go on into the next.
     fn leave_others(&self, left: &EnvironmentName, by: &str, reason: &str) -> Result<Vec<Event>, Refusal> {
         let mut events = Vec::new();
-        for name in self.entries.keys().filter(|name| *name != left) {
-            match self.standing(name) {
-                Standing::Rolling => events.push(ordered_out(name, by, reason)),
+        for target in self.entries.keys().filter(|target| target.environment != *left) {
+            match self.standing(target) {
+                Standing::Rolling => events.push(self.ordered_out(target, by, reason)),
+                Standing::Entering if !self.moves(target) => {}
                 Standing::Entering | Standing::Unchecked => {
-                    return Err(Refusal::Entering { flight: self.id.clone(), environment: name.clone() });
+                    let environment = target.environment.clone();
+                    return Err(Refusal::Entering { flight: self.id.clone(), environment });
                 }
                 Standing::Outside
                 | Standing::Watched
                 | Standing::Settled
+                | Standing::Unchanged
                 | Standing::Leaving
                 | Standing::Unreverted
                 | Standing::Gone => {}
@@ -274,11 +300,11 @@ impl Flight {
         }
         Ok(events)
     }
-}
 
-/// A person ends a rollout.
-fn ordered_out(environment: &EnvironmentName, by: &str, reason: &str) -> Event {
-    let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
-    let event = RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new() };
-    Event::Rollout { environment: environment.clone(), event }
+    /// A person ends a rollout.
+    fn ordered_out(&self, target: &Target, by: &str, reason: &str) -> Event {
+        let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
+        let event = RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new() };
+        Event::Rollout { place: self.place(target), event }
+    }
 }

@@ -17,7 +17,7 @@ fn check(story: &Story, flight: char, parts: &[&str]) {
 }
 
 fn at(name: &str, standing: Standing) -> Stage {
-    Stage::Environment(environment(name), standing)
+    Stage::At(target(name), standing)
 }
 
 #[track_caller]
@@ -119,7 +119,7 @@ fn a_failed_canary_is_quarantined_in_the_same_append_and_git_is_put_right_at_onc
     assert!(matches!(&facts[0].0, Event::Quarantined { digest: d, .. } if *d == digest('b')));
     assert!(matches!(&facts[1].0, Event::Rollout { event: RolloutEvent::Failed { .. }, .. }));
     assert_eq!(story.serving("production"), "a:100 b:0", "its traffic ends before anything else is done");
-    assert_eq!(story.flight('b').plan(), [Effect::Revert(environment("production"))]);
+    assert_eq!(story.flight('b').plan(), [Effect::Revert(target("production"))]);
     story.run();
     let left = "production/step_entered production/failed production/set production/reverted production/withdrawn";
     check(&story, 'b', &[BUILT, TESTED, ENTERED, left, "ended:rolled_back author_notified"]);
@@ -207,7 +207,7 @@ fn replicas_that_never_start_never_get_traffic() {
     story.push('a').run().push_ill('b', Ill::Unready).run();
     let reason = "its replicas were not available in time (ImagePullBackOff)";
     check_rolled_back(&story, 'b', "production", reason);
-    assert_eq!(story.flight('b').entry(&environment("production")).unwrap().requests.requests, 0);
+    assert_eq!(story.flight('b').entry(&target("production")).unwrap().requests.requests, 0);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn a_rollback_after_landing_brings_the_earlier_release_back() {
     assert_eq!(story.serving("production"), "b:100", "until the earlier one is ready");
     story.decide();
     assert_eq!(story.serving("production"), "b:100 a:0");
-    let entry = story.flight('b').entry(&environment("production")).unwrap().clone();
+    let entry = story.flight('b').entry(&target("production")).unwrap().clone();
     assert_eq!(entry.moving().unwrap().start.strategy, Strategy::Return);
     story.run();
     let back = "production/rollback_ordered production/set production/started production/reverted production/promoted";
@@ -287,7 +287,7 @@ fn a_rollback_after_landing_brings_the_earlier_release_back() {
     assert!(story.fleet.quarantine(&target("production"), &digest('b')).is_some());
     // The fleet is whole again: the next flight replaces what serves.
     story.push('c').run();
-    assert_eq!(story.flight('c').entry(&environment("production")).unwrap().replaces, Some(id('a')));
+    assert_eq!(story.flight('c').entry(&target("production")).unwrap().replaces, Some(id('a')));
     assert_eq!(story.serving("production"), "c:100");
 }
 
@@ -339,7 +339,7 @@ fn a_rollback_from_an_earlier_environment_takes_the_candidate_out_of_the_later_o
     story.run();
     assert_eq!(story.serving("test"), "a:100");
     assert_eq!(story.serving("production"), "a:100");
-    let entry = story.flight('b').entry(&environment("production")).unwrap();
+    let entry = story.flight('b').entry(&target("production")).unwrap();
     assert!(entry.reverted.is_some(), "git does not name it any more: {}", story.told('b'));
     assert!(entry.rollout.as_ref().unwrap().is_over(), "{:?}", entry.rollout);
 }
@@ -382,7 +382,7 @@ fn a_rollout_starts_as_the_manifests_say() {
     let environments = json!([{"name": "production"}]);
     let mut story = Story::new(&environments);
     story.push('a').until('a', &at("production", Standing::Rolling));
-    let start = &story.flight('a').entry(&environment("production")).unwrap().rollout.as_ref().unwrap().start;
+    let start = &story.flight('a').entry(&target("production")).unwrap().rollout.as_ref().unwrap().start;
     assert_eq!(start.strategy, Strategy::Rolling { surge: 1, unavailable: 1 }, "25% of four, up and down");
     assert_eq!((start.replicas, start.stable_replicas, start.progress_deadline_s), (4, 0, 60));
     assert_eq!(story.serving("production"), "a:100");

@@ -7,11 +7,11 @@ use crate::flight::{Refusal, Stage};
 use crate::testing::{Ill, Story, digest, environment, id, production, target, two_environments};
 
 fn at_gate(name: &str) -> Stage {
-    Stage::Environment(environment(name), Standing::Outside)
+    Stage::At(target(name), Standing::Outside)
 }
 
 fn rolling(name: &str) -> Stage {
-    Stage::Environment(environment(name), Standing::Rolling)
+    Stage::At(target(name), Standing::Rolling)
 }
 
 /// What production's gate says to a flight.
@@ -74,21 +74,21 @@ fn one_flight_at_a_time_is_inside() {
     story.run();
     assert_eq!(story.flight('b').outcome, Some(Outcome::Landed));
     assert_eq!(story.flight('c').outcome, Some(Outcome::Landed));
-    assert_eq!(story.flight('c').entry(&environment("production")).unwrap().replaces, Some(id('b')));
+    assert_eq!(story.flight('c').entry(&target("production")).unwrap().replaces, Some(id('b')));
 }
 
 #[test]
 fn an_environment_is_free_again_only_when_git_is_right() {
     let mut story = Story::new(&production());
     story.push('a').run().push_ill('b', Ill::Requests).until('b', &rolling("production")).push('c');
-    story.until('b', &Stage::Environment(environment("production"), Standing::Leaving));
+    story.until('b', &Stage::At(target("production"), Standing::Leaving));
     check(&story, 'c', &waiting(vec![Missing::Occupied { by: id('b') }]));
     story.run();
     let reverted = story.journal.iter().position(|r| matches!(r.event, crate::event::Event::Reverted { .. })).unwrap();
     let entered =
         |r: &crate::event::Recorded| r.flight == id('c') && matches!(r.event, crate::event::Event::GatePassed { .. });
     assert!(reverted < story.journal.iter().position(entered).unwrap(), "{}", story.told('c'));
-    assert_eq!(story.flight('c').entry(&environment("production")).unwrap().replaces, Some(id('a')));
+    assert_eq!(story.flight('c').entry(&target("production")).unwrap().replaces, Some(id('a')));
 }
 
 #[test]

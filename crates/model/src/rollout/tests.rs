@@ -55,6 +55,34 @@ fn a_rolling_update_has_its_deadline_anew_with_each_replica_that_comes_up() {
     assert!(fails_at(Strategy::Recreate, 2, 60), "all replicas of these are started at once");
 }
 
+/// Between the fact that a step was entered and its share being in force may lie a crash, or a silent runtime.
+#[test]
+fn a_share_of_traffic_does_not_rise_where_no_replica_is_ready() {
+    let begin = Timestamp::from_second(1_700_000_000).unwrap();
+    let percent = |percent| Weight::new(percent).unwrap();
+    let entered = RolloutEvent::StepEntered {
+        step: 1,
+        weight: percent(10),
+        candidate: Counters::default().into(),
+        stable: Counters::default().into(),
+        mirrored: Counters::default().into(),
+        restarts: 0,
+    };
+    let share = |stable: bool, seen: &Observation| {
+        let mut rollout = Rollout::new(start(canary(), stable), begin);
+        rollout.apply(&entered, begin).unwrap();
+        rollout.shape(seen).candidate_weight
+    };
+    assert_eq!(share(true, &Observation::default()), Weight::ZERO, "nothing of it is seen");
+    for (ready, in_force, expected) in [(0, 0, 0), (0, 1, 1), (0, 10, 10), (0, 50, 10), (1, 0, 10)] {
+        let weight = percent(in_force);
+        let candidate = VersionSeen { replicas: 1, ready, available: ready, weight, ..VersionSeen::none(id('c')) };
+        let seen = Observation::of(vec![candidate]);
+        assert_eq!(share(true, &seen), percent(expected), "{ready} ready, {in_force}% in force");
+    }
+    assert_eq!(share(false, &Observation::default()), percent(10), "where nobody else serves, nothing is kept from it");
+}
+
 /// A runtime that answers: replicas follow what is wanted after a while, requests follow the weights.
 struct World {
     rollout: Rollout,

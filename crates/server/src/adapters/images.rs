@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use prograde_control::ports::{Images, PortError};
 use prograde_model::event::Opened;
+use prograde_model::group::Member;
 use prograde_model::ids::FlightId;
 use prograde_model::release::Release;
-use prograde_model::service::Service;
 use prograde_supply::{ImageSpec, Layout, SupplyError};
 
 use crate::events::chain;
@@ -20,19 +20,19 @@ pub(crate) struct LayoutImages {
 
 #[async_trait]
 impl Images for LayoutImages {
-    async fn make(&self, flight: &FlightId, opened: &Opened, service: &Service) -> Result<Release, PortError> {
-        let image = &service.image;
+    async fn make(&self, flight: &FlightId, opened: &Opened, member: &Member) -> Result<Release, PortError> {
+        let image = &member.image;
         let source = self.artifact(flight, &image.artifact)?.join(&image.binary);
         let program = format!("/app/{}", image.binary);
         // Neither the commit nor its time goes in: the same program is the same digest, so that a quarantine holds
         // whichever commit brings it again. The journal says which commit made it.
         let mut spec = ImageSpec::of_program(source.clone(), &program, jiff::Timestamp::UNIX_EPOCH);
         spec.cmd.clone_from(&image.args);
-        spec.labels.insert("org.opencontainers.image.title".to_owned(), service.service.to_string());
-        let tag = format!("{}-{}", service.service, opened.commit.short());
+        spec.labels.insert("org.opencontainers.image.title".to_owned(), member.name.to_string());
+        let tag = format!("{}-{}", member.name, opened.commit.short());
         let built =
             self.layout.build(spec, &tag).await.map_err(|error| from_supply(&error, &image.artifact, &image.binary))?;
-        Ok(Release { commit: opened.commit.clone(), digest: built.digest, size_bytes: built.size })
+        Ok(Release { commit: opened.commit.clone(), digest: built.digest, size_bytes: built.size, service: None })
     }
 }
 

@@ -95,15 +95,19 @@ pub struct FlightView {
     /// What a list says.
     #[serde(flatten)]
     pub summary: FlightSummary,
-    /// The image's digest, once made.
+    /// The image's digest, once made; none where several services fly together.
     pub digest: Option<Digest>,
+    /// The digests of the images, by the service of a group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<ServiceName, Digest>,
     /// The pipeline's jobs.
     pub jobs: Vec<JobView>,
-    /// What happened in each environment, in order.
+    /// What happened in each environment, in order; with each service of a group.
     pub environments: Vec<EntryView>,
     /// What the manifests ask that the runtime can't do and does not have to.
     pub notices: Vec<String>,
-    /// How long each stage took, in milliseconds: `read`, `build`, `image`, and per environment.
+    /// How long each stage took, in milliseconds: `read`, `build`, `image`, and per environment, or environment and service
+    /// as in `production/web`.
     pub stage_ms: BTreeMap<String, u64>,
     /// Its events, oldest first.
     pub events: Vec<EventView>,
@@ -127,7 +131,10 @@ pub struct JobView {
 pub struct EntryView {
     /// The environment.
     pub environment: EnvironmentName,
-    /// `outside`, `entering`, `rolling`, `unchecked`, `settled`, `leaving`, `unreverted` or `gone`.
+    /// The service, where several fly together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceName>,
+    /// `outside`, `next`, `entering`, `rolling`, `unchecked`, `watched`, `settled`, `unchanged`, `leaving`, `unreverted` or `gone`.
     pub standing: String,
     /// What the gate waits for, where it does.
     pub missing: Vec<String>,

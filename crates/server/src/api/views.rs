@@ -6,13 +6,14 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
 use prograde_model::entry::{Entry, Standing};
-use prograde_model::event::Outcome;
+use prograde_model::event::{Outcome, Place};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::{Flight, Stage};
 use prograde_model::gate::{GateState, Missing, gate};
-use prograde_model::ids::{EnvironmentName, FlightId, ServiceName, Target};
+use prograde_model::ids::{Digest, EnvironmentName, FlightId, ServiceName, Target};
 use prograde_model::judge::Verdict;
 use prograde_model::metric;
+use prograde_model::release::Release;
 use prograde_model::rollout::Phase;
 use prograde_model::runtime::Observation;
 use serde::Deserialize;
@@ -77,7 +78,7 @@ pub(super) async fn flights(
     let limit = query.limit.unwrap_or(FLIGHTS).min(FLIGHTS_MAX);
     Json(context.control.with_fleet(|fleet| {
         let mut found: Vec<&Flight> =
-            fleet.flights().filter(|f| query.service.as_ref().is_none_or(|s| f.service == *s)).collect();
+            fleet.flights().filter(|f| query.service.as_ref().is_none_or(|s| f.flies(s))).collect();
         found.sort_by_key(|f| std::cmp::Reverse(f.opened_at_sequence));
         found.truncate(limit);
         found.into_iter().map(|f| summary(fleet, f)).collect()
@@ -102,7 +103,7 @@ pub(super) async fn flight(
     let now = context.control.now();
     let targets = context.control.with_fleet(|fleet| {
         let flight = fleet.flight(&id);
-        flight.map(|f| f.entries.keys().map(|name| f.target(name)).collect::<Vec<_>>()).unwrap_or_default()
+        flight.map(|f| f.entries.keys().cloned().collect::<Vec<_>>()).unwrap_or_default()
     });
     let seen: BTreeMap<Target, Observation> = targets
         .into_iter()
@@ -114,7 +115,8 @@ pub(super) async fn flight(
     let view = context.control.with_fleet(|fleet| {
         fleet.flight(&id).map(|flight| FlightView {
             summary: summary(fleet, flight),
-            digest: flight.release.as_ref().map(|r| r.digest.clone()),
+            digest: flight.releases.get(&flight.service).filter(|_| !flight.is_group()).map(|r| r.digest.clone()),
+            digests: digests(flight),
             jobs: jobs(flight),
             environments: entries(fleet, flight, &seen, now),
             notices: flight.notices.clone(),
@@ -187,6 +189,10 @@ fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observa
 /// A flight in one line.
 fn summary(fleet: &Fleet, flight: &Flight) -> FlightSummary {
     let (stage, environment) = stage_name(flight);
+    let at = match flight.stage() {
+        Stage::At(at, _) => Some(at),
+        Stage::Reading | Stage::Building | Stage::Imaging | Stage::Notifying | Stage::Done => None,
+    };
     FlightSummary {
         id: flight.id.clone(),
         service: flight.service.clone(),
@@ -194,7 +200,7 @@ fn summary(fleet: &Fleet, flight: &Flight) -> FlightSummary {
         subject: flight.opened.subject.clone(),
         author: flight.opened.author.name.clone(),
         stage: stage.to_owned(),
-        detail: detail(fleet, flight, environment.as_ref()),
+        detail: detail(fleet, flight, at.as_ref()),
         environment,
         opened_at: flight.opened_at.to_string(),
         ended_at: flight.ended_at.filter(|_| flight.outcome.is_some()).map(|at| at.to_string()),
@@ -217,22 +223,22 @@ fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
         (Stage::Reading, _) => ("reading", None),
         (Stage::Building, _) => ("building", None),
         (Stage::Imaging, _) => ("imaging", None),
-        (Stage::Environment(name, standing), _) => {
+        (Stage::At(target, standing), _) => {
             let stage = match standing {
                 Standing::Outside => "waiting",
                 Standing::Entering => "deploying",
                 Standing::Rolling => "rolling",
-                Standing::Unchecked | Standing::Settled => "checking",
+                Standing::Unchecked | Standing::Settled | Standing::Unchanged => "checking",
                 Standing::Watched => "watching",
                 Standing::Leaving => "withdrawing",
                 Standing::Unreverted | Standing::Gone => "reverting",
             };
-            (stage, Some(name))
+            (stage, Some(target.environment))
         }
     }
 }
 
-fn detail(fleet: &Fleet, flight: &Flight, environment: Option<&EnvironmentName>) -> String {
+fn detail(fleet: &Fleet, flight: &Flight, at: Option<&Target>) -> String {
     if let Some(outcome) = &flight.outcome {
         return match outcome {
             Outcome::Landed => "serves all traffic".to_owned(),
@@ -246,17 +252,19 @@ fn detail(fleet: &Fleet, flight: &Flight, environment: Option<&EnvironmentName>)
             Outcome::Superseded { by } => format!("by flight {}", by.short()),
         };
     }
-    if let Some(name) = environment {
-        if flight.standing(name) == Standing::Outside {
-            return missing(fleet, flight, name).join(", ");
+    if let Some(target) = at {
+        if flight.standing(target) == Standing::Outside {
+            return missing(fleet, flight, &target.environment).join(", ");
         }
-        return match flight.phase(name) {
-            Some(Phase::Preparing { step, .. }) => format!("waits for replicas of step {}", step + 1),
-            Some(Phase::Baking(baking)) => format!("step {} bakes", baking.step + 1),
-            Some(Phase::Withdrawing { cause } | Phase::Withdrawn { cause }) => cause.to_string(),
-            Some(Phase::Promoted(_)) if flight.standing(name) == Standing::Watched => "is watched".to_owned(),
-            Some(Phase::Promoted(_)) | None => String::new(),
-        };
+        let of = if flight.is_group() { format!("{}: ", target.service) } else { String::new() };
+        return of
+            + &match flight.phase(target) {
+                Some(Phase::Preparing { step, .. }) => format!("waits for replicas of step {}", step + 1),
+                Some(Phase::Baking(baking)) => format!("step {} bakes", baking.step + 1),
+                Some(Phase::Withdrawing { cause } | Phase::Withdrawn { cause }) => cause.to_string(),
+                Some(Phase::Promoted(_)) if flight.standing(target) == Standing::Watched => "is watched".to_owned(),
+                Some(Phase::Promoted(_)) | None => String::new(),
+            };
     }
     let running: Vec<&str> =
         flight.pipeline.jobs.iter().filter(|(_, r)| r.is_none()).map(|(job, _)| job.as_str()).collect();
@@ -297,32 +305,27 @@ fn conclusion(conclusion: prograde_model::event::JobConclusion) -> &'static str 
 }
 
 fn entries(fleet: &Fleet, flight: &Flight, seen: &BTreeMap<Target, Observation>, now: Timestamp) -> Vec<EntryView> {
-    let declared = flight.service_config().map(|s| s.environments.iter().map(|e| e.name.clone()).collect::<Vec<_>>());
     let nothing = Observation::default();
-    declared
-        .unwrap_or_default()
-        .into_iter()
-        .map(|name| {
-            let seen = seen.get(&flight.target(&name)).unwrap_or(&nothing);
-            entry_view(fleet, flight, name, seen, now)
-        })
-        .collect()
+    let view = |target| entry_view(fleet, flight, target, seen.get(target).unwrap_or(&nothing), now);
+    flight.places.iter().map(view).collect()
 }
 
-fn entry_view(
-    fleet: &Fleet,
-    flight: &Flight,
-    environment: EnvironmentName,
-    seen: &Observation,
-    now: Timestamp,
-) -> EntryView {
-    let entry = flight.entry(&environment).cloned().unwrap_or_default();
+fn digests(flight: &Flight) -> BTreeMap<ServiceName, Digest> {
+    let of = |(service, release): (&ServiceName, &Release)| (service.clone(), release.digest.clone());
+    flight.releases.iter().filter(|_| flight.is_group()).map(of).collect()
+}
+
+fn entry_view(fleet: &Fleet, flight: &Flight, target: &Target, seen: &Observation, now: Timestamp) -> EntryView {
+    let entry = flight.entry(target).cloned().unwrap_or_default();
+    let Place { environment, service } = flight.place(target);
+    // The gate is the environment's: the first of a group's services says what it waits for.
+    let at_gate = flight.stage() == Stage::At(target.clone(), Standing::Outside);
     let judged = entry.moving().and_then(|r| r.judgment(seen, now));
     let live = seen.version(&flight.id).map(|v| v.counters);
     EntryView {
-        standing: standing_name(flight.standing(&environment)).to_owned(),
-        missing: if flight.waits_at(&environment) { missing(fleet, flight, &environment) } else { Vec::new() },
-        approvals: entry.approvals.clone(),
+        standing: standing_name(flight, target).to_owned(),
+        missing: if at_gate { missing(fleet, flight, &environment) } else { Vec::new() },
+        approvals: flight.approvals.get(&environment).cloned().unwrap_or_default(),
         weight: seen.version(&flight.id).map_or(0, |v| v.weight.percent()),
         step: step(&entry),
         verdict: judged.as_ref().map(|(verdict, _)| Verdict::clone(verdict)),
@@ -333,6 +336,7 @@ fn entry_view(
         reverted: entry.reverted.clone(),
         failure: failure(&entry),
         environment,
+        service,
     }
 }
 
@@ -351,14 +355,18 @@ fn step(entry: &Entry) -> Option<(u32, u32)> {
     rollout.step(step).map(|_| (step, u32::try_from(rollout.start.strategy.steps()).unwrap_or(u32::MAX)))
 }
 
-fn standing_name(standing: Standing) -> &'static str {
-    match standing {
+fn standing_name(flight: &Flight, target: &Target) -> &'static str {
+    match flight.standing(target) {
+        // One of its group before it failed.
+        Standing::Entering if flight.outcome.is_some() => "outside",
+        Standing::Entering if !flight.moves(target) => "next",
         Standing::Outside => "outside",
         Standing::Entering => "entering",
         Standing::Rolling => "rolling",
         Standing::Unchecked => "unchecked",
         Standing::Watched => "watched",
         Standing::Settled => "settled",
+        Standing::Unchanged => "unchanged",
         Standing::Leaving => "leaving",
         Standing::Unreverted => "unreverted",
         Standing::Gone => "gone",
@@ -378,10 +386,10 @@ fn stage_ms(flight: &Flight) -> BTreeMap<String, u64> {
             last = *at;
         }
     }
-    for (environment, entry) in &flight.entries {
+    for (target, entry) in &flight.entries {
         let end = entry.times.get("rollout.promoted").or_else(|| entry.times.get("rollout.withdrawn"));
         if let (Some(from), Some(to)) = (entry.passed_at, end) {
-            span(environment.to_string(), from, *to);
+            span(flight.place(target).to_string(), from, *to);
         }
     }
     spans

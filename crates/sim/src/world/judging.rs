@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use prograde_control::ports::RunVersion;
-use prograde_model::entry::Entry;
+use prograde_model::entry::{Entry, Standing};
 use prograde_model::event::{Event, Outcome};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
-use prograde_model::ids::{EnvironmentName, FlightId, Target, Weight};
+use prograde_model::ids::{Digest, FlightId, Target, Weight};
 use prograde_model::judge::{Analysis, Evidence, Sample, Undecided, Verdict, judge};
 use prograde_model::rollout::{Cause, Phase, Promoted, Rollout, RolloutEvent, Strategy, Watched};
 use prograde_model::runtime::{Observation, Routing, Tally};
@@ -26,9 +26,12 @@ impl State {
         let Some(flight) = self.check.known.flight(id) else { return };
         let mut found = Vec::new();
         for event in events {
-            let Event::Rollout { environment, event } = event else { continue };
-            let Some(entry) = flight.entry(environment) else { continue };
-            let target = flight.target(environment);
+            let Event::Rollout { place, event } = event else { continue };
+            let target = flight.target(place);
+            let Some(entry) = flight.entry(&target) else { continue };
+            found.extend(
+                out_of_order(&self.check.known, flight, &target, event).map(|text| (Invariant::Together, text)),
+            );
             if let Some(rollout) = entry.moving() {
                 let shown = self.shown(&target);
                 found.extend(wrong_fact(rollout, event, &shown).map(|text| (Invariant::Judgment, text)));
@@ -36,7 +39,7 @@ impl State {
             let failed = matches!(event, RolloutEvent::Failed { cause, .. } if !matches!(cause, Cause::Ordered { .. }));
             let quarantined = events.iter().any(|e| matches!(e, Event::Quarantined { .. }))
                 || self.check.known.bar(&target, flight).is_some()
-                || is_twin(&self.check.known, flight, entry, environment);
+                || is_twin(&self.check.known, flight, entry, &target);
             if failed && entry.rollback.is_none() && !quarantined {
                 found.push((Invariant::Quarantine, format!("{} failed at {at} and is not in quarantine", id.short())));
             }
@@ -70,7 +73,7 @@ impl State {
             if version.weight > before && ready == 0 && !alone {
                 found.push((Invariant::Weights, format!("{} and is not ready", shares())));
             }
-            let leaving = known.flight(&version.flight).and_then(|f| f.entry(&target.environment)).is_some_and(|e| {
+            let leaving = known.flight(&version.flight).and_then(|f| f.entry(target)).is_some_and(|e| {
                 e.rollback.is_some() // It serves until what it gives way to is there.
             });
             let set = known.quarantine(target, &version.digest).filter(|q| q.flight == version.flight);
@@ -139,6 +142,7 @@ impl State {
         }
         for flight in fleet.flights() {
             found.extend(self.wrong_end(flight));
+            found.extend(torn(fleet, flight).map(|text| (Invariant::Together, text)));
         }
         self.break_all(found);
     }
@@ -156,18 +160,17 @@ impl State {
         if news && !given_up && !self.notices.iter().any(|n| n.flight == flight.id) {
             found.push((Invariant::Told, format!("nobody was told how flight {id} ended")));
         }
-        let Some(release) = &flight.release else { return found };
-        let image_set = self
-            .journal
-            .iter()
-            .any(|r| matches!(&r.event, Event::Quarantined { digest, .. } if *digest == release.digest));
+        let is_ours = |of: &Digest| flight.releases.values().any(|release| release.digest == *of);
+        let image_set =
+            self.journal.iter().any(|r| matches!(&r.event, Event::Quarantined { digest, .. } if is_ours(digest)));
         // Every commit here has the same manifests, which serve, so they are never to blame.
         if matches!(outcome, Outcome::Stopped { .. }) && !image_set {
             found.push((Invariant::Blame, format!("flight {id} was not let in, and its image has never failed")));
         }
-        let character = self.character(&release.digest);
         for (name, entry) in &flight.entries {
-            let canary = self.service.environment(name).filter(|_| judged(entry.rollout.as_ref()));
+            let Some(release) = flight.release(name) else { continue };
+            let character = self.character(&release.digest);
+            let canary = self.service.environment(&name.environment).filter(|_| judged(entry.rollout.as_ref()));
             let promoted = matches!(entry.rollout.as_ref().map(|r| &r.phase), Some(Phase::Promoted(_)));
             let bad = canary.is_some_and(|e| character.is_clearly_bad(e.analysis.failure_share_detect.ratio()));
             if bad && promoted && !self.check.misled {
@@ -201,6 +204,13 @@ impl State {
             events.retain(|e| !matches!(e, Event::Quarantined { .. }));
         }
         for event in &mut events {
+            if self.mutant == Some(Mutant::ForgetsGroup)
+                && let Event::RollbackOrdered { by, reason, place, .. } = &event
+                && by == "group"
+            {
+                let (environment, reason) = (place.environment.clone(), reason.clone());
+                *event = Event::Ended { outcome: Outcome::RolledBack { environment, reason } };
+            }
             if self.mutant == Some(Mutant::PassesUnseen)
                 && let Event::Rollout { event: RolloutEvent::StepPassed { evidence, .. }, .. } = event
             {
@@ -250,23 +260,47 @@ pub(crate) fn cause_of(rollout: &Rollout) -> Option<&Cause> {
 }
 
 /// Whether nothing differs from what served before, so that nothing can be to blame.
-fn is_twin(fleet: &Fleet, flight: &Flight, entry: &Entry, environment: &EnvironmentName) -> bool {
+fn is_twin(fleet: &Fleet, flight: &Flight, entry: &Entry, target: &Target) -> bool {
     let before = entry.replaces.as_ref().and_then(|id| fleet.flight(id));
-    let image = |f: &Flight| f.release.as_ref().map(|r| r.digest.clone());
-    before
-        .is_some_and(|b| image(b) == image(flight) && b.manifests.get(environment) == flight.manifests.get(environment))
+    let image = |f: &Flight| f.release(target).map(|r| r.digest.clone());
+    before.is_some_and(|b| image(b) == image(flight) && b.manifests.get(target) == flight.manifests.get(target))
+}
+
+/// How the rollout of a group's service starts out of order, if it does.
+fn out_of_order(fleet: &Fleet, flight: &Flight, target: &Target, event: &RolloutEvent) -> Option<String> {
+    let RolloutEvent::Started(start) = event else { return None };
+    let back = start.strategy == Strategy::Return;
+    let all: Vec<&Target> = flight.places_in(&target.environment).collect();
+    let at = all.iter().position(|other| *other == target)?;
+    let (before, after) = (all.get(..at)?, all.get(at + 1..)?);
+    let not_yet = |other: &&&Target| !matches!(flight.standing(other), Standing::Settled | Standing::Unchanged);
+    let still = |other: &&&Target| {
+        !matches!(flight.standing(other), Standing::Unreverted | Standing::Gone)
+            && fleet.current(other) == Some(&flight.id)
+    };
+    let wrong = if back { after.iter().find(still) } else { before.iter().find(not_yet) };
+    wrong.map(|other| format!("{target} starts while {other} is {:?}", flight.standing(other)))
+}
+
+/// The services of a group that went back and stayed at the same time, if there are any.
+fn torn(fleet: &Fleet, flight: &Flight) -> Option<String> {
+    let gone: Vec<&Target> = flight.places.iter().filter(|at| flight.standing(at) == Standing::Gone).collect();
+    let stays = flight.places.iter().find(|at| {
+        fleet.current(at) == Some(&flight.id) && gone.iter().any(|other| other.environment == at.environment)
+    })?;
+    Some(format!("flight {} left {} and serves in {stays}", flight.id.short(), gone.first()?))
 }
 
 /// The rollout that moves traffic at a target now.
 fn moving<'a>(fleet: &'a Fleet, target: &Target) -> Option<&'a Rollout> {
-    fleet.active().filter(|f| f.service == target.service).find_map(|f| {
-        let entry = f.entry(&target.environment)?;
+    fleet.active().find_map(|f| {
+        let entry = f.entry(target)?;
         entry.moving().filter(|r| !r.is_over())
     })
 }
 
 fn failed_at(fleet: &Fleet, flight: &FlightId, target: &Target) -> bool {
-    let entry = fleet.flight(flight).and_then(|f| f.entry(&target.environment));
+    let entry = fleet.flight(flight).and_then(|f| f.entry(target));
     entry.and_then(|e| e.rollout.as_ref()).is_some_and(|r| r.failure().is_some())
 }
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use prograde_model::Diagnostic;
-use prograde_model::event::{Event, Outcome, VERSION};
+use prograde_model::event::{Event, Outcome, Place, VERSION};
 
 use super::{ShowArgs, ended, list, wait};
 use crate::app::App;
@@ -64,6 +64,7 @@ fn head(view: &FlightView, style: Style, now: Timestamp) -> String {
         ("Opened", format!("{}{ended}", when(&flight.opened_at, now, style))),
     ];
     fields.extend(view.digest.as_ref().map(|digest| ("Image", digest.to_string())));
+    fields.extend(view.digests.iter().map(|(service, digest)| ("Image", format!("{digest} of {service}"))));
     fields.extend(view.notices.iter().map(|notice| ("Notice", one_line(notice))));
     let mut text = String::new();
     for (name, value) in fields {
@@ -85,10 +86,15 @@ fn stages(view: &FlightView, style: Style) -> String {
         }
     }
     for entry in &view.environments {
-        let name = entry.environment.as_str();
-        table.row(vec![Cell::new(name), took(name), Cell::new(entry_state(entry)).tone(entry_tone(entry))]);
+        let name = place(entry);
+        table.row(vec![Cell::new(&name), took(&name), Cell::new(entry_state(entry)).tone(entry_tone(entry))]);
     }
     table.render(style)
+}
+
+/// An environment, with the service where several fly together.
+fn place(entry: &EntryView) -> String {
+    Place { environment: entry.environment.clone(), service: entry.service.clone() }.to_string()
 }
 
 fn job_row(job: &JobView) -> Vec<Cell> {
@@ -105,7 +111,7 @@ fn job_row(job: &JobView) -> Vec<Cell> {
 fn entry_tone(entry: &EntryView) -> Tone {
     match entry.standing.as_str() {
         _ if entry.failure.is_some() => Tone::Bad,
-        "settled" => Tone::Good,
+        "settled" | "unchanged" => Tone::Good,
         "outside" if entry.missing.is_empty() => Tone::Dim,
         "outside" => Tone::Warning,
         _ => Tone::Plain,
@@ -117,6 +123,8 @@ pub(crate) fn entry_state(entry: &EntryView) -> String {
     let what = match entry.standing.as_str() {
         "outside" if entry.missing.is_empty() => "not entered".to_owned(),
         "outside" => format!("waits at the gate: {}", entry.missing.join(", ")),
+        "next" => "waits for its turn".to_owned(),
+        "unchanged" => "stays as it was: nothing has changed".to_owned(),
         "entering" => "being written to the deployment repository".to_owned(),
         "rolling" => rolling(entry),
         "unchecked" => "serves; its checks are being run".to_owned(),
@@ -147,8 +155,10 @@ fn rolling(entry: &EntryView) -> String {
 /// Where the flight stands in the environment that it is in now.
 pub(crate) fn standing(view: &FlightView) -> Option<String> {
     let here = view.summary.environment.as_ref()?;
-    let entry = view.environments.iter().find(|entry| entry.environment == *here)?;
-    Some(format!("{here}: {}", entry_state(entry)))
+    let entries = || view.environments.iter().filter(|entry| entry.environment == *here);
+    let at_rest = |entry: &&EntryView| matches!(entry.standing.as_str(), "settled" | "unchanged" | "next" | "gone");
+    let entry = entries().find(|entry| !at_rest(entry)).or_else(|| entries().next())?;
+    Some(format!("{}: {}", place(entry), entry_state(entry)))
 }
 
 fn failures(view: &FlightView, style: Style) -> String {
@@ -203,8 +213,10 @@ pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
         "rejected" => steps.push(format!("prograde flight log {id}")),
         "refused" => steps.push("prograde check, in the service's repository".to_owned()),
         "rolled_back" => {
+            let entry = view.environments.iter().find(|entry| entry.failure.is_some());
+            let service = entry.and_then(|entry| entry.service.as_ref()).unwrap_or(&flight.service);
             let place = flight.environment.as_ref().map_or_else(String::new, |name| format!(" --environment {name}"));
-            steps.push(format!("prograde logs {}{place} --flight {id}", flight.service));
+            steps.push(format!("prograde logs {service}{place} --flight {id}"));
         }
         "stopped" => steps.push("prograde quarantine list".to_owned()),
         _ if flight.ended_at.is_none() && steps.is_empty() => steps.push(format!("prograde flight watch {id}")),

@@ -46,6 +46,8 @@ fn event(variant: &Value, in_environment: bool, root: &Value, text: &mut String)
     let mut fields = Vec::new();
     if in_environment {
         fields.push(("environment".to_owned(), "EnvironmentName, as text".to_owned(), "Which environment.".to_owned()));
+        let of_group = "Which service of a group; absent where there is none.".to_owned();
+        fields.push(("service".to_owned(), "ServiceName, as text, optional".to_owned(), of_group));
     }
     collect(resolved(payload, root), &mut fields);
     table(&fields, text);

@@ -48,8 +48,8 @@ fn the_flags_of_the_flight_that_serves_are_evaluated() {
     story.run();
     assert_eq!(gets(&story), "off");
     story.declare(&declared("on")).push('b');
-    let production = crate::testing::environment("production");
-    story.until('b', &crate::flight::Stage::Environment(production, crate::entry::Standing::Rolling));
+    let production = crate::testing::target("production");
+    story.until('b', &crate::flight::Stage::At(production, crate::entry::Standing::Rolling));
     assert_eq!(gets(&story), "off", "a canary is given the stable version's");
     story.run();
     assert_eq!(gets(&story), "on", "a default in Git flies like any commit");
