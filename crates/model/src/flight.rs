@@ -308,10 +308,8 @@ impl Flight {
                 self.with_consequences(fleet, &target, facts)
             }
             Stage::At(target, Standing::Watched) => self.decide_watched(fleet, &target, &seen(&target), now),
-            Stage::At(target, Standing::Unreverted) => {
-                self.others_back(fleet, &target.environment).into_iter().collect()
-            }
-            Stage::At(target, Standing::Gone) => match self.others_back(fleet, &target.environment) {
+            Stage::At(_, Standing::Unreverted) => self.others_back(fleet).into_iter().collect(),
+            Stage::At(_, Standing::Gone) => match self.others_back(fleet) {
                 Some(back) => vec![back],
                 None => self.decide_gone(),
             },

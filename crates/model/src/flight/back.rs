@@ -22,9 +22,12 @@ impl Flight {
     }
 
     /// What of a group still serves in an environment that one of its services had to leave goes as well, the last one
-    /// first: what needs another is out before it. Empty once nothing is left.
-    pub(super) fn others_back(&self, fleet: &Fleet, environment: &EnvironmentName) -> Option<Event> {
-        let target = self.places_in(environment).rev().find(|target| self.serves(fleet, target))?;
+    /// first: what needs another is out before it. Nothing once none is left in any environment.
+    pub(super) fn others_back(&self, fleet: &Fleet) -> Option<Event> {
+        let left = |at: &&Target| matches!(self.standing(at), Standing::Unreverted | Standing::Gone);
+        let torn = |target: &&Target| self.places_in(&target.environment).any(|at| left(&at));
+        let target = self.places.iter().rev().find(|target| self.serves(fleet, target) && torn(target))?;
+        let environment = &target.environment;
         let out = self.places_in(environment).filter_map(|target| Some((target, self.entry(target)?)));
         let (first, entry) =
             out.filter(|(_, entry)| entry.failed_at().is_some()).min_by_key(|(_, entry)| entry.failed_at())?;

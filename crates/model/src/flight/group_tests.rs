@@ -187,10 +187,23 @@ fn one_service_in_quarantine_closes_the_gate_for_all() {
 fn nobody_enters_until_the_last_of_a_group_is_back() {
     let mut story = following(|story| story.push_ill_service('b', "web", Ill::Requests));
     story.until('b', &Stage::At(of("web"), Standing::Rolling)).push('c').run();
-    let at = |flight: char, is: fn(&Event) -> bool| {
-        story.journal.iter().position(|r| r.flight == id(flight) && is(&r.event)).unwrap()
+    let back = |r: &Recorded| {
+        r.flight == id('b') && matches!(&r.event, Event::Rollout { event: RolloutEvent::Promoted { .. }, .. })
     };
-    let ended = at('b', |event| matches!(event, Event::Ended { .. }));
-    assert!(ended < at('c', |event| matches!(event, Event::GatePassed { .. })), "{}", story.told('c'));
+    let entered = |r: &Recorded| r.flight == id('c') && matches!(&r.event, Event::GatePassed { .. });
+    let (back, entered) = (story.journal.iter().rposition(back), story.journal.iter().position(entered));
+    assert!(back < entered && entered.is_some(), "{}", story.told('c'));
     check_serving(&story, "c:100", "c:100");
+}
+
+#[test]
+fn a_group_that_leaves_two_environments_at_once_leaves_both_as_a_whole() {
+    let mut story = Story::group(&two_environments(0));
+    story.push('a').run().push('b').until('b', &Stage::At(of("web"), Standing::Rolling));
+    story.roll_back('b', "production", None).unwrap();
+    story.roll_back('b', "test", None).unwrap();
+    story.run();
+    for place in story.flight('b').places.clone() {
+        assert_eq!(story.fleet.current(&place), Some(&id('a')), "{place}: {}", story.told('b'));
+    }
 }

@@ -61,7 +61,7 @@ fn a_share_of_traffic_does_not_rise_where_no_replica_is_ready() {
     let begin = Timestamp::from_second(1_700_000_000).unwrap();
     let percent = |percent| Weight::new(percent).unwrap();
     let entered = RolloutEvent::StepEntered {
-        step: 1,
+        step: 0,
         weight: percent(10),
         candidate: Counters::default().into(),
         stable: Counters::default().into(),
@@ -69,7 +69,9 @@ fn a_share_of_traffic_does_not_rise_where_no_replica_is_ready() {
         restarts: 0,
     };
     let share = |stable: bool, seen: &Observation| {
-        let mut rollout = Rollout::new(start(canary(), stable), begin);
+        let steps = vec![step(10), step(100)];
+        let canary = Strategy::Canary { steps, analysis: analysis(), audience: None, stick_to: None };
+        let mut rollout = Rollout::new(start(canary, stable), begin);
         rollout.apply(&entered, begin).unwrap();
         rollout.shape(seen).candidate_weight
     };

@@ -284,11 +284,10 @@ fn out_of_order(fleet: &Fleet, flight: &Flight, target: &Target, event: &Rollout
 
 /// The services of a group that went back and stayed at the same time, if there are any.
 fn torn(fleet: &Fleet, flight: &Flight) -> Option<String> {
-    let gone: Vec<&Target> = flight.places.iter().filter(|at| flight.standing(at) == Standing::Gone).collect();
-    let stays = flight.places.iter().find(|at| {
-        fleet.current(at) == Some(&flight.id) && gone.iter().any(|other| other.environment == at.environment)
-    })?;
-    Some(format!("flight {} left {} and serves in {stays}", flight.id.short(), gone.first()?))
+    flight.places.iter().filter(|at| fleet.current(at) == Some(&flight.id)).find_map(|stays| {
+        let left = flight.places_in(&stays.environment).find(|at| flight.standing(at) == Standing::Gone)?;
+        Some(format!("flight {} left {left} and serves in {stays}", flight.id.short()))
+    })
 }
 
 /// The rollout that moves traffic at a target now.
