@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::ids::{CommitId, FlightId};
+use crate::migration::MigrationState;
 use crate::rollout::{Phase, Rollout, RolloutEvent};
 use crate::runtime::Counters;
 
@@ -17,6 +18,8 @@ pub struct Entry {
     pub replaces: Option<FlightId>,
     /// The commit in the deployment repository.
     pub deploy_commit: Option<CommitId>,
+    /// How its migration goes, once it was started.
+    pub migration: Option<MigrationState>,
     /// The rollout that brings it in.
     pub rollout: Option<Rollout>,
     /// What its checks said: none yet, good, or what failed.
@@ -53,6 +56,8 @@ pub enum Standing {
     Outside,
     /// The gate is open; the deployment repository is being written and the rollout prepared.
     Entering,
+    /// The deployment repository names it, and its migration runs; it has no replica yet.
+    Migrating,
     /// A rollout goes on.
     Rolling,
     /// It serves, and its checks are still to be run.
@@ -61,6 +66,8 @@ pub enum Standing {
     Watched,
     /// It serves, or served until a later flight came.
     Settled,
+    /// It serves although it failed, past a point of no return: a person has to decide.
+    Kept,
     /// The candidate is on its way out after its rollout failed, or its traffic is going back.
     Leaving,
     /// It is out of the runtime, and the deployment repository still names it.
@@ -84,13 +91,21 @@ impl Entry {
             };
         }
         let Some(rollout) = &self.rollout else {
-            return if self.passed_at.is_some() { Standing::Entering } else { Standing::Outside };
+            return match (self.migration_failure(), &self.reverted) {
+                (Some(_), None) => Standing::Unreverted,
+                (Some(_), Some(_)) => Standing::Gone,
+                // Without a migration both are recorded together.
+                (None, _) if self.deploy_commit.is_some() => Standing::Migrating,
+                (None, _) if self.passed_at.is_some() => Standing::Entering,
+                (None, _) => Standing::Outside,
+            };
         };
         match (&rollout.phase, &self.reverted) {
             (Phase::Preparing { .. } | Phase::Baking(_), _) => Standing::Rolling,
             (Phase::Withdrawing { .. }, _) => Standing::Leaving,
             (Phase::Withdrawn { .. }, None) => Standing::Unreverted,
             (Phase::Withdrawn { .. }, Some(_)) => Standing::Gone,
+            (Phase::Promoted(_), _) if self.kept().is_some() => Standing::Kept,
             (Phase::Promoted(_), _) if checks && self.checked.is_none() => Standing::Unchecked,
             (Phase::Promoted(_), _) if rollout.is_watched() => Standing::Watched,
             (Phase::Promoted(_), _) => Standing::Settled,
@@ -99,13 +114,16 @@ impl Entry {
 
     /// Whether the deployment repository may still name a release that failed.
     pub fn must_revert(&self) -> bool {
-        let failed = self.rollback.is_some() || self.rollout.as_ref().is_some_and(|r| r.failure().is_some());
+        let failed = self.rollback.is_some()
+            || self.migration_failure().is_some()
+            || self.rollout.as_ref().is_some_and(|r| r.failure().is_some());
         failed && self.deploy_commit.is_some() && self.reverted.is_none()
     }
 
     /// When it failed here or was ordered back.
     pub fn failed_at(&self) -> Option<Timestamp> {
-        self.rollback.as_ref().map(|r| r.at).or_else(|| self.times.get("rollout.failed").copied())
+        let failed = || self.times.get("rollout.failed").or_else(|| self.times.get("environment.migrated")).copied();
+        self.rollback.as_ref().map(|r| r.at).or_else(failed)
     }
 
     /// The rollout that moves traffic now, forward or back.

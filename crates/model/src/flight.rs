@@ -19,6 +19,7 @@ use crate::flag::Flags;
 use crate::fleet::Fleet;
 use crate::gate::{Closure, GateState, gate};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
+use crate::migration::MigrationState;
 use crate::release::Release;
 use crate::rollout::{Cause, Conflict, Phase, RolloutEvent, Start, Strategy};
 use crate::runtime::Observation;
@@ -101,6 +102,8 @@ pub enum Effect {
     MakeImage,
     /// Commit the release to the deployment repository and say how its rollout starts.
     Deploy(EnvironmentName),
+    /// Run the release's migration, and say how its rollout starts.
+    Migrate(EnvironmentName),
     /// Run the environment's checks.
     Check(EnvironmentName),
     /// Take the release out of the deployment repository.
@@ -158,10 +161,13 @@ impl Flight {
     /// Whether no other flight may enter the environment now.
     pub fn occupies(&self, environment: &EnvironmentName) -> bool {
         match self.standing(environment) {
-            Standing::Entering | Standing::Rolling | Standing::Unchecked | Standing::Leaving | Standing::Unreverted => {
-                true
-            }
-            Standing::Outside | Standing::Watched | Standing::Settled | Standing::Gone => false,
+            Standing::Entering
+            | Standing::Migrating
+            | Standing::Rolling
+            | Standing::Unchecked
+            | Standing::Leaving
+            | Standing::Unreverted => true,
+            Standing::Outside | Standing::Watched | Standing::Settled | Standing::Kept | Standing::Gone => false,
         }
     }
 
@@ -183,6 +189,7 @@ impl Flight {
             | Outcome::Rejected { .. }
             | Outcome::Stopped { .. }
             | Outcome::RolledBack { .. }
+            | Outcome::Kept { .. }
             | Outcome::Aborted { .. } => true,
         }
     }
@@ -194,10 +201,12 @@ impl Flight {
             Standing::Leaving | Standing::Unreverted => true,
             Standing::Outside
             | Standing::Entering
+            | Standing::Migrating
             | Standing::Rolling
             | Standing::Unchecked
             | Standing::Watched
             | Standing::Settled
+            | Standing::Kept
             | Standing::Gone => false,
         });
         if let Some((name, standing)) = leaving {
@@ -229,6 +238,9 @@ impl Flight {
             Stage::Building => vec![Effect::Build],
             Stage::Imaging => vec![Effect::MakeImage],
             Stage::Environment(name, Standing::Entering) => vec![Effect::Deploy(name)],
+            Stage::Environment(name, Standing::Migrating) if self.entry(&name).is_some_and(Entry::is_migrating) => {
+                vec![Effect::Migrate(name)]
+            }
             Stage::Environment(name, Standing::Unchecked) => vec![Effect::Check(name)],
             Stage::Environment(..) | Stage::Done => Vec::new(),
             Stage::Notifying => vec![Effect::Notify],
@@ -265,6 +277,7 @@ impl Flight {
         match self.stage() {
             Stage::Reading | Stage::Building | Stage::Imaging => self.decide_early(fleet),
             Stage::Environment(name, Standing::Outside) => self.decide_gate(fleet, &name),
+            Stage::Environment(name, Standing::Migrating) => self.decide_migrating(&name),
             Stage::Environment(name, Standing::Rolling | Standing::Leaving) => {
                 let Some(rollout) = self.entry(&name).and_then(Entry::moving) else {
                     return self.way_back(fleet, &name).into_iter().collect();
@@ -277,6 +290,7 @@ impl Flight {
                 let seen = seen(&self.target(&name));
                 self.decide_watched(fleet, &name, &seen, now)
             }
+            Stage::Environment(name, Standing::Kept) => self.decide_kept(&name),
             Stage::Environment(_, Standing::Gone) => self.decide_gone(),
             Stage::Done if self.outcome.is_none() => vec![Event::Ended { outcome: Outcome::Landed }],
             Stage::Environment(
@@ -335,6 +349,8 @@ impl Flight {
         let RolloutEvent::Failed { cause, .. } = &fact else { return vec![in_event(fact)] };
         let reason = cause.to_string();
         match self.way_to(fleet, environment, None) {
+            // What served before can't serve with the data as it is now: a person has to decide.
+            Ok(_) if self.entry(environment).is_some_and(Entry::is_past_return) => vec![in_event(fact)],
             Ok(to) => {
                 let ordered = Event::RollbackOrdered {
                     environment: environment.clone(),
@@ -360,7 +376,10 @@ impl Flight {
             }
             (None, Some(Cause::Ordered { by, reason })) => Outcome::Aborted { by: by.clone(), reason: reason.clone() },
             (None, Some(cause)) => Outcome::RolledBack { environment: environment.clone(), reason: cause.to_string() },
-            (None, None) => return Vec::new(),
+            (None, None) => match entry.migration_failure() {
+                Some(failure) => failure.outcome(environment),
+                None => return Vec::new(),
+            },
         };
         vec![Event::Ended { outcome }]
     }
@@ -380,7 +399,7 @@ impl Flight {
         events
     }
 
-    fn quarantine(&self, fleet: &Fleet, environment: &EnvironmentName, reason: &str) -> Option<Event> {
+    pub(crate) fn quarantine(&self, fleet: &Fleet, environment: &EnvironmentName, reason: &str) -> Option<Event> {
         let digest = self.blamed(fleet, environment)?.clone();
         if fleet.quarantine(&self.target(environment), &digest).is_some() {
             return None;
@@ -425,10 +444,11 @@ impl Flight {
         }
     }
 
-    /// What a finished check means: a failed one takes the release back as a person would.
+    /// What a finished check means: a failed one takes the release back as a person would, where that can be done.
     pub fn checked(&self, fleet: &Fleet, environment: &EnvironmentName, failure: Option<String>) -> Vec<Event> {
         let mut events = vec![Event::Checked { environment: environment.clone(), failure: failure.clone() }];
-        if let Some(reason) = failure {
+        let reason = failure.filter(|_| !self.entry(environment).is_some_and(Entry::is_past_return));
+        if let Some(reason) = reason {
             let to = self.entry(environment).and_then(|e| e.replaces.clone());
             events.push(Event::RollbackOrdered {
                 environment: environment.clone(),
@@ -484,6 +504,8 @@ impl Flight {
             Event::Approved { environment, .. }
             | Event::GatePassed { environment, .. }
             | Event::Deployed { environment, .. }
+            | Event::MigrationStarted { environment, .. }
+            | Event::Migrated { environment, .. }
             | Event::Rollout { environment, .. }
             | Event::Checked { environment, .. }
             | Event::RollbackOrdered { environment, .. }
@@ -501,6 +523,14 @@ impl Flight {
                 entry.replaces.clone_from(replaces);
             }
             Event::Deployed { commit, .. } => entry.deploy_commit = Some(commit.clone()),
+            Event::MigrationStarted { point_of_no_return, .. } => {
+                entry.times.entry("environment.migration_started").or_insert(at);
+                entry.migration = Some(MigrationState { point_of_no_return: *point_of_no_return, ended: None });
+            }
+            Event::Migrated { failure, by, .. } => {
+                entry.times.entry("environment.migrated").or_insert(at);
+                entry.take_migration_end(failure.as_ref(), by.as_ref());
+            }
             Event::Rollout { event, .. } => entry.take_rollout_event(event, at)?,
             Event::Checked { failure, .. } => entry.checked = Some(failure.clone().map_or(Ok(()), Err)),
             Event::RollbackOrdered { to, by, reason, .. } => {

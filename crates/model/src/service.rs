@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{EnvironmentName, ServiceName, Target, Weight};
 use crate::judge::Analysis;
+use crate::migration::Migration;
 use crate::quantity::Period;
 use crate::rollout::{AudienceRule, Strategy, Watch};
 use crate::runtime::RequestKey;
@@ -28,6 +29,9 @@ pub struct Service {
     /// The file with its feature flags, in flagd's format, such as `flags.yaml`; default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<String>,
+    /// What its image does to the data of each environment before its first replica starts there; default nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
     /// The environments that a release enters, one after the other.
     pub environments: Vec<Environment>,
 }
@@ -273,6 +277,7 @@ impl Service {
                 ));
             }
         }
+        found.extend(self.migration.iter().flat_map(Migration::problems));
         if self.environments.is_empty() {
             found.push(problem(
                 &["environments"],

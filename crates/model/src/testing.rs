@@ -12,6 +12,7 @@ use crate::flag::{Flags, Setting};
 use crate::fleet::Fleet;
 use crate::flight::{Effect, Flight, Refusal, Stage};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target, Weight};
+use crate::migration::Migration;
 use crate::release::Release;
 use crate::rollout::RolloutEvent;
 use crate::runtime::{Counters, Observation, VersionSeen};
@@ -33,6 +34,8 @@ pub(crate) enum Ill {
     Unready,
     /// Its checks fail.
     Checks,
+    /// Its migration fails.
+    Migration,
 }
 
 /// The world, and all that happened in it.
@@ -144,6 +147,19 @@ impl Story {
         self
     }
 
+    /// The commits that arrive from now on migrate the data, so that nothing takes that back where `for_good` says so.
+    pub(crate) fn migrate(&mut self, for_good: bool) -> &mut Self {
+        let migration = json!({"args": ["migrate"], "point_of_no_return": for_good});
+        self.config.migration = Some(serde_json::from_value::<Migration>(migration).unwrap());
+        self
+    }
+
+    /// The commits that arrive from now on do not.
+    pub(crate) fn stay(&mut self) -> &mut Self {
+        self.config.migration = None;
+        self
+    }
+
     /// A person sets a flag, or leaves it to Git.
     pub(crate) fn flag(&mut self, at: &str, flag: &str, to: Option<&Setting>) -> Result<(), Refusal> {
         let serves = self.fleet.current(&target(at)).unwrap().clone();
@@ -201,7 +217,11 @@ impl Story {
     }
 
     pub(crate) fn roll_back(&mut self, flight: char, from: &str, to: Option<char>) -> Result<(), Refusal> {
-        self.order(flight, |f, fleet| f.roll_back(fleet, &environment(from), to.map(id), "ann", "it smells"))
+        self.order(flight, |f, fleet| f.roll_back(fleet, &environment(from), (to.map(id), false), "ann", "it smells"))
+    }
+
+    pub(crate) fn roll_back_past(&mut self, flight: char, from: &str, to: Option<char>) -> Result<(), Refusal> {
+        self.order(flight, |f, fleet| f.roll_back(fleet, &environment(from), (to.map(id), true), "ann", "it smells"))
     }
 
     pub(crate) fn lift(&mut self, flight: char, from: &str) {
@@ -275,11 +295,14 @@ impl Story {
                 vec![Event::ReleaseRecorded(Release { commit: flight.commit().clone(), digest, size_bytes: 1 })]
             }
             Effect::Deploy(name) => {
-                let rules = self.config.environment(&name).unwrap();
-                let stable = flight.entry(&name).unwrap().replaces.clone().map(|f| (f, 4));
-                let start = flight.rollout_start(rules, &workload(), stable);
-                let started = Event::Rollout { environment: name.clone(), event: RolloutEvent::Started(start) };
-                vec![Event::Deployed { environment: name, commit: git('1') }, started]
+                let deployed = Event::Deployed { environment: name.clone(), commit: git('1') };
+                let migrates = flight.service_config().unwrap().migration.is_some();
+                [deployed].into_iter().chain((!migrates).then(|| self.started(flight, name))).collect()
+            }
+            Effect::Migrate(name) => {
+                let failure = ill(Ill::Migration).then(|| "exit status 1: no such table".to_owned());
+                let started = failure.is_none().then(|| self.started(flight, name.clone()));
+                flight.migrated(&self.fleet, &name, failure).into_iter().chain(started).collect()
             }
             Effect::Check(name) => {
                 flight.checked(&self.fleet, &name, ill(Ill::Checks).then(|| "GET /healthz answered 500".into()))
@@ -289,6 +312,13 @@ impl Story {
         }
     }
 
+    fn started(&self, flight: &Flight, name: EnvironmentName) -> Event {
+        let rules = self.config.environment(&name).unwrap();
+        let stable = flight.entry(&name).unwrap().replaces.clone().map(|f| (f, 4));
+        let start = flight.rollout_start(rules, &workload(), stable);
+        Event::Rollout { environment: name, event: RolloutEvent::Started(start) }
+    }
+
     /// The runtime does what is wanted: weights at once, replicas when time has passed.
     fn follow(&mut self, passed: bool) {
         for target in self.fleet.targets().cloned().collect::<Vec<_>>() {
@@ -296,6 +326,7 @@ impl Story {
             let wanted = self.fleet.wanted(&target, &before).versions;
             assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
             let versions = wanted.into_iter().map(|w| {
+                self.assert_migrated(&w.flight, &target);
                 let failed = self.fleet.flight(&w.flight).and_then(|f| f.entry(&target.environment)?.rollout.as_ref());
                 let failed = failed.is_some_and(|r| r.failure().is_some());
                 assert!(!failed || w.weight == Weight::ZERO, "a failed candidate gets nothing: {}", self.all());
@@ -317,6 +348,13 @@ impl Story {
             let seen = Observation::of(versions.collect());
             self.seen.insert(target, seen);
         }
+    }
+
+    /// Nothing runs of a release before its migration has ended well.
+    fn assert_migrated(&self, flight: &FlightId, target: &Target) {
+        let entry = self.fleet.flight(flight).and_then(|f| f.entry(&target.environment));
+        let migration = entry.and_then(|e| e.migration.as_ref());
+        assert!(migration.is_none_or(|m| m.ended == Some(Ok(()))), "it is not migrated: {}", self.all());
     }
 
     fn pass_a_second(&mut self) {

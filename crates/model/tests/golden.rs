@@ -37,6 +37,8 @@ forms! {
         Event::Approved { .. } => "gate.approved",
         Event::GatePassed { .. } => "gate.passed",
         Event::Deployed { .. } => "environment.deployed",
+        Event::MigrationStarted { .. } => "environment.migration_started",
+        Event::Migrated { .. } => "environment.migrated",
         Event::Rollout { .. } => "rollout",
         Event::Checked { .. } => "environment.checked",
         Event::RollbackOrdered { .. } => "environment.rollback_ordered",
@@ -66,6 +68,7 @@ forms! {
         Outcome::Rejected { .. } => "rejected",
         Outcome::Stopped { .. } => "stopped",
         Outcome::RolledBack { .. } => "rolled_back",
+        Outcome::Kept { .. } => "kept",
         Outcome::Aborted { .. } => "aborted",
         Outcome::Superseded { .. } => "superseded",
     }
@@ -110,6 +113,8 @@ fn variants(event_type: &str) -> Vec<&'static str> {
         "pipeline.job_finished" => return [CONCLUSIONS, &["tolerated"]].concat(),
         "pipeline.finished" => &["succeeded", "failed"],
         "gate.passed" => &["first", "replacing"],
+        "environment.migration_started" => &["returnable", "for_good"],
+        "environment.migrated" => &["good", "failed", "stopped"],
         "environment.checked" | "flag.watched" => &["good", "failed"],
         "environment.rollback_ordered" => &["emptied", "back"],
         "flag.set" => SETTINGS,
@@ -129,6 +134,11 @@ fn form(of: &Event) -> String {
         Event::JobFinished { result, .. } => conclusion(&result.conclusion),
         Event::PipelineFinished { succeeded, .. } => ["failed", "succeeded"][usize::from(*succeeded)],
         Event::GatePassed { replaces, .. } => ["first", "replacing"][usize::from(replaces.is_some())],
+        Event::MigrationStarted { point_of_no_return, .. } => {
+            ["returnable", "for_good"][usize::from(*point_of_no_return)]
+        }
+        Event::Migrated { by: Some(_), .. } => "stopped",
+        Event::Migrated { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
         Event::Checked { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
         Event::RollbackOrdered { to, .. } => ["emptied", "back"][usize::from(to.is_some())],
         Event::FlagSet { to, .. } => setting(to),

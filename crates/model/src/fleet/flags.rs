@@ -187,6 +187,8 @@ impl Fleet {
             | Event::Approved { .. }
             | Event::GatePassed { .. }
             | Event::Deployed { .. }
+            | Event::MigrationStarted { .. }
+            | Event::Migrated { .. }
             | Event::Rollout { .. }
             | Event::Checked { .. }
             | Event::RollbackOrdered { .. }

@@ -50,6 +50,7 @@ enum Deed {
     Approve(char, bool),
     Abort(char),
     RollBack(char, bool, Option<char>),
+    RollBackPast(char, bool, Option<char>),
     Lift(char, bool),
 }
 
@@ -58,13 +59,15 @@ fn letter() -> impl Strategy<Value = char> {
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
-    let ill = prop::option::of(prop::sample::select(vec![Ill::Config, Ill::Requests, Ill::Unready, Ill::Checks]));
+    let ills = [Ill::Config, Ill::Requests, Ill::Late, Ill::Unready, Ill::Checks, Ill::Migration];
+    let ill = prop::option::of(prop::sample::select(ills.to_vec()));
     prop_oneof![
         3 => (letter(), ill).prop_map(|(f, ill)| Deed::Push(f, ill)),
         4 => (0u8..60).prop_map(Deed::Wait),
         2 => (letter(), any::<bool>()).prop_map(|(f, who)| Deed::Approve(f, who)),
         1 => letter().prop_map(Deed::Abort),
         2 => (letter(), any::<bool>(), prop::option::of(letter())).prop_map(|(f, at, to)| Deed::RollBack(f, at, to)),
+        1 => (letter(), any::<bool>(), prop::option::of(letter())).prop_map(|(f, at, to)| Deed::RollBackPast(f, at, to)),
         1 => (letter(), any::<bool>()).prop_map(|(f, at)| Deed::Lift(f, at)),
     ]
 }
@@ -93,8 +96,16 @@ fn attempt(story: &mut Story, deed: Deed) {
         Deed::RollBack(f, production, to) if known(story, f) => {
             let _refused = story.roll_back(f, place(production), to).is_err();
         }
+        Deed::RollBackPast(f, production, to) if known(story, f) => {
+            let _refused = story.roll_back_past(f, place(production), to).is_err();
+        }
         Deed::Lift(f, production) if known(story, f) => story.lift(f, place(production)),
-        Deed::Push(..) | Deed::Approve(..) | Deed::Abort(_) | Deed::RollBack(..) | Deed::Lift(..) => {}
+        Deed::Push(..)
+        | Deed::Approve(..)
+        | Deed::Abort(_)
+        | Deed::RollBack(..)
+        | Deed::RollBackPast(..)
+        | Deed::Lift(..) => {}
     }
 }
 
@@ -112,6 +123,16 @@ fn fact() -> impl Strategy<Value = Event> {
         1 => (place(), prop::option::of(letter()))
             .prop_map(|(environment, f)| Event::GatePassed { environment, replaces: f.map(id) }),
         1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Deployed { environment, commit }),
+        1 => (place(), any::<bool>()).prop_map(|(environment, point_of_no_return)| Event::MigrationStarted {
+            environment,
+            args: vec!["migrate".into()],
+            point_of_no_return
+        }),
+        1 => (place(), any::<bool>()).prop_map(|(environment, good)| Event::Migrated {
+            environment,
+            failure: (!good).then(|| "random".into()),
+            by: None
+        }),
         1 => (place(), commit_id()).prop_map(|(environment, commit)| Event::Reverted { environment, commit }),
         1 => (place(), prop::option::of(letter())).prop_map(|(environment, to)| Event::RollbackOrdered {
             environment,
@@ -202,8 +223,14 @@ proptest! {
     /// Whatever is ordered and whenever: weights, failed candidates and replay are checked with every fact, and once
     /// people let go, everything comes to rest with one version in charge and Git naming no release that failed.
     #[test]
-    fn orders_at_any_time_do_no_harm(deeds in prop::collection::vec(deed(), 1..25)) {
+    fn orders_at_any_time_do_no_harm(
+        deeds in prop::collection::vec(deed(), 1..25),
+        migrates in prop::option::of(any::<bool>()),
+    ) {
         let mut story = Story::new(&two_environments(1));
+        if let Some(for_good) = migrates {
+            story.migrate(for_good);
+        }
         for deed in deeds {
             attempt(&mut story, deed);
         }

@@ -58,6 +58,14 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// A migration that can't be undone stands between.
+    #[error("flight {flight} has run a migration in {environment} that can't be undone")]
+    PastReturn {
+        /// Whose.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
     /// There is nothing to go back to.
     #[error("{environment} has no earlier release to go back to")]
     NothingBefore {
@@ -153,7 +161,7 @@ impl Flight {
             let event = rollout.and_then(|rollout| rollout.pass_held(by, &seen, now)).ok_or_else(nothing)?;
             return Ok(vec![Event::Rollout { environment: name, event }]);
         }
-        if rules.gate.approvals == 0 || self.standing(&name) != Standing::Outside {
+        if service.approvals(rules) == 0 || self.standing(&name) != Standing::Outside {
             return Err(nothing());
         }
         if self.entry(&name).is_some_and(|e| e.approvals.iter().any(|a| a == by)) {
@@ -176,8 +184,12 @@ impl Flight {
             return Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }]);
         };
         match standing {
+            Standing::Migrating => Ok(vec![Self::end_migration(&environment, &by, &reason)]),
             Standing::Rolling => Ok(vec![ordered_out(&environment, &by, &reason)]),
-            Standing::Unchecked | Standing::Watched => {
+            Standing::Unchecked | Standing::Watched | Standing::Kept => {
+                if self.entry(&environment).is_some_and(Entry::is_past_return) {
+                    return Err(self.past_return(&environment));
+                }
                 let to = self.entry(&environment).and_then(|e| e.replaces.clone());
                 Ok(vec![Event::RollbackOrdered { environment, to, by, reason }])
             }
@@ -193,20 +205,26 @@ impl Flight {
         }
     }
 
-    /// A person takes it back from an environment: while it rolls out, or after it served.
+    /// A person takes it back from an environment: while it rolls out, or after it served. Only where the order says so,
+    /// it goes past a migration that can't be undone.
     pub fn roll_back(
         &self,
         fleet: &Fleet,
         environment: &EnvironmentName,
-        to: Option<FlightId>,
+        (to, past_return): (Option<FlightId>, bool),
         by: &str,
         reason: &str,
     ) -> Result<Vec<Event>, Refusal> {
         let mut events = Vec::new();
         match self.standing(environment) {
+            Standing::Migrating => events.push(Self::end_migration(environment, by, reason)),
             Standing::Rolling => events.push(ordered_out(environment, by, reason)),
-            Standing::Unchecked | Standing::Watched | Standing::Settled => {
+            Standing::Unchecked | Standing::Watched | Standing::Settled | Standing::Kept => {
                 let to = self.way_to(fleet, environment, to)?;
+                let in_the_way = fleet.point_of_no_return(&self.target(environment), &to).filter(|_| !past_return);
+                if let Some(flight) = in_the_way.cloned() {
+                    return Err(Refusal::PastReturn { flight, environment: environment.clone() });
+                }
                 events = self.leave_others(environment, by, reason)?;
                 events.push(Event::RollbackOrdered {
                     environment: environment.clone(),
@@ -242,7 +260,7 @@ impl Flight {
         let served = fleet
             .flight(&to)
             .filter(|f| f.id != self.id && f.service == self.service)
-            .filter(|f| matches!(f.standing(environment), Standing::Settled | Standing::Watched));
+            .filter(|f| matches!(f.standing(environment), Standing::Settled | Standing::Watched | Standing::Kept));
         match served.filter(|f| f.release.is_some() && fleet.bar(&target, f).is_none()) {
             Some(_) => Ok(to),
             None => Err(Refusal::NoWayBack { to, environment: environment.clone() }),
@@ -260,6 +278,7 @@ impl Flight {
         let mut events = Vec::new();
         for name in self.entries.keys().filter(|name| *name != left) {
             match self.standing(name) {
+                Standing::Migrating => events.push(Self::end_migration(name, by, reason)),
                 Standing::Rolling => events.push(ordered_out(name, by, reason)),
                 Standing::Entering | Standing::Unchecked => {
                     return Err(Refusal::Entering { flight: self.id.clone(), environment: name.clone() });
@@ -267,6 +286,7 @@ impl Flight {
                 Standing::Outside
                 | Standing::Watched
                 | Standing::Settled
+                | Standing::Kept
                 | Standing::Leaving
                 | Standing::Unreverted
                 | Standing::Gone => {}
