@@ -14,6 +14,7 @@ mod flags;
 mod kill;
 mod logs;
 mod metrics;
+mod migrations;
 mod orders;
 mod strategies;
 mod tidy;

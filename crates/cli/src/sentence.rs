@@ -78,6 +78,9 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Outcome::Rejected { reason } => format!("rejected: {reason}"),
         Outcome::Stopped { environment, reason } => format!("stopped before {environment}: {reason}"),
         Outcome::RolledBack { environment, reason } => format!("rolled back from {environment}: {reason}"),
+        Outcome::Kept { environment, reason } => {
+            format!("failed past its point of no return in {environment} and serves on: {reason}")
+        }
         Outcome::Aborted { by, reason } => format!("aborted by {by}: {reason}"),
         Outcome::Superseded { by } => format!("superseded by flight {}", by.short()),
     }
@@ -102,6 +105,7 @@ fn tone(event: &Event) -> Tone {
             JobConclusion::Skipped => Tone::Dim,
         },
         Event::PipelineFinished { succeeded: true, .. }
+        | Event::Migrated { failure: None, .. }
         | Event::Checked { failure: None, .. }
         | Event::Ended { outcome: Outcome::Landed } => Tone::Good,
         Event::RollbackOrdered { .. } | Event::FlagSet { .. } | Event::FlagUnset { .. } => Tone::Warning,
@@ -122,9 +126,11 @@ fn tone(event: &Event) -> Tone {
             | RolloutEvent::Withdrawn { .. } => Tone::Plain,
         },
         Event::Ended { outcome: Outcome::Superseded { .. } } => Tone::Dim,
-        Event::PipelineFinished { .. } | Event::Checked { .. } | Event::Quarantined { .. } | Event::Ended { .. } => {
-            Tone::Bad
-        }
+        Event::PipelineFinished { .. }
+        | Event::Migrated { .. }
+        | Event::Checked { .. }
+        | Event::Quarantined { .. }
+        | Event::Ended { .. } => Tone::Bad,
         Event::Opened(_)
         | Event::Configured { .. }
         | Event::JobStarted { .. }
@@ -132,6 +138,7 @@ fn tone(event: &Event) -> Tone {
         | Event::Approved { .. }
         | Event::GatePassed { .. }
         | Event::Deployed { .. }
+        | Event::MigrationStarted { .. }
         | Event::QuarantineLifted { .. }
         | Event::Reverted { .. }
         | Event::Scaled { .. }
@@ -174,6 +181,8 @@ fn known(event: &Event) -> String {
         Event::Approved { .. }
         | Event::GatePassed { .. }
         | Event::Deployed { .. }
+        | Event::MigrationStarted { .. }
+        | Event::Migrated { .. }
         | Event::Rollout { .. }
         | Event::Checked { .. }
         | Event::RollbackOrdered { .. }
@@ -196,6 +205,17 @@ fn in_environment(event: &Event) -> String {
         },
         Event::Deployed { environment, commit } => {
             format!("{environment}: committed to the deployment repository as {}", commit.short())
+        }
+        Event::MigrationStarted { environment, args, point_of_no_return } => {
+            let for_good = if *point_of_no_return { ", which can't be undone" } else { "" };
+            format!("{environment}: migration starts: {}{for_good}", args.join(" "))
+        }
+        Event::Migrated { environment, failure: None, .. } => format!("{environment}: migrated"),
+        Event::Migrated { environment, failure, by: None } => {
+            format!("{environment}: migration failed{}", because(failure.as_deref()))
+        }
+        Event::Migrated { environment, failure, by: Some(by) } => {
+            format!("{environment}: migration ended by {by}{}", because(failure.as_deref()))
         }
         Event::Rollout { environment, event } => format!("{environment}: {}", rollout(event)),
         Event::Checked { environment, failure: None } => format!("{environment}: checks passed"),
@@ -272,6 +292,9 @@ fn rollout(event: &RolloutEvent) -> String {
         }
         RolloutEvent::StepPassed { step, evidence, metrics, by: None } => {
             format!("step {} passed: {}{}", step + 1, seen(evidence), measured(metrics))
+        }
+        RolloutEvent::Failed { cause, evidence, serves_on: true, .. } => {
+            format!("failed, and serves on past its point of no return: {cause} ({})", seen(evidence))
         }
         RolloutEvent::Failed { cause, evidence, .. } if evidence.candidate.requests > 0 => {
             format!("taken back: {cause} ({})", seen(evidence))

@@ -345,12 +345,15 @@ impl Flight {
         if self.another_is_inside(fleet, environment) {
             return rollout.end_watch(seen, now).map(in_event).into_iter().collect();
         }
-        let Some(fact) = rollout.decide(seen, now).into_iter().next() else { return Vec::new() };
-        let RolloutEvent::Failed { cause, .. } = &fact else { return vec![in_event(fact)] };
+        let Some(mut fact) = rollout.decide(seen, now).into_iter().next() else { return Vec::new() };
+        let RolloutEvent::Failed { cause, serves_on, .. } = &mut fact else { return vec![in_event(fact)] };
         let reason = cause.to_string();
         match self.way_to(fleet, environment, None) {
             // What served before can't serve with the data as it is now: a person has to decide.
-            Ok(_) if self.entry(environment).is_some_and(Entry::is_past_return) => vec![in_event(fact)],
+            Ok(_) if self.entry(environment).is_some_and(Entry::is_past_return) => {
+                *serves_on = true;
+                vec![in_event(fact)]
+            }
             Ok(to) => {
                 let ordered = Event::RollbackOrdered {
                     environment: environment.clone(),

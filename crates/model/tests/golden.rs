@@ -121,7 +121,7 @@ fn variants(event_type: &str) -> Vec<&'static str> {
         "flight.ended" => OUTCOMES,
         "rollout.started" => return [STRATEGIES, &["autoscaled"]].concat(),
         "rollout.step_held" => VERDICTS,
-        "rollout.failed" => CAUSES,
+        "rollout.failed" => return [CAUSES, &["serves_on"]].concat(),
         _ => &[],
     };
     variants.to_vec()
@@ -147,6 +147,7 @@ fn form(of: &Event) -> String {
         Event::Rollout { event: RolloutEvent::Started(start), .. } if start.autoscaled.is_some() => "autoscaled",
         Event::Rollout { event: RolloutEvent::Started(start), .. } => strategy(&start.strategy),
         Event::Rollout { event: RolloutEvent::StepHeld { verdict: said, .. }, .. } => verdict(said),
+        Event::Rollout { event: RolloutEvent::Failed { serves_on: true, .. }, .. } => "serves_on",
         Event::Rollout { event: RolloutEvent::Failed { cause: why, .. }, .. } => cause(why),
         Event::Rollout { event, .. } => return rollout_event(event).to_owned(),
         Event::Opened(_)

@@ -38,6 +38,10 @@ pub enum Invariant {
     Blame,
     /// A bad release is not left serving where it was judged.
     BadServes,
+    /// Nothing runs of a release before its migration is done, which is not run any more after.
+    Migrations,
+    /// What can't be undone is begun only where somebody approved, and is not gone back over without a person.
+    Returns,
 }
 
 impl fmt::Display for Invariant {
@@ -55,6 +59,8 @@ impl fmt::Display for Invariant {
             Self::Told => "the author is told of bad news",
             Self::Blame => "a good release is not taken back without a reason",
             Self::BadServes => "a bad release is not left serving",
+            Self::Migrations => "nothing runs before its migration, and none is run after",
+            Self::Returns => "nobody but people passes a point of no return",
         })
     }
 }

@@ -80,6 +80,16 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
             None => format!("enters {environment}, where nothing serves"),
         },
         Event::Deployed { environment, commit } => format!("deployed to {environment} by {}", commit.short()),
+        Event::MigrationStarted { environment, point_of_no_return, .. } => {
+            format!("migration starts in {environment}{}", if *point_of_no_return { ", for good" } else { "" })
+        }
+        Event::Migrated { environment, failure: None, .. } => format!("migrated in {environment}"),
+        Event::Migrated { environment, failure: Some(why), by: None } => {
+            format!("migration failed in {environment}: {why}")
+        }
+        Event::Migrated { environment, failure: Some(why), by: Some(by) } => {
+            format!("migration ended in {environment} by {by}: {why}")
+        }
         Event::Rollout { environment, event } => format!("{}, in {environment}", rollout(event)),
         Event::Checked { environment, failure: None } => format!("checks are good in {environment}"),
         Event::Checked { environment, failure: Some(why) } => format!("checks fail in {environment}: {why}"),
@@ -143,6 +153,7 @@ fn ended(outcome: &Outcome) -> String {
         Outcome::Rejected { reason } => format!("rejected: {reason}"),
         Outcome::Stopped { environment, reason } => format!("not let into {environment}: {reason}"),
         Outcome::RolledBack { environment, reason } => format!("rolled back from {environment}: {reason}"),
+        Outcome::Kept { environment, reason } => format!("failed in {environment} and serves on: {reason}"),
         Outcome::Aborted { by, reason } => format!("ended by {by}: {reason}"),
         Outcome::Superseded { by } => format!("gave way to {}", named(by)),
     }

@@ -75,6 +75,10 @@ fn each_check_can_fail() {
         (Mutant::TellsNobody, Invariant::Told),
         (Mutant::StartsNothing, Invariant::Blame),
         (Mutant::HidesFailures, Invariant::BadServes),
+        (Mutant::SkipsMigrations, Invariant::Migrations),
+        (Mutant::RunsUnmigrated, Invariant::Migrations),
+        (Mutant::MigratesAgain, Invariant::Migrations),
+        (Mutant::HidesPoints, Invariant::Returns),
     ] {
         assert!(breaks(mutant, invariant), "{mutant:?} does not break: {invariant}");
     }

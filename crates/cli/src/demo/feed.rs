@@ -51,6 +51,8 @@ impl Moment {
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
             | Event::Deployed { .. }
+            | Event::MigrationStarted { .. }
+            | Event::Migrated { .. }
             | Event::Rollout { .. }
             | Event::Checked { .. }
             | Event::RollbackOrdered { .. }

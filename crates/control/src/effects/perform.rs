@@ -7,7 +7,7 @@ use prograde_model::event::{Event, Outcome};
 use prograde_model::flag::Flags;
 use prograde_model::flight::{Effect, Flight};
 use prograde_model::ids::EnvironmentName;
-use prograde_model::rollout::RolloutEvent;
+use prograde_model::release::Release;
 use prograde_model::service::{Check, Environment, Service};
 use prograde_model::{Diagnostic, Diagnostics};
 use tokio::sync::mpsc;
@@ -37,6 +37,7 @@ impl Inner {
             Effect::Build => return self.build(flight, cancel).await,
             Effect::MakeImage => self.make_image(flight).await,
             Effect::Deploy(name) => self.deploy(flight, name).await,
+            Effect::Migrate(name) => self.migrate(flight, name, cancel).await,
             Effect::Check(name) => self.check(flight, name).await,
             Effect::Revert(name) => self.revert(flight, name).await,
             Effect::Notify => self.notify(flight).await,
@@ -128,7 +129,7 @@ impl Inner {
     async fn deploy(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
         let service = service(flight)?;
         let environment = environment(flight, name)?;
-        let release = flight.release.as_ref().ok_or_else(|| PortError::Final("the flight has no release".into()))?;
+        let release = release(flight)?;
         let target = service.target(name);
         // The same time again after a crash, so that the commits are the same.
         let at = flight.entry(name).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now());
@@ -159,14 +160,10 @@ impl Inner {
                 return Err(error);
             }
         };
-        let stable = flight.entry(name).and_then(|e| e.replaces.clone());
-        let stable = self.ledger.with(|fleet| {
-            let replicas = stable.as_ref().and_then(|id| fleet.replicas(id, &target)).unwrap_or(1);
-            stable.map(|id| (id, replicas))
-        });
-        let start = flight.rollout_start(environment, &workload, stable);
-        let started = Event::Rollout { environment: name.clone(), event: RolloutEvent::Started(start) };
-        Ok(vec![Event::Deployed { environment: name.clone(), commit }, started])
+        // What has to be migrated first has no replica before that is done.
+        let started = service.migration.is_none().then(|| self.rollout_started(flight, environment, &workload));
+        let deployed = Event::Deployed { environment: name.clone(), commit };
+        Ok([deployed].into_iter().chain(started).collect())
     }
 
     async fn check(&self, flight: &Flight, name: &EnvironmentName) -> Result<Vec<Event>, PortError> {
@@ -204,6 +201,7 @@ impl Inner {
         let Some(entry) = flight.entry(name) else { return Ok(Vec::new()) };
         let Some(commit) = entry.deploy_commit.clone() else { return Ok(Vec::new()) };
         let cause = entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string);
+        let cause = cause.or_else(|| entry.migration_failure().map(ToString::to_string));
         let reason = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason)).or(cause);
         // A rollback may go further back than to what was there before.
         let to = entry.rollback.as_ref().and_then(|r| r.to.as_ref()).filter(|to| Some(*to) != entry.replaces.as_ref());
@@ -259,16 +257,26 @@ fn sentence(flight: &Flight, outcome: &Outcome) -> String {
         Outcome::Rejected { reason } => format!("{what} was rejected: {reason}"),
         Outcome::Stopped { environment, reason } => format!("{what} was not let into {environment}: {reason}"),
         Outcome::RolledBack { environment, reason } => format!("{what} was rolled back from {environment}: {reason}"),
+        Outcome::Kept { environment, reason } => format!(
+            "{what} failed in {environment} and serves on: {reason}\nIts migration can't be undone, so a person must decide: \
+             push a commit that mends it, or take it back all the same with `prograde rollback {} --environment \
+             {environment} --past-point-of-no-return`",
+            flight.service
+        ),
         Outcome::Aborted { by, reason } => format!("{what} was ended by {by}: {reason}"),
         Outcome::Superseded { by } => format!("{what} gave way to flight {}", by.short()),
     }
 }
 
-fn service(flight: &Flight) -> Result<&Service, PortError> {
+pub(super) fn service(flight: &Flight) -> Result<&Service, PortError> {
     flight.service_config().ok_or_else(|| PortError::Final("the flight has no configuration".into()))
 }
 
-fn environment<'a>(flight: &'a Flight, name: &EnvironmentName) -> Result<&'a Environment, PortError> {
+pub(super) fn release(flight: &Flight) -> Result<&Release, PortError> {
+    flight.release.as_ref().ok_or_else(|| PortError::Final("the flight has no release".into()))
+}
+
+pub(super) fn environment<'a>(flight: &'a Flight, name: &EnvironmentName) -> Result<&'a Environment, PortError> {
     service(flight)?.environment(name).ok_or_else(|| PortError::Final(format!("the flight has no environment {name}")))
 }
 

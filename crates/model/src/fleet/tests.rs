@@ -111,7 +111,7 @@ fn attempt(story: &mut Story, deed: Deed) {
 
 fn never_available() -> RolloutEvent {
     let cause = Cause::NeverAvailable { detail: None };
-    RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new() }
+    RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new(), serves_on: false }
 }
 
 /// A fact that nobody decided, as a damaged or foreign journal might hold it.

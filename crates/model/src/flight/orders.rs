@@ -299,6 +299,6 @@ impl Flight {
 /// A person ends a rollout.
 fn ordered_out(environment: &EnvironmentName, by: &str, reason: &str) -> Event {
     let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
-    let event = RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new() };
+    let event = RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new(), serves_on: false };
     Event::Rollout { environment: environment.clone(), event }
 }

@@ -209,6 +209,7 @@ fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
             Outcome::Rejected { .. } => ("rejected", None),
             Outcome::Stopped { environment, .. } => ("stopped", Some(environment.clone())),
             Outcome::RolledBack { environment, .. } => ("rolled_back", Some(environment.clone())),
+            Outcome::Kept { environment, .. } => ("kept", Some(environment.clone())),
             Outcome::Aborted { .. } => ("aborted", None),
             Outcome::Superseded { .. } => ("superseded", None),
         },
@@ -221,8 +222,9 @@ fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
             let stage = match standing {
                 Standing::Outside => "waiting",
                 Standing::Entering => "deploying",
+                Standing::Migrating => "migrating",
                 Standing::Rolling => "rolling",
-                Standing::Unchecked | Standing::Settled => "checking",
+                Standing::Unchecked | Standing::Settled | Standing::Kept => "checking",
                 Standing::Watched => "watching",
                 Standing::Leaving => "withdrawing",
                 Standing::Unreverted | Standing::Gone => "reverting",
@@ -242,6 +244,7 @@ fn detail(fleet: &Fleet, flight: &Flight, environment: Option<&EnvironmentName>)
             Outcome::Rejected { reason } | Outcome::Stopped { reason, .. } | Outcome::RolledBack { reason, .. } => {
                 reason.clone()
             }
+            Outcome::Kept { reason, .. } => format!("serves on past its point of no return: {reason}"),
             Outcome::Aborted { by, reason } => format!("by {by}: {reason}"),
             Outcome::Superseded { by } => format!("by flight {}", by.short()),
         };
@@ -249,6 +252,13 @@ fn detail(fleet: &Fleet, flight: &Flight, environment: Option<&EnvironmentName>)
     if let Some(name) = environment {
         if flight.standing(name) == Standing::Outside {
             return missing(fleet, flight, name).join(", ");
+        }
+        let standing = flight.entry(name).filter(|_| flight.standing(name) == Standing::Migrating);
+        if let Some(entry) = standing {
+            return if entry.is_migrating() { "its migration runs".to_owned() } else { String::new() };
+        }
+        if let Some(failure) = flight.entry(name).and_then(Entry::migration_failure) {
+            return failure.to_string();
         }
         return match flight.phase(name) {
             Some(Phase::Preparing { step, .. }) => format!("waits for replicas of step {}", step + 1),
@@ -269,7 +279,10 @@ fn missing(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Vec
         GateState::Waiting { missing } => missing
             .iter()
             .map(|m| match m {
-                Missing::Approvals { given, needed } => format!("has {given} of {needed} approvals"),
+                Missing::Approvals { given, needed, point_of_no_return } => {
+                    let why = if *point_of_no_return { ": its migration can't be undone" } else { "" };
+                    format!("has {given} of {needed} approvals{why}")
+                }
                 Missing::Occupied { by } => format!("waits for flight {} to leave", by.short()),
             })
             .collect(),
@@ -338,7 +351,8 @@ fn entry_view(
 
 fn failure(entry: &Entry) -> Option<String> {
     let ordered = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason));
-    ordered.or_else(|| entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string))
+    let kept = || entry.kept().or_else(|| entry.migration_failure().map(ToString::to_string));
+    ordered.or_else(|| entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string)).or_else(kept)
 }
 
 fn step(entry: &Entry) -> Option<(u32, u32)> {
@@ -355,10 +369,12 @@ fn standing_name(standing: Standing) -> &'static str {
     match standing {
         Standing::Outside => "outside",
         Standing::Entering => "entering",
+        Standing::Migrating => "migrating",
         Standing::Rolling => "rolling",
         Standing::Unchecked => "unchecked",
         Standing::Watched => "watched",
         Standing::Settled => "settled",
+        Standing::Kept => "kept",
         Standing::Leaving => "leaving",
         Standing::Unreverted => "unreverted",
         Standing::Gone => "gone",

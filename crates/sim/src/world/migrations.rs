@@ -1,0 +1,191 @@
+//! What releases do to their data before they run, and the checks of when that is done. What is true is what was done
+//! here, not what the controllers were told of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use prograde_control::ports::{JobEnd, RunVersion};
+use prograde_model::event::{Event, Outcome};
+use prograde_model::flight::Flight;
+use prograde_model::ids::{CommitId, FlightId, Target, Weight};
+use prograde_model::migration::MigrationFailure;
+use prograde_model::rollout::RolloutEvent;
+
+use super::{Mutant, State};
+use crate::check::Invariant;
+use crate::story::{Kind, named};
+
+type Found = (Invariant, String);
+
+/// How long a migration may take, in milliseconds.
+const TIMEOUT_MS: i64 = 15_000;
+
+/// What a commit's release does to its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migrating {
+    /// How long it takes, in milliseconds.
+    pub takes_ms: i64,
+    /// Whether it fails in the end, each time.
+    pub fails: bool,
+    /// Whether what it does can't be undone.
+    pub for_good: bool,
+}
+
+impl Migrating {
+    /// What stands of it in `prograde.yaml`.
+    fn text(self, for_good: bool) -> String {
+        let seconds = TIMEOUT_MS / 1_000;
+        format!("migration: {{ args: [migrate], timeout: {seconds}s, point_of_no_return: {for_good} }}\n")
+    }
+
+    fn is_good(self) -> bool {
+        !self.fails && self.takes_ms < TIMEOUT_MS
+    }
+}
+
+impl fmt::Display for Migrating {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "migrates in {} ms{}", self.takes_ms, if self.for_good { " for good" } else { "" })?;
+        f.write_str(if self.fails { ", and fails" } else { "" })
+    }
+}
+
+/// What was done to data so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Migrated(BTreeSet<(Target, FlightId)>);
+
+impl State {
+    /// The text of a commit's `prograde.yaml`.
+    pub(crate) fn config_of(&self, commit: &CommitId) -> String {
+        let migrating = self.push_of(commit).and_then(|push| push.migrating);
+        let shown = migrating.map(|m| m.text(m.for_good && self.mutant != Some(Mutant::HidesPoints)));
+        let line = if self.config.ends_with('\n') { "" } else { "\n" };
+        format!("{}{line}{}", self.config, shown.unwrap_or_default())
+    }
+
+    fn migrating(&self, flight: &Flight) -> Option<Migrating> {
+        self.push_of(flight.commit()).and_then(|push| push.migrating)
+    }
+
+    fn is_for_good(&self, flight: &Flight) -> bool {
+        let declared = self.service.migration.as_ref().is_some_and(|m| m.point_of_no_return);
+        declared || self.migrating(flight).is_some_and(|m| m.for_good)
+    }
+
+    /// Whether a release has done something to its data in a place that can't be undone, and serves there.
+    pub(crate) fn is_past_return(&self, flight: &Flight, target: &Target) -> bool {
+        let rollout = flight.entry(&target.environment).and_then(|entry| entry.rollout.as_ref());
+        let promoted = rollout.is_some_and(|r| r.is_over() && r.failure().is_none());
+        promoted && self.is_for_good(flight)
+    }
+
+    /// A migration is begun; how long it takes until it ends.
+    pub(crate) fn begin_migration(&mut self, target: &Target, id: &FlightId) -> i64 {
+        self.tell(Kind::Runtime, || format!("{target}: {} migrates", named(id)));
+        let started =
+            |e: &Event| matches!(e, Event::MigrationStarted { environment, .. } if *environment == target.environment);
+        if !self.journal.iter().any(|r| r.flight == *id && started(&r.event)) {
+            self.broke(Invariant::Migrations, format!("{target}: {} migrates and nobody has said so", id.short()));
+        }
+        let Some(flight) = self.check.known.flight(id) else { return 0 };
+        let entry = flight.entry(&target.environment);
+        let takes_ms = self.migrating(flight).map_or(0, |m| m.takes_ms);
+        if entry.is_some_and(|e| e.rollout.is_some() || e.rollback.is_some()) {
+            self.broke(Invariant::Migrations, format!("{target}: {} migrates and runs already", id.short()));
+        }
+        takes_ms.min(TIMEOUT_MS)
+    }
+
+    /// It has come to its end.
+    pub(crate) fn end_migration(&mut self, target: &Target, id: &FlightId) -> JobEnd {
+        let migrating = self.check.known.flight(id).and_then(|flight| self.migrating(flight));
+        let good = migrating.is_none_or(Migrating::is_good);
+        if self.mutant == Some(Mutant::SkipsMigrations) {
+            return JobEnd::Passed;
+        }
+        if good {
+            self.migrated.0.insert((target.clone(), id.clone()));
+            return JobEnd::Passed;
+        }
+        let late = migrating.is_some_and(|m| m.takes_ms >= TIMEOUT_MS);
+        let reason = if late { "did not end within 15 s" } else { "exit status 1: no such table" };
+        JobEnd::Failed { reason: reason.to_owned() }
+    }
+
+    /// The facts that the controllers want to record of what can't be undone.
+    pub(super) fn wrong_migration_facts(&self, flight: &Flight, events: &[Event]) -> Vec<Found> {
+        let id = flight.id.short();
+        let mut found = Vec::new();
+        for event in events {
+            if let Event::MigrationStarted { environment, .. } = event {
+                let entry = flight.entry(environment);
+                if entry.is_some_and(|e| e.migration.is_some()) {
+                    found.push((Invariant::Idempotent, format!("{id} is said twice to migrate in {environment}")));
+                }
+                if self.is_for_good(flight) && entry.is_none_or(|e| e.approvals.is_empty()) {
+                    found.push((Invariant::Returns, format!("{id} migrates {environment} and nobody approved")));
+                }
+            }
+            if let Event::RollbackOrdered { environment, by, .. } = event
+                && (by == "judge" || by == "checks")
+                && self.is_past_return(flight, &flight.target(environment))
+            {
+                found.push((Invariant::Returns, format!("{id} is taken back from {environment} by the {by}")));
+            }
+        }
+        found
+    }
+
+    /// Nothing runs of a release whose migration was not done, or has failed by the controllers' own account.
+    pub(super) fn unmigrated(&self, target: &Target, asked: &[RunVersion]) -> Vec<Found> {
+        let runs = asked.iter().filter(|v| v.replicas > 0 || v.weight != Weight::ZERO);
+        let unmigrated = runs.filter_map(|version| {
+            let flight = self.check.known.flight(&version.flight)?;
+            let declared = self.service.migration.is_some() || self.migrating(flight).is_some();
+            let done = self.migrated.0.contains(&(target.clone(), version.flight.clone()));
+            let failed = flight.entry(&target.environment)?.migration_failure();
+            match (declared && !done, failed) {
+                (_, Some(why)) => Some(format!("{target}: {} runs, and {why}", version.flight.short())),
+                (true, None) => Some(format!("{target}: {} runs before its migration", version.flight.short())),
+                (false, None) => None,
+            }
+        });
+        unmigrated.map(|text| (Invariant::Migrations, text)).collect()
+    }
+
+    /// A good migration is not said to have failed, unless nobody came through to it.
+    pub(super) fn wrong_migration_ends(&self, flight: &Flight) -> Vec<Found> {
+        let good = self.migrating(flight).is_none_or(Migrating::is_good);
+        let failed = |entry: &prograde_model::entry::Entry| {
+            matches!(entry.migration_failure(), Some(MigrationFailure::Failed(_)))
+        };
+        let blamed = flight.entries.iter().filter(|(_, entry)| good && failed(entry) && !self.check.disturbed);
+        let blame = |name| format!("flight {}'s migration is good and failed in {name}", flight.id.short());
+        let mut found: Vec<Found> = blamed.map(|(name, _)| (Invariant::Blame, blame(name))).collect();
+        if let Some(Outcome::Kept { environment, .. }) = &flight.outcome
+            && !self.is_past_return(flight, &flight.target(environment))
+        {
+            found.push((Invariant::BadServes, format!("flight {} failed and may be taken back", flight.id.short())));
+        }
+        found
+    }
+
+    /// What a defect runs of releases whose migration has failed.
+    pub(super) fn unmigrated_runs(&self, target: &Target, asked: &[RunVersion]) -> Option<RunVersion> {
+        let failed = |f: &&Flight| f.entry(&target.environment).is_some_and(|e| e.migration_failure().is_some());
+        let flight = self.check.known.flights().filter(|f| f.service == target.service).find(failed)?;
+        let version = asked.first()?.clone();
+        Some(RunVersion { flight: flight.id.clone(), weight: Weight::ZERO, replicas: 1, ..version })
+    }
+
+    /// A defect runs it once more when the release serves.
+    pub(super) fn migrate_again(&mut self, id: &FlightId, events: &[Event]) {
+        for event in events {
+            let Event::Rollout { environment, event: RolloutEvent::Promoted { .. } } = event else { continue };
+            let flight = self.check.known.flight(id).filter(|f| self.migrating(f).is_some());
+            if let Some(target) = flight.map(|f| f.target(environment)) {
+                self.begin_migration(&target, id);
+            }
+        }
+    }
+}
