@@ -143,6 +143,7 @@ fn a_server_that_was_killed_ends_the_migration_and_runs_it_again() {
     let mut world = World::new();
     let service = Migrating::new(&world);
     service.declare("");
+    let load = Load::start(world.address("echo", "production"), 200);
     let hold = service.hold();
     let commit = service.repository.push("greeting=better", "Migrate");
     service.until_migrating("better", 1);
@@ -170,6 +171,7 @@ fn a_server_that_was_killed_ends_the_migration_and_runs_it_again() {
     service.until_migrating("best", 2);
     drop(hold);
     world.ended(&commit, "landed");
+    load.stop();
     world.end();
 }
 
