@@ -122,8 +122,7 @@ impl Fleet {
                     self.sizes.entry(at.clone()).or_default().replicas = replicas;
                     // Another version serves: its requests say nothing about what a flag did to the one before.
                     self.flag_watches.remove(&at);
-                    let before = self.current.insert(at.clone(), candidate.clone());
-                    self.pass_return_point(&at, before, &candidate, candidate == recorded.flight);
+                    self.serve(at, candidate, &recorded.flight);
                 }
             }
             Event::Scaled { environment, before, replicas, .. } => {

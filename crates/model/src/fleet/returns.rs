@@ -33,20 +33,16 @@ impl Fleet {
         }
     }
 
-    /// Another version serves. It gets along with the data as it is; what served before does so no longer where the new
-    /// one is on its way in and has migrated the data for good, as it writes what only it can read.
-    pub(super) fn pass_return_point(
-        &mut self,
-        target: &Target,
-        before: Option<FlightId>,
-        now: &FlightId,
-        enters: bool,
-    ) {
+    /// Another version serves from now on; `by` is the flight that has brought that about, its own or the one that gives way.
+    /// The new version gets along with the data as it is. What served before does so no longer where the new one is on its
+    /// way in and has migrated the data for good, as it writes what only it can read.
+    pub(super) fn serve(&mut self, target: Target, now: FlightId, by: &FlightId) {
         self.before_return.remove(&(target.clone(), now.clone()));
-        let entry = self.flights.get(now).and_then(|flight| flight.entry(&target.environment));
-        let is_past = enters && entry.is_some_and(Entry::is_past_return);
-        if let Some(before) = before.filter(|before| before != now && is_past) {
-            self.before_return.insert((target.clone(), before), now.clone());
+        let entry = self.flights.get(&now).and_then(|flight| flight.entry(&target.environment));
+        let is_past = now == *by && entry.is_some_and(Entry::is_past_return);
+        let before = self.current.insert(target.clone(), now.clone());
+        if let Some(before) = before.filter(|before| *before != now && is_past) {
+            self.before_return.insert((target, before), now);
         }
     }
 }
