@@ -177,6 +177,11 @@ impl Story {
     /// Facts are recorded; every one must fit, and the stored form must replay to the same fleet.
     pub(crate) fn record(&mut self, flight: &FlightId, events: Vec<Event>) {
         for event in events {
+            if let Event::RollbackOrdered { environment, by, .. } = &event {
+                let past =
+                    self.fleet.flight(flight).and_then(|f| f.entry(environment)).is_some_and(|e| e.is_past_return());
+                assert!(!past || by == "ann", "only people go back past a point of no return: {}", self.all());
+            }
             let sequence = self.fleet.sequence() + 1;
             let (name, payload) = event.encode();
             let recorded = Recorded { sequence, at: self.now, flight: flight.clone(), event };

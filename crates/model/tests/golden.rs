@@ -138,8 +138,9 @@ fn form(of: &Event) -> String {
             ["returnable", "for_good"][usize::from(*point_of_no_return)]
         }
         Event::Migrated { by: Some(_), .. } => "stopped",
-        Event::Migrated { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
-        Event::Checked { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
+        Event::Migrated { failure, .. } | Event::Checked { failure, .. } => {
+            ["good", "failed"][usize::from(failure.is_some())]
+        }
         Event::RollbackOrdered { to, .. } => ["emptied", "back"][usize::from(to.is_some())],
         Event::FlagSet { to, .. } => setting(to),
         Event::FlagWatched { limit, .. } => ["good", "failed"][usize::from(limit.is_some())],

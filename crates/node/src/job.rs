@@ -34,6 +34,8 @@ const TERM_GRACE: Duration = Duration::from_secs(10);
 const TAIL_BYTES: u64 = 4096;
 /// Shorter values are no secrets, and would leave nothing legible.
 const SECRET_CHARS_MIN: usize = 4;
+/// What stands between a service's name and a job's number.
+const INFIX: &str = "-job-";
 /// Why a job has no end of its own.
 const STOPPED: &str = "it was stopped";
 
@@ -160,6 +162,12 @@ async fn attend(
     end(running).await;
 }
 
+/// Whether that is the name of a job's directory, not of a replica's.
+pub(crate) fn is_job(name: &str) -> bool {
+    name.rsplit_once(INFIX)
+        .is_some_and(|(_, number)| number.len() == 16 && number.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
 /// Touches the disk. The directory is there before the process is, so that a later node finds both.
 fn start(
     context: &Arc<Context>,
@@ -169,7 +177,7 @@ fn start(
 ) -> Result<Running, StartError> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(|error| StartError::Files(io::Error::other(error)))?;
-    let id = format!("{}-job-{:016x}", order.target.service, u64::from_le_bytes(number));
+    let id = format!("{}{INFIX}{:016x}", order.target.service, u64::from_le_bytes(number));
     let dir = context.replica_dir(&id);
     private_dir(&dir).map_err(StartError::Files)?;
     let started = launch(context, spec, order, &id).and_then(|(launch, lease)| {

@@ -78,6 +78,7 @@ fn check(told: Option<&str>) -> io::Result<()> {
 }
 
 /// Enters itself into the ledger, and takes as long as there is a file `hold` beside that.
+#[expect(clippy::disallowed_methods, reason = "nothing here is asynchronous")]
 fn migrate(greeting: &str, place: &str, unmigratable: Option<&str>) -> io::Result<()> {
     enter(&format!("migrate {greeting} {place}"))?;
     while variable("LEDGER").is_ok_and(|ledger| Path::new(&ledger).with_extension("hold").exists()) {

@@ -33,8 +33,8 @@ pub struct Migrating {
 
 impl Migrating {
     /// What stands of it in `prograde.yaml`.
-    fn text(self, for_good: bool) -> String {
-        let seconds = TIMEOUT_MS / 1_000;
+    fn text(self) -> String {
+        let (seconds, for_good) = (TIMEOUT_MS / 1_000, self.for_good);
         format!("migration: {{ args: [migrate], timeout: {seconds}s, point_of_no_return: {for_good} }}\n")
     }
 
@@ -58,7 +58,8 @@ impl State {
     /// The text of a commit's `prograde.yaml`.
     pub(crate) fn config_of(&self, commit: &CommitId) -> String {
         let migrating = self.push_of(commit).and_then(|push| push.migrating);
-        let shown = migrating.map(|m| m.text(m.for_good && self.mutant != Some(Mutant::HidesPoints)));
+        let for_good = |m: Migrating| m.for_good && self.mutant != Some(Mutant::HidesPoints);
+        let shown = migrating.map(|m| Migrating { for_good: for_good(m), ..m }.text());
         let line = if self.config.ends_with('\n') { "" } else { "\n" };
         format!("{}{line}{}", self.config, shown.unwrap_or_default())
     }
