@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::entry::Standing;
+use crate::entry::{Entry, Standing};
 use crate::event::{Event, Opened, Person, Recorded, VERSION};
 use crate::flag::{Flags, Setting};
 use crate::fleet::Fleet;
@@ -179,7 +179,7 @@ impl Story {
         for event in events {
             if let Event::RollbackOrdered { environment, by, .. } = &event {
                 let past =
-                    self.fleet.flight(flight).and_then(|f| f.entry(environment)).is_some_and(|e| e.is_past_return());
+                    self.fleet.flight(flight).and_then(|f| f.entry(environment)).is_some_and(Entry::is_past_return);
                 assert!(!past || by == "ann", "only people go back past a point of no return: {}", self.all());
             }
             let sequence = self.fleet.sequence() + 1;
