@@ -15,6 +15,7 @@ mod groups;
 mod kill;
 mod logs;
 mod metrics;
+mod migrations;
 mod orders;
 mod strategies;
 mod tidy;

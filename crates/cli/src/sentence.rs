@@ -78,6 +78,9 @@ pub(crate) fn outcome(outcome: &Outcome) -> String {
         Outcome::Rejected { reason } => format!("rejected: {reason}"),
         Outcome::Stopped { environment, reason } => format!("stopped before {environment}: {reason}"),
         Outcome::RolledBack { environment, reason } => format!("rolled back from {environment}: {reason}"),
+        Outcome::Kept { environment, reason } => {
+            format!("failed past its point of no return in {environment} and serves on: {reason}")
+        }
         Outcome::Aborted { by, reason } => format!("aborted by {by}: {reason}"),
         Outcome::Superseded { by } => format!("superseded by flight {}", by.short()),
     }
@@ -102,6 +105,7 @@ fn tone(event: &Event) -> Tone {
             JobConclusion::Skipped => Tone::Dim,
         },
         Event::PipelineFinished { succeeded: true, .. }
+        | Event::Migrated { failure: None, .. }
         | Event::Checked { failure: None, .. }
         | Event::Ended { outcome: Outcome::Landed } => Tone::Good,
         Event::RollbackOrdered { .. } | Event::FlagSet { .. } | Event::FlagUnset { .. } => Tone::Warning,
@@ -122,9 +126,11 @@ fn tone(event: &Event) -> Tone {
             | RolloutEvent::Withdrawn { .. } => Tone::Plain,
         },
         Event::Ended { outcome: Outcome::Superseded { .. } } => Tone::Dim,
-        Event::PipelineFinished { .. } | Event::Checked { .. } | Event::Quarantined { .. } | Event::Ended { .. } => {
-            Tone::Bad
-        }
+        Event::PipelineFinished { .. }
+        | Event::Migrated { .. }
+        | Event::Checked { .. }
+        | Event::Quarantined { .. }
+        | Event::Ended { .. } => Tone::Bad,
         Event::Opened(_)
         | Event::Configured { .. }
         | Event::JobStarted { .. }
@@ -133,6 +139,7 @@ fn tone(event: &Event) -> Tone {
         | Event::GatePassed { .. }
         | Event::Unchanged { .. }
         | Event::Deployed { .. }
+        | Event::MigrationStarted { .. }
         | Event::QuarantineLifted { .. }
         | Event::Reverted { .. }
         | Event::Scaled { .. }
@@ -177,6 +184,8 @@ fn known(event: &Event) -> String {
         | Event::GatePassed { .. }
         | Event::Unchanged { .. }
         | Event::Deployed { .. }
+        | Event::MigrationStarted { .. }
+        | Event::Migrated { .. }
         | Event::Rollout { .. }
         | Event::Checked { .. }
         | Event::RollbackOrdered { .. }
@@ -202,6 +211,17 @@ fn in_environment(event: &Event) -> String {
         }
         Event::Deployed { place, commit } => {
             format!("{place}: committed to the deployment repository as {}", commit.short())
+        }
+        Event::MigrationStarted { place, args, point_of_no_return } => {
+            let for_good = if *point_of_no_return { ", which can't be undone" } else { "" };
+            format!("{place}: migration starts: {}{for_good}", args.join(" "))
+        }
+        Event::Migrated { place, failure: None, .. } => format!("{place}: migrated"),
+        Event::Migrated { place, failure, by: None } => {
+            format!("{place}: migration failed{}", because(failure.as_deref()))
+        }
+        Event::Migrated { place, failure, by: Some(by) } => {
+            format!("{place}: migration ended by {by}{}", because(failure.as_deref()))
         }
         Event::Rollout { place, event } => format!("{place}: {}", rollout(event)),
         Event::Checked { place, failure: None } => format!("{place}: checks passed"),
@@ -278,6 +298,9 @@ fn rollout(event: &RolloutEvent) -> String {
         }
         RolloutEvent::StepPassed { step, evidence, metrics, by: None } => {
             format!("step {} passed: {}{}", step + 1, seen(evidence), measured(metrics))
+        }
+        RolloutEvent::Failed { cause, evidence, serves_on: true, .. } => {
+            format!("failed, and serves on past its point of no return: {cause} ({})", seen(evidence))
         }
         RolloutEvent::Failed { cause, evidence, .. } if evidence.candidate.requests > 0 => {
             format!("taken back: {cause} ({})", seen(evidence))

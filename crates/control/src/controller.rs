@@ -20,7 +20,7 @@ use crate::halted::Halted;
 use crate::ledger::Ledger;
 use crate::measure::{Judged, Measuring, Readings};
 use crate::ports::{
-    AppendError, Deployments, EventLog, Images, Measures, Notice, Notifier, Pipelines, Prober, Runtime, Source,
+    AppendError, Deployments, EventLog, Images, Jobs, Measures, Notice, Notifier, Pipelines, Prober, Runtime, Source,
 };
 use crate::scale::Scaling;
 use crate::source::{FlightIds, RandomIds};
@@ -40,6 +40,8 @@ pub struct Ports {
     pub deployments: Arc<dyn Deployments>,
     /// Runs workloads.
     pub runtime: Arc<dyn Runtime>,
+    /// Runs jobs.
+    pub jobs: Arc<dyn Jobs>,
     /// Asks services.
     pub prober: Arc<dyn Prober>,
     /// Tells people.

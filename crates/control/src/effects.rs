@@ -1,6 +1,7 @@
 //! Carries out what flights want. One task an effect; an effect that ends gives facts, one that fails for a passing
 //! reason is tried again with growing waits, one that is no longer wanted is cancelled.
 
+mod migrate;
 mod perform;
 
 use std::collections::BTreeMap;
@@ -171,6 +172,7 @@ impl Inner {
             (Effect::Read | Effect::MakeImage, error) => {
                 vec![Event::Ended { outcome: Outcome::Rejected { reason: error.to_string() } }]
             }
+            (Effect::Migrate(target), error) => flight.migrated(fleet, target, Some(error.to_string())),
             (Effect::Check(target), error) => flight.checked(fleet, target, Some(error.to_string())),
             (Effect::Notify, error) => {
                 vec![Event::AuthorNotified { channels: Vec::new(), failures: vec![error.to_string()] }]

@@ -43,12 +43,13 @@ impl Control {
         self.order(flight, |flight, _| flight.abort(by, reason)).await
     }
 
-    /// Takes what serves, or is rolling out, out of an environment; `to` names an earlier flight to go back to.
+    /// Takes what serves, or is rolling out, out of an environment; `to` names an earlier flight to go back to, and whether
+    /// a migration that can't be undone may lie between.
     pub async fn roll_back(
         &self,
         service: &ServiceName,
         environment: &EnvironmentName,
-        to: Option<FlightId>,
+        (to, past_return): (Option<FlightId>, bool),
         by: &str,
         reason: &str,
     ) -> Result<(FlightId, Vec<Event>), OrderError> {
@@ -64,7 +65,9 @@ impl Control {
                 return Err(OrderError::NoFlight(format!("{to} that has served in {target}")));
             }
         }
-        let events = self.order(&flight, |flight, fleet| flight.roll_back(fleet, &target, to, by, reason)).await?;
+        let events = self
+            .order(&flight, |flight, fleet| flight.roll_back(fleet, &target, (to, past_return), by, reason))
+            .await?;
         Ok((flight, events))
     }
 

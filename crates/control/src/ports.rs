@@ -327,12 +327,30 @@ pub struct JobRun {
     pub target: Target,
     /// The version.
     pub flight: FlightId,
+    /// Where its image is known from.
+    pub image: JobImage,
     /// The program's arguments.
     pub args: Vec<String>,
     /// Variables beside those of the workload.
     pub env: BTreeMap<String, String>,
     /// How long it may take.
     pub timeout: Duration,
+    /// Whether it waits until a job before it at the same place, which is so as well, has surely ended.
+    pub alone: bool,
+}
+
+/// Where a job's image and its surroundings are known from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobImage {
+    /// The version runs there, or is to run.
+    Running,
+    /// The version does not run there yet.
+    New {
+        /// Its image.
+        digest: Digest,
+        /// How it is to run.
+        workload: Box<Workload>,
+    },
 }
 
 /// How a job ended.
@@ -350,7 +368,8 @@ pub enum JobEnd {
 /// Runs jobs.
 #[async_trait]
 pub trait Jobs: Send + Sync {
-    /// Runs one to its end; it is ended when nobody waits any more. An error says why it could not be started.
+    /// Runs one to its end; it is ended when nobody waits any more. An error says why it could not be started, or that it
+    /// was stopped with what runs it.
     async fn run(&self, job: JobRun) -> Result<JobEnd, String>;
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::ids::{CommitId, FlightId};
+use crate::migration::MigrationState;
 use crate::rollout::{Phase, Rollout, RolloutEvent};
 use crate::runtime::Counters;
 
@@ -17,6 +18,8 @@ pub struct Entry {
     pub unchanged: Option<FlightId>,
     /// The commit in the deployment repository.
     pub deploy_commit: Option<CommitId>,
+    /// How its migration goes, once it was started.
+    pub migration: Option<MigrationState>,
     /// The rollout that brings it in.
     pub rollout: Option<Rollout>,
     /// What its checks said: none yet, good, or what failed.
@@ -38,6 +41,8 @@ pub struct Rollback {
     pub to: Option<FlightId>,
     /// The release that was asked for, where that flight is one of a group's that served with it.
     pub asked: Option<FlightId>,
+    /// Whether the order said to go past a migration that can't be undone.
+    pub past_return: bool,
     /// Who ordered it.
     pub by: String,
     /// Why.
@@ -55,6 +60,8 @@ pub enum Standing {
     Outside,
     /// The gate is open; the deployment repository is being written and the rollout prepared.
     Entering,
+    /// The deployment repository names it, and its migration runs; it has no replica yet.
+    Migrating,
     /// A rollout goes on.
     Rolling,
     /// It serves, and its checks are still to be run.
@@ -65,6 +72,8 @@ pub enum Standing {
     Settled,
     /// An earlier flight goes on serving, as the service of a group has not changed.
     Unchanged,
+    /// It serves although it failed, past a point of no return: a person has to decide.
+    Kept,
     /// The candidate is on its way out after its rollout failed, or its traffic is going back.
     Leaving,
     /// It is out of the runtime, and the deployment repository still names it.
@@ -77,9 +86,10 @@ impl Standing {
     /// Whether it came to serve there, and was not taken back since.
     pub fn serves(self) -> bool {
         match self {
-            Self::Unchecked | Self::Watched | Self::Settled => true,
+            Self::Unchecked | Self::Watched | Self::Settled | Self::Kept => true,
             Self::Outside
             | Self::Entering
+            | Self::Migrating
             | Self::Rolling
             | Self::Unchanged
             | Self::Leaving
@@ -91,8 +101,10 @@ impl Standing {
     /// Whether no other flight may come there now.
     pub fn is_busy(self) -> bool {
         match self {
-            Self::Entering | Self::Rolling | Self::Unchecked | Self::Leaving | Self::Unreverted => true,
-            Self::Outside | Self::Watched | Self::Settled | Self::Unchanged | Self::Gone => false,
+            Self::Entering | Self::Migrating | Self::Rolling | Self::Unchecked | Self::Leaving | Self::Unreverted => {
+                true
+            }
+            Self::Outside | Self::Watched | Self::Settled | Self::Unchanged | Self::Kept | Self::Gone => false,
         }
     }
 }
@@ -115,13 +127,21 @@ impl Entry {
             return Standing::Unchanged;
         }
         let Some(rollout) = &self.rollout else {
-            return if self.passed_at.is_some() { Standing::Entering } else { Standing::Outside };
+            return match (self.migration_failure(), &self.reverted) {
+                (Some(_), None) => Standing::Unreverted,
+                (Some(_), Some(_)) => Standing::Gone,
+                // Without a migration both are recorded together.
+                (None, _) if self.deploy_commit.is_some() => Standing::Migrating,
+                (None, _) if self.passed_at.is_some() => Standing::Entering,
+                (None, _) => Standing::Outside,
+            };
         };
         match (&rollout.phase, &self.reverted) {
             (Phase::Preparing { .. } | Phase::Baking(_), _) => Standing::Rolling,
             (Phase::Withdrawing { .. }, _) => Standing::Leaving,
             (Phase::Withdrawn { .. }, None) => Standing::Unreverted,
             (Phase::Withdrawn { .. }, Some(_)) => Standing::Gone,
+            (Phase::Promoted(_), _) if self.kept().is_some() => Standing::Kept,
             (Phase::Promoted(_), _) if checks && self.checked.is_none() => Standing::Unchecked,
             (Phase::Promoted(_), _) if rollout.is_watched() => Standing::Watched,
             (Phase::Promoted(_), _) => Standing::Settled,
@@ -130,13 +150,17 @@ impl Entry {
 
     /// Whether the deployment repository may still name a release that failed.
     pub fn must_revert(&self) -> bool {
-        let failed = self.rollback.is_some() || self.rollout.as_ref().is_some_and(|r| r.failure().is_some());
+        let failed = self.rollback.is_some()
+            || self.migration_failure().is_some()
+            || self.rollout.as_ref().is_some_and(|r| r.failure().is_some());
         failed && self.deploy_commit.is_some() && self.reverted.is_none()
     }
 
     /// When it failed here or was ordered back.
     pub fn failed_at(&self) -> Option<Timestamp> {
-        self.rollback.as_ref().map(|r| r.at).or_else(|| self.times.get("rollout.failed").copied())
+        let migrated = || self.times.get("environment.migrated").filter(|_| self.migration_failure().is_some());
+        let failed = || self.times.get("rollout.failed").or_else(migrated).copied();
+        self.rollback.as_ref().map(|r| r.at).or_else(failed)
     }
 
     /// The rollout that moves traffic now, forward or back.

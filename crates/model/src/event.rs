@@ -119,6 +119,30 @@ pub enum Event {
         /// The commit in the deployment repository.
         commit: CommitId,
     },
+    /// What it does to the environment's data is about to be run, before its first replica starts.
+    #[serde(rename = "environment.migration_started")]
+    MigrationStarted {
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
+        /// The program's arguments.
+        args: Vec<String>,
+        /// Whether what it does can't be undone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        point_of_no_return: bool,
+    },
+    /// Its migration has ended and is not run again. It may have been run more than once before.
+    #[serde(rename = "environment.migrated")]
+    Migrated {
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
+        /// What failed, if anything did; why it was ended, where a person did that.
+        failure: Option<String>,
+        /// Who ended it, where it did not end by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
     /// A fact about its rollout, or about the one that takes it back.
     #[serde(rename = "rollout")]
     Rollout {
@@ -147,6 +171,9 @@ pub enum Event {
         /// The release that was asked for, where the services of a group go back to what served with it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         asked: Option<FlightId>,
+        /// Whether the order said to go past a migration that can't be undone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        past_return: bool,
         /// Who, or which part of prograde.
         by: String,
         /// Why.
@@ -365,6 +392,13 @@ pub enum Outcome {
         /// From which environment.
         environment: EnvironmentName,
         /// Why.
+        reason: String,
+    },
+    /// It failed past a point of no return: it serves on until a person decides.
+    Kept {
+        /// In which environment.
+        environment: EnvironmentName,
+        /// What failed.
         reason: String,
     },
     /// A person ended it.

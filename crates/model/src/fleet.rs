@@ -1,6 +1,7 @@
 //! All flights together: the fold of the whole journal. Who serves where, who may not enter, and what should run.
 
 mod flags;
+mod returns;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +17,7 @@ use crate::ids::{Digest, FlightId, ServiceName, Target, Weight};
 use crate::rollout::{Bounds, Conflict, Phase, Rollout, RolloutEvent};
 use crate::runtime::{Observation, Routing};
 use flags::FlagWatch;
+use returns::BeforeReturn;
 
 /// A digest that failed in an environment and may not enter it again until that is lifted with a reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,6 +79,7 @@ pub struct Fleet {
     targets: BTreeSet<Target>,
     toggles: BTreeMap<Target, BTreeMap<String, Toggle>>,
     flag_watches: BTreeMap<Target, FlagWatch>,
+    before_return: BeforeReturn,
     sequence: u64,
 }
 
@@ -115,12 +118,15 @@ impl Fleet {
                     self.sizes.entry(at.clone()).or_default().replicas = replicas;
                     // Another version serves: its requests say nothing about what a flag did to the one before.
                     self.flag_watches.remove(&at);
-                    self.current.insert(at, candidate);
+                    self.serve(at, candidate, &recorded.flight);
                 }
             }
             Event::Scaled { place, before, replicas, .. } => {
                 let scaling = Scaling { at: recorded.at, before: *before, replicas: *replicas };
                 self.scale(&target(place), &recorded.flight, scaling);
+            }
+            Event::MigrationStarted { place, point_of_no_return: true, .. } => {
+                self.begin_return_point(&target(place), &recorded.flight);
             }
             Event::GatePassed { place, .. } => {
                 self.targets.insert(target(place));
@@ -163,6 +169,8 @@ impl Fleet {
             | Event::Approved { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }
+            | Event::MigrationStarted { .. }
+            | Event::Migrated { .. }
             | Event::Checked { .. }
             | Event::RollbackOrdered { .. }
             | Event::Reverted { .. }
@@ -288,10 +296,12 @@ impl Fleet {
             Standing::Rolling | Standing::Leaving => f.entry(target)?.moving(),
             Standing::Outside
             | Standing::Entering
+            | Standing::Migrating
             | Standing::Unchecked
             | Standing::Watched
             | Standing::Settled
             | Standing::Unchanged
+            | Standing::Kept
             | Standing::Unreverted
             | Standing::Gone => None,
         });

@@ -21,6 +21,7 @@ use crate::flag::Flags;
 use crate::fleet::Fleet;
 use crate::gate::{Closure, GateState, gate};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
+use crate::migration::MigrationState;
 use crate::release::Release;
 use crate::rollout::{Cause, Conflict, Phase, RolloutEvent, Start, Strategy};
 use crate::runtime::Observation;
@@ -107,6 +108,8 @@ pub enum Effect {
     MakeImage,
     /// Commit the release to the deployment repository and say how its rollout starts.
     Deploy(Target),
+    /// Run the release's migration, and say how its rollout starts.
+    Migrate(Target),
     /// Run the environment's checks.
     Check(Target),
     /// Take the release out of the deployment repository.
@@ -227,6 +230,7 @@ impl Flight {
             | Outcome::Rejected { .. }
             | Outcome::Stopped { .. }
             | Outcome::RolledBack { .. }
+            | Outcome::Kept { .. }
             | Outcome::Aborted { .. } => true,
         }
     }
@@ -265,6 +269,9 @@ impl Flight {
             Stage::Building => vec![Effect::Build],
             Stage::Imaging => vec![Effect::MakeImage],
             Stage::At(target, Standing::Entering) => vec![Effect::Deploy(target)],
+            Stage::At(target, Standing::Migrating) if self.entry(&target).is_some_and(Entry::is_migrating) => {
+                vec![Effect::Migrate(target)]
+            }
             Stage::At(target, Standing::Unchecked) => vec![Effect::Check(target)],
             Stage::At(..) | Stage::Done => Vec::new(),
             Stage::Notifying => vec![Effect::Notify],
@@ -300,6 +307,7 @@ impl Flight {
         match self.stage() {
             Stage::Reading | Stage::Building | Stage::Imaging => self.decide_early(fleet),
             Stage::At(target, Standing::Outside) => self.decide_gate(fleet, &target.environment),
+            Stage::At(target, Standing::Migrating) => self.decide_migrating(&target),
             Stage::At(target, Standing::Rolling | Standing::Leaving) => {
                 let Some(rollout) = self.entry(&target).and_then(Entry::moving) else {
                     return self.way_back(fleet, &target).into_iter().collect();
@@ -308,6 +316,7 @@ impl Flight {
                 self.with_consequences(fleet, &target, facts)
             }
             Stage::At(target, Standing::Watched) => self.decide_watched(fleet, &target, &seen(&target), now),
+            Stage::At(target, Standing::Kept) => self.decide_kept(&target),
             Stage::At(_, Standing::Unreverted) => self.others_back(fleet).into_iter().collect(),
             Stage::At(_, Standing::Gone) => match self.others_back(fleet) {
                 Some(back) => vec![back],
@@ -362,15 +371,21 @@ impl Flight {
         if self.another_is_inside(fleet, target) {
             return rollout.end_watch(seen, now).map(in_event).into_iter().collect();
         }
-        let Some(fact) = rollout.decide(seen, now).into_iter().next() else { return Vec::new() };
-        let RolloutEvent::Failed { cause, .. } = &fact else { return vec![in_event(fact)] };
+        let Some(mut fact) = rollout.decide(seen, now).into_iter().next() else { return Vec::new() };
+        let RolloutEvent::Failed { cause, serves_on, .. } = &mut fact else { return vec![in_event(fact)] };
         let reason = cause.to_string();
         match self.way_out(fleet, target, None) {
+            // What served before can't serve with the data as it is now: a person has to decide.
+            Ok(_) if self.entry(target).is_some_and(Entry::is_past_return) => {
+                *serves_on = true;
+                vec![in_event(fact)]
+            }
             Ok(to) => {
                 let ordered = Event::RollbackOrdered {
                     place: self.place(target),
                     to,
                     asked: None,
+                    past_return: false,
                     by: "judge".into(),
                     reason: reason.clone(),
                 };
@@ -399,7 +414,10 @@ impl Flight {
             (None, Some(cause)) => {
                 Outcome::RolledBack { environment: environment.clone(), reason: format!("{of}{cause}") }
             }
-            (None, None) => return Vec::new(),
+            (None, None) => match entry.migration_failure() {
+                Some(failure) => failure.outcome(environment, &of),
+                None => return Vec::new(),
+            },
         };
         vec![Event::Ended { outcome }]
     }
@@ -419,7 +437,7 @@ impl Flight {
         events
     }
 
-    fn quarantine(&self, fleet: &Fleet, target: &Target, reason: &str) -> Option<Event> {
+    pub(crate) fn quarantine(&self, fleet: &Fleet, target: &Target, reason: &str) -> Option<Event> {
         let digest = self.blamed(fleet, target)?.clone();
         if fleet.quarantine(target, &digest).is_some() {
             return None;
@@ -487,10 +505,11 @@ impl Flight {
         }
     }
 
-    /// What a finished check means: a failed one takes the release back as a person would.
+    /// What a finished check means: a failed one takes the release back as a person would, where that can be done.
     pub fn checked(&self, fleet: &Fleet, target: &Target, failure: Option<String>) -> Vec<Event> {
         let mut events = vec![Event::Checked { place: self.place(target), failure: failure.clone() }];
-        if let Some(reason) = failure {
+        let reason = failure.filter(|_| !self.entry(target).is_some_and(Entry::is_past_return));
+        if let Some(reason) = reason {
             events.push(self.back_to_before(target, "checks", &reason));
             events.extend(self.quarantine(fleet, target, &reason));
         }
@@ -544,6 +563,8 @@ impl Flight {
             Event::GatePassed { place, .. }
             | Event::Unchanged { place, .. }
             | Event::Deployed { place, .. }
+            | Event::MigrationStarted { place, .. }
+            | Event::Migrated { place, .. }
             | Event::Rollout { place, .. }
             | Event::Checked { place, .. }
             | Event::RollbackOrdered { place, .. }
@@ -582,12 +603,26 @@ impl Flight {
             }
             Event::Unchanged { serves, .. } => entry.unchanged = Some(serves.clone()),
             Event::Deployed { commit, .. } => entry.deploy_commit = Some(commit.clone()),
+            Event::MigrationStarted { point_of_no_return, .. } => {
+                entry.times.entry("environment.migration_started").or_insert(at);
+                entry.migration = Some(MigrationState { point_of_no_return: *point_of_no_return, ended: None });
+            }
+            Event::Migrated { failure, by, .. } => {
+                entry.times.entry("environment.migrated").or_insert(at);
+                entry.take_migration_end(failure.as_ref(), by.as_ref());
+            }
             Event::Rollout { event, .. } => entry.take_rollout_event(event, at)?,
             Event::Checked { failure, .. } => entry.checked = Some(failure.clone().map_or(Ok(()), Err)),
-            Event::RollbackOrdered { to, asked, by, reason, .. } => {
-                let (to, asked) = (to.clone(), asked.clone());
-                entry.rollback =
-                    Some(Rollback { to, asked, by: by.clone(), reason: reason.clone(), at, rollout: None });
+            Event::RollbackOrdered { to, asked, past_return, by, reason, .. } => {
+                entry.rollback = Some(Rollback {
+                    to: to.clone(),
+                    asked: asked.clone(),
+                    past_return: *past_return,
+                    by: by.clone(),
+                    reason: reason.clone(),
+                    at,
+                    rollout: None,
+                });
                 // It flies again, to its end.
                 self.outcome = None;
                 self.notified_at = None;

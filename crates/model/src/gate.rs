@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::Fleet;
 use crate::flight::Flight;
 use crate::ids::{EnvironmentName, FlightId, Target};
+use crate::service::Service;
 
 /// What a gate says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -35,6 +36,9 @@ pub enum Missing {
         given: u32,
         /// How many must.
         needed: u32,
+        /// Whether that is so, or is so as well, because its migration can't be undone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        point_of_no_return: bool,
     },
     /// Another flight is inside.
     Occupied {
@@ -65,10 +69,12 @@ pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Ga
         return GateState::Closed { reason };
     }
     let mut missing = Vec::new();
-    let needed = flight.service_config().and_then(|s| s.environment(environment)).map_or(0, |e| e.gate.approvals);
+    let service = flight.service_config();
+    let needed = service.and_then(|s| Some(s.approvals(s.environment(environment)?))).unwrap_or(0);
     let given = flight.approvals.get(environment).map_or(0, |by| u32::try_from(by.len()).unwrap_or(u32::MAX));
     if given < needed {
-        missing.push(Missing::Approvals { given, needed });
+        let point_of_no_return = service.is_some_and(Service::has_point_of_no_return);
+        missing.push(Missing::Approvals { given, needed, point_of_no_return });
     }
     if let Some(other) =
         fleet.active().find(|f| f.id != flight.id && f.service == flight.service && f.occupies(environment))

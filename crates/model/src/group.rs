@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::ServiceName;
+use crate::migration::Migration;
 use crate::service::{Image, Problem, Service, is_plain_path, problem};
 
 /// How many services a group has at most: they follow one another, so that more of them would fly for days.
@@ -26,6 +27,9 @@ pub struct Member {
     /// The folder with its Kustomize tree; default `deploy/<name>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifests: Option<String>,
+    /// What it does to its data in each environment before its first replica starts; default nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
 }
 
 impl Member {
@@ -64,6 +68,7 @@ pub(crate) fn problems(service: &Service, found: &mut Vec<Problem>) {
         if let Some(path) = &service.manifests {
             path_problem(&["manifests"], path, found);
         }
+        found.extend(service.migration.iter().flat_map(|migration| migration.problems(&[])));
         for (at, environment) in service.environments.iter().enumerate() {
             for (check_at, check) in environment.checks.iter().enumerate().filter(|(_, check)| check.service.is_some())
             {
@@ -73,7 +78,11 @@ pub(crate) fn problems(service: &Service, found: &mut Vec<Problem>) {
         }
         return;
     }
-    let own = [("image", service.image.is_some()), ("manifests", service.manifests.is_some())];
+    let own = [
+        ("image", service.image.is_some()),
+        ("manifests", service.manifests.is_some()),
+        ("migration", service.migration.is_some()),
+    ];
     for (field, _) in own.into_iter().filter(|(_, given)| *given) {
         found.push(problem(
             &[field],
@@ -135,6 +144,7 @@ fn member_problems(service: &Service, found: &mut Vec<Problem>) {
         }
         image_problems(&["services", &at, "image"], &member.image, found);
         path_problem(&["services", &at, "manifests"], &member.manifests_path(), found);
+        found.extend(member.migration.iter().flat_map(|migration| migration.problems(&["services", &at])));
     }
 }
 
@@ -223,7 +233,7 @@ mod tests {
     fn what_has_no_meaning_in_a_group_is_refused() {
         let service: Service = serde_json::from_value(json!({
             "version": 1, "service": "shop", "image": {"artifact": "a", "binary": "a"}, "manifests": "deploy",
-            "flags": "flags.yaml", "services": [member("a", &[])],
+            "flags": "flags.yaml", "migration": {"args": ["migrate"]}, "services": [member("a", &[])],
             "environments": [{"name": "p", "flags": "f.yaml", "checks": [{"get": "/", "service": "b"}]}],
         }))
         .unwrap();
@@ -232,6 +242,7 @@ mod tests {
         insta::assert_snapshot!(found.join("\n"), @r"
         image: `image` has no meaning beside `services`
         manifests: `manifests` has no meaning beside `services`
+        migration: `migration` has no meaning beside `services`
         flags: feature flags are not supported in a group
         environments.0.flags: feature flags are not supported in a group
         environments.0.checks.0.service: b is no service of this group

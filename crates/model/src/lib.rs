@@ -17,6 +17,7 @@ pub mod ids;
 pub mod judge;
 pub mod latency;
 pub mod metric;
+pub mod migration;
 pub mod quantity;
 pub mod release;
 pub mod replay;

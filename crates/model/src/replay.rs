@@ -94,7 +94,7 @@ fn then(event: &RolloutEvent) -> Option<(Then, &Sample, &[MetricSummary])> {
             Some((Then::Passed { by: by.clone() }, evidence, metrics))
         }
         RolloutEvent::Watched { evidence, metrics } => Some((Then::Passed { by: None }, evidence, metrics)),
-        RolloutEvent::Failed { cause, evidence, metrics } => {
+        RolloutEvent::Failed { cause, evidence, metrics, .. } => {
             Some((Then::Failed { cause: cause.clone() }, evidence, metrics))
         }
         RolloutEvent::Started(_)

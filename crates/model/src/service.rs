@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::group::{self, Member};
 use crate::ids::{EnvironmentName, ServiceName, Weight};
 use crate::judge::Analysis;
+use crate::migration::Migration;
 use crate::quantity::Period;
 use crate::rollout::{AudienceRule, Strategy, Watch};
 use crate::runtime::RequestKey;
@@ -34,6 +35,9 @@ pub struct Service {
     /// The file with its feature flags, in flagd's format, such as `flags.yaml`; default none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flags: Option<String>,
+    /// What its image does to the data of each environment before its first replica starts there; default nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
     /// The environments that a release enters, one after the other.
     pub environments: Vec<Environment>,
 }
@@ -247,6 +251,7 @@ impl Service {
             after: Vec::new(),
             image: image.clone(),
             manifests: Some(self.manifests.clone().unwrap_or_else(|| "deploy".to_owned())),
+            migration: self.migration.clone(),
         });
         own.chain(group::in_order(&self.services).into_iter().cloned()).collect()
     }

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::entry::Standing;
+use crate::entry::{Entry, Standing};
 use crate::event::{Event, Opened, Person, Place, Recorded, VERSION};
 use crate::flag::{Flags, Setting};
 use crate::fleet::Fleet;
 use crate::flight::{Effect, Flight, Refusal, Stage};
 use crate::group::Member;
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target, Weight};
+use crate::migration::Migration;
 use crate::release::Release;
 use crate::rollout::RolloutEvent;
 use crate::runtime::{Counters, Observation, VersionSeen};
@@ -34,6 +35,8 @@ pub(crate) enum Ill {
     Unready,
     /// Its checks fail.
     Checks,
+    /// Its migration fails.
+    Migration,
 }
 
 /// The world, and all that happened in it.
@@ -190,6 +193,21 @@ impl Story {
         self
     }
 
+    /// The commits that arrive from now on migrate the data, so that nothing takes that back where `for_good` says so.
+    pub(crate) fn migrate(&mut self, for_good: bool) -> &mut Self {
+        let migration = json!({"args": ["migrate"], "point_of_no_return": for_good});
+        let migration = Some(serde_json::from_value::<Migration>(migration).unwrap());
+        self.config.services.iter_mut().for_each(|member| member.migration.clone_from(&migration));
+        self.config.migration = migration.filter(|_| !self.config.is_group());
+        self
+    }
+
+    /// The commits that arrive from now on do not.
+    pub(crate) fn stay(&mut self) -> &mut Self {
+        self.config.migration = None;
+        self
+    }
+
     /// A person sets a flag, or leaves it to Git.
     pub(crate) fn flag(&mut self, at: &str, flag: &str, to: Option<&Setting>) -> Result<(), Refusal> {
         let serves = self.fleet.current(&target(at)).unwrap().clone();
@@ -207,6 +225,11 @@ impl Story {
     /// Facts are recorded; every one must fit, and the stored form must replay to the same fleet.
     pub(crate) fn record(&mut self, flight: &FlightId, events: Vec<Event>) {
         for event in events {
+            if let Event::RollbackOrdered { place, by, .. } = &event {
+                let past = self.fleet.flight(flight).and_then(|f| f.entry(&f.target(place)));
+                let past = past.is_some_and(Entry::is_past_return);
+                assert!(!past || by == "ann", "only people go back past a point of no return: {}", self.all());
+            }
             let sequence = self.fleet.sequence() + 1;
             let (name, payload) = event.encode();
             let recorded = Recorded { sequence, at: self.now, flight: flight.clone(), event };
@@ -247,7 +270,11 @@ impl Story {
     }
 
     pub(crate) fn roll_back(&mut self, flight: char, from: &str, to: Option<char>) -> Result<(), Refusal> {
-        self.order(flight, |f, fleet| f.roll_back(fleet, &target(from), to.map(id), "ann", "it smells"))
+        self.order(flight, |f, fleet| f.roll_back(fleet, &target(from), (to.map(id), false), "ann", "it smells"))
+    }
+
+    pub(crate) fn roll_back_past(&mut self, flight: char, from: &str, to: Option<char>) -> Result<(), Refusal> {
+        self.order(flight, |f, fleet| f.roll_back(fleet, &target(from), (to.map(id), true), "ann", "it smells"))
     }
 
     pub(crate) fn lift(&mut self, flight: char, from: &str) {
@@ -330,12 +357,15 @@ impl Story {
                 self.config.members().iter().map(release).collect()
             }
             Effect::Deploy(target) => {
-                let rules = self.config.environment(&target.environment).unwrap();
-                let stable = flight.entry(&target).unwrap().replaces.clone().map(|f| (f, 4));
-                let start = flight.rollout_start(rules, &workload(), stable);
-                let place = flight.place(&target);
-                let started = Event::Rollout { place: place.clone(), event: RolloutEvent::Started(start) };
-                vec![Event::Deployed { place, commit: git('1') }, started]
+                let deployed = Event::Deployed { place: flight.place(&target), commit: git('1') };
+                let migrates = flight.migration(&target).is_some();
+                [deployed].into_iter().chain((!migrates).then(|| self.started(flight, &target))).collect()
+            }
+            Effect::Migrate(target) => {
+                let ill = self.is_ill(&flight.id, &target.service, Ill::Migration);
+                let failure = ill.then(|| "exit status 1: no such table".to_owned());
+                let started = failure.is_none().then(|| self.started(flight, &target));
+                flight.migrated(&self.fleet, &target, failure).into_iter().chain(started).collect()
             }
             Effect::Check(target) => {
                 let ill = self.is_ill(&flight.id, &target.service, Ill::Checks);
@@ -346,6 +376,13 @@ impl Story {
         }
     }
 
+    fn started(&self, flight: &Flight, target: &Target) -> Event {
+        let rules = self.config.environment(&target.environment).unwrap();
+        let stable = flight.entry(target).unwrap().replaces.clone().map(|f| (f, 4));
+        let start = flight.rollout_start(rules, &workload(), stable);
+        Event::Rollout { place: flight.place(target), event: RolloutEvent::Started(start) }
+    }
+
     /// The runtime does what is wanted: weights at once, replicas when time has passed.
     fn follow(&mut self, passed: bool) {
         for target in self.fleet.targets().cloned().collect::<Vec<_>>() {
@@ -353,6 +390,7 @@ impl Story {
             let wanted = self.fleet.wanted(&target, &before).versions;
             assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
             let versions = wanted.into_iter().map(|w| {
+                self.assert_migrated(&w.flight, &target);
                 let failed = self.fleet.flight(&w.flight).and_then(|f| f.entry(&target)?.rollout.as_ref());
                 let failed = failed.is_some_and(|r| r.failure().is_some());
                 assert!(!failed || w.weight == Weight::ZERO, "a failed candidate gets nothing: {}", self.all());
@@ -374,6 +412,13 @@ impl Story {
             let seen = Observation::of(versions.collect());
             self.seen.insert(target, seen);
         }
+    }
+
+    /// Nothing runs of a release before its migration has ended well.
+    fn assert_migrated(&self, flight: &FlightId, target: &Target) {
+        let entry = self.fleet.flight(flight).and_then(|f| f.entry(target));
+        let migration = entry.and_then(|e| e.migration.as_ref());
+        assert!(migration.is_none_or(|m| m.ended == Some(Ok(()))), "it is not migrated: {}", self.all());
     }
 
     fn pass_a_second(&mut self) {

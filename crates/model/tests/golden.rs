@@ -38,6 +38,8 @@ forms! {
         Event::GatePassed { .. } => "gate.passed",
         Event::Unchanged { .. } => "environment.unchanged",
         Event::Deployed { .. } => "environment.deployed",
+        Event::MigrationStarted { .. } => "environment.migration_started",
+        Event::Migrated { .. } => "environment.migrated",
         Event::Rollout { .. } => "rollout",
         Event::Checked { .. } => "environment.checked",
         Event::RollbackOrdered { .. } => "environment.rollback_ordered",
@@ -67,6 +69,7 @@ forms! {
         Outcome::Rejected { .. } => "rejected",
         Outcome::Stopped { .. } => "stopped",
         Outcome::RolledBack { .. } => "rolled_back",
+        Outcome::Kept { .. } => "kept",
         Outcome::Aborted { .. } => "aborted",
         Outcome::Superseded { .. } => "superseded",
     }
@@ -120,13 +123,15 @@ fn variants(event_type: &str) -> Vec<&'static str> {
         "pipeline.job_finished" => return [CONCLUSIONS, &["tolerated"]].concat(),
         "pipeline.finished" => &["succeeded", "failed"],
         "gate.passed" => &["first", "replacing"],
+        "environment.migration_started" => &["returnable", "for_good"],
+        "environment.migrated" => &["good", "failed", "stopped"],
         "environment.checked" | "flag.watched" => &["good", "failed"],
         "environment.rollback_ordered" => &["emptied", "back"],
         "flag.set" => SETTINGS,
         "flight.ended" => OUTCOMES,
         "rollout.started" => return [STRATEGIES, &["autoscaled"]].concat(),
         "rollout.step_held" => VERDICTS,
-        "rollout.failed" => CAUSES,
+        "rollout.failed" => return [CAUSES, &["serves_on"]].concat(),
         _ => &[],
     };
     variants.to_vec()
@@ -143,7 +148,13 @@ fn form(of: &Event) -> String {
         Event::JobFinished { result, .. } => conclusion(&result.conclusion),
         Event::PipelineFinished { succeeded, .. } => ["failed", "succeeded"][usize::from(*succeeded)],
         Event::GatePassed { replaces, .. } => ["first", "replacing"][usize::from(replaces.is_some())],
-        Event::Checked { failure, .. } => ["good", "failed"][usize::from(failure.is_some())],
+        Event::MigrationStarted { point_of_no_return, .. } => {
+            ["returnable", "for_good"][usize::from(*point_of_no_return)]
+        }
+        Event::Migrated { by: Some(_), .. } => "stopped",
+        Event::Migrated { failure, .. } | Event::Checked { failure, .. } => {
+            ["good", "failed"][usize::from(failure.is_some())]
+        }
         Event::RollbackOrdered { to, .. } => ["emptied", "back"][usize::from(to.is_some())],
         Event::FlagSet { to, .. } => setting(to),
         Event::FlagWatched { limit, .. } => ["good", "failed"][usize::from(limit.is_some())],
@@ -151,6 +162,7 @@ fn form(of: &Event) -> String {
         Event::Rollout { event: RolloutEvent::Started(start), .. } if start.autoscaled.is_some() => "autoscaled",
         Event::Rollout { event: RolloutEvent::Started(start), .. } => strategy(&start.strategy),
         Event::Rollout { event: RolloutEvent::StepHeld { verdict: said, .. }, .. } => verdict(said),
+        Event::Rollout { event: RolloutEvent::Failed { serves_on: true, .. }, .. } => "serves_on",
         Event::Rollout { event: RolloutEvent::Failed { cause: why, .. }, .. } => cause(why),
         Event::Rollout { event, .. } => return rollout_event(event).to_owned(),
         Event::Opened(_)

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::job::Queues;
 use crate::logs::LogKeeper;
 use crate::options::NodeOptions;
 use crate::ports::PortPool;
@@ -27,6 +28,7 @@ pub(crate) struct Context {
     /// All replicas are gone: keepers write for the last time and end.
     pub(crate) closed: CancellationToken,
     pub(crate) processes: Processes,
+    pub(crate) jobs: Queues,
     changed: watch::Sender<u64>,
 }
 
@@ -34,8 +36,8 @@ impl Context {
     pub(crate) fn new(options: NodeOptions, logs: Arc<LogKeeper>, pool: Arc<PortPool>) -> Arc<Self> {
         let (changed, _) = watch::channel(0);
         let [stop, kill, closed] = std::array::from_fn(|_| CancellationToken::new());
-        let (tasks, processes) = (TaskTracker::new(), Processes::default());
-        Arc::new(Self { options, logs, pool, tasks, stop, kill, closed, processes, changed })
+        let (tasks, processes, jobs) = (TaskTracker::new(), Processes::default(), Queues::default());
+        Arc::new(Self { options, logs, pool, tasks, stop, kill, closed, processes, jobs, changed })
     }
 
     /// Where one replica's files are.

@@ -8,21 +8,25 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use prograde_model::workload::EnvValue;
-use prograde_model::{FlightId, Target};
+use prograde_model::workload::{EnvValue, Workload};
+use prograde_model::{Digest, FlightId, Target};
 use rustix::process::Signal;
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::files::{private_dir, remove_dir};
+use crate::image::ImageRoot;
 use crate::launch::{Facts, Launch, StartError, Surroundings, causes};
 use crate::logs::{LogStream, writer};
 use crate::ports::{PortLease, PortMap, needed};
 use crate::process::{Exit, Process};
 use crate::spec::Spec;
+use crate::sync::lock;
 
 /// How long a job may take to end after it was told to.
 const TERM_GRACE: Duration = Duration::from_secs(10);
@@ -30,20 +34,54 @@ const TERM_GRACE: Duration = Duration::from_secs(10);
 const TAIL_BYTES: u64 = 4096;
 /// Shorter values are no secrets, and would leave nothing legible.
 const SECRET_CHARS_MIN: usize = 4;
+/// What stands between a service's name and a job's number.
+const INFIX: &str = "-job-";
+/// Why a job has no end of its own.
+const STOPPED: &str = "it was stopped";
 
 /// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobOrder {
     /// Whose.
     pub target: Target,
-    /// Of which version; it must be one that runs or is to run there.
+    /// Of which version.
     pub revision: FlightId,
+    /// What is known of that.
+    pub version: JobVersion,
     /// The arguments, in place of those of the image or the manifest.
     pub args: Vec<String>,
     /// Variables beside those of the workload.
     pub env: BTreeMap<String, String>,
     /// How long it may take.
     pub timeout: Duration,
+    /// Whether it waits until a job of the target before it, which is so as well, is gone: not merely told to end.
+    pub alone: bool,
+}
+
+/// What is known of a job's version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobVersion {
+    /// All: it runs there, or is to run.
+    Known,
+    /// Nothing yet: it is this.
+    New {
+        /// Its image's digest.
+        digest: Digest,
+        /// How it is to run.
+        workload: Box<Workload>,
+        /// Its image.
+        image: ImageRoot,
+    },
+}
+
+/// Where the jobs that must be alone wait for each other, by target.
+#[derive(Debug, Default)]
+pub(crate) struct Queues(Mutex<BTreeMap<Target, Arc<AsyncMutex<()>>>>);
+
+impl Queues {
+    fn queue(&self, target: &Target) -> Arc<AsyncMutex<()>> {
+        Arc::clone(lock(&self.0).entry(target.clone()).or_default())
+    }
 }
 
 /// How a job ended.
@@ -62,42 +100,84 @@ struct Running {
     dir: PathBuf,
     process: Process,
     _lease: PortLease,
+    /// Held until it is gone.
+    _turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// Runs a job to its end. When the caller goes away, it is ended too.
 pub(crate) async fn run(context: Arc<Context>, spec: Arc<Spec>, order: JobOrder) -> Result<JobEnd, String> {
     let cancel = context.stop.child_token();
     let _gone = cancel.clone().drop_guard();
-    let (secrets, time) = (secrets(&spec), order.timeout);
-    let started = {
-        let context = Arc::clone(&context);
-        tokio::task::spawn_blocking(move || start(&context, &spec, &order)).await
-    };
-    let mut running = started.map_err(|error| error.to_string())?.map_err(|error| causes(&error))?;
-    let (sender, ended) = tokio::sync::oneshot::channel();
-    context.tasks.spawn(async move {
-        let exit = cancel.run_until_cancelled(timeout(time, running.process.ended())).await;
-        let told = match exit {
-            Some(Ok(Exit::Status(0))) => JobEnd::Passed,
-            Some(Ok(exit)) => JobEnd::Failed(failure(&exit.to_string(), &running.dir, &secrets)),
-            Some(Err(_)) => {
-                let late = format!("did not end within {} s", time.as_secs_f64());
-                JobEnd::Failed(failure(&late, &running.dir, &secrets))
-            }
-            None => JobEnd::Failed("it was stopped".to_owned()),
-        };
-        // Whoever waits is told before a job that is late has been brought to its end.
-        let _nobody_waits = sender.send(told);
-        end(running).await;
+    let (told, ended) = oneshot::channel();
+    // A task of its own: a job whose caller goes away while it is being started is ended all the same.
+    let tasks = context.tasks.clone();
+    tasks.spawn(async move {
+        let started = begin(context, Arc::clone(&spec), &order, &cancel).await;
+        match started {
+            Ok(running) => attend(running, &spec, order.timeout, &cancel, told).await,
+            // Nobody may wait any more.
+            Err(error) => drop(told.send(Err(error))),
+        }
     });
-    ended.await.map_err(|_| "the job ended badly".to_owned())
+    ended.await.unwrap_or_else(|_| Err("the job ended badly".to_owned()))
+}
+
+async fn begin(
+    context: Arc<Context>,
+    spec: Arc<Spec>,
+    order: &JobOrder,
+    cancel: &CancellationToken,
+) -> Result<Running, String> {
+    let stopped = || STOPPED.to_owned();
+    let queue = order.alone.then(|| context.jobs.queue(&order.target));
+    let turn = match queue {
+        Some(queue) => Some(cancel.run_until_cancelled(queue.lock_owned()).await.ok_or_else(stopped)?),
+        None => None,
+    };
+    if cancel.is_cancelled() {
+        return Err(stopped());
+    }
+    let order = order.clone();
+    let started = tokio::task::spawn_blocking(move || start(&context, &spec, &order, turn)).await;
+    started.map_err(|error| error.to_string())?.map_err(|error| causes(&error))
+}
+
+async fn attend(
+    mut running: Running,
+    spec: &Spec,
+    time: Duration,
+    cancel: &CancellationToken,
+    told: oneshot::Sender<Result<JobEnd, String>>,
+) {
+    let failed = |what: &str, dir: &Path| Ok(JobEnd::Failed(failure(what, dir, &secrets(spec))));
+    let exit = cancel.run_until_cancelled(timeout(time, running.process.ended())).await;
+    let end_of = match exit {
+        Some(Ok(Exit::Status(0))) => Ok(JobEnd::Passed),
+        Some(Ok(exit)) => failed(&exit.to_string(), &running.dir),
+        Some(Err(_)) => failed(&format!("did not end within {} s", time.as_secs_f64()), &running.dir),
+        None => Err(STOPPED.to_owned()),
+    };
+    // Whoever waits is told before a job that is late has been brought to its end.
+    let _nobody_waits = told.send(end_of);
+    end(running).await;
+}
+
+/// Whether that is the name of a job's directory, not of a replica's.
+pub(crate) fn is_job(name: &str) -> bool {
+    name.rsplit_once(INFIX)
+        .is_some_and(|(_, number)| number.len() == 16 && number.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 /// Touches the disk. The directory is there before the process is, so that a later node finds both.
-fn start(context: &Arc<Context>, spec: &Spec, order: &JobOrder) -> Result<Running, StartError> {
+fn start(
+    context: &Arc<Context>,
+    spec: &Spec,
+    order: &JobOrder,
+    turn: Option<OwnedMutexGuard<()>>,
+) -> Result<Running, StartError> {
     let mut number = [0; 8];
     getrandom::fill(&mut number).map_err(|error| StartError::Files(io::Error::other(error)))?;
-    let id = format!("{}-job-{:016x}", order.target.service, u64::from_le_bytes(number));
+    let id = format!("{}{INFIX}{:016x}", order.target.service, u64::from_le_bytes(number));
     let dir = context.replica_dir(&id);
     private_dir(&dir).map_err(StartError::Files)?;
     let started = launch(context, spec, order, &id).and_then(|(launch, lease)| {
@@ -109,7 +189,9 @@ fn start(context: &Arc<Context>, spec: &Spec, order: &JobOrder) -> Result<Runnin
         Ok((process, lease))
     });
     match started {
-        Ok((process, lease)) => Ok(Running { context: Arc::clone(context), id, dir, process, _lease: lease }),
+        Ok((process, lease)) => {
+            Ok(Running { context: Arc::clone(context), id, dir, process, _lease: lease, _turn: turn })
+        }
         Err(error) => {
             forget(context, &id, &dir);
             Err(error)

@@ -43,7 +43,7 @@ mod usage;
 
 pub use error::NodeError;
 pub use image::ImageRoot;
-pub use job::{JobEnd, JobOrder};
+pub use job::{JobEnd, JobOrder, JobVersion};
 pub use logs::{LogLine, LogQuery, LogStream};
 pub use node::Node;
 pub use options::NodeOptions;

@@ -20,13 +20,14 @@ use crate::deployment::Deployment;
 use crate::error::NodeError;
 use crate::files::private_dir;
 use crate::image::ImageRoot;
-use crate::job::{self, JobEnd, JobOrder};
+use crate::job::{self, JobEnd, JobOrder, JobVersion};
 use crate::ledger::{self, Entry};
 use crate::logs::{self, LogKeeper, LogLine, LogQuery};
 use crate::options::NodeOptions;
 use crate::ports::PortPool;
 use crate::proxy::Proxy;
 use crate::service_ports::PortBook;
+use crate::spec::Spec;
 use crate::survivor::{self, Survivor};
 use crate::sync::lock;
 use crate::usage::{ReplicaSeen, ReplicaUsage};
@@ -193,10 +194,18 @@ impl Node {
     }
 
     /// Runs a program of a version's image once, as its replicas are run, and waits until it has ended. It is ended when
-    /// its time is over, or the caller goes away. An error says why it could not be started.
-    pub async fn run_job(&self, order: JobOrder) -> Result<JobEnd, String> {
-        let spec = self.known(&order.target).and_then(|deployment| deployment.spec(&order.revision));
-        let spec = spec.ok_or_else(|| format!("version {} is not to run in {}", order.revision, order.target))?;
+    /// its time is over, or the caller goes away. An error says why it could not be started, or that it was stopped with
+    /// the node.
+    pub async fn run_job(&self, mut order: JobOrder) -> Result<JobEnd, String> {
+        let spec = match std::mem::replace(&mut order.version, JobVersion::Known) {
+            JobVersion::New { digest, workload, image } => {
+                Arc::new(Spec::new(order.revision.clone(), digest, *workload, image))
+            }
+            JobVersion::Known => {
+                let spec = self.known(&order.target).and_then(|deployment| deployment.spec(&order.revision));
+                spec.ok_or_else(|| format!("version {} is not to run in {}", order.revision, order.target))?
+            }
+        };
         job::run(Arc::clone(&self.shared.context), spec, order).await
     }
 

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::files::remove_dir;
+use crate::job::is_job;
 use crate::logs::LogKeeper;
 use crate::process::{Process, kill_writers};
 use crate::record::Record;
@@ -37,6 +38,10 @@ pub(crate) fn find(dir: &Path, logs: &LogKeeper) -> io::Result<Vec<Survivor>> {
                 tracing::info!(replica = record.id, "replica ended while no server ran");
                 discard(&entry.path(), Some(&record), logs);
             }
+            Err(_) if is_job(&entry.file_name().to_string_lossy()) => {
+                tracing::warn!(path = %entry.path().display(), "a job of the server before is ended");
+                discard(&entry.path(), None, logs);
+            }
             Err(error) => {
                 let path = entry.path();
                 tracing::warn!(path = %path.display(), %error, "replica's record can't be read, it is started anew");
@@ -60,7 +65,7 @@ fn identify(dir: &Path) -> io::Result<(Record, Option<Process>)> {
 fn discard(dir: &Path, record: Option<&Record>, logs: &LogKeeper) {
     let killed = kill_writers(dir);
     if !killed.is_empty() {
-        tracing::warn!(path = %dir.display(), ?killed, "processes of an unknown replica were killed");
+        tracing::warn!(path = %dir.display(), ?killed, "processes that no record tells of were killed");
     }
     if let Some(record) = record {
         match logs.register(&record.id, &record.target, &record.revision, dir) {

@@ -179,6 +179,8 @@ fn ports(
     layout: &Layout,
     node: &Node,
 ) -> Ports {
+    let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
+    let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
     let pass_env = CI_PASS_ENV.iter().map(|&name| name.to_owned()).chain(options.ci_pass_env.iter().cloned());
     Ports {
         source: Arc::new(HostedSource(repositories.clone())),
@@ -191,9 +193,10 @@ fn ports(
         }),
         images: Arc::new(LayoutImages { layout: layout.clone(), ci: data.ci() }),
         deployments: Arc::new(GitDeployments(Arc::clone(deployments))),
-        runtime: Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() }),
+        runtime,
+        jobs: Arc::clone(&jobs) as _,
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
-        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), Arc::new(NodeJobs(node.clone())))),
+        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs)),
     }
 }

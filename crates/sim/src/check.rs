@@ -40,6 +40,10 @@ pub enum Invariant {
     BadServes,
     /// The services of a group follow one another, and go back together in reverse.
     Together,
+    /// Nothing runs of a release before its migration is done, which is not run any more after.
+    Migrations,
+    /// What can't be undone is begun only where somebody approved, and is not gone back over without a person.
+    Returns,
 }
 
 impl fmt::Display for Invariant {
@@ -58,6 +62,8 @@ impl fmt::Display for Invariant {
             Self::Blame => "a good release is not taken back without a reason",
             Self::BadServes => "a bad release is not left serving",
             Self::Together => "a group comes in order and goes back together in reverse",
+            Self::Migrations => "nothing runs before its migration, and none is run after",
+            Self::Returns => "nobody but people passes a point of no return",
         })
     }
 }

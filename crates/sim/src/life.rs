@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::ports::{
-    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobFact, MeasureError,
-    Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, ReplicaUse, Revert, RunVersion, Runtime,
-    Source,
+    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobEnd, JobFact, JobRun, Jobs,
+    MeasureError, Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, ReplicaUse, Revert,
+    RunVersion, Runtime, Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
@@ -108,6 +108,7 @@ impl Life {
             images: Arc::clone(self) as _,
             deployments: Arc::clone(self) as _,
             runtime: Arc::clone(self) as _,
+            jobs: Arc::clone(self) as _,
             prober: Arc::clone(self) as _,
             measures: Arc::clone(self) as _,
             notifier: Arc::clone(self) as _,
@@ -286,8 +287,8 @@ impl Source for Life {
         Ok(self.call(Part::Source, opened).await?)
     }
 
-    async fn file(&self, _: &ServiceName, _: &CommitId, path: &str) -> Result<Option<Vec<u8>>, PortError> {
-        let config = |world: &mut State| (path == "prograde.yaml").then(|| world.config.clone().into_bytes());
+    async fn file(&self, _: &ServiceName, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, PortError> {
+        let config = |world: &mut State| (path == "prograde.yaml").then(|| world.config_of(commit).into_bytes());
         Ok(self.call(Part::Source, config).await?)
     }
 
@@ -418,6 +419,19 @@ impl Runtime for Life {
 
     fn changed(&self) -> watch::Receiver<u64> {
         self.world.changed.subscribe()
+    }
+}
+
+/// Only migrations come here: what is measured has no jobs in this world. One whose process dies is ended with it, as the
+/// next one would do.
+#[async_trait]
+impl Jobs for Life {
+    async fn run(&self, job: JobRun) -> Result<JobEnd, String> {
+        let lost = |Lost| "the answer was lost".to_owned();
+        let (target, flight) = (&job.target, &job.flight);
+        let takes_ms = self.call(Part::Runtime, |world| world.begin_migration(target, flight)).await.map_err(lost)?;
+        sleep_ms(takes_ms).await;
+        self.call(Part::Runtime, |world| world.end_migration(target, flight)).await.map_err(lost)
     }
 }
 

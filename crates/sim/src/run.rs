@@ -222,8 +222,7 @@ fn is_quiet(world: &World, control: &Control, now_ms: i64) -> bool {
 async fn approve_all(control: &Control) {
     let waiting: Vec<FlightId> = control.with_fleet(|fleet| {
         let waits = |f: &Flight| {
-            f.service_config()
-                .is_some_and(|s| s.environments.iter().any(|e| e.gate.approvals > 0 && f.waits_at(&e.name)))
+            f.service_config().is_some_and(|s| s.environments.iter().any(|e| s.approvals(e) > 0 && f.waits_at(&e.name)))
         };
         fleet.active().filter(|f| waits(f)).map(|f| f.id.clone()).collect()
     });
@@ -275,7 +274,8 @@ async fn obey(world: &World, control: &Control, order: &Order, random: &mut Rand
         (Wish::RollBack, Some(flight)) => {
             let to = random.chance(300).then_some(flight);
             let Some(Target { environment, service }) = target else { return Ok("finds no environment".to_owned()) };
-            let (left, _) = control.roll_back(&service, &environment, to, order.by, "a bad feeling").await?;
+            let past = random.chance(300);
+            let (left, _) = control.roll_back(&service, &environment, (to, past), order.by, "a bad feeling").await?;
             Ok(format!("takes {} back from {environment}", left.short()))
         }
     }

@@ -11,6 +11,7 @@ use prograde_model::service::{Service, StrategyName};
 use crate::character::Character;
 use crate::random::Random;
 use crate::trouble::{Part, Trouble, Window};
+use crate::world::Migrating;
 
 /// A commit that arrives.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct Push {
     pub image: u64,
     /// What that is like.
     pub character: Character,
+    /// What it does to its data before it runs, if anything.
+    pub migrating: Option<Migrating>,
     /// Whether the controllers are told; else they find it when they look.
     pub announced: bool,
 }
@@ -122,7 +125,11 @@ impl Scenario {
         let calm_ms = random.between(unit_ms / 2, unit_ms * 3);
         let own = settings.config.is_none();
         let progress_deadline_s = if own { random.pick([8, 15, 30]) } else { 600 };
-        let pushes = pushes(&mut random.branch(), unit_ms, calm_ms);
+        let mut pushes = pushes(&mut random.branch(), unit_ms, calm_ms);
+        if own {
+            // From a stream of its own, as it came later than the others.
+            migrations(&mut Random::new(seed ^ 0x0513_A7E0), &mut pushes);
+        }
         let windows = windows(&mut random.branch(), unit_ms, calm_ms);
         let wrong_ms: i64 = windows.iter().map(|w| if let Trouble::Clock(ms) = w.trouble { ms.abs() } else { 0 }).sum();
         let flight_ms = unit_ms + wait_ms + 4_000 * i64::from(progress_deadline_s) + 600_000;
@@ -280,11 +287,26 @@ fn pushes(random: &mut Random, unit_ms: i64, calm_ms: i64) -> Vec<Push> {
             }
             Some(_) | None => (number, Character::draw(random, unit_ms)),
         };
-        pushes.push(Push { at_ms, commit: number, image, character, announced: random.chance(800) });
+        pushes.push(Push { at_ms, commit: number, image, character, migrating: None, announced: random.chance(800) });
         at_ms = (at_ms + random.pick([500, unit_ms / 2, unit_ms, unit_ms * 2])).min(calm_ms);
         at_ms += i64::try_from(number).unwrap_or_default();
     }
     pushes
+}
+
+/// In some worlds, most releases do something to their data first.
+fn migrations(random: &mut Random, pushes: &mut [Push]) {
+    if !random.chance(300) {
+        return;
+    }
+    for push in pushes.iter_mut() {
+        let migrating = Migrating {
+            takes_ms: random.pick([0, 200, 2_000, 8_000, 20_000]),
+            fails: random.chance(200),
+            for_good: random.chance(350),
+        };
+        push.migrating = random.chance(600).then_some(migrating);
+    }
 }
 
 fn traffic(random: &mut Random, rate: Option<u32>, calm_ms: i64) -> Vec<(i64, i64)> {

@@ -81,6 +81,16 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
         },
         Event::Unchanged { place, serves } => format!("leaves {place} to {}, as nothing has changed", named(serves)),
         Event::Deployed { place, commit } => format!("deployed to {place} by {}", commit.short()),
+        Event::MigrationStarted { place, point_of_no_return, .. } => {
+            format!("migration starts in {place}{}", if *point_of_no_return { ", for good" } else { "" })
+        }
+        Event::Migrated { place, failure: None, .. } => format!("migrated in {place}"),
+        Event::Migrated { place, failure: Some(why), by: None } => {
+            format!("migration failed in {place}: {why}")
+        }
+        Event::Migrated { place, failure: Some(why), by: Some(by) } => {
+            format!("migration ended in {place} by {by}: {why}")
+        }
         Event::Rollout { place, event } => format!("{}, in {place}", rollout(event)),
         Event::Checked { place, failure: None } => format!("checks are good in {place}"),
         Event::Checked { place, failure: Some(why) } => format!("checks fail in {place}: {why}"),
@@ -144,6 +154,7 @@ fn ended(outcome: &Outcome) -> String {
         Outcome::Rejected { reason } => format!("rejected: {reason}"),
         Outcome::Stopped { environment, reason } => format!("not let into {environment}: {reason}"),
         Outcome::RolledBack { environment, reason } => format!("rolled back from {environment}: {reason}"),
+        Outcome::Kept { environment, reason } => format!("failed in {environment} and serves on: {reason}"),
         Outcome::Aborted { by, reason } => format!("ended by {by}: {reason}"),
         Outcome::Superseded { by } => format!("gave way to {}", named(by)),
     }

@@ -76,6 +76,10 @@ fn each_check_can_fail() {
         (Mutant::StartsNothing, Invariant::Blame),
         (Mutant::HidesFailures, Invariant::BadServes),
         (Mutant::ForgetsGroup, Invariant::Together),
+        (Mutant::SkipsMigrations, Invariant::Migrations),
+        (Mutant::RunsUnmigrated, Invariant::Migrations),
+        (Mutant::MigratesAgain, Invariant::Migrations),
+        (Mutant::HidesPoints, Invariant::Returns),
     ] {
         assert!(breaks(mutant, invariant), "{mutant:?} does not break: {invariant}");
     }

@@ -4,6 +4,7 @@
 mod cluster;
 mod git;
 mod judging;
+mod migrations;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -29,6 +30,8 @@ use crate::trouble::{Part, Trouble, Window};
 pub use cluster::Cluster;
 pub use git::{Commit, Git, Wrote};
 pub(crate) use judging::{cause_of, judged};
+use migrations::Migrated;
+pub use migrations::Migrating;
 
 /// When every run begins, by the world's own time.
 const BEGIN: Timestamp = Timestamp::constant(1_767_323_045, 0);
@@ -62,6 +65,14 @@ pub enum Mutant {
     HidesFailures,
     /// What came before a group's service that failed stays.
     ForgetsGroup,
+    /// Migrations are said to be done and are not.
+    SkipsMigrations,
+    /// A release whose migration has failed is run all the same.
+    RunsUnmigrated,
+    /// A migration is run once more when the release serves.
+    MigratesAgain,
+    /// Nobody is told that a migration can't be undone.
+    HidesPoints,
 }
 
 /// All that is remembered.
@@ -96,6 +107,7 @@ pub struct State {
     random: Random,
     shown: BTreeMap<Target, Observation>,
     ids: u64,
+    migrated: Migrated,
 }
 
 /// The state, and the news of it.
@@ -166,12 +178,19 @@ impl State {
             random: Random::new(scenario.seed ^ 0x0057_0A1D),
             shown: BTreeMap::new(),
             ids: 0,
+            migrated: Migrated::default(),
         }
     }
 
     /// A commit arrives now.
     pub fn push(&mut self, number: u64, character: Character) {
-        self.pushes.push(Push { at_ms: self.now_ms, commit: number, image: number, character, announced: false });
+        self.push_migrating(number, character, None);
+    }
+
+    /// A commit arrives now whose release does something to its data first.
+    pub fn push_migrating(&mut self, number: u64, character: Character, migrating: Option<Migrating>) {
+        let (at_ms, announced) = (self.now_ms, false);
+        self.pushes.push(Push { at_ms, commit: number, image: number, character, migrating, announced });
     }
 
     /// So many requests a second arrive at each target from now on.
@@ -228,7 +247,10 @@ impl State {
         }
         if self.story.is_some() {
             for push in self.pushes.clone().into_iter().filter(|p| began(p.at_ms)) {
-                self.tell(Kind::World, || format!("push of {}: {}", commit(push.commit).short(), push.character));
+                let migrates = push.migrating.map_or_else(String::new, |m| format!("; {m}"));
+                self.tell(Kind::World, || {
+                    format!("push of {}: {}{migrates}", commit(push.commit).short(), push.character)
+                });
             }
             for (_, rate) in self.traffic.clone().into_iter().filter(|(from, _)| began(*from)) {
                 self.tell(Kind::World, || format!("{rate} requests arrive a second"));
@@ -313,6 +335,9 @@ impl State {
         }
         let events = self.mutated_facts(events);
         self.check_facts(flight, at, &events);
+        if self.mutant == Some(Mutant::MigratesAgain) {
+            self.migrate_again(flight, &events);
+        }
         let first = self.journal.len();
         for event in events {
             let sequence = u64::try_from(self.journal.len()).unwrap_or(u64::MAX).saturating_add(1);

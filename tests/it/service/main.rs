@@ -3,15 +3,18 @@
 //! The pipeline copies this program and appends one line of settings to it, so that another behaviour is another digest
 //! without a compiler being run. The settings: `greeting=WORD`, `failures=PERCENT` of `GET /`, `well=COUNT` of requests
 //! before it fails, `crash=PLACE`, the environment in which it ends at once, and `check=WORD`, with which it fails when it is
-//! started with the argument `check`. The variable `FAILURES_PERCENT`, from its
+//! started with the argument `check`. With the argument `migrate` it fails in the environment of `unmigratable=PLACE`. The
+//! variable `FAILURES_PERCENT`, from its
 //! manifests, is heeded where the settings say nothing.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What the line of settings begins with.
 const MARK: &[u8] = b"\nit-service: ";
@@ -41,17 +44,22 @@ fn run() -> io::Result<()> {
     if std::env::args().nth(1).as_deref() == Some("check") {
         return check(value("check"));
     }
+    let greeting = value("greeting").unwrap_or("hello");
+    if std::env::args().nth(1).as_deref() == Some("migrate") {
+        return migrate(greeting, &place, value("unmigratable"));
+    }
     if value("crash") == Some(&place) {
         return Err(io::Error::other(format!("crashes in {place}, as it was told")));
     }
     let behaviour = Arc::new(Behaviour {
-        greeting: value("greeting").unwrap_or("hello").to_owned(),
+        greeting: greeting.to_owned(),
         failures_percent: number("failures").or_else(|| variable("FAILURES_PERCENT").ok()?.parse().ok()).unwrap_or(0),
         well: number("well").unwrap_or(0),
         asked: AtomicU64::new(0),
     });
     let port = variable("PORT")?.parse().map_err(io::Error::other)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    enter(&format!("serve {greeting} {place}"))?;
     say("stdout", &format!("{} serves in {place}", behaviour.greeting));
     for stream in listener.incoming() {
         let (stream, behaviour) = (stream?, Arc::clone(&behaviour));
@@ -67,6 +75,26 @@ fn run() -> io::Result<()> {
 fn check(told: Option<&str>) -> io::Result<()> {
     TcpStream::connect(variable("PROGRADE_CANDIDATE")?)?;
     told.map_or(Ok(()), |word| Err(io::Error::other(format!("the check says {word}"))))
+}
+
+/// Enters itself into the ledger, and takes as long as there is a file `hold` beside that.
+#[expect(clippy::disallowed_methods, reason = "nothing here is asynchronous")]
+fn migrate(greeting: &str, place: &str, unmigratable: Option<&str>) -> io::Result<()> {
+    enter(&format!("migrate {greeting} {place}"))?;
+    while variable("LEDGER").is_ok_and(|ledger| Path::new(&ledger).with_extension("hold").exists()) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if unmigratable == Some(place) {
+        return Err(io::Error::other(format!("there is no table orders in {place}")));
+    }
+    say("stdout", "migrated");
+    Ok(())
+}
+
+/// A line in the file that the variable `LEDGER` names, where it does: what was done first stands first.
+fn enter(line: &str) -> io::Result<()> {
+    let Ok(ledger) = variable("LEDGER") else { return Ok(()) };
+    File::options().create(true).append(true).open(ledger)?.write_all(format!("{line}\n").as_bytes())
 }
 
 /// What stands after the mark in the last bytes of this program's own file.

@@ -27,7 +27,7 @@ use server::Running;
 use wait::{try_until, until};
 
 /// How a flight can end.
-const ENDS: [&str; 7] = ["landed", "refused", "rejected", "stopped", "rolled_back", "aborted", "superseded"];
+const ENDS: [&str; 8] = ["landed", "refused", "rejected", "stopped", "rolled_back", "kept", "aborted", "superseded"];
 
 /// One server with its data, and who talks to it.
 pub(crate) struct World {

@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) pid: u32,
-    #[expect(dead_code, reason = "shown when a test fails")]
-    command: String,
+    /// Its words, separated by spaces.
+    pub(crate) command: String,
 }
 
 /// All live processes but this one that have to do with `dir`.

@@ -45,7 +45,8 @@ pub(crate) struct AbortArgs {
 #[command(after_help = "\
 Examples:
   prograde rollback pad --environment production --reason 'orders are lost'
-  prograde rollback pad --environment production --to 3f2a91bc --reason 'orders are lost'")]
+  prograde rollback pad --environment production --to 3f2a91bc --reason 'orders are lost'
+  prograde rollback pad --environment production --past-point-of-no-return --reason 'the old release reads the new tables'")]
 pub(crate) struct RollbackArgs {
     /// The service
     service: ServiceName,
@@ -55,6 +56,9 @@ pub(crate) struct RollbackArgs {
     /// The flight to go back to; by default the one before
     #[arg(long, value_name = "FLIGHT")]
     to: Option<FlightRef>,
+    /// Go back even though a migration that can't be undone has been run since
+    #[arg(long)]
+    past_point_of_no_return: bool,
     /// Why; kept in the journal and told to the author
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -119,6 +123,7 @@ pub(crate) fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Report> {
         to,
         by: app.by(args.order.by.as_deref())?,
         reason: args.reason.clone(),
+        past_point_of_no_return: args.past_point_of_no_return,
     };
     let place = format!("{} in {}", args.service, args.environment);
     if args.order.dry_run {

@@ -52,6 +52,8 @@ impl Moment {
             | Event::Approved { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }
+            | Event::MigrationStarted { .. }
+            | Event::Migrated { .. }
             | Event::Rollout { .. }
             | Event::Checked { .. }
             | Event::RollbackOrdered { .. }

@@ -9,7 +9,6 @@ use prograde_model::flight::{Effect, Flight};
 use prograde_model::group::Member;
 use prograde_model::ids::{Digest, EnvironmentName, Target};
 use prograde_model::release::Release;
-use prograde_model::rollout::RolloutEvent;
 use prograde_model::service::{Check, Environment, Service};
 use prograde_model::{Diagnostic, Diagnostics};
 use tokio::sync::mpsc;
@@ -39,6 +38,7 @@ impl Inner {
             Effect::Build => return self.build(flight, cancel).await,
             Effect::MakeImage => self.make_image(flight).await,
             Effect::Deploy(target) => self.deploy(flight, target).await,
+            Effect::Migrate(target) => self.migrate(flight, target, cancel).await,
             Effect::Check(target) => self.check(flight, target).await,
             Effect::Revert(target) => self.revert(flight, target).await,
             Effect::Notify => self.notify(flight).await,
@@ -156,8 +156,7 @@ impl Inner {
 
     async fn deploy(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
         let environment = environment(flight, target)?;
-        let release =
-            flight.release(target).ok_or_else(|| PortError::Final(format!("the flight has no release of {target}")))?;
+        let release = release(flight, target)?;
         // The same time again after a crash, so that the commits are the same.
         let at = flight.entry(target).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now());
         let folder = member(flight, target)?.manifests_path();
@@ -189,15 +188,11 @@ impl Inner {
                 return Err(error);
             }
         };
-        let stable = flight.entry(target).and_then(|e| e.replaces.clone());
-        let stable = self.ledger.with(|fleet| {
-            let replicas = stable.as_ref().and_then(|id| fleet.replicas(id, target)).unwrap_or(1);
-            stable.map(|id| (id, replicas))
-        });
-        let start = flight.rollout_start(environment, &workload, stable);
-        let place = flight.place(target);
-        let started = Event::Rollout { place: place.clone(), event: RolloutEvent::Started(start) };
-        Ok(vec![Event::Deployed { place, commit }, started])
+        // What has to be migrated first has no replica before that is done.
+        let migrates = flight.migration(target).is_some();
+        let started = (!migrates).then(|| self.rollout_started(flight, (target, environment), &workload));
+        let deployed = Event::Deployed { place: flight.place(target), commit };
+        Ok([deployed].into_iter().chain(started).collect())
     }
 
     async fn check(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
@@ -234,6 +229,7 @@ impl Inner {
         let Some(entry) = flight.entry(target) else { return Ok(Vec::new()) };
         let Some(commit) = entry.deploy_commit.clone() else { return Ok(Vec::new()) };
         let cause = entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string);
+        let cause = cause.or_else(|| entry.migration_failure().map(ToString::to_string));
         let reason = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason)).or(cause);
         // A rollback may go further back than to what was there before.
         let to = entry.rollback.as_ref().and_then(|r| r.to.as_ref()).filter(|to| Some(*to) != entry.replaces.as_ref());
@@ -290,6 +286,12 @@ fn sentence(flight: &Flight, outcome: &Outcome) -> String {
         Outcome::Rejected { reason } => format!("{what} was rejected: {reason}"),
         Outcome::Stopped { environment, reason } => format!("{what} was not let into {environment}: {reason}"),
         Outcome::RolledBack { environment, reason } => format!("{what} was rolled back from {environment}: {reason}"),
+        Outcome::Kept { environment, reason } => format!(
+            "{what} failed in {environment} and serves on: {reason}\nIts migration can't be undone, so a person must decide: \
+             push a commit that mends it, or take it back all the same with `prograde rollback {} --environment \
+             {environment} --past-point-of-no-return`",
+            flight.service
+        ),
         Outcome::Aborted { by, reason } => format!("{what} was ended by {by}: {reason}"),
         Outcome::Superseded { by } => format!("{what} gave way to flight {}", by.short()),
     }
@@ -299,9 +301,13 @@ fn service(flight: &Flight) -> Result<&Service, PortError> {
     flight.service_config().ok_or_else(|| PortError::Final("the flight has no configuration".into()))
 }
 
-fn environment<'a>(flight: &'a Flight, target: &Target) -> Result<&'a Environment, PortError> {
+pub(super) fn environment<'a>(flight: &'a Flight, target: &Target) -> Result<&'a Environment, PortError> {
     let name = &target.environment;
     service(flight)?.environment(name).ok_or_else(|| PortError::Final(format!("the flight has no environment {name}")))
+}
+
+pub(super) fn release<'a>(flight: &'a Flight, target: &Target) -> Result<&'a Release, PortError> {
+    flight.release(target).ok_or_else(|| PortError::Final(format!("the flight has no release of {target}")))
 }
 
 fn member(flight: &Flight, target: &Target) -> Result<Member, PortError> {

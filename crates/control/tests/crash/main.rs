@@ -17,8 +17,8 @@ use prograde_model::flight::Flight;
 use prograde_model::ids::{CommitId, FlightId, Target, Weight};
 use prograde_model::rollout::RolloutEvent;
 use prograde_sim::{
-    APPEND_TAKES, Character, Fate, Life, Part, Readiness, Scenario, State, Trouble, Window, World, Wrote, commit,
-    paused_runtime,
+    APPEND_TAKES, Character, Fate, Life, Migrating, Part, Readiness, Scenario, State, Trouble, Window, World, Wrote,
+    commit, paused_runtime,
 };
 
 fn config(approvals: u32) -> String {
@@ -151,6 +151,8 @@ struct Story {
     reverted: &'static [&'static str],
     /// Whether another release serves before.
     second: bool,
+    /// What it does to its data first.
+    migrating: Option<Migrating>,
 }
 
 impl Story {
@@ -163,7 +165,7 @@ impl Story {
             assert!(matches!(live(&world, &Fate::default()), End::Rest(_)));
             state = world.last().clone();
         }
-        state.push(FLOWN, self.character);
+        state.push_migrating(FLOWN, self.character, self.migrating);
         state
     }
 
@@ -232,6 +234,7 @@ fn outcome(flight: &Flight) -> Option<&'static str> {
         Outcome::Rejected { .. } => "rejected",
         Outcome::Stopped { .. } => "stopped",
         Outcome::RolledBack { .. } => "rolled back",
+        Outcome::Kept { .. } => "kept",
         Outcome::Aborted { .. } => "aborted",
         Outcome::Superseded { .. } => "superseded",
     })
@@ -252,6 +255,7 @@ const FIRST: Story = Story {
     entered: &["test", "production"],
     reverted: &[],
     second: false,
+    migrating: None,
 };
 const GOOD: Story = Story { second: true, ..FIRST };
 const BAD: Story = Story {
@@ -260,6 +264,7 @@ const BAD: Story = Story {
     entered: &["test", "production"],
     reverted: &["production"],
     second: true,
+    migrating: None,
 };
 const UNREADY: Story = Story {
     character: Character { readiness: Readiness::Never, ..Character::GOOD },
@@ -272,7 +277,14 @@ const OVER_LIMIT: Story = Story { character: Character { over_limit: true, ..Cha
 const UNCHECKED: Story = Story { character: Character { check_fails: true, ..Character::GOOD }, ..BAD };
 const FIRST_UNCHECKED: Story = Story { second: false, ..UNCHECKED };
 
-const STORIES: [(&str, &Story); 8] = [
+const MIGRATES: Migrating = Migrating { takes_ms: 2_000, fails: false, for_good: false };
+const MIGRATED: Story = Story { migrating: Some(MIGRATES), ..GOOD };
+const FIRST_MIGRATED: Story = Story { second: false, ..MIGRATED };
+const MIGRATED_BAD: Story = Story { migrating: Some(MIGRATES), ..BAD };
+const UNMIGRATED: Story = Story { migrating: Some(Migrating { fails: true, ..MIGRATES }), ..UNREADY };
+const FIRST_UNMIGRATED: Story = Story { second: false, ..UNMIGRATED };
+
+const STORIES: [(&str, &Story); 13] = [
     ("first", &FIRST),
     ("good", &GOOD),
     ("bad", &BAD),
@@ -281,6 +293,11 @@ const STORIES: [(&str, &Story); 8] = [
     ("first unready", &FIRST_UNREADY),
     ("unchecked", &UNCHECKED),
     ("first unchecked", &FIRST_UNCHECKED),
+    ("migrated", &MIGRATED),
+    ("first migrated", &FIRST_MIGRATED),
+    ("migrated, but bad", &MIGRATED_BAD),
+    ("unmigrated", &UNMIGRATED),
+    ("first unmigrated", &FIRST_UNMIGRATED),
 ];
 
 #[test]
@@ -331,7 +348,7 @@ fn a_death_anywhere_changes_nothing() {
 
 #[test]
 fn neither_do_two() {
-    for (name, story) in [("good", &GOOD), ("bad", &BAD), ("unchecked", &UNCHECKED)] {
+    for (name, story) in [("good", &GOOD), ("bad", &BAD), ("unchecked", &UNCHECKED), ("migrated", &MIGRATED)] {
         // The second life dies at another point each time, often before it has come as far as the first.
         let points = story.disturb(|point| vec![death(point), death(point * 7 % 41)]);
         assert!(points > 50, "{name} was disturbed at {points} points");
@@ -424,7 +441,7 @@ async fn an_order_whose_giver_went_away_while_nothing_else_happens_is_carried_ou
     let (world, control) = served_twice().await;
     let production = target("production");
     let before = world.last().git.named(&production);
-    let order = control.roll_back(&production.service, &production.environment, None, "ann", "a bad feeling");
+    let order = control.roll_back(&production.service, &production.environment, (None, false), "ann", "a bad feeling");
     assert!(tokio::time::timeout(APPEND_TAKES / 2, order).await.is_err(), "the giver does not wait for the answer");
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert!(control.with_fleet(|fleet| fleet.current(&production) != before.as_ref()), "it serves no more");

@@ -188,6 +188,8 @@ impl Fleet {
             | Event::GatePassed { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }
+            | Event::MigrationStarted { .. }
+            | Event::Migrated { .. }
             | Event::Rollout { .. }
             | Event::Checked { .. }
             | Event::RollbackOrdered { .. }

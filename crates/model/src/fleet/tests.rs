@@ -1,6 +1,7 @@
 //! What should run where, whatever is ordered and whatever the journal holds.
 
 use super::*;
+use crate::entry::Entry;
 use crate::event::{Outcome, Place};
 use crate::judge::Sample;
 use crate::rollout::{Cause, Start, Strategy as Takeover};
@@ -50,6 +51,7 @@ enum Deed {
     Approve(char, bool),
     Abort(char),
     RollBack(char, bool, Option<char>),
+    RollBackPast(char, bool, Option<char>),
     Lift(char, bool),
 }
 
@@ -58,13 +60,15 @@ fn letter() -> impl Strategy<Value = char> {
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
-    let ill = prop::option::of(prop::sample::select(vec![Ill::Config, Ill::Requests, Ill::Unready, Ill::Checks]));
+    let ills = [Ill::Config, Ill::Requests, Ill::Late, Ill::Unready, Ill::Checks, Ill::Migration];
+    let ill = prop::option::of(prop::sample::select(ills.to_vec()));
     prop_oneof![
         3 => (letter(), ill).prop_map(|(f, ill)| Deed::Push(f, ill)),
         4 => (0u8..60).prop_map(Deed::Wait),
         2 => (letter(), any::<bool>()).prop_map(|(f, who)| Deed::Approve(f, who)),
         1 => letter().prop_map(Deed::Abort),
         2 => (letter(), any::<bool>(), prop::option::of(letter())).prop_map(|(f, at, to)| Deed::RollBack(f, at, to)),
+        1 => (letter(), any::<bool>(), prop::option::of(letter())).prop_map(|(f, at, to)| Deed::RollBackPast(f, at, to)),
         1 => (letter(), any::<bool>()).prop_map(|(f, at)| Deed::Lift(f, at)),
     ]
 }
@@ -94,14 +98,22 @@ fn attempt(story: &mut Story, deed: Deed) {
         Deed::RollBack(f, production, to) if known(story, f) => {
             let _refused = story.roll_back(f, place(production), to).is_err();
         }
+        Deed::RollBackPast(f, production, to) if known(story, f) => {
+            let _refused = story.roll_back_past(f, place(production), to).is_err();
+        }
         Deed::Lift(f, production) if known(story, f) => story.lift(f, place(production)),
-        Deed::Push(..) | Deed::Approve(..) | Deed::Abort(_) | Deed::RollBack(..) | Deed::Lift(..) => {}
+        Deed::Push(..)
+        | Deed::Approve(..)
+        | Deed::Abort(_)
+        | Deed::RollBack(..)
+        | Deed::RollBackPast(..)
+        | Deed::Lift(..) => {}
     }
 }
 
 fn never_available() -> RolloutEvent {
     let cause = Cause::NeverAvailable { detail: None };
-    RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new() }
+    RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new(), serves_on: false }
 }
 
 /// A fact that nobody decided, as a damaged or foreign journal might hold it.
@@ -113,11 +125,22 @@ fn fact() -> impl Strategy<Value = Event> {
         1 => (place(), prop::option::of(letter()))
             .prop_map(|(place, f)| Event::GatePassed { place, replaces: f.map(id) }),
         1 => (place(), commit_id()).prop_map(|(place, commit)| Event::Deployed { place, commit }),
+        1 => (place(), any::<bool>()).prop_map(|(place, point_of_no_return)| Event::MigrationStarted {
+            place,
+            args: vec!["migrate".into()],
+            point_of_no_return
+        }),
+        1 => (place(), any::<bool>()).prop_map(|(place, good)| Event::Migrated {
+            place,
+            failure: (!good).then(|| "random".into()),
+            by: None
+        }),
         1 => (place(), commit_id()).prop_map(|(place, commit)| Event::Reverted { place, commit }),
         1 => (place(), prop::option::of(letter())).prop_map(|(place, to)| Event::RollbackOrdered {
             place,
             to: to.map(id),
             asked: None,
+            past_return: false,
             by: "ann".into(),
             reason: "random".into()
         }),
@@ -204,9 +227,16 @@ proptest! {
     /// Whatever is ordered and whenever: weights, failed candidates and replay are checked with every fact, and once
     /// people let go, everything comes to rest with one version in charge and Git naming no release that failed.
     #[test]
-    fn orders_at_any_time_do_no_harm(group in any::<bool>(), deeds in prop::collection::vec(deed(), 1..25)) {
+    fn orders_at_any_time_do_no_harm(
+        group in any::<bool>(),
+        deeds in prop::collection::vec(deed(), 1..25),
+        migrates in prop::option::of(any::<bool>()),
+    ) {
         let environments = two_environments(1);
         let mut story = if group { Story::group(&environments) } else { Story::new(&environments) };
+        if let Some(for_good) = migrates {
+            story.migrate(for_good);
+        }
         for deed in deeds {
             attempt(&mut story, deed);
         }
@@ -218,10 +248,13 @@ proptest! {
             for flight in story.fleet.flights() {
                 let told = story.told(flight.id.as_str().chars().next().unwrap());
                 prop_assert!(flight.entry(target).is_none_or(|e| !e.must_revert()), "{}", told);
-                prop_assert!(!flight.is_active() || flight.waits_at(&environment("production")), "{}", told);
+                let waits = ["test", "production"].iter().any(|name| flight.waits_at(&environment(name)));
+                prop_assert!(!flight.is_active() || waits, "{}", told);
                 // A group goes back as a whole.
                 let left = flight.places_in(&target.environment).any(|at| flight.standing(at) == Standing::Gone);
-                prop_assert!(!(left && current == Some(&flight.id)), "{}", told);
+                let for_good = |at: &Target| flight.entry(at).is_some_and(Entry::is_past_return);
+                let stays = flight.places_in(&target.environment).any(for_good);
+                prop_assert!(!(left && current == Some(&flight.id)) || stays, "{}", told);
             }
         }
     }

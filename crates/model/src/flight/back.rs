@@ -4,7 +4,8 @@ use super::Flight;
 use crate::entry::{Entry, Standing};
 use crate::event::Event;
 use crate::fleet::Fleet;
-use crate::ids::{EnvironmentName, FlightId, Target};
+use crate::ids::{FlightId, Target};
+use crate::migration::MigrationFailure;
 use crate::rollout::Cause;
 
 use super::orders::Refusal;
@@ -16,30 +17,45 @@ impl Flight {
             place: self.place(target),
             to: self.entry(target).and_then(|entry| entry.replaces.clone()),
             asked: None,
+            past_return: false,
             by: by.to_owned(),
             reason: reason.to_owned(),
         }
     }
 
     /// What of a group still serves in an environment that one of its services had to leave goes as well, the last one
-    /// first: what needs another is out before it. Nothing once none is left in any environment.
+    /// first: what needs another is out before it. Nothing once none is left in any environment. What is past a point of no
+    /// return stays with all before it, unless a person has said otherwise.
     pub(super) fn others_back(&self, fleet: &Fleet) -> Option<Event> {
         let left = |at: &&Target| matches!(self.standing(at), Standing::Unreverted | Standing::Gone);
-        let torn = |target: &&Target| self.places_in(&target.environment).any(|at| left(&at));
-        let target = self.places.iter().rev().find(|target| self.serves(fleet, target) && torn(target))?;
+        let left_in = |target: &Target| self.places_in(&target.environment).any(|at| left(&at));
+        let ordered = |target: &Target| {
+            let rollbacks = self.places_in(&target.environment).filter_map(|at| self.entry(at)?.rollback.as_ref());
+            rollbacks.into_iter().any(|rollback| rollback.past_return)
+        };
+        let may_leave = |target: &&Target| !self.entry(target).is_some_and(Entry::is_past_return) || ordered(target);
+        // What stays may need what came before it.
+        let last = self.places.iter().rev().find(|target| self.serves(fleet, target) && left_in(target));
+        let target = last.filter(may_leave)?;
         let environment = &target.environment;
         let out = self.places_in(environment).filter_map(|target| Some((target, self.entry(target)?)));
         let (first, entry) =
             out.filter(|(_, entry)| entry.failed_at().is_some()).min_by_key(|(_, entry)| entry.failed_at())?;
-        let (by, reason, asked) = match (&entry.rollback, entry.rollout.as_ref().and_then(|r| r.failure())) {
-            (Some(rollback), _) => (rollback.by.clone(), rollback.reason.clone(), rollback.asked.clone()),
-            (None, Some(Cause::Ordered { by, reason })) => (by.clone(), reason.clone(), None),
-            (None, Some(cause)) => ("group".to_owned(), format!("{}: {cause}", first.service), None),
-            (None, None) => return None,
+        let of_group = |why: String| ("group".to_owned(), format!("{}: {why}", first.service), None, false);
+        let failure = entry.rollout.as_ref().and_then(|rollout| rollout.failure());
+        let (by, reason, asked, past_return) = match (&entry.rollback, failure, entry.migration_failure()) {
+            (Some(rollback), ..) => {
+                (rollback.by.clone(), rollback.reason.clone(), rollback.asked.clone(), rollback.past_return)
+            }
+            (None, Some(Cause::Ordered { by, reason }), _)
+            | (None, None, Some(MigrationFailure::Ended { by, reason })) => (by.clone(), reason.clone(), None, false),
+            (None, Some(cause), _) => of_group(cause.to_string()),
+            (None, None, Some(failure)) => of_group(failure.to_string()),
+            (None, None, None) => return None,
         };
         let asked_for = asked.as_ref().and_then(|id| fleet.flight(id)).and_then(|flight| flight.served_by(target));
         let to = asked_for.or_else(|| self.entry(target)?.replaces.clone());
-        Some(Event::RollbackOrdered { place: self.place(target), to, asked, by, reason })
+        Some(Event::RollbackOrdered { place: self.place(target), to, asked, past_return, by, reason })
     }
 
     /// Whether what it brought serves in a place now.
@@ -73,11 +89,21 @@ impl Flight {
         let served = fleet
             .flight(&to)
             .filter(|f| f.id != self.id && f.service == self.service)
-            .filter(|f| matches!(f.standing(target), Standing::Settled | Standing::Watched));
+            .filter(|f| matches!(f.standing(target), Standing::Settled | Standing::Watched | Standing::Kept));
         match served.filter(|f| f.release(target).is_some() && fleet.bar(target, f).is_none()) {
             Some(_) => Ok(to),
             None => Err(Refusal::NoWayBack { to, environment: environment() }),
         }
+    }
+
+    /// The flight whose migration stands in the way of going back from a place, with all of its group.
+    pub(super) fn point_of_no_return(&self, fleet: &Fleet, from: &Target, to: Option<&FlightId>) -> Option<FlightId> {
+        let serving = self.places_in(&from.environment).filter(|target| self.serves(fleet, target));
+        serving.into_iter().find_map(|target| {
+            let asked = to.and_then(|id| fleet.flight(id)).and_then(|flight| flight.served_by(target));
+            let back = asked.or_else(|| self.entry(target)?.replaces.clone())?;
+            fleet.point_of_no_return(target, &back).cloned()
+        })
     }
 
     /// As [`Self::way_to`]; a service that is new in a group goes back to nothing, where the others have somewhere to go.

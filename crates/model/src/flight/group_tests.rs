@@ -207,3 +207,41 @@ fn a_group_that_leaves_two_environments_at_once_leaves_both_as_a_whole() {
         assert_eq!(story.fleet.current(&place), Some(&id('a')), "{place}: {}", story.told('b'));
     }
 }
+
+#[test]
+fn a_service_of_a_group_that_can_not_go_back_stays_with_what_came_before_it() {
+    let mut story = Story::group(&production());
+    story.push('a').run().migrate(true).push_ill_service('b', "web", Ill::Requests).run();
+    story.approve('b', "ann").unwrap();
+    story.run();
+    check_serving(&story, "b:100", "a:100");
+    let told = story.told('b');
+    assert!(told.contains("api/deployed api/migration_started api/migrated api/started"), "{told}");
+    assert!(matches!(story.flight('b').outcome, Some(Outcome::RolledBack { .. })), "{told}");
+    let refused = story.roll_back('b', "production", None).unwrap_err();
+    assert_eq!(refused, Refusal::NotServing { flight: id('b'), environment: environment("production") });
+}
+
+#[test]
+fn people_take_a_group_back_past_a_point_of_no_return_when_they_say_so() {
+    let mut story = Story::group(&production());
+    story.push('a').run().migrate(true).push('b').run();
+    story.approve('b', "ann").unwrap();
+    story.run();
+    check_serving(&story, "b:100", "b:100");
+    let refused = story.roll_back('b', "production", None).unwrap_err();
+    assert_eq!(refused, Refusal::PastReturn { flight: id('b'), environment: environment("production") });
+    story.roll_back_past('b', "production", None).unwrap();
+    story.run();
+    check_serving(&story, "a:100", "a:100");
+}
+
+#[test]
+fn a_failed_migration_takes_what_came_before_back() {
+    let mut story = Story::group(&production());
+    story.push('a').run().migrate(false).push_ill_service('b', "web", Ill::Migration).run();
+    check_serving(&story, "a:100", "a:100");
+    let told = story.told('b');
+    let back = "web/migration_started web/migrated web/set api/rollback_ordered api/started";
+    assert!(told.contains(back), "{told}");
+}

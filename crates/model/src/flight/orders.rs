@@ -58,6 +58,14 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// A migration that can't be undone stands between.
+    #[error("flight {flight} has run a migration in {environment} that can't be undone")]
+    PastReturn {
+        /// Whose.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
     /// A later flight has replaced a service of the group, which may need what this one brought.
     #[error("flight {by}, which came later, serves in {environment}: take it back first")]
     LaterServes {
@@ -156,7 +164,7 @@ impl Flight {
             return Ok(vec![Event::Rollout { place: self.place(target), event }]);
         }
         let outside = self.places_in(&name).all(|target| self.standing(target) == Standing::Outside);
-        if rules.gate.approvals == 0 || !outside {
+        if service.approvals(rules) == 0 || !outside {
             return Err(nothing());
         }
         if self.approvals.get(&name).is_some_and(|given| given.iter().any(|before| before == by)) {
@@ -179,8 +187,14 @@ impl Flight {
             return Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }]);
         };
         match standing {
+            Standing::Migrating => Ok(vec![self.end_migration(&target, &by, &reason)]),
             Standing::Rolling => Ok(vec![self.ordered_out(&target, &by, &reason)]),
-            Standing::Unchecked | Standing::Watched => Ok(vec![self.back_to_before(&target, &by, &reason)]),
+            Standing::Unchecked | Standing::Watched | Standing::Kept => {
+                if self.entry(&target).is_some_and(Entry::is_past_return) {
+                    return Err(self.past_return(&target.environment));
+                }
+                Ok(vec![self.back_to_before(&target, &by, &reason)])
+            }
             Standing::Outside | Standing::Settled | Standing::Unchanged | Standing::Gone => {
                 Ok(vec![Event::Ended { outcome: Outcome::Aborted { by, reason } }])
             }
@@ -194,12 +208,13 @@ impl Flight {
     }
 
     /// A person takes it back from an environment: while it rolls out, or after it served. Of a group the service that
-    /// came last is the first to go, and the others follow; the one that was named is to blame.
+    /// came last is the first to go, and the others follow; the one that was named is to blame. Only where the order says so,
+    /// it goes past a migration that can't be undone.
     pub fn roll_back(
         &self,
         fleet: &Fleet,
         named: &Target,
-        to: Option<FlightId>,
+        (to, past_return): (Option<FlightId>, bool),
         by: &str,
         reason: &str,
     ) -> Result<Vec<Event>, Refusal> {
@@ -208,15 +223,20 @@ impl Flight {
         let not_serving = || Refusal::NotServing { flight: self.id.clone(), environment: environment.clone() };
         let target = self.last_inside(environment).ok_or_else(not_serving)?;
         match self.standing(target) {
+            Standing::Migrating => events.push(self.end_migration(target, by, reason)),
             Standing::Rolling => events.push(self.ordered_out(target, by, reason)),
-            Standing::Unchecked | Standing::Watched | Standing::Settled => {
+            Standing::Unchecked | Standing::Watched | Standing::Settled | Standing::Kept => {
                 self.way_of_all(fleet, environment, to.as_ref())?;
                 let back = self.way_out(fleet, target, to.as_ref())?;
+                if let Some(flight) = self.point_of_no_return(fleet, target, to.as_ref()).filter(|_| !past_return) {
+                    return Err(Refusal::PastReturn { flight, environment: environment.clone() });
+                }
                 events = self.leave_others(environment, by, reason)?;
                 events.push(Event::RollbackOrdered {
                     place: self.place(target),
                     to: back,
                     asked: to.filter(|_| self.is_group()),
+                    past_return,
                     by: by.to_owned(),
                     reason: reason.to_owned(),
                 });
@@ -238,10 +258,12 @@ impl Flight {
         self.places_in(environment).rev().find(|target| match self.standing(target) {
             Standing::Entering => self.moves(target),
             Standing::Outside | Standing::Unchanged => false,
-            Standing::Rolling
+            Standing::Migrating
+            | Standing::Rolling
             | Standing::Unchecked
             | Standing::Watched
             | Standing::Settled
+            | Standing::Kept
             | Standing::Leaving
             | Standing::Unreverted
             | Standing::Gone => true,
@@ -263,12 +285,13 @@ impl Flight {
             match self.standing(target) {
                 // What this one left as it was must be what served then, too.
                 Standing::Unchanged if back.as_ref() != current => return Err(no_way()),
-                Standing::Unchecked | Standing::Watched | Standing::Settled => {
+                Standing::Unchecked | Standing::Watched | Standing::Settled | Standing::Kept => {
                     self.way_to(fleet, target, Some(to))?;
                 }
                 Standing::Unchanged
                 | Standing::Outside
                 | Standing::Entering
+                | Standing::Migrating
                 | Standing::Rolling
                 | Standing::Leaving
                 | Standing::Unreverted
@@ -283,6 +306,7 @@ impl Flight {
         let mut events = Vec::new();
         for target in self.entries.keys().filter(|target| target.environment != *left) {
             match self.standing(target) {
+                Standing::Migrating => events.push(self.end_migration(target, by, reason)),
                 Standing::Rolling => events.push(self.ordered_out(target, by, reason)),
                 Standing::Entering if !self.moves(target) => {}
                 Standing::Entering | Standing::Unchecked => {
@@ -293,6 +317,7 @@ impl Flight {
                 | Standing::Watched
                 | Standing::Settled
                 | Standing::Unchanged
+                | Standing::Kept
                 | Standing::Leaving
                 | Standing::Unreverted
                 | Standing::Gone => {}
@@ -304,7 +329,7 @@ impl Flight {
     /// A person ends a rollout.
     fn ordered_out(&self, target: &Target, by: &str, reason: &str) -> Event {
         let cause = Cause::Ordered { by: by.to_owned(), reason: reason.to_owned() };
-        let event = RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new() };
+        let event = RolloutEvent::Failed { cause, evidence: Sample::default(), metrics: Vec::new(), serves_on: false };
         Event::Rollout { place: self.place(target), event }
     }
 }

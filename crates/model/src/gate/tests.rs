@@ -28,13 +28,13 @@ fn waiting(missing: Vec<Missing>) -> GateState {
 fn as_many_people_as_needed_must_approve() {
     let mut story = Story::new(&two_environments(2));
     story.push('a').run();
-    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 0, needed: 2 }]));
+    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 0, needed: 2, point_of_no_return: false }]));
     story.approve('a', "ann").unwrap();
     story.run();
-    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 1, needed: 2 }]));
+    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 1, needed: 2, point_of_no_return: false }]));
     let again = story.approve('a', "ann").unwrap_err();
     assert_eq!(again, Refusal::ApprovedBefore { by: "ann".into(), environment: environment("production") });
-    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 1, needed: 2 }]));
+    check(&story, 'a', &waiting(vec![Missing::Approvals { given: 1, needed: 2, point_of_no_return: false }]));
     story.approve('a', "bob").unwrap();
     check(&story, 'a', &GateState::Open);
     story.run();
@@ -133,7 +133,7 @@ fn a_later_flight_at_the_gate_goes_first() {
     let mut story = Story::new(&two_environments(1));
     story.push('a').run().push('b').run();
     assert_eq!(story.flight('a').outcome, Some(Outcome::Superseded { by: id('b') }));
-    check(&story, 'b', &waiting(vec![Missing::Approvals { given: 0, needed: 1 }]));
+    check(&story, 'b', &waiting(vec![Missing::Approvals { given: 0, needed: 1, point_of_no_return: false }]));
     story.approve('b', "ann").unwrap();
     story.run();
     assert_eq!(story.serving("production"), "b:100");

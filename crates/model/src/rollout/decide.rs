@@ -239,7 +239,7 @@ fn tally(seen: Option<&VersionSeen>) -> Tally {
 }
 
 fn failed(cause: Cause, evidence: Sample, metrics: Vec<MetricSummary>) -> RolloutEvent {
-    RolloutEvent::Failed { cause, evidence, metrics }
+    RolloutEvent::Failed { cause, evidence, metrics, serves_on: false }
 }
 
 /// Why a metric takes the candidate back in a step.

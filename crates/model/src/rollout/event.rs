@@ -61,7 +61,7 @@ pub enum RolloutEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
-    /// The candidate is not good enough: its traffic ends now.
+    /// The candidate is not good enough: its traffic ends now, or goes back where it has all of it.
     #[serde(rename = "rollout.failed")]
     Failed {
         /// Why.
@@ -71,6 +71,9 @@ pub enum RolloutEvent {
         /// What the metrics said.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         metrics: Vec<MetricSummary>,
+        /// Whether it keeps all traffic until a person decides, as its migration can't be undone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        serves_on: bool,
     },
     /// The candidate has all traffic and is the stable version from now on.
     #[serde(rename = "rollout.promoted")]

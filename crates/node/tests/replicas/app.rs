@@ -72,6 +72,12 @@ async fn run() {
     let mut terminate = signal(SignalKind::terminate()).unwrap();
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.unwrap();
     say(&format!("listening on {port}"));
+    if let Some(file) = setting("APP_PID_FILE") {
+        // Whole once it is there.
+        let new = format!("{file}.new");
+        std::fs::write(&new, getpid().as_raw_pid().to_string()).unwrap();
+        std::fs::rename(new, file).unwrap();
+    }
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -90,6 +96,7 @@ async fn run() {
         }
     }
     drop(listener);
+    sleep(Duration::from_millis(setting("APP_LINGER_MS").map_or(0, |ms| ms.parse().unwrap()))).await;
     while app.busy.load(Ordering::SeqCst) > 0 {
         sleep(Duration::from_millis(1)).await;
     }

@@ -23,7 +23,7 @@ pub(crate) struct LocalRuntime {
 }
 
 impl LocalRuntime {
-    async fn unpack(&self, digest: &Digest) -> Result<ImageRoot, PortError> {
+    pub(super) async fn unpack(&self, digest: &Digest) -> Result<ImageRoot, PortError> {
         let unpacked =
             self.layout.unpack(digest, &self.images).await.map_err(|error| PortError::Passing(chain(&error)))?;
         Ok(ImageRoot {

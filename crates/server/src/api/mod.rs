@@ -23,6 +23,7 @@ use prograde_control::{Control, OrderError};
 use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::Repositories;
 use prograde_journal::Journal;
+use prograde_model::flight::Refusal;
 use prograde_node::Node;
 use tokio_util::sync::CancellationToken;
 
@@ -142,6 +143,11 @@ impl From<OrderError> for Failure {
     fn from(error: OrderError) -> Self {
         match error {
             OrderError::NoFlight(_) | OrderError::NothingServes(_) => Self::not_found(error.to_string()),
+            OrderError::Refused(refusal @ Refusal::PastReturn { .. }) => {
+                let hint = "what served before may not be able to read the data as it is: push a commit that mends it, or \
+                            order `prograde rollback` with `--past-point-of-no-return` if you know that it can";
+                Self::refused(refusal.to_string(), hint)
+            }
             OrderError::Refused(refusal) => {
                 Self::refused(refusal.to_string(), "`prograde flight show` tells what the flight waits for")
             }

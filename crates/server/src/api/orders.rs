@@ -49,8 +49,8 @@ pub(super) async fn roll_back(
 ) -> Result<Json<Ordered>, Failure> {
     let order = body(order)?;
     let (by, reason) = (named(&order.by)?, reason(&order.reason)?);
-    let (flight, events) =
-        context.control.roll_back(&service, &order.environment, order.to.clone(), by, reason).await?;
+    let to = (order.to.clone(), order.past_point_of_no_return);
+    let (flight, events) = context.control.roll_back(&service, &order.environment, to, by, reason).await?;
     Ok(ordered(flight, &events))
 }
 

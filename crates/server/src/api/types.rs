@@ -76,8 +76,8 @@ pub struct FlightSummary {
     pub subject: String,
     /// Who wrote it.
     pub author: String,
-    /// `reading`, `building`, `imaging`, `waiting`, `deploying`, `rolling`, `checking`, `watching`, `withdrawing`, `reverting`,
-    /// `notifying`, `landed`, `refused`, `rejected`, `stopped`, `rolled_back`, `aborted` or `superseded`.
+    /// `reading`, `building`, `imaging`, `waiting`, `deploying`, `migrating`, `rolling`, `checking`, `watching`, `withdrawing`,
+    /// `reverting`, `notifying`, `landed`, `refused`, `rejected`, `stopped`, `rolled_back`, `kept`, `aborted` or `superseded`.
     pub stage: String,
     /// The environment that the stage is in, if it is in one.
     pub environment: Option<EnvironmentName>,
@@ -134,7 +134,8 @@ pub struct EntryView {
     /// The service, where several fly together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceName>,
-    /// `outside`, `next`, `entering`, `rolling`, `unchecked`, `watched`, `settled`, `unchanged`, `leaving`, `unreverted` or `gone`.
+    /// `outside`, `next`, `entering`, `migrating`, `rolling`, `unchecked`, `watched`, `settled`, `unchanged`, `kept`, `leaving`,
+    /// `unreverted` or `gone`.
     pub standing: String,
     /// What the gate waits for, where it does.
     pub missing: Vec<String>,
@@ -226,6 +227,9 @@ pub struct RollbackRequest {
     pub by: String,
     /// Why.
     pub reason: String,
+    /// Whether to go back even though a migration that can't be undone has been run since; by default that is refused.
+    #[serde(default)]
+    pub past_point_of_no_return: bool,
 }
 
 /// Body of `POST /api/v1/quarantine/lift`.

@@ -215,6 +215,7 @@ fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
             Outcome::Rejected { .. } => ("rejected", None),
             Outcome::Stopped { environment, .. } => ("stopped", Some(environment.clone())),
             Outcome::RolledBack { environment, .. } => ("rolled_back", Some(environment.clone())),
+            Outcome::Kept { environment, .. } => ("kept", Some(environment.clone())),
             Outcome::Aborted { .. } => ("aborted", None),
             Outcome::Superseded { .. } => ("superseded", None),
         },
@@ -227,8 +228,9 @@ fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
             let stage = match standing {
                 Standing::Outside => "waiting",
                 Standing::Entering => "deploying",
+                Standing::Migrating => "migrating",
                 Standing::Rolling => "rolling",
-                Standing::Unchecked | Standing::Settled | Standing::Unchanged => "checking",
+                Standing::Unchecked | Standing::Settled | Standing::Unchanged | Standing::Kept => "checking",
                 Standing::Watched => "watching",
                 Standing::Leaving => "withdrawing",
                 Standing::Unreverted | Standing::Gone => "reverting",
@@ -248,6 +250,7 @@ fn detail(fleet: &Fleet, flight: &Flight, at: Option<&Target>) -> String {
             Outcome::Rejected { reason } | Outcome::Stopped { reason, .. } | Outcome::RolledBack { reason, .. } => {
                 reason.clone()
             }
+            Outcome::Kept { reason, .. } => format!("serves on past its point of no return: {reason}"),
             Outcome::Aborted { by, reason } => format!("by {by}: {reason}"),
             Outcome::Superseded { by } => format!("by flight {}", by.short()),
         };
@@ -257,6 +260,12 @@ fn detail(fleet: &Fleet, flight: &Flight, at: Option<&Target>) -> String {
             return missing(fleet, flight, &target.environment).join(", ");
         }
         let of = if flight.is_group() { format!("{}: ", target.service) } else { String::new() };
+        if let Some(entry) = flight.entry(target).filter(|_| flight.standing(target) == Standing::Migrating) {
+            return of + if entry.is_migrating() { "its migration runs" } else { "" };
+        }
+        if let Some(failure) = flight.entry(target).and_then(Entry::migration_failure) {
+            return of + &failure.to_string();
+        }
         return of
             + &match flight.phase(target) {
                 Some(Phase::Preparing { step, .. }) => format!("waits for replicas of step {}", step + 1),
@@ -277,7 +286,10 @@ fn missing(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Vec
         GateState::Waiting { missing } => missing
             .iter()
             .map(|m| match m {
-                Missing::Approvals { given, needed } => format!("has {given} of {needed} approvals"),
+                Missing::Approvals { given, needed, point_of_no_return } => {
+                    let why = if *point_of_no_return { ": its migration can't be undone" } else { "" };
+                    format!("has {given} of {needed} approvals{why}")
+                }
                 Missing::Occupied { by } => format!("waits for flight {} to leave", by.short()),
             })
             .collect(),
@@ -342,7 +354,8 @@ fn entry_view(fleet: &Fleet, flight: &Flight, target: &Target, seen: &Observatio
 
 fn failure(entry: &Entry) -> Option<String> {
     let ordered = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason));
-    ordered.or_else(|| entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string))
+    let kept = || entry.kept().or_else(|| entry.migration_failure().map(ToString::to_string));
+    ordered.or_else(|| entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string)).or_else(kept)
 }
 
 fn step(entry: &Entry) -> Option<(u32, u32)> {
@@ -362,11 +375,13 @@ fn standing_name(flight: &Flight, target: &Target) -> &'static str {
         Standing::Entering if !flight.moves(target) => "next",
         Standing::Outside => "outside",
         Standing::Entering => "entering",
+        Standing::Migrating => "migrating",
         Standing::Rolling => "rolling",
         Standing::Unchecked => "unchecked",
         Standing::Watched => "watched",
         Standing::Settled => "settled",
         Standing::Unchanged => "unchanged",
+        Standing::Kept => "kept",
         Standing::Leaving => "leaving",
         Standing::Unreverted => "unreverted",
         Standing::Gone => "gone",

@@ -24,7 +24,7 @@ impl State {
     /// The facts that the controllers want to record.
     pub(super) fn check_facts(&mut self, id: &FlightId, at: Timestamp, events: &[Event]) {
         let Some(flight) = self.check.known.flight(id) else { return };
-        let mut found = Vec::new();
+        let mut found = self.wrong_migration_facts(flight, events);
         for event in events {
             let Event::Rollout { place, event } = event else { continue };
             let target = flight.target(place);
@@ -36,11 +36,12 @@ impl State {
                 let shown = self.shown(&target);
                 found.extend(wrong_fact(rollout, event, &shown).map(|text| (Invariant::Judgment, text)));
             }
+            let kept = self.is_past_return(flight, &target);
             let failed = matches!(event, RolloutEvent::Failed { cause, .. } if !matches!(cause, Cause::Ordered { .. }));
             let quarantined = events.iter().any(|e| matches!(e, Event::Quarantined { .. }))
                 || self.check.known.bar(&target, flight).is_some()
                 || is_twin(&self.check.known, flight, entry, &target);
-            if failed && entry.rollback.is_none() && !quarantined {
+            if failed && entry.rollback.is_none() && !quarantined && !kept {
                 found.push((Invariant::Quarantine, format!("{} failed at {at} and is not in quarantine", id.short())));
             }
         }
@@ -58,6 +59,7 @@ impl State {
         let mover = moving(&self.check.known, target);
         let gap = mover.is_some_and(|r| r.start.strategy == Strategy::Recreate && r.failure().is_none());
         let mut found = wrong_weights(target, asked, gap);
+        found.extend(self.unmigrated(target, asked));
         let running = self.cluster.running(target);
         let shown = self.shown(target);
         let known = &self.check.known;
@@ -160,6 +162,7 @@ impl State {
         if news && !given_up && !self.notices.iter().any(|n| n.flight == flight.id) {
             found.push((Invariant::Told, format!("nobody was told how flight {id} ended")));
         }
+        found.extend(self.wrong_migration_ends(flight));
         let is_ours = |of: &Digest| flight.releases.values().any(|release| release.digest == *of);
         let image_set =
             self.journal.iter().any(|r| matches!(&r.event, Event::Quarantined { digest, .. } if is_ours(digest)));
@@ -223,6 +226,9 @@ impl State {
     /// What the controllers would have asked for, had they this defect.
     pub(crate) fn mutated(&self, target: &Target, mut asked: Vec<RunVersion>) -> Vec<RunVersion> {
         let Some(mutant) = self.mutant else { return asked };
+        if mutant == Mutant::RunsUnmigrated {
+            asked.extend(self.unmigrated_runs(target, &asked));
+        }
         let known = &self.check.known;
         for version in &mut asked {
             let percent = version.weight.percent();
@@ -284,7 +290,10 @@ fn out_of_order(fleet: &Fleet, flight: &Flight, target: &Target, event: &Rollout
 
 /// The services of a group that went back and stayed at the same time, if there are any.
 fn torn(fleet: &Fleet, flight: &Flight) -> Option<String> {
-    flight.places.iter().filter(|at| fleet.current(at) == Some(&flight.id)).find_map(|stays| {
+    // What is past a point of no return stays until a person says otherwise.
+    let for_good = |at: &Target| flight.entry(at).is_some_and(Entry::is_past_return);
+    let may_leave = |at: &&Target| !flight.places_in(&at.environment).any(for_good);
+    flight.places.iter().filter(|at| fleet.current(at) == Some(&flight.id)).filter(may_leave).find_map(|stays| {
         let left = flight.places_in(&stays.environment).find(|at| flight.standing(at) == Standing::Gone)?;
         Some(format!("flight {} left {left} and serves in {stays}", flight.id.short()))
     })

@@ -64,7 +64,7 @@ pub(crate) fn tone(stage: &str) -> Tone {
     match stage {
         "landed" => Tone::Good,
         "waiting" | "withdrawing" | "reverting" => Tone::Warning,
-        "refused" | "rejected" | "stopped" | "rolled_back" | "aborted" => Tone::Bad,
+        "refused" | "rejected" | "stopped" | "rolled_back" | "kept" | "aborted" => Tone::Bad,
         "superseded" => Tone::Dim,
         _ => Tone::Plain,
     }

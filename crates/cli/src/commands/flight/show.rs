@@ -126,10 +126,12 @@ pub(crate) fn entry_state(entry: &EntryView) -> String {
         "next" => "waits for its turn".to_owned(),
         "unchanged" => "stays as it was: nothing has changed".to_owned(),
         "entering" => "being written to the deployment repository".to_owned(),
+        "migrating" => "committed; its migration runs before its first replica".to_owned(),
         "rolling" => rolling(entry),
         "unchecked" => "serves; its checks are being run".to_owned(),
         "settled" if entry.weight > 0 => "serves".to_owned(),
         "settled" => "served, until a later flight came".to_owned(),
+        "kept" => "serves although it failed, past its point of no return".to_owned(),
         "leaving" => "being taken out".to_owned(),
         "unreverted" => "out; being taken out of the deployment repository".to_owned(),
         "gone" => "out".to_owned(),
@@ -217,6 +219,13 @@ pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
             let service = entry.and_then(|entry| entry.service.as_ref()).unwrap_or(&flight.service);
             let place = flight.environment.as_ref().map_or_else(String::new, |name| format!(" --environment {name}"));
             steps.push(format!("prograde logs {service}{place} --flight {id}"));
+        }
+        "kept" => {
+            let place = flight.environment.as_ref().map_or_else(String::new, |name| format!(" --environment {name}"));
+            steps.push(format!(
+                "push a commit that mends it, or prograde rollback {}{place} --past-point-of-no-return",
+                flight.service
+            ));
         }
         "stopped" => steps.push("prograde quarantine list".to_owned()),
         _ if flight.ended_at.is_none() && steps.is_empty() => steps.push(format!("prograde flight watch {id}")),

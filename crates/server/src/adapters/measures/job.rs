@@ -1,6 +1,6 @@
 //! A job of the candidate's own image.
 
-use prograde_control::ports::{JobEnd, JobRun, Jobs, MeasureError, Measurement};
+use prograde_control::ports::{JobEnd, JobImage, JobRun, Jobs, MeasureError, Measurement};
 use prograde_model::metric::{Found, Job, Told};
 
 /// Runs it to its end. A job that can't be started says nothing of the candidate.
@@ -18,14 +18,16 @@ pub(super) async fn measure(jobs: &dyn Jobs, job: &Job, measurement: &Measuremen
     let run = JobRun {
         target: measurement.target.clone(),
         flight: measurement.flight.clone(),
+        image: JobImage::Running,
         args: job.args.clone(),
         env,
         timeout: measurement.timeout,
+        alone: false,
     };
     let (told, reason) = match jobs.run(run).await {
         Ok(JobEnd::Passed) => (Told::Pass, "the job ended well".to_owned()),
         Ok(JobEnd::Failed { reason }) => (Told::Fail, format!("the job failed: {reason}")),
-        Err(error) => return Err(MeasureError::Answer(format!("the job can't be started: {error}"))),
+        Err(error) => return Err(MeasureError::Answer(format!("the job did not run: {error}"))),
     };
     Ok(Found::Judged { told, value: None, reason })
 }
