@@ -299,6 +299,6 @@ async fn a_job_ends_well_or_not_or_can_not_be_had() {
         told.starts_with("Fail: the job failed: {\"DEEP\": \"1\", \"PROGRADE_CANDIDATE\": \"127.0.0.1:4000\""),
         "{told}"
     );
-    assert_eq!(asked("none", &[address]).await, "Err(Answer(\"the job can't be started: no such program\"))");
+    assert_eq!(asked("none", &[address]).await, "Err(Answer(\"the job did not run: no such program\"))");
     assert_eq!(asked("good", &[]).await, "Err(NoReplica)");
 }
