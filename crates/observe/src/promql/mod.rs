@@ -1,0 +1,36 @@
+//! PromQL as text: from the text of a query to an [`expression::Expression`] that can be evaluated.
+//!
+//! The grammar is that of Prometheus 2.42. What later versions added, and functions of native histograms, are refused by
+//! name; nothing is ignored. A text of any content and size gives an expression or an error in time linear to its length,
+//! and on a stack of a bounded depth.
+//!
+//! Source: Prometheus documentation, "Querying Prometheus"; Prometheus 2.42, `promql/parser/generated_parser.y`.
+
+mod calls;
+mod check;
+mod duration;
+pub mod error;
+pub mod expression;
+mod lexer;
+mod modifiers;
+mod parser;
+mod selectors;
+
+pub use error::{ParseError, Reason};
+pub use expression::Expression;
+
+/// The longest query, in bytes.
+pub const QUERY_BYTES_MAX: usize = 64 * 1024;
+
+/// How deep expressions may nest; a chain of operators nests to its left.
+pub const DEPTH_MAX: u32 = 200;
+
+/// Parses and checks a query.
+pub fn parse(text: &str) -> Result<Expression, ParseError> {
+    if text.len() > QUERY_BYTES_MAX {
+        let reason = Reason::TooLong { bytes: text.len(), max: QUERY_BYTES_MAX };
+        return Err(ParseError::new(text, 0, reason));
+    }
+    let tokens = lexer::tokens(text)?;
+    parser::Parser::new(&tokens).query().map_err(|refused| ParseError::new(text, refused.at, refused.reason))
+}
