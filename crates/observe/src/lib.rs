@@ -4,8 +4,8 @@
 //! does. All of it is synchronous and reads no clock: times are arguments, and whoever wants to give up on a query says so
 //! through [`evaluate::Options`].
 
-//EV
-//FN
+pub mod evaluate;
+mod functions;
 pub mod labels;
 pub mod matcher;
 pub mod pattern;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::error::Reason;
 use super::expression::{
-    Absence, Aggregation, DatePart, Expression, Fold, LabelList, PlainFunction, Range, RangeFunction, Relabelling, Scalar,
-    ValueFunction, Vector,
+    Absence, Aggregation, DatePart, Expression, Fold, LabelList, PlainFunction, Range, RangeFunction, Relabelling,
+    Scalar, ValueFunction, Vector,
 };
 use super::lexer::Token;
 use super::parser::{Node, Parser, Refused};
@@ -424,10 +424,9 @@ fn absent_labels(matchers: &[Matcher]) -> Labels {
                 labels = labels.with(&matcher.name, value);
                 seen.push(&matcher.name);
             }
-            Comparison::Equal(_)
-            | Comparison::NotEqual(_)
-            | Comparison::Matches(_)
-            | Comparison::MatchesNot(_) => labels = labels.with(&matcher.name, ""),
+            Comparison::Equal(_) | Comparison::NotEqual(_) | Comparison::Matches(_) | Comparison::MatchesNot(_) => {
+                labels = labels.with(&matcher.name, "")
+            }
         }
     }
     labels

@@ -148,7 +148,9 @@ pub enum Reason {
     #[error("{0} may not be set twice")]
     ModifierTwice(&'static str),
     /// A range of something that is no plain selector.
-    #[error("a range is only allowed after a selector without modifiers; for other expressions write a subquery such as [5m:1m]")]
+    #[error(
+        "a range is only allowed after a selector without modifiers; for other expressions write a subquery such as [5m:1m]"
+    )]
     Range,
     /// A regular expression that can't be used.
     #[error(transparent)]
