@@ -105,37 +105,36 @@ fn translated(source: &str) -> Result<String, PatternError> {
             continue;
         }
         let after = rest.get(first.len_utf8()..).unwrap_or_default();
-        match &mut class {
-            Some(inside) => {
-                let (taken, ends) = inside.take(first, rest, &mut out);
-                rest = taken;
-                if ends {
-                    class = None;
-                }
+        if let Some(inside) = &mut class {
+            let (taken, ends) = inside.take(first, rest, &mut out);
+            rest = taken;
+            if ends {
+                class = None;
             }
-            None => {
-                let opened = rest;
-                rest = after;
-                match first {
-                    '[' => {
-                        let (negated, tail) = after.strip_prefix('^').map_or((false, after), |tail| (true, tail));
-                        out.push_str(if negated { "[^" } else { "[" });
-                        rest = tail;
-                        class = Some(Class { is_first: true });
-                    }
-                    '{' => {
-                        let counts = repetition(opened).unwrap_or_default();
-                        out.push_str(if counts.is_empty() { "\\{" } else { counts });
-                        rest = opened.get(counts.len().max(1)..).unwrap_or_default();
-                    }
-                    '(' => {
-                        check_flags(after)?;
-                        out.push('(');
-                    }
-                    other => out.push(other),
-                }
-            }
+            continue;
         }
+        rest = match first {
+            '[' => {
+                let (negated, tail) = after.strip_prefix('^').map_or((false, after), |tail| (true, tail));
+                out.push_str(if negated { "[^" } else { "[" });
+                class = Some(Class { is_first: true });
+                tail
+            }
+            '{' => {
+                let counts = repetition(rest).unwrap_or_default();
+                out.push_str(if counts.is_empty() { "\\{" } else { counts });
+                rest.get(counts.len().max(1)..).unwrap_or_default()
+            }
+            '(' => {
+                check_flags(after)?;
+                out.push('(');
+                after
+            }
+            other => {
+                out.push(other);
+                after
+            }
+        };
     }
     Ok(out)
 }

@@ -83,17 +83,20 @@ pub(crate) fn part(part: DatePart, seconds: f64) -> f64 {
     whole as f64
 }
 
+/// 2^63
+const I64_SPAN: f64 = 9_223_372_036_854_775_808.0;
+
 /// As amd64 converts: what does not fit, NaN among it, is the least number.
 fn truncated(seconds: f64) -> i64 {
     #[expect(clippy::cast_possible_truncation, reason = "only where it fits")]
-    if (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&seconds) { seconds as i64 } else { i64::MIN }
+    if (-I64_SPAN..I64_SPAN).contains(&seconds) { seconds as i64 } else { i64::MIN }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn all(seconds: f64) -> [f64; 8] {
+    fn all(seconds: f64) -> [i64; 8] {
         let parts = [
             DatePart::Year,
             DatePart::Month,
@@ -104,15 +107,15 @@ mod tests {
             DatePart::Hour,
             DatePart::Minute,
         ];
-        parts.map(|wanted| part(wanted, seconds))
+        parts.map(|wanted| truncated(part(wanted, seconds)))
     }
 
     #[test]
     fn dates_are_those_of_the_calendar() {
-        assert_eq!(all(0.0), [1970.0, 1.0, 1.0, 31.0, 1.0, 4.0, 0.0, 0.0]);
-        assert_eq!(all(951_827_696.9), [2000.0, 2.0, 29.0, 29.0, 60.0, 2.0, 12.0, 34.0]);
-        assert_eq!(all(4_107_542_399.0), [2100.0, 2.0, 28.0, 28.0, 59.0, 0.0, 23.0, 59.0]);
-        assert_eq!(all(-1.0), [1969.0, 12.0, 31.0, 31.0, 365.0, 3.0, 23.0, 59.0]);
-        assert_eq!(all(1_735_689_599.0), [2024.0, 12.0, 31.0, 31.0, 366.0, 2.0, 23.0, 59.0]);
+        assert_eq!(all(0.0), [1970, 1, 1, 31, 1, 4, 0, 0]);
+        assert_eq!(all(951_827_696.9), [2000, 2, 29, 29, 60, 2, 12, 34]);
+        assert_eq!(all(4_107_542_399.0), [2100, 2, 28, 28, 59, 0, 23, 59]);
+        assert_eq!(all(-1.0), [1969, 12, 31, 31, 365, 3, 23, 59]);
+        assert_eq!(all(1_735_689_599.0), [2024, 12, 31, 31, 366, 2, 23, 59]);
     }
 }

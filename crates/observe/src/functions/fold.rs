@@ -17,14 +17,13 @@ impl Accumulator {
         let is_first = self.count < 1.5;
         match fold {
             Fold::Count | Fold::Group => {}
-            Fold::Average if is_first => self.mean = value,
+            // Spread is measured from the first value on, which is no spread whatever it is.
+            Fold::Average | Fold::StandardDeviation | Fold::StandardVariance if is_first => self.mean = value,
             Fold::Average => {
                 if let Some(inc) = mean_change(self.mean, value, self.count) {
                     self.mean += inc;
                 }
             }
-            // Spread is measured from the first value on, which is no spread whatever it is.
-            Fold::StandardDeviation | Fold::StandardVariance if is_first => self.mean = value,
             Fold::StandardDeviation | Fold::StandardVariance => {
                 let delta = value - self.mean;
                 self.mean += delta / self.count;
@@ -32,9 +31,12 @@ impl Accumulator {
             }
             Fold::Sum | Fold::Min | Fold::Max if is_first => self.value = value,
             Fold::Sum => self.value += value,
-            Fold::Min if self.value > value || self.value.is_nan() => self.value = value,
-            Fold::Max if self.value < value || self.value.is_nan() => self.value = value,
-            Fold::Min | Fold::Max => {}
+            Fold::Min | Fold::Max => {
+                let is_better = if fold == Fold::Min { value < self.value } else { value > self.value };
+                if is_better || self.value.is_nan() {
+                    self.value = value;
+                }
+            }
         }
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn quantile(share: f64, buckets: &[(f64, f64)]) -> f64 {
     }
     let rank = share * last.1;
     let inner = buckets.get(..buckets.len() - 1).unwrap_or_default();
-    let index = inner.partition_point(|(_, count)| !(*count >= rank));
+    let index = inner.iter().position(|(_, count)| *count >= rank).unwrap_or(inner.len());
     let Some((end, count)) = inner.get(index).copied() else { return before_last.0 };
     let Some((start, below)) = index.checked_sub(1).and_then(|index| inner.get(index)).copied() else {
         // The lowest bucket begins at nothing, unless its bound is lower still.
@@ -39,7 +39,7 @@ fn cumulative(buckets: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut merged: Vec<(f64, f64)> = Vec::with_capacity(buckets.len());
     for (bound, count) in buckets {
         match merged.last_mut() {
-            Some(last) if last.0 >= *bound && last.0 <= *bound => last.1 += count,
+            Some(last) if last.0.total_cmp(bound).is_eq() => last.1 += count,
             Some(_) | None => merged.push((*bound, *count)),
         }
     }

@@ -37,7 +37,9 @@ mod tests {
     #[test]
     fn small_numbers_survive_large_ones() {
         let mut sum = Sum::default();
-        [1e100, 1.0, -1e100].into_iter().for_each(|value| sum.add(value));
+        for value in [1e100, 1.0, -1e100] {
+            sum.add(value);
+        }
         assert!((sum.total() - 1.0).abs() < f64::EPSILON);
     }
 }

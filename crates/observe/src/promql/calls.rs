@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::error::Reason;
 use super::expression::{
-    Absence, Aggregation, DatePart, Expression, Fold, LabelList, PlainFunction, Range, RangeFunction, Relabelling,
-    Scalar, ValueFunction, Vector,
+    Absence, Aggregation, DatePart, Expression, Fold, Kind, LabelList, PlainFunction, Range, RangeFunction,
+    Relabelling, Scalar, ValueFunction, Vector,
 };
 use super::lexer::Token;
 use super::parser::{Node, Parser, Refused};
@@ -286,40 +286,41 @@ impl<'a> Arguments<'a> {
         self.nodes.next()
     }
 
-    fn typed<T>(&mut self, expected: &'static str, take: impl Fn(Node) -> Result<T, Node>) -> Result<T, Refused> {
+    fn typed<T>(&mut self, expected: &'static str, take: impl Fn(Expression) -> Result<T, Kind>) -> Result<T, Refused> {
         let context = format!("a call of {}", self.name);
         let Some(node) = self.next() else {
             let expected = format!("at least {}", self.total + 1);
             return Err(self.refuse(Reason::Arguments { function: self.name.to_owned(), expected, found: self.total }));
         };
-        take(node).map_err(|node| node.refuse(Reason::Type { expected, context, found: node.expression.kind() }))
+        let at = node.at;
+        take(node.expression).map_err(|found| Refused { at, reason: Reason::Type { expected, context, found } })
     }
 
     fn vector(&mut self) -> Result<Box<Vector>, Refused> {
-        self.typed("an instant vector", |node| match node.expression {
+        self.typed("an instant vector", |expression| match expression {
             Expression::Vector(vector) => Ok(Box::new(vector)),
-            Expression::Scalar(_) | Expression::Range(_) | Expression::Text(_) => Err(node),
+            Expression::Scalar(_) | Expression::Range(_) | Expression::Text(_) => Err(expression.kind()),
         })
     }
 
     fn range(&mut self) -> Result<Range, Refused> {
-        self.typed("a range vector", |node| match node.expression {
+        self.typed("a range vector", |expression| match expression {
             Expression::Range(range) => Ok(range),
-            Expression::Scalar(_) | Expression::Vector(_) | Expression::Text(_) => Err(node),
+            Expression::Scalar(_) | Expression::Vector(_) | Expression::Text(_) => Err(expression.kind()),
         })
     }
 
     fn scalar(&mut self) -> Result<Box<Scalar>, Refused> {
-        self.typed("a scalar", |node| match node.expression {
+        self.typed("a scalar", |expression| match expression {
             Expression::Scalar(scalar) => Ok(Box::new(scalar)),
-            Expression::Vector(_) | Expression::Range(_) | Expression::Text(_) => Err(node),
+            Expression::Vector(_) | Expression::Range(_) | Expression::Text(_) => Err(expression.kind()),
         })
     }
 
     fn text(&mut self) -> Result<String, Refused> {
-        self.typed("a string", |node| match node.expression {
+        self.typed("a string", |expression| match expression {
             Expression::Text(text) => Ok(text),
-            Expression::Vector(_) | Expression::Range(_) | Expression::Scalar(_) => Err(node),
+            Expression::Vector(_) | Expression::Range(_) | Expression::Scalar(_) => Err(expression.kind()),
         })
     }
 
@@ -425,7 +426,7 @@ fn absent_labels(matchers: &[Matcher]) -> Labels {
                 seen.push(&matcher.name);
             }
             Comparison::Equal(_) | Comparison::NotEqual(_) | Comparison::Matches(_) | Comparison::MatchesNot(_) => {
-                labels = labels.with(&matcher.name, "")
+                labels = labels.with(&matcher.name, "");
             }
         }
     }

@@ -81,7 +81,7 @@ fn matched_and_grouped(modifiers: &JoinModifiers) -> Option<String> {
         Cardinality::OneToOne => return None,
         Cardinality::ManyToOne(included) | Cardinality::OneToMany(included) => included,
     };
-    included.iter().find(|label| on.contains(label)).map(|label| label.to_string())
+    included.iter().find(|label| on.contains(label)).map(ToString::to_string)
 }
 
 fn set_of_scalar(modifiers: &JoinModifiers) -> Refused {

@@ -86,7 +86,7 @@ impl<'a> Lexer<'a> {
     fn next(&mut self) -> Result<Token, Reason> {
         let rest = self.rest();
         let Some(first) = rest.chars().next() else { return Ok(Token::End) };
-        let second_is_digit = rest.bytes().nth(1).is_some_and(|byte| byte.is_ascii_digit());
+        let second_is_digit = rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
         match first {
             '"' | '\'' | '`' => self.string(first),
             '0'..='9' if !self.in_braces => self.number(),

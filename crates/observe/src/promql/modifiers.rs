@@ -170,9 +170,10 @@ impl Parser<'_> {
 /// The part of an operand that says when it is looked at.
 fn shift_of<'a>(node: &'a mut Node, at: usize, modifier: &'static str) -> Result<&'a mut Shift, Refused> {
     let shift = match &mut node.expression {
-        Expression::Vector(Vector::Selected(Selector { shift, .. })) => Some(shift),
-        Expression::Range(Range::Selected { selector, .. }) => Some(&mut selector.shift),
-        Expression::Range(Range::Subquery { shift, .. }) => Some(shift),
+        Expression::Vector(Vector::Selected(Selector { shift, .. }))
+        | Expression::Range(Range::Selected { selector: Selector { shift, .. }, .. } | Range::Subquery { shift, .. }) => {
+            Some(shift)
+        }
         Expression::Vector(_) | Expression::Scalar(_) | Expression::Text(_) => None,
     };
     shift.filter(|_| !node.in_parentheses).ok_or(Refused { at, reason: Reason::Modifier(modifier) })

@@ -1,0 +1,147 @@
+//! The corpus, asked of Prometheus itself: started for the test on a port of its own, given the same samples, and asked over
+//! its HTTP API.
+
+use std::fs::{self, File};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use prograde_observe::{Memory, Series};
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+use super::corpus::Times;
+use super::{answers, corpus, remote_write};
+
+/// A Prometheus that scrapes nothing and takes what is written to it.
+pub(crate) struct Prometheus {
+    child: Child,
+    dir: TempDir,
+    url: String,
+    agent: ureq::Agent,
+}
+
+impl Prometheus {
+    /// `None` where it is not installed, which is a failure in CI.
+    pub(crate) fn start() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("prometheus.yml"), "scrape_configs: []\n").unwrap();
+        let log = File::create(dir.path().join("log")).unwrap();
+        let child = Command::new("prometheus")
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=99y"])
+            .args(["--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver"])
+            .current_dir(dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        let child = match child {
+            Ok(child) => child,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
+                assert!(!ci, "prometheus is missing: run scripts/test-peers.sh");
+                left_out();
+                return None;
+            }
+            Err(error) => panic!("prometheus can't be started: {error}"),
+        };
+        let config = ureq::Agent::config_builder().http_status_as_error(false);
+        let agent = config.timeout_global(Some(Duration::from_mins(2))).build().into();
+        let mut this = Self { child, dir, url: String::new(), agent };
+        this.url = this.wait("it listens", Self::listens);
+        // It listens before it is ready, and says so meanwhile.
+        this.wait("it is ready", |this| {
+            let answer = this.agent.get(format!("{}/-/ready", this.url)).call().ok()?;
+            answer.status().is_success().then_some(())
+        });
+        Some(this)
+    }
+
+    fn listens(&self) -> Option<String> {
+        let log = fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        let line = log.lines().find(|line| line.contains("Listening on"))?;
+        Some(format!("http://{}", line.split("address=").nth(1)?.split_whitespace().next()?))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a thread of a test may sleep")]
+    fn wait<T>(&self, what: &str, condition: impl Fn(&Self) -> Option<T>) -> T {
+        for _ in 0..6_000 {
+            if let Some(found) = condition(self) {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("not in time that {what}:\n{}", fs::read_to_string(self.dir.path().join("log")).unwrap_or_default());
+    }
+
+    /// Takes in samples. The earliest must come first: it decides how far back it looks for more.
+    pub(crate) fn write(&self, series: &[Series]) {
+        let request = self.agent.post(format!("{}/api/v1/write", self.url));
+        let request = request.header("content-encoding", "snappy").header("content-type", "application/x-protobuf");
+        let mut answer = request.send(&remote_write::request(series)[..]).unwrap();
+        let said = answer.body_mut().read_to_string().unwrap();
+        assert_eq!(answer.status(), 204, "{said}");
+    }
+
+    fn ask(&self, path: &str, form: &[(&str, &str)]) -> answers::Answer {
+        let answer = self.agent.post(format!("{}{path}", self.url)).send_form(form.iter().copied());
+        let body: Json = answer.unwrap().body_mut().read_json().unwrap();
+        answers::theirs(&body)
+    }
+
+    /// Its answers to an instant and to a range query.
+    pub(crate) fn answers(&self, query: &str, times: Times) -> (answers::Answer, answers::Answer) {
+        let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
+        let instant = self.ask("/api/v1/query", &[("query", query), ("time", &seconds(times.at_ms))]);
+        let (start, end, step) = (seconds(times.start_ms), seconds(times.end_ms), seconds(times.step_ms));
+        let form = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
+        (instant, self.ask("/api/v1/query_range", &form))
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
+fn left_out() {
+    eprintln!("left out: prometheus is not installed");
+}
+
+#[test]
+fn prometheus_gives_the_same_answers() {
+    let corpus = corpus::read();
+    assert!(corpus.cases.len() >= 300, "the corpus has only {} queries", corpus.cases.len());
+    let Some(prometheus) = Prometheus::start() else { return };
+    prometheus.write(&corpus.series);
+    let mut memory = Memory::default();
+    for series in &corpus.series {
+        for sample in &series.samples {
+            memory.push(&series.labels, *sample);
+        }
+    }
+    let mut differences = Vec::new();
+    for case in &corpus.cases {
+        let (instant, range) = answers::ours(&memory, &case.query, case.times);
+        let (their_instant, their_range) = prometheus.answers(&case.query, case.times);
+        let ordered =
+            case.query.starts_with("sort") || case.query.starts_with("topk") || case.query.starts_with("bottomk");
+        let mut differs = |why: &str, ours: &answers::Answer, theirs: &answers::Answer| {
+            differences.push(format!("{} {why}: {}\n  ours:   {ours:?}\n  theirs: {theirs:?}", case.place, case.query));
+        };
+        if !answers::agree(&instant, &their_instant, ordered) {
+            differs("instant", &instant, &their_instant);
+        }
+        if !answers::agree(&range, &their_range, false) {
+            differs("range", &range, &their_range);
+        }
+        let failed = their_instant.is_err() && their_range.is_err();
+        if failed != case.fails {
+            differs("fails otherwise than the corpus says", &instant, &their_instant);
+        }
+    }
+    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+}
