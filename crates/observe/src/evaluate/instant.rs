@@ -42,6 +42,7 @@ impl Evaluation<'_> {
                 Ok(vec![Track { labels: Labels::default(), values }])
             }
             Vector::Negated(of) => self.negated(of, timeline),
+            Vector::Affirmed(of) => self.vector(of, timeline),
             Vector::WithScalar { operator, vector, scalar, scalar_is_left } => {
                 self.with_scalar(*operator, vector, scalar, *scalar_is_left, timeline)
             }

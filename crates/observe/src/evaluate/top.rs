@@ -1,7 +1,7 @@
 //! The largest or smallest of some values.
 //!
 //! Which of equal values are left, and in what order, the documentation leaves open. Here they are chosen as Prometheus
-//! does: by a heap of the kept values with the least wanted on top, which a better one replaces.
+//! does: by a heap of the kept values with the least wanted on top, which goes when a better one comes.
 
 use std::cmp::Ordering;
 
@@ -40,14 +40,18 @@ pub(super) fn first(order: Order, count: usize, values: impl Iterator<Item = (us
             rise(&mut heap, order);
             continue;
         }
-        let Some(least) = heap.first_mut() else { continue };
+        let Some(least) = heap.first() else { continue };
         let is_better = match order {
             Order::Largest => least.1 < entry.1,
             Order::Smallest => least.1 > entry.1,
         };
         if is_better || (least.1.is_nan() && !entry.1.is_nan()) {
-            *least = entry;
+            // The last takes the place of the first before the new one comes, as Go's heap does it: it decides which of
+            // equal values is the next to go.
+            heap.swap_remove(0);
             sink(&mut heap, order);
+            heap.push(entry);
+            rise(&mut heap, order);
         }
     }
     heap.sort_by(|a, b| nan_last(order == Order::Largest, a.1, b.1));

@@ -31,6 +31,16 @@ pub(super) fn negated(at: usize, of: Node) -> Result<Node, Refused> {
     Node::over(at, of.depth, expression)
 }
 
+/// `+of`
+pub(super) fn affirmed(at: usize, of: Node) -> Result<Node, Refused> {
+    unary(&of)?;
+    let expression = match of.expression {
+        Expression::Vector(vector) => Expression::Vector(Vector::Affirmed(Box::new(vector))),
+        other @ (Expression::Scalar(_) | Expression::Range(_) | Expression::Text(_)) => other,
+    };
+    Node::over(at, of.depth, expression)
+}
+
 /// `left infix modifiers right`
 pub(super) fn joined(infix: Infix, modifiers: JoinModifiers, left: Node, right: Node) -> Result<Node, Refused> {
     let (at, depth) = (left.at, left.depth.max(right.depth));

@@ -99,6 +99,8 @@ pub enum Vector {
     Of(Box<Scalar>),
     /// `-v`
     Negated(Box<Vector>),
+    /// `+v`: the same, but no selector any more to functions that treat selectors otherwise, such as `timestamp`.
+    Affirmed(Box<Vector>),
     /// An operator between a vector and a number.
     WithScalar {
         /// What is done.

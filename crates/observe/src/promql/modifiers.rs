@@ -58,7 +58,7 @@ impl Parser<'_> {
         let mut labels = Vec::new();
         while !self.take_sign(")") {
             let Token::Word(word) = self.peek() else { return Err(self.unexpected("a label or \")\"")) };
-            if ["inf", "nan"].contains(&word.to_lowercase().as_str()) {
+            if ["inf", "nan", "without"].contains(&word.to_lowercase().as_str()) {
                 return Err(self.unexpected("a label"));
             }
             if !is_label_name(word) {

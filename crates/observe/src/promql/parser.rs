@@ -148,9 +148,7 @@ impl<'a> Parser<'a> {
         }
         if self.take_sign("+") {
             let of = self.expression(UNARY)?;
-            check::unary(&of)?;
-            // A sign in front means that no modifier can follow the whole; none can be written here anyway.
-            return Ok(Node { in_parentheses: true, ..of });
+            return check::affirmed(at, of);
         }
         let primary = self.primary()?;
         self.modified(primary)

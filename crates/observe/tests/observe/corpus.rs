@@ -8,6 +8,8 @@
 //!   rate(served_total[5m])
 //! fail 10m, 0s to 30m by 1m      # each must fail, both ways
 //!   rate(served_total)
+//! instant 10m                    # each as an instant query only
+//!   served_total[5m]
 //! ```
 //!
 //! A `#` in the first column begins a comment.
@@ -30,12 +32,21 @@ pub(crate) struct Times {
     pub(crate) step_ms: i64,
 }
 
+/// How a query is asked.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Ask {
+    Both,
+    InstantOnly,
+    /// Both ways, and neither has an answer.
+    Failing,
+}
+
 pub(crate) struct Case {
     /// File and line.
     pub(crate) place: String,
     pub(crate) query: String,
     pub(crate) times: Times,
-    pub(crate) fails: bool,
+    pub(crate) ask: Ask,
 }
 
 #[derive(Default)]
@@ -47,7 +58,7 @@ pub(crate) struct Corpus {
 enum Section {
     None,
     Load(i64),
-    Ask(Times, bool),
+    Ask(Times, Ask),
 }
 
 /// All files of the corpus together; their series have different names.
@@ -74,16 +85,17 @@ fn add(corpus: &mut Corpus, name: &str, text: &str) {
             let (word, rest) = line.split_once(' ').unwrap();
             section = match word {
                 "load" => Section::Load(duration_ms(rest)),
-                "eval" => Section::Ask(times(rest), false),
-                "fail" => Section::Ask(times(rest), true),
+                "eval" => Section::Ask(times(rest), Ask::Both),
+                "fail" => Section::Ask(times(rest), Ask::Failing),
+                "instant" => Section::Ask(times(&format!("{rest}, 0s to 0s by 1s")), Ask::InstantOnly),
                 other => panic!("{place}: what is {other}?"),
             };
             continue;
         }
         match section {
             Section::Load(interval) => corpus.series.push(series(line.trim(), interval)),
-            Section::Ask(times, fails) => {
-                corpus.cases.push(Case { place, query: line.trim().to_owned(), times, fails });
+            Section::Ask(times, ask) => {
+                corpus.cases.push(Case { place, query: line.trim().to_owned(), times, ask });
             }
             Section::None => panic!("{place}: belongs to nothing"),
         }
