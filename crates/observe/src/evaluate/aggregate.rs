@@ -71,7 +71,11 @@ impl Evaluation<'_> {
         for group in groups {
             self.budget.spend(timeline.count())?;
             let mut accumulators = vec![Accumulator::default(); timeline.count()];
-            for track in &group.tracks {
+            // By labels, so that a sum is the same to the last bit in an instant and in a range query, whose series come
+            // in other orders where they have been calculated.
+            let mut tracks_by_labels: Vec<&Track> = group.tracks.iter().collect();
+            tracks_by_labels.sort_by(|a, b| a.labels.cmp(&b.labels));
+            for track in tracks_by_labels {
                 for (accumulator, value) in accumulators.iter_mut().zip(&track.values) {
                     if let Some(value) = value {
                         accumulator.add(fold, *value);

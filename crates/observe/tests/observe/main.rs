@@ -4,7 +4,8 @@
 
 mod answers;
 mod corpus;
+mod generator;
 mod peer;
-//P
+mod properties;
 mod remote_write;
-//S
+mod staleness;
