@@ -39,6 +39,8 @@ pub(crate) enum Ask {
     InstantOnly,
     /// Both ways, and neither has an answer.
     Failing,
+    /// Both ways, and either may fail.
+    Whatever,
 }
 
 pub(crate) struct Case {

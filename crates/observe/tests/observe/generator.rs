@@ -115,8 +115,8 @@ fn calls(vector: BoxedStrategy<String>) -> BoxedStrategy<String> {
         .prop_map(|(of, target, value)| format!("label_replace({of}, \"{target}\", \"{value}\", \"x\", \"(.*)\")"));
     let folded = (select(FOLDS.to_vec()), select(vec!["by", "without"]), labels(), vector.clone())
         .prop_map(|(fold, how, labels, of)| format!("{fold} {how} {labels} ({of})"));
-    let quantile = (labels(), scalar(vector.clone()), vector)
-        .prop_map(|(labels, share, of)| format!("quantile by {labels} ({share}, {of})"));
+    let quantile =
+        (labels(), number(), vector).prop_map(|(labels, share, of)| format!("quantile by {labels} ({share}, {of})"));
     // Which of equal values is left depends on the order of series, which only that of selectors is defined by.
     let first = (select(vec!["topk", "bottomk"]), labels(), number(), selector())
         .prop_map(|(function, labels, count, of)| format!("{function} by {labels} ({count}, {of})"));

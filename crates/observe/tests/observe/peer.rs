@@ -6,11 +6,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use prograde_observe::{Memory, Series};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use super::corpus::{Ask, Times};
-use super::{answers, corpus, remote_write};
+use super::corpus::{Ask, BEGIN_MS, Case, Times};
+use super::{answers, corpus, generator, remote_write};
 
 /// A Prometheus that scrapes nothing and takes what is written to it.
 pub(crate) struct Prometheus {
@@ -111,26 +113,38 @@ fn left_out() {
     eprintln!("left out: prometheus is not installed");
 }
 
-#[test]
-fn prometheus_gives_the_same_answers() {
-    let corpus = corpus::read();
-    assert!(corpus.cases.len() >= 300, "the corpus has only {} queries", corpus.cases.len());
-    let Some(prometheus) = Prometheus::start() else { return };
-    prometheus.write(&corpus.series);
+fn memory_of(series: &[Series]) -> Memory {
     let mut memory = Memory::default();
-    for series in &corpus.series {
+    for series in series {
         for sample in &series.samples {
             memory.push(&series.labels, *sample);
         }
     }
-    let mut differences = Vec::new();
-    for case in &corpus.cases {
-        let (instant, range) = answers::ours(&memory, &case.query, case.times);
-        let (their_instant, their_range) = prometheus.answers(&case.query, case.times);
-        let ordered =
-            case.query.starts_with("sort") || case.query.starts_with("topk") || case.query.starts_with("bottomk");
+    memory
+}
+
+/// Asks both, and tells what differs.
+struct Comparison {
+    prometheus: Prometheus,
+    memory: Memory,
+    differences: Vec<String>,
+}
+
+impl Comparison {
+    fn start() -> Option<Self> {
+        let corpus = corpus::read();
+        let prometheus = Prometheus::start()?;
+        prometheus.write(&corpus.series);
+        Some(Self { prometheus, memory: memory_of(&corpus.series), differences: Vec::new() })
+    }
+
+    fn compare(&mut self, case: &Case) {
+        let (instant, range) = answers::ours(&self.memory, &case.query, case.times);
+        let (their_instant, their_range) = self.prometheus.answers(&case.query, case.times);
+        let ordered = ["sort", "topk", "bottomk"].iter().any(|function| case.query.starts_with(function));
         let mut differs = |why: &str, ours: &answers::Answer, theirs: &answers::Answer| {
-            differences.push(format!("{} {why}: {}\n  ours:   {ours:?}\n  theirs: {theirs:?}", case.place, case.query));
+            let difference = format!("{} {why}: {}\n  ours:   {ours:?}\n  theirs: {theirs:?}", case.place, case.query);
+            self.differences.push(difference);
         };
         if !answers::agree(&instant, &their_instant, ordered) {
             differs("instant", &instant, &their_instant);
@@ -139,9 +153,47 @@ fn prometheus_gives_the_same_answers() {
             differs("range", &range, &their_range);
         }
         let failed = their_instant.is_err() && their_range.is_err();
-        if failed != (case.ask == Ask::Failing) {
+        if matches!(case.ask, Ask::Both | Ask::Failing) && failed != (case.ask == Ask::Failing) {
             differs("fails otherwise than the corpus says", &instant, &their_instant);
         }
     }
-    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+
+    fn finish(self) {
+        assert!(
+            self.differences.is_empty(),
+            "{} differences:\n{}",
+            self.differences.len(),
+            self.differences.join("\n")
+        );
+    }
+}
+
+#[test]
+fn prometheus_gives_the_same_answers() {
+    let corpus = corpus::read();
+    assert!(corpus.cases.len() >= 1000, "the corpus has only {} queries", corpus.cases.len());
+    let Some(mut comparison) = Comparison::start() else { return };
+    for case in &corpus.cases {
+        comparison.compare(case);
+    }
+    comparison.finish();
+}
+
+/// The same ones each time.
+#[test]
+fn prometheus_gives_the_same_answers_to_queries_out_of_a_grammar() {
+    let Some(mut comparison) = Comparison::start() else { return };
+    let mut runner = TestRunner::deterministic();
+    let queries = generator::vector();
+    for index in 0..1500 {
+        let query = queries.new_tree(&mut runner).unwrap().current();
+        let at_ms = BEGIN_MS + 61_000 * (index % 40);
+        let times = Times { at_ms, start_ms: BEGIN_MS, end_ms: BEGIN_MS + 2_400_000, step_ms: 67_000 };
+        // See `modifiers.test`.
+        let moves = ["predict_linear", "quantile_over_time"].iter().any(|function| query.contains(function));
+        let is_wrong_there = moves && query.contains('@');
+        let ask = if is_wrong_there { Ask::InstantOnly } else { Ask::Whatever };
+        comparison.compare(&Case { place: format!("query {index}"), query, times, ask });
+    }
+    comparison.finish();
 }

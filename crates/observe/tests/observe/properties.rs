@@ -68,10 +68,10 @@ proptest! {
         }
     }
 
-    /// `start()` and `end()` are those of the range, so each instant is asked within the same.
+    /// But for `start()` and `end()`, which are times of the query as a whole.
     #[test]
     fn a_range_query_is_its_instant_queries(query in generator::vector(), memory in store(), step_ms in 1_i64..200_000) {
-        prop_assume!(!query.contains("start()") && !query.contains("end()"));
+        let query = query.replace("start()", "1600000100").replace("end()", "1600000900");
         let expression = promql::parse(&query).map_err(|error| TestCaseError::fail(format!("{query}: {error}")))?;
         let options = Options { samples_max: 2_000_000, ..Options::default() };
         let start_ms = BEGIN_MS + 30_000;
