@@ -21,6 +21,8 @@ mod matching;
 mod over_range;
 mod select;
 mod sets;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod top;
 mod track;

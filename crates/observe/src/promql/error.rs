@@ -80,8 +80,8 @@ pub enum Reason {
     /// Digits that are no number.
     #[error("bad number or duration {0:?}")]
     Number(String),
-    /// A duration of nothing, or longer than 292 years.
-    #[error("a duration must be greater than 0 and less than 292 years")]
+    /// A duration with units in another order, of nothing, or longer than 292 years.
+    #[error("a duration has units from large to small, such as 1h30m, and is more than 0 and less than 292 years")]
     Duration,
     /// A time for `@` that no series can have.
     #[error("the time of the @ modifier is out of bounds")]

@@ -259,7 +259,10 @@ mod tests {
     fn refusals_say_where() {
         for (text, expected) in [
             ("1 +\n é", "2:2: unexpected character 'é'"),
-            ("a[1m1h]", "1:3: a duration must be greater than 0 and less than 292 years"),
+            (
+                "a[1m1h]",
+                "1:3: a duration has units from large to small, such as 1h30m, and is more than 0 and less than 292 years",
+            ),
             ("1_000", "1:1: bad number or duration \"1_000\""),
             ("1e400", "1:1: bad number or duration \"1e400\""),
             ("'a\nb'", "1:1: the string has no end"),

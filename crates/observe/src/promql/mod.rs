@@ -15,6 +15,8 @@ mod lexer;
 mod modifiers;
 mod parser;
 mod selectors;
+#[cfg(test)]
+mod tests;
 
 pub use error::{ParseError, Reason};
 pub use expression::Expression;
@@ -22,8 +24,11 @@ pub use expression::Expression;
 /// The longest query, in bytes.
 pub const QUERY_BYTES_MAX: usize = 64 * 1024;
 
-/// How deep expressions may nest; a chain of operators nests to its left.
-pub const DEPTH_MAX: u32 = 200;
+/// How deep expressions may stand within each other in the text.
+pub const NEST_MAX: u32 = 100;
+
+/// How deep expressions may hold each other: each operator of a chain holds all that is left of it.
+pub const DEPTH_MAX: u32 = 250;
 
 /// Parses and checks a query.
 pub fn parse(text: &str) -> Result<Expression, ParseError> {

@@ -1,14 +1,15 @@
 //! From tokens to a checked expression: operators by precedence climbing, everything else by descent.
 //!
-//! Invariant: no call nests deeper than [`DEPTH_MAX`] expressions, and no expression that is given back does.
+//! Invariant: no call nests deeper than [`NEST_MAX`] expressions, and no expression that is given back holds more than
+//! [`DEPTH_MAX`] within each other, so that neither parsing nor evaluating nor dropping one exhausts a thread's stack.
 //!
 //! Source: Prometheus documentation, "Operators", "Binary operator precedence".
 
-use super::DEPTH_MAX;
 use super::check;
 use super::error::Reason;
 use super::expression::{Arithmetic, Comparing, Expression, Scalar, SetOperator};
 use super::lexer::Token;
+use super::{DEPTH_MAX, NEST_MAX};
 
 /// A refusal at a byte of the text.
 #[derive(Debug)]
@@ -137,7 +138,7 @@ impl<'a> Parser<'a> {
     /// Counts a nested expression; taken back where the expression ends.
     fn deeper(&mut self) -> Result<(), Refused> {
         self.depth += 1;
-        if self.depth > DEPTH_MAX { Err(self.refuse(Reason::TooDeep { max: DEPTH_MAX })) } else { Ok(()) }
+        if self.depth > NEST_MAX { Err(self.refuse(Reason::TooDeep { max: NEST_MAX })) } else { Ok(()) }
     }
 
     fn operand(&mut self) -> Result<Node, Refused> {

@@ -26,9 +26,9 @@ pub(crate) fn ours(store: &Memory, query: &str, times: Times) -> (Answer, Answer
         Err(error) => return (Err(error.to_string()), Err(error.to_string())),
     };
     let options = Options::default();
-    let instant = evaluate::instant(&expression, store, times.at_ms, &options);
-    let Times { start_ms, end_ms, step_ms, .. } = times;
-    let range = evaluate::range(&expression, store, start_ms, end_ms, step_ms, &options);
+    let instant = evaluate::instant(&expression, store, times.at, &options);
+    let Times { start, end, step, .. } = times;
+    let range = evaluate::range(&expression, store, start, end, step, &options);
     let points = |series: prograde_observe::Series| {
         (series.labels, series.samples.iter().map(|sample| (sample.timestamp, sample.value)).collect())
     };
@@ -77,7 +77,9 @@ fn point(pair: &Json) -> (i64, f64) {
         "-Inf" => f64::NEG_INFINITY,
         number => number.parse().unwrap(),
     };
-    ((pair[0].as_f64().unwrap() * 1000.0).round() as i64, value)
+    #[expect(clippy::cast_possible_truncation, reason = "milliseconds of this century")]
+    let at_ms = (pair[0].as_f64().unwrap() * 1000.0).round() as i64;
+    (at_ms, value)
 }
 
 /// The same but for the last few bits. Exactly would be wrong: Go has its own `pow`, `exp` and trigonometry, and a range

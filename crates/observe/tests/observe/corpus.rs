@@ -23,13 +23,13 @@ use prograde_observe::{Sample, Series};
 /// When the corpus begins: no multiple of a minute, so that steps of subqueries lie beside the samples.
 pub(crate) const BEGIN_MS: i64 = 1_600_000_007_000;
 
-/// When queries are asked.
+/// When queries are asked, in milliseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Times {
-    pub(crate) at_ms: i64,
-    pub(crate) start_ms: i64,
-    pub(crate) end_ms: i64,
-    pub(crate) step_ms: i64,
+    pub(crate) at: i64,
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) step: i64,
 }
 
 /// How a query is asked.
@@ -110,10 +110,10 @@ fn times(text: &str) -> Times {
     let (start, rest) = rest.split_once(" to ").unwrap();
     let (end, step) = rest.split_once(" by ").unwrap();
     Times {
-        at_ms: BEGIN_MS + duration_ms(at),
-        start_ms: BEGIN_MS + duration_ms(start),
-        end_ms: BEGIN_MS + duration_ms(end),
-        step_ms: duration_ms(step),
+        at: BEGIN_MS + duration_ms(at),
+        start: BEGIN_MS + duration_ms(start),
+        end: BEGIN_MS + duration_ms(end),
+        step: duration_ms(step),
     }
 }
 

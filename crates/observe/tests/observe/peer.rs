@@ -93,8 +93,8 @@ impl Prometheus {
     /// Its answers to an instant and to a range query.
     pub(crate) fn answers(&self, query: &str, times: Times) -> (answers::Answer, answers::Answer) {
         let seconds = |ms: i64| format!("{}.{:03}", ms.div_euclid(1000), ms.rem_euclid(1000));
-        let instant = self.ask("/api/v1/query", &[("query", query), ("time", &seconds(times.at_ms))]);
-        let (start, end, step) = (seconds(times.start_ms), seconds(times.end_ms), seconds(times.step_ms));
+        let instant = self.ask("/api/v1/query", &[("query", query), ("time", &seconds(times.at))]);
+        let (start, end, step) = (seconds(times.start), seconds(times.end), seconds(times.step));
         let form = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
         (instant, self.ask("/api/v1/query_range", &form))
     }
@@ -187,8 +187,8 @@ fn prometheus_gives_the_same_answers_to_queries_out_of_a_grammar() {
     let queries = generator::vector();
     for index in 0..1500 {
         let query = queries.new_tree(&mut runner).unwrap().current();
-        let at_ms = BEGIN_MS + 61_000 * (index % 40);
-        let times = Times { at_ms, start_ms: BEGIN_MS, end_ms: BEGIN_MS + 2_400_000, step_ms: 67_000 };
+        let at = BEGIN_MS + 61_000 * (index % 40);
+        let times = Times { at, start: BEGIN_MS, end: BEGIN_MS + 2_400_000, step: 67_000 };
         // See `modifiers.test`.
         let moves = ["predict_linear", "quantile_over_time"].iter().any(|function| query.contains(function));
         let is_wrong_there = moves && query.contains('@');
