@@ -8,9 +8,10 @@
 //! - `\d`, `\s`, `\w` and `\b` are ASCII in RE2;
 //! - in a class, `[`, `&&`, `--` and `~~` stand for themselves in RE2;
 //! - `{` stands for itself where no repetition follows, and `\Q...\E` quotes;
+//! - `\123` is octal in RE2;
 //! - RE2 has no flags but `i`, `m`, `s` and `U`.
 //!
-//! Octal escapes (`\123`) are refused. As in Prometheus 2.42, `.` does not match a line's end (in 3.x it does).
+//! As in Prometheus 2.42, `.` does not match a line's end (in 3.x it does).
 //!
 //! Source: RE2's syntax page; Go, `regexp/syntax`.
 
@@ -87,18 +88,23 @@ impl Pattern {
     }
 }
 
+fn invalid(why: &str) -> PatternError {
+    PatternError::Invalid { why: why.to_owned() }
+}
+
 /// The pattern in the syntax of the crate `regex`.
 fn translated(source: &str) -> Result<String, PatternError> {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     let mut class: Option<Class> = None;
     let mut repeated = Repeated::No;
+    let mut open_groups = 0_u32;
     while let Some(first) = rest.chars().next() {
         if class.is_none() {
             repeated = repeated.then(first, rest)?;
         }
         if first == '\\' {
-            rest = escape(rest, class.is_some(), &mut out);
+            rest = escape(rest, class.is_some(), &mut out)?;
             if let Some(class) = &mut class {
                 class.is_first = false;
             }
@@ -106,7 +112,7 @@ fn translated(source: &str) -> Result<String, PatternError> {
         }
         let after = rest.get(first.len_utf8()..).unwrap_or_default();
         if let Some(inside) = &mut class {
-            let (taken, ends) = inside.take(first, rest, &mut out);
+            let (taken, ends) = inside.take(first, rest, &mut out)?;
             rest = taken;
             if ends {
                 class = None;
@@ -127,7 +133,14 @@ fn translated(source: &str) -> Result<String, PatternError> {
             }
             '(' => {
                 check_flags(after)?;
+                open_groups += 1;
                 out.push('(');
+                after
+            }
+            ')' => {
+                // Else it would close the group that the whole pattern stands in.
+                open_groups = open_groups.checked_sub(1).ok_or_else(|| invalid("unopened group"))?;
+                out.push(')');
                 after
             }
             other => {
@@ -154,13 +167,11 @@ impl Repeated {
         match self {
             // After a bracket, `?` begins flags; that nothing can be repeated there, the crate says.
             Self::No if repeats => match repetition(rest).map(counts_too_far) {
-                Some(true) => Err(PatternError::Invalid { why: "a repetition of more than 1000".to_owned() }),
+                Some(true) => Err(invalid("a repetition of more than 1000")),
                 Some(false) | None => Ok(Self::Greedy),
             },
             Self::Greedy if first == '?' => Ok(Self::Lazy),
-            Self::Greedy | Self::Lazy if repeats => {
-                Err(PatternError::Invalid { why: "a repetition can't be repeated".to_owned() })
-            }
+            Self::Greedy | Self::Lazy if repeats => Err(invalid("a repetition can't be repeated")),
             Self::No | Self::Greedy | Self::Lazy => Ok(Self::No),
         }
     }
@@ -174,19 +185,23 @@ struct Class {
 
 impl Class {
     /// Takes one character, or a named class; says what is left, and whether the class ends with it.
-    fn take<'a>(&mut self, first: char, rest: &'a str, out: &mut String) -> (&'a str, bool) {
+    fn take<'a>(&mut self, first: char, rest: &'a str, out: &mut String) -> Result<(&'a str, bool), PatternError> {
         let was_first = std::mem::replace(&mut self.is_first, false);
         let after = rest.get(first.len_utf8()..).unwrap_or_default();
         match first {
             ']' if !was_first => {
                 out.push(']');
-                return (after, true);
+                return Ok((after, true));
             }
             '[' => {
                 if let Some(end) = rest.strip_prefix("[:").and_then(|tail| tail.find(":]")) {
                     let (named, tail) = rest.split_at(end + 4);
+                    let name = named.trim_matches(['[', ':', ']']);
+                    if !POSIX.contains(&name.strip_prefix('^').unwrap_or(name)) {
+                        return Err(invalid("unknown class of POSIX"));
+                    }
                     out.push_str(named);
-                    return (tail, false);
+                    return Ok((tail, false));
                 }
                 out.push_str("\\[");
             }
@@ -195,21 +210,24 @@ impl Class {
             '-' if was_first => out.push_str("\\-"),
             '-' if after.starts_with('-') => {
                 out.push_str("-\\-");
-                return (after.get(1..).unwrap_or_default(), false);
+                return Ok((after.get(1..).unwrap_or_default(), false));
             }
             other => out.push(other),
         }
-        (after, false)
+        Ok((after, false))
     }
 }
 
+/// The classes `[:name:]`.
+const POSIX: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
+];
+
 /// Takes an escape; gives what is left.
-fn escape<'a>(rest: &'a str, in_class: bool, out: &mut String) -> &'a str {
+fn escape<'a>(rest: &'a str, in_class: bool, out: &mut String) -> Result<&'a str, PatternError> {
     let tail = rest.get(1..).unwrap_or_default();
-    let Some(letter) = tail.chars().next() else {
-        out.push('\\');
-        return "";
-    };
+    let Some(letter) = tail.chars().next() else { return Err(invalid("a backslash at the end")) };
     let after = tail.get(letter.len_utf8()..).unwrap_or_default();
     match letter {
         'd' => out.push_str("[0-9]"),
@@ -220,19 +238,55 @@ fn escape<'a>(rest: &'a str, in_class: bool, out: &mut String) -> &'a str {
         'W' => out.push_str("[^0-9A-Za-z_]"),
         'b' if !in_class => out.push_str(r"(?-u:\b)"),
         'Q' if !in_class => {
-            let (quoted, after) = after.split_once("\\E").unwrap_or((after, ""));
+            // Without its end it would quote the end of the group that the whole pattern stands in.
+            let (quoted, after) = after.split_once("\\E").ok_or_else(|| invalid("unclosed quotation"))?;
             out.push_str(&regex::escape(quoted));
-            return after;
+            return Ok(after);
         }
         // Only the crate knows these.
         '<' | '>' => out.push(letter),
-        // `\p{Greek}` and `\x{10ffff}`: these braces are no repetition.
-        'p' | 'P' | 'x' if after.starts_with('{') => {
+        'p' | 'P' => return unicode_class(letter == 'P', after, out),
+        // `\x{10ffff}`: these braces are no repetition.
+        'x' if after.starts_with('{') => {
             let (inside, after) = after.split_once('}').unwrap_or((after, ""));
-            out.extend(["\\", letter.encode_utf8(&mut [0; 4]), inside, "}"]);
-            return after;
+            out.extend(["\\x", inside, "}"]);
+            return Ok(after);
         }
+        '0'..='7' => return Ok(octal(tail, out)),
         other => out.extend(['\\', other]),
+    }
+    Ok(after)
+}
+
+/// The general categories of Unicode by their short names, which RE2 knows them by. Others are names of scripts.
+const CATEGORIES: [&str; 37] = [
+    "C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn", "N", "Nd", "Nl", "No", "P",
+    "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm", "So", "Z", "Zl", "Zp", "Zs", "Any",
+];
+
+/// Takes what follows `\p` or `\P`: `L`, `{Greek}` or `{^Greek}`.
+fn unicode_class<'a>(negated: bool, after: &'a str, out: &mut String) -> Result<&'a str, PatternError> {
+    let (name, rest) = match after.strip_prefix('{') {
+        Some(inside) => inside.split_once('}').ok_or_else(|| invalid("unclosed class of Unicode"))?,
+        None => after.split_at(after.chars().next().map_or(0, char::len_utf8)),
+    };
+    let (negated, name) = name.strip_prefix('^').map_or((negated, name), |name| (!negated, name));
+    // The crate is lenient about case; RE2 is not.
+    let is_script = name.len() > 2 && name.starts_with(|c: char| c.is_ascii_uppercase());
+    if !(CATEGORIES.contains(&name) || is_script) {
+        return Err(invalid("unknown class of Unicode"));
+    }
+    out.extend([if negated { "\\P{" } else { "\\p{" }, name, "}"]);
+    Ok(rest)
+}
+
+/// Takes an octal number of up to three digits; a single one that is not 0 would be a backreference, which neither has.
+fn octal<'a>(tail: &'a str, out: &mut String) -> &'a str {
+    let count = tail.chars().take(3).take_while(|c| c.is_digit(8)).count();
+    let (digits, after) = tail.split_at(count);
+    match u32::from_str_radix(digits, 8) {
+        Ok(code) if count > 1 || code == 0 => out.extend(["\\x{", &format!("{code:x}"), "}"]),
+        Ok(_) | Err(_) => out.extend(["\\", digits]),
     }
     after
 }
@@ -289,12 +343,14 @@ mod tests {
             (r"a{,2}", "a{,2}", "aa"),
             (r"a{2}", "aa", "a{2}"),
             (r"\Qa.b(\E+", "a.b((", "axb("),
+            (r"\141[\0\142]\60", "ab0", "ac0"),
             ("[a[b]", "[", "c"),
             ("[a&&b]", "&", "c"),
             ("[]a]", "]", "b"),
             ("[^]a]", "b", "]"),
             ("[[:alpha:]_]", "a", "1"),
             (r"\pL\p{Greek}", "éα", "1α"),
+            (r"[\p{^L}_]\PN", "1a", "aa"),
             (r"a\b.*", "a b", "ab"),
             ("a*?1*b{2}?3{1}", "a1bb3", "a1b"),
             (r"\x{e9}(?i:x?)", "éX", "e"),
@@ -307,7 +363,26 @@ mod tests {
 
     #[test]
     fn what_can_not_be_matched_is_refused() {
-        for pattern in ["(", "a**", "[", r"\", "(?=a)", "(?x)a", r"\1", "a{1001}", "a{2}{3}", "a*?*", "x{2,1}"] {
+        for pattern in [
+            "(",
+            "a**",
+            "[",
+            r"\",
+            "(?=a)",
+            "(?x)a",
+            r"\1",
+            r"\Qa",
+            "a)|(b",
+            r"(a)\",
+            r"\pl",
+            r"\p{greek}",
+            r"\p{L",
+            r"\p",
+            "a{1001}",
+            "a{2}{3}",
+            "a*?*",
+            "x{2,1}",
+        ] {
             assert!(Pattern::new(pattern).is_err(), "{pattern}");
         }
         assert_eq!(Pattern::new(&"a".repeat(20_000)).unwrap_err(), PatternError::TooLong { bytes: 20_000 });

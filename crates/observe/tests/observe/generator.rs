@@ -224,3 +224,31 @@ pub(crate) fn any_text() -> BoxedStrategy<String> {
     let of_words = proptest::collection::vec(select(words), 0..40).prop_map(|words| words.join(" "));
     prop_oneof![4 => of_words, 1 => ".*"].boxed()
 }
+
+/// Queries with a slip: something left out, doubled or put in at any place.
+pub(crate) fn slipped() -> BoxedStrategy<String> {
+    let pieces = vec![
+        "", "(", ")", "[", "]", "{", "}", ",", ":", "@", "=", "~", "!", "\"", "'", "`", "-", "+", "^", ".", "0", "x",
+        "5m", " ", "é", "#", "\\", "\n", " by ", " on ", " bool ", " offset ", " or ", "e", "inf", "1",
+    ];
+    (vector(), any::<prop::sample::Index>(), 0_usize..3, select(pieces))
+        .prop_map(|(query, at, left_out, put_in)| {
+            let mut characters: Vec<char> = query.chars().collect();
+            let at = at.index(characters.len());
+            let end = (at + left_out).min(characters.len());
+            drop(characters.splice(at..end, put_in.chars()));
+            characters.into_iter().collect()
+        })
+        .boxed()
+}
+
+/// Queries with a random regular expression in each place that takes one, about series with odd values.
+pub(crate) fn matched() -> BoxedStrategy<String> {
+    r"[ab{}()|*+?^$0-9,.\[\]\\:dwsbQEpLnxé&~<>=!iP-]{1,9}"
+        .prop_map(|pattern: String| {
+            format!(
+                "label_replace(se_braces, \"o\", \"<$1>\", \"v\", `{pattern}`) or se_braces{{v=~`{pattern}`}} * 2 or se_braces{{v!~`(?i)x|{pattern}`}} ^ 2"
+            )
+        })
+        .boxed()
+}

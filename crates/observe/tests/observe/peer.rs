@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use prograde_observe::{Memory, Series};
-use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::strategy::{Strategy, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -179,13 +179,11 @@ fn prometheus_gives_the_same_answers() {
     comparison.finish();
 }
 
-/// The same ones each time.
-#[test]
-fn prometheus_gives_the_same_answers_to_queries_out_of_a_grammar() {
+/// Asks for so many queries out of a strategy, the same ones each time.
+fn compare_generated(queries: impl Strategy<Value = String>, count: i64) {
     let Some(mut comparison) = Comparison::start() else { return };
     let mut runner = TestRunner::deterministic();
-    let queries = generator::vector();
-    for index in 0..1500 {
+    for index in 0..count {
         let query = queries.new_tree(&mut runner).unwrap().current();
         let at = BEGIN_MS + 61_000 * (index % 40);
         let times = Times { at, start: BEGIN_MS, end: BEGIN_MS + 2_400_000, step: 67_000 };
@@ -196,4 +194,19 @@ fn prometheus_gives_the_same_answers_to_queries_out_of_a_grammar() {
         comparison.compare(&Case { place: format!("query {index}"), query, times, ask });
     }
     comparison.finish();
+}
+
+#[test]
+fn prometheus_gives_the_same_answers_to_queries_out_of_a_grammar() {
+    compare_generated(generator::vector(), 1000);
+}
+
+#[test]
+fn prometheus_takes_and_refuses_the_same_texts() {
+    compare_generated(generator::slipped(), 1000);
+}
+
+#[test]
+fn prometheus_matches_the_same_values() {
+    compare_generated(generator::matched(), 300);
 }
