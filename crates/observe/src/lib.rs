@@ -10,6 +10,7 @@ pub mod labels;
 pub mod matcher;
 pub mod pattern;
 pub mod promql;
+pub mod rules;
 pub mod sample;
 pub mod store;
 

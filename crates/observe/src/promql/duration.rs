@@ -18,6 +18,14 @@ const MS_MAX: i64 = i64::MAX / 1_000_000;
 
 /// Milliseconds; `None` where it is no duration, is nothing, or is longer than Prometheus can count.
 pub(crate) fn parse(text: &str) -> Option<i64> {
+    parse_or_nothing(text).filter(|ms| *ms > 0)
+}
+
+/// As [`parse`], but `0` and `0s` are durations, as in rule files.
+pub(crate) fn parse_or_nothing(text: &str) -> Option<i64> {
+    if text == "0" {
+        return Some(0);
+    }
     let mut units = UNITS.iter();
     let mut rest = text;
     let mut total = 0_i64;
@@ -30,7 +38,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
         total = number.parse::<i64>().ok()?.checked_mul(*ms)?.checked_add(total)?;
         rest = after;
     }
-    (1..=MS_MAX).contains(&total).then_some(total)
+    (!text.is_empty() && total <= MS_MAX).then_some(total)
 }
 
 #[cfg(test)]

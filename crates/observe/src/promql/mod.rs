@@ -6,9 +6,11 @@
 //!
 //! Source: Prometheus documentation, "Querying Prometheus"; Prometheus 2.42, `promql/parser/generated_parser.y`.
 
+mod arguments;
 mod calls;
+mod catalogue;
 mod check;
-mod duration;
+pub(crate) mod duration;
 pub mod error;
 pub mod expression;
 mod lexer;

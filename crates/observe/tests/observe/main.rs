@@ -8,4 +8,5 @@ mod generator;
 mod peer;
 mod properties;
 mod remote_write;
+mod rules;
 mod staleness;

@@ -39,9 +39,7 @@ impl Prometheus {
         let child = match child {
             Ok(child) => child,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
-                assert!(!ci, "prometheus is missing: run scripts/test-peers.sh");
-                left_out();
+                missing("prometheus");
                 return None;
             }
             Err(error) => panic!("prometheus can't be started: {error}"),
@@ -108,9 +106,12 @@ impl Drop for Prometheus {
     }
 }
 
+/// Says that a peer is not installed, which is a failure in CI.
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
-fn left_out() {
-    eprintln!("left out: prometheus is not installed");
+pub(crate) fn missing(peer: &str) {
+    let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
+    assert!(!ci, "{peer} is missing: run scripts/test-peers.sh");
+    eprintln!("left out: {peer} is not installed");
 }
 
 fn memory_of(series: &[Series]) -> Memory {
