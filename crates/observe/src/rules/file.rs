@@ -32,6 +32,7 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Group>, Diagnostics> {
             Vec::new()
         }
     };
+    reader.found.sort_by_key(|finding| (finding.line, finding.column));
     if reader.found.is_empty() { Ok(groups) } else { Err(Diagnostics(reader.found)) }
 }
 
