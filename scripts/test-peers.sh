@@ -30,7 +30,8 @@ umoci() {
     debian_install umoci
 }
 
-# prometheus answers the queries of metrics (crates/server/src/adapters/measures/peer_tests.rs, tests/it/metrics.rs).
+# prometheus answers the queries of metrics (crates/server/src/adapters/measures/peer_tests.rs, tests/it/metrics.rs) and those of the
+# corpus (crates/observe/tests/observe/peer.rs).
 prometheus() {
     if type -P prometheus >/dev/null; then return; fi
     debian_install prometheus

@@ -82,6 +82,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0503"
     "PG0504"
     "PG0505"
+    "PG0601"
     "PG0801"
     "PG0802"
     "PG0803"

@@ -139,16 +139,10 @@ impl Fleet {
                 self.flag_watches.remove(&target);
             }
             Event::Quarantined { place, digest, reason } => {
-                let target = target(place);
+                let (target, digest, reason) = (target(place), digest.clone(), reason.clone());
+                let (flight, since) = (recorded.flight.clone(), recorded.at);
                 let key = (target.clone(), digest.clone());
-                let quarantine = Quarantine {
-                    target,
-                    digest: digest.clone(),
-                    flight: recorded.flight.clone(),
-                    reason: reason.clone(),
-                    since: recorded.at,
-                };
-                self.quarantines.insert(key, quarantine);
+                self.quarantines.insert(key, Quarantine { target, digest, flight, reason, since });
             }
             Event::QuarantineLifted { place, digest, .. } => {
                 self.quarantines.remove(&(target(place), digest.clone()));

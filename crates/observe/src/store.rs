@@ -1,0 +1,77 @@
+//! Where series come from.
+
+use crate::labels::Labels;
+use crate::matcher::Matcher;
+use crate::sample::{Sample, Series};
+
+/// Why a store could not answer. Opaque: a query can do nothing about it but say it.
+#[derive(Debug, thiserror::Error)]
+#[error("the series can't be read")]
+pub struct StoreError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl StoreError {
+    /// Keeps what the store itself says as its source.
+    pub fn new(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self(source.into())
+    }
+}
+
+/// What series are read from.
+///
+/// A query asks once for each selector in it, whatever the number of its steps, so that each series is decoded once. The
+/// answer is all in memory, which the caller's limit bounds after the fact; a store whose own bound is lower answers with
+/// an error.
+pub trait Store {
+    /// All series that every matcher accepts, with their samples from `from_ms` to `to_ms`, both included, and with the
+    /// markers of staleness. Series come in any order, without one twice; one without samples may be left out.
+    fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<Series>, StoreError>;
+}
+
+/// A store that holds all of its series in memory, as tests do and as recent samples may.
+#[derive(Debug, Default)]
+pub struct Memory {
+    series: std::collections::BTreeMap<Labels, Vec<Sample>>,
+}
+
+impl Memory {
+    /// Takes in a sample. One at a time that the series has already is replaced.
+    pub fn push(&mut self, labels: &Labels, sample: Sample) {
+        let samples = self.series.entry(labels.clone()).or_default();
+        let at = samples.partition_point(|present| present.timestamp < sample.timestamp);
+        match samples.get_mut(at) {
+            Some(present) if present.timestamp == sample.timestamp => *present = sample,
+            Some(_) | None => samples.insert(at, sample),
+        }
+    }
+}
+
+impl Store for Memory {
+    fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<Series>, StoreError> {
+        let wanted = self.series.iter().filter(|(labels, _)| Matcher::accept_all(matchers, labels));
+        let found = wanted.map(|(labels, samples)| {
+            let from = samples.partition_point(|sample| sample.timestamp < from_ms);
+            let to = samples.partition_point(|sample| sample.timestamp <= to_ms);
+            Series { labels: labels.clone(), samples: samples.get(from..to).unwrap_or_default().to_vec() }
+        });
+        Ok(found.filter(|series| !series.samples.is_empty()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_gives_the_samples_of_a_time_with_both_ends() {
+        let mut memory = Memory::default();
+        let labels: Labels = [("__name__", "a")].into_iter().collect();
+        for (timestamp, value) in [(3, 3.0), (1, 1.0), (2, 9.0), (2, 2.0)] {
+            memory.push(&labels, Sample { timestamp, value });
+        }
+        let found = memory.select(&[Matcher::equal("__name__", "a")], 2, 3).unwrap();
+        let values: Vec<f64> = found[0].samples.iter().map(|sample| sample.value).collect();
+        assert_eq!(values, [2.0, 3.0]);
+        assert!(memory.select(&[Matcher::equal("__name__", "a")], 4, 9).unwrap().is_empty());
+        assert!(memory.select(&[Matcher::equal("a", "b")], 0, 9).unwrap().is_empty());
+    }
+}
