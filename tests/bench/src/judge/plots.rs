@@ -16,6 +16,8 @@ use super::stream::{BASE, float};
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
 const MARGIN: f64 = 56.0;
+/// Room for the numbers of the vertical axis and its name.
+const LEFT: f64 = 80.0;
 const COLOURS: [&str; 5] = ["#0b6e4f", "#c1440e", "#e09f3e", "#335c81", "#777777"];
 
 /// A line.
@@ -48,7 +50,7 @@ pub(super) fn write(folder: &Path, harmed: &[Bad]) -> anyhow::Result<()> {
         title: "Requests harmed by a release with 5% errors",
         x: (0.0, 3.0),
         x_name: "requests a second",
-        y: (0.0, 6.0),
+        y: (-1.0, 4.0),
         y_name: "requests harmed, mean",
     };
     fs::write(folder.join("judging-harmed.svg"), axes.draw(&series, None)?)?;
@@ -95,7 +97,7 @@ impl Axes {
     fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         let part =
             |value: f64, (from, to): (f64, f64)| ((value.max(1e-9).log10() - from) / (to - from)).clamp(0.0, 1.0);
-        (MARGIN + part(x, self.x) * (WIDTH - 2.0 * MARGIN), HEIGHT - MARGIN - part(y, self.y) * (HEIGHT - 2.0 * MARGIN))
+        (LEFT + part(x, self.x) * (WIDTH - LEFT - MARGIN), HEIGHT - MARGIN - part(y, self.y) * (HEIGHT - 2.0 * MARGIN))
     }
 
     fn draw(&self, series: &[Series], line: Option<f64>) -> anyhow::Result<String> {
@@ -106,7 +108,7 @@ impl Axes {
         )?;
         writeln!(
             svg,
-            r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{MARGIN}" y="20" font-size="14">{}</text>"#,
+            r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/><text x="{LEFT}" y="20" font-size="14">{}</text>"#,
             self.title
         )?;
         self.grid(&mut svg)?;
@@ -114,8 +116,9 @@ impl Axes {
             let (_, y) = self.place((1.0, value));
             writeln!(
                 svg,
-                r#"<path d="M{MARGIN} {y:.1}H{}" stroke="black" stroke-dasharray="6 4"/><text x="{MARGIN}" y="{:.1}">Fail</text>"#,
+                r#"<path d="M{LEFT} {y:.1}H{}" stroke="black" stroke-dasharray="6 4"/><text x="{}" y="{:.1}" text-anchor="end">Fail</text>"#,
                 WIDTH - MARGIN,
+                WIDTH - MARGIN - 4.0,
                 y - 4.0
             )?;
         }
@@ -128,7 +131,7 @@ impl Axes {
                 points.join(" ")
             )?;
             let y = MARGIN + 4.0 + 16.0 * float(at as u64);
-            writeln!(svg, r#"<text x="{}" y="{y:.0}" fill="{colour}">{}</text>"#, MARGIN + 8.0, series.name)?;
+            writeln!(svg, r#"<text x="{}" y="{y:.0}" fill="{colour}">{}</text>"#, LEFT + 8.0, series.name)?;
         }
         svg.push_str("</svg>\n");
         Ok(svg)
@@ -152,9 +155,9 @@ impl Axes {
             let (_, y) = self.place((1.0, 10f64.powf(power)));
             writeln!(
                 svg,
-                r##"<path d="M{MARGIN} {y:.1}H{}" stroke="#dddddd"/><text x="{}" y="{:.1}" text-anchor="end">{}</text>"##,
+                r##"<path d="M{LEFT} {y:.1}H{}" stroke="#dddddd"/><text x="{}" y="{:.1}" text-anchor="end">{}</text>"##,
                 WIDTH - MARGIN,
-                MARGIN - 6.0,
+                LEFT - 6.0,
                 y + 4.0,
                 10f64.powf(power)
             )?;
