@@ -30,8 +30,8 @@ impl Flight {
         let left = |at: &&Target| matches!(self.standing(at), Standing::Unreverted | Standing::Gone);
         let left_in = |target: &Target| self.places_in(&target.environment).any(|at| left(&at));
         let ordered = |target: &Target| {
-            let rollbacks = self.places_in(&target.environment).filter_map(|at| self.entry(at)?.rollback.as_ref());
-            rollbacks.into_iter().any(|rollback| rollback.past_return)
+            let mut rollbacks = self.places_in(&target.environment).filter_map(|at| self.entry(at)?.rollback.as_ref());
+            rollbacks.any(|rollback| rollback.past_return)
         };
         let may_leave = |target: &&Target| !self.entry(target).is_some_and(Entry::is_past_return) || ordered(target);
         // What stays may need what came before it.
@@ -98,8 +98,7 @@ impl Flight {
 
     /// The flight whose migration stands in the way of going back from a place, with all of its group.
     pub(super) fn point_of_no_return(&self, fleet: &Fleet, from: &Target, to: Option<&FlightId>) -> Option<FlightId> {
-        let serving = self.places_in(&from.environment).filter(|target| self.serves(fleet, target));
-        serving.into_iter().find_map(|target| {
+        self.places_in(&from.environment).filter(|target| self.serves(fleet, target)).find_map(|target| {
             let asked = to.and_then(|id| fleet.flight(id)).and_then(|flight| flight.served_by(target));
             let back = asked.or_else(|| self.entry(target)?.replaces.clone())?;
             fleet.point_of_no_return(target, &back).cloned()

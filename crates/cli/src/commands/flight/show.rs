@@ -215,7 +215,10 @@ pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
         "rejected" => steps.push(format!("prograde flight log {id}")),
         "refused" => steps.push("prograde check, in the service's repository".to_owned()),
         "rolled_back" => {
-            let entry = view.environments.iter().find(|entry| entry.failure.is_some());
+            // Of a group the last one that came was the first to go.
+            let left =
+                |entry: &&EntryView| entry.failure.is_some() && Some(&entry.environment) == flight.environment.as_ref();
+            let entry = view.environments.iter().rev().find(left);
             let service = entry.and_then(|entry| entry.service.as_ref()).unwrap_or(&flight.service);
             let place = flight.environment.as_ref().map_or_else(String::new, |name| format!(" --environment {name}"));
             steps.push(format!("prograde logs {service}{place} --flight {id}"));
@@ -257,6 +260,18 @@ mod tests {
         insta::assert_snapshot!("show_rolled_back", page(&fixtures::rolled_back(), fixtures::TERMINAL));
         insta::assert_snapshot!("show_refused", page(&fixtures::refused(), fixtures::TERMINAL));
         insta::assert_snapshot!("show_rejected", page(&fixtures::rejected(), fixtures::TERMINAL));
+    }
+
+    #[test]
+    fn after_a_group_went_back_the_next_step_names_the_service_that_failed() {
+        let mut view = fixtures::rolled_back();
+        let failed = view.environments.iter().position(|entry| entry.failure.is_some()).unwrap();
+        let mut web = view.environments[failed].clone();
+        view.environments[failed].service = Some("orders".parse().unwrap());
+        web.service = Some("web".parse().unwrap());
+        view.environments.push(web);
+        let steps = next_steps(&view);
+        assert!(steps.iter().any(|step| step.starts_with("prograde logs web ")), "{steps:?}");
     }
 
     #[test]
