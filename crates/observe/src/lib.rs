@@ -4,6 +4,7 @@
 //! does. All of it is synchronous and reads no clock: times are arguments, and whoever wants to give up on a query says so
 //! through [`evaluate::Options`].
 
+pub mod append;
 pub mod evaluate;
 mod functions;
 pub mod labels;
@@ -14,6 +15,7 @@ pub mod rules;
 pub mod sample;
 pub mod store;
 
+pub use append::{Append, Appended, Incoming};
 pub use labels::Labels;
 pub use sample::{Sample, Series};
 pub use store::{Memory, Store};
