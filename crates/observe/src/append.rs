@@ -1,0 +1,34 @@
+//! Where samples go.
+
+use crate::labels::Labels;
+use crate::sample::Sample;
+use crate::store::StoreError;
+
+/// A sample of a series, on its way into a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Incoming<'a> {
+    /// The series; made when the store does not have it yet.
+    pub labels: &'a Labels,
+    /// What is added to it.
+    pub sample: Sample,
+}
+
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// Samples that are kept, and those that the store had already, to the bit.
+    pub kept: usize,
+    /// Samples older than the newest one of their series, and left out.
+    pub out_of_order: usize,
+    /// Samples with another value than the one that the series has at that time, and left out.
+    pub duplicate: usize,
+    /// Samples too old or too far ahead for the store to take in, and left out.
+    pub out_of_bounds: usize,
+}
+
+/// What takes samples in: the end of scraping, of remote write, of rules that record.
+pub trait Append: Send + Sync {
+    /// Takes in a batch, in its order. What is kept is there after a crash once this has returned; a sample that can't be
+    /// kept does not keep the others out. Blocks for as long as the disk takes.
+    fn append(&self, batch: &[Incoming<'_>]) -> Result<Appended, StoreError>;
+}
