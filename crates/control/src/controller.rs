@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use prograde_model::event::Event;
 use prograde_model::fleet::Fleet;
+use prograde_model::flight::Flight;
 use prograde_model::ids::{FlightId, Target};
 use prograde_model::runtime::Observation;
 use tokio::sync::{Notify, watch};
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::effects::Effects;
-use crate::halted::Halted;
+use crate::halted::{Halted, Part, called};
 use crate::ledger::Ledger;
 use crate::measure::{Judged, Measuring, Readings};
 use crate::ports::{
@@ -103,7 +104,7 @@ pub(crate) struct Inner {
     arrived: Notify,
     stop: CancellationToken,
     troubles: Mutex<BTreeMap<Target, String>>,
-    halted: Halted,
+    pub(crate) halted: Halted,
     tellings: Tellings,
     readings: Arc<Readings>,
 }
@@ -215,7 +216,8 @@ impl Inner {
             self.round(&mut synced).await;
             self.scale(&mut scaling, &synced).await;
             effects.start_wanted();
-            measuring.start_due(self.judged_steps(), self.clock.now());
+            measuring.start_due(self.judged_steps(), self.clock.now(), &self.halted);
+            self.ledger.with(|fleet| self.halted.untold(fleet)).into_iter().for_each(|notice| self.tell(notice));
             let busy =
                 self.ledger.with(|fleet| fleet.active().next().is_some() || fleet.flag_watches().next().is_some());
             let period = if busy {
@@ -231,7 +233,7 @@ impl Inner {
                 () = self.stop.cancelled() => break,
                 () = effects.ended() => {}
                 () = synced.ended(&self) => {}
-                () = measuring.ended() => {}
+                () = measuring.ended(&self.halted) => {}
                 () = self.arrived.notified() => arrived = true,
                 Some(looked) = looks.join_next() => {
                     if let Err(error) = looked {
@@ -322,8 +324,11 @@ impl Inner {
     /// Every step, or watch after the last one, that is judged by metrics now.
     fn judged_steps(&self) -> Vec<Judged> {
         let now = self.clock.now();
-        let of_flight = |flight: &_| Judged::of_flight(flight, |target| self.observe(target), now);
-        let mut steps = self.ledger.with(|fleet| fleet.active().flat_map(of_flight).collect::<Vec<_>>());
+        let of_flight = |flight: &Flight| {
+            let judged = || Judged::of_flight(flight, |target| self.observe(target), now);
+            self.halted.beside(Part::Measuring, (&called(flight), Some(&flight.id)), judged)
+        };
+        let mut steps: Vec<Judged> = self.ledger.with(|fleet| fleet.active().filter_map(of_flight).flatten().collect());
         for step in &mut steps {
             step.addresses = self.ports.runtime.version_addresses(&step.target, &step.flight);
             if let (Some(_), Some(stable)) = (&step.synthetic, &step.stable) {

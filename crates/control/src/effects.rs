@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::controller::{Inner, log};
+use crate::halted::{Part, called};
 use crate::ports::{AppendError, PortError};
 
 type Key = (FlightId, Effect);
@@ -51,9 +52,7 @@ impl Effects {
 
     /// Starts what is wanted and not under way; cancels what is under way and not wanted.
     pub(crate) fn start_wanted(&mut self) {
-        let wanted: Vec<Key> = self.inner.ledger.with(|fleet| {
-            fleet.active().flat_map(|f| f.plan().into_iter().map(|effect| (f.id.clone(), effect))).collect()
-        });
+        let wanted: Vec<Key> = self.inner.ledger.with(|fleet| fleet.active().flat_map(|f| self.wanted(f)).collect());
         for (key, cancel) in &self.running {
             if !wanted.contains(key) {
                 cancel.cancel();
@@ -66,6 +65,15 @@ impl Effects {
             if !waits && !self.running.contains_key(&key) {
                 self.start(key);
             }
+        }
+    }
+
+    /// What a flight wants; what is under way for it, if that can't be told.
+    fn wanted(&self, flight: &Flight) -> Vec<Key> {
+        let planned = self.inner.halted.beside(Part::Effects, (&called(flight), Some(&flight.id)), || flight.plan());
+        match planned {
+            Some(effects) => effects.into_iter().map(|effect| (flight.id.clone(), effect)).collect(),
+            None => self.running.keys().filter(|(of, _)| *of == flight.id).cloned().collect(),
         }
     }
 

@@ -8,7 +8,7 @@ use prograde_model::{Diagnostic, Diagnostics};
 
 use crate::config::located;
 use crate::controller::{Control, Inner, log};
-use crate::halted::caught;
+use crate::halted::Part;
 use crate::orders::OrderError;
 use crate::ports::{AppendError, Notice};
 
@@ -78,13 +78,11 @@ impl Inner {
         let mut decided = false;
         for (target, flight) in watched {
             let now = self.clock.now();
-            let seen = self.ports.runtime.observe(&target);
             let recorded = self.ledger.record(&flight, now, |fleet| {
-                let decided = caught(|| fleet.decide_flags(&target, &seen, now));
-                Ok::<_, AppendError>(decided.unwrap_or_else(|reason| {
-                    tracing::error!(%target, "deciding on a flag panicked, it stays as it is: {reason}");
-                    Vec::new()
-                }))
+                let decide = || fleet.decide_flags(&target, &self.ports.runtime.observe(&target), now);
+                Ok::<_, AppendError>(
+                    self.halted.beside(Part::Flags, (&target, Some(&flight)), decide).unwrap_or_default(),
+                )
             });
             match recorded.await {
                 Ok(events) => {
@@ -106,14 +104,8 @@ impl Inner {
             return;
         };
         let notice = self.ledger.with(|fleet| {
-            let of = fleet.flight(flight)?;
-            Some(Notice {
-                flight: flight.clone(),
-                service: of.service.clone(),
-                commit: of.commit().clone(),
-                author: of.opened.author.clone(),
-                text: format!("flag {flag} of {target} was taken back by {by}: {reason}"),
-            })
+            let text = format!("flag {flag} of {target} was taken back by {by}: {reason}");
+            Some(Notice::of(fleet.flight(flight)?, text))
         });
         if let Some(notice) = notice {
             self.tell(notice);

@@ -18,6 +18,7 @@ use prograde_model::metric::{
 use prograde_model::runtime::Observation;
 use tokio::task::JoinSet;
 
+use crate::halted::{Halted, Part};
 use crate::ports::{MeasureError, Measurement, Measures};
 use crate::synthetic::{self, Burst, Sending};
 
@@ -193,22 +194,28 @@ impl Measuring {
     }
 
     /// Starts what is due. `steps` are all that bake: what was measured for any other step is forgotten.
-    pub(crate) fn start_due(&mut self, steps: Vec<Judged>, now: Timestamp) {
+    pub(crate) fn start_due(&mut self, steps: Vec<Judged>, now: Timestamp, halted: &Halted) {
         self.readings.keep(&steps);
         for step in steps {
-            if let Some(burst) = step.burst(now) {
+            let due = || (step.burst(now), self.due(&step, now));
+            let due = halted.beside(Part::Measuring, (&step.target, Some(&step.flight)), due);
+            let Some((burst, measurements)) = due else { continue };
+            if let Some(burst) = burst {
                 let key = (step.target.clone(), step.flight.clone(), step.step);
                 self.sending.start(key, burst, &self.measures);
             }
-            for metric in self.readings.due(&step, &self.under_way, now) {
+            for (metric, measurement) in measurements {
                 if self.under_way.len() >= UNDER_WAY_MAX {
                     return;
                 }
-                if let Some(measurement) = step.measurement(metric, now) {
-                    self.start(key(&step, metric), metric.clone(), measurement);
-                }
+                self.start(key(&step, &metric), metric, measurement);
             }
         }
+    }
+
+    fn due(&self, step: &Judged, now: Timestamp) -> Vec<(Metric, Measurement)> {
+        let due = self.readings.due(step, &self.under_way, now).into_iter();
+        due.filter_map(|metric| Some((metric.clone(), step.measurement(metric, now)?))).collect()
     }
 
     fn start(&mut self, key: Key, metric: Metric, measurement: Measurement) {
@@ -221,7 +228,7 @@ impl Measuring {
 
     /// Waits for a measurement or a burst of synthetic requests to end and takes it in. Cancel-safe: one that ended is only
     /// taken once.
-    pub(crate) async fn ended(&mut self) {
+    pub(crate) async fn ended(&mut self, halted: &Halted) {
         let joined = tokio::select! {
             biased;
             Some(joined) = self.tasks.join_next_with_id() => joined,
@@ -236,7 +243,8 @@ impl Measuring {
         if let Found::Error { why } = &found {
             tracing::warn!(flight = key.1.short(), metric = %key.3, "could not be measured: {why}");
         }
-        self.readings.take(&key, &metric, Reading { at, found });
+        let take = || self.readings.take(&key, &metric, Reading { at, found });
+        halted.beside(Part::Measuring, (&key.0, Some(&key.1)), take);
     }
 
     /// Ends everything at once.

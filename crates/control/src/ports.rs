@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_model::Diagnostics;
 use prograde_model::event::{Event, JobRecord, Opened, Person, Recorded};
+use prograde_model::flight::Flight;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
 use prograde_model::metric::{Found, MetricSource};
@@ -384,8 +385,21 @@ pub struct Notice {
     pub commit: CommitId,
     /// Who wrote it.
     pub author: Person,
-    /// How the flight ended, in one sentence.
+    /// What happened, in one sentence.
     pub text: String,
+}
+
+impl Notice {
+    /// Of a flight.
+    pub(crate) fn of(flight: &Flight, text: String) -> Self {
+        Self {
+            flight: flight.id.clone(),
+            service: flight.service.clone(),
+            commit: flight.commit().clone(),
+            author: flight.opened.author.clone(),
+            text,
+        }
+    }
 }
 
 /// Tells people.

@@ -13,7 +13,7 @@ use prograde_model::ids::{FlightId, Target};
 use tokio::time::{Duration, Instant, timeout};
 
 use crate::controller::{Inner, log};
-use crate::halted::caught;
+use crate::halted::Part;
 use crate::meter::Meter;
 use crate::ports::AppendError;
 use crate::sync::Synced;
@@ -79,10 +79,7 @@ impl Inner {
             tracing::warn!(target = %one.target, "what is used is not known: the runtime did not answer in time");
             return;
         };
-        let seen = self.ports.runtime.observe(&one.target);
         let at = self.clock.now();
-        let readings = remembered.meter.read(&usage, &seen, &one.flight, at);
-        let autoscaler = &mut remembered.autoscaler;
         let recorded = self
             .ledger
             .record(&one.flight, at, |fleet| {
@@ -92,11 +89,12 @@ impl Inner {
                 let replicas = fleet.replicas(&one.flight, &one.target).unwrap_or(0);
                 let now = Situation { at, replicas, may_shrink: !fleet.is_moving(&one.target) };
                 let before = fleet.scalings(&one.target);
-                let decided = caught(|| autoscaler.decide(&one.spec, now, before, &readings));
-                let scale = decided.unwrap_or_else(|reason| {
-                    tracing::error!(target = %one.target, "the number of replicas could not be decided: {reason}");
-                    None
-                });
+                let decide = || {
+                    let seen = self.ports.runtime.observe(&one.target);
+                    let readings = remembered.meter.read(&usage, &seen, &one.flight, at);
+                    remembered.autoscaler.decide(&one.spec, now, before, &readings)
+                };
+                let scale = self.halted.beside(Part::Replicas, (&one.target, Some(&one.flight)), decide).flatten();
                 let place = fleet.flight(&one.flight).map(|flight| flight.place(&one.target));
                 Ok(place.zip(scale).map(|(place, scale)| scaled(place, replicas, scale)).into_iter().collect())
             })

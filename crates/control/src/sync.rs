@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use prograde_model::fleet::WantedThere;
+use prograde_model::fleet::{Fleet, WantedThere};
 use prograde_model::ids::{CommitId, Digest, FlightId, Target};
 use prograde_model::workload::Workload;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::controller::Inner;
-use crate::halted::caught;
+use crate::halted::Part;
 use crate::ports::{PortError, RunVersion};
 
 /// How long a runtime may take to accept what it is asked to run.
@@ -107,15 +107,8 @@ impl Inner {
             if synced.busy.values().any(|busy| *busy == target) {
                 continue;
             }
-            let seen = self.ports.runtime.observe(&target);
-            let wanted = match caught(|| self.ledger.with(|fleet| fleet.wanted(&target, &seen))) {
-                Ok(wanted) => wanted,
-                // What was applied last stays in force.
-                Err(reason) => {
-                    self.trouble(&target, Some(format!("what should run could not be decided: {reason}")));
-                    continue;
-                }
-            };
+            // What was applied last stays in force where that can't be decided.
+            let Some(wanted) = self.wanted(&target) else { continue };
             if synced.applied.get(&target) == Some(&wanted) {
                 continue;
             }
@@ -133,6 +126,18 @@ impl Inner {
                 Ok(None) | Err(_) => return,
             }
         }
+    }
+
+    /// What is to run somewhere; nothing where deciding that panicked.
+    fn wanted(&self, target: &Target) -> Option<WantedThere> {
+        let wanted = || self.ledger.with(|fleet| fleet.wanted(target, &self.ports.runtime.observe(target)));
+        let moves = |fleet: &Fleet| Some(fleet.active().find(|flight| flight.moves(target))?.id.clone());
+        let of = self.ledger.with(|fleet| moves(fleet).or_else(|| fleet.current(target).cloned()));
+        let wanted = self.halted.beside(Part::Running, (target, of.as_ref()), wanted);
+        if wanted.is_none() {
+            self.trouble(target, Some("what should run could not be decided".to_owned()));
+        }
+        wanted
     }
 
     async fn bring(&self, target: Target, wanted: WantedThere, mut rendered: Rendered) -> Outcome {
@@ -168,8 +173,7 @@ impl Inner {
         }
         // Rendering takes a while, in which a person may have ended the rollout: what was wanted before must not be
         // asked for after. The next round asks for what is wanted then.
-        let seen = self.ports.runtime.observe(target);
-        if caught(|| self.ledger.with(|fleet| fleet.wanted(target, &seen))).is_ok_and(|now| now != *wanted) {
+        if self.wanted(target).is_some_and(|now| now != *wanted) {
             return Ok(Applied::Outdated);
         }
         self.ports.runtime.apply(target, versions, wanted.routing.clone()).await?;

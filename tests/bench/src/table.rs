@@ -58,7 +58,7 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
 /// Prints the rows and writes them to `<out>/<name>.json`.
 pub(crate) fn publish(name: &str, out: &Path, rows: &[Row]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{:<58} {:>12} {:<12} {:<16} met", "figure", "median", "unit", "goal")?;
+    writeln!(stdout, "{:<58} {:>12} {:<12} {:<18} met", "figure", "median", "unit", "goal")?;
     for row in rows {
         let met = row.met.map_or("-", |met| if met { "yes" } else { "NO" });
         let beside = match (row.peer, row.peer_value) {
@@ -67,7 +67,7 @@ pub(crate) fn publish(name: &str, out: &Path, rows: &[Row]) -> anyhow::Result<()
         };
         writeln!(
             stdout,
-            "{:<58} {:>12.1} {:<12} {:<16} {met}{beside}",
+            "{:<58} {:>12.1} {:<12} {:<18} {met}{beside}",
             row.name,
             row.value,
             row.unit,

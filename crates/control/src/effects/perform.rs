@@ -249,13 +249,7 @@ impl Inner {
 
     async fn notify(&self, flight: &Flight) -> Result<Vec<Event>, PortError> {
         let Some(outcome) = &flight.outcome else { return Ok(Vec::new()) };
-        let notice = Notice {
-            flight: flight.id.clone(),
-            service: flight.service.clone(),
-            commit: flight.commit().clone(),
-            author: flight.opened.author.clone(),
-            text: sentence(flight, outcome),
-        };
+        let notice = Notice::of(flight, sentence(flight, outcome));
         let told = self.ports.notifier.notify(&notice).await;
         if !told.is_empty() && told.iter().all(|(_, result)| result.is_err()) {
             let errors: Vec<_> =

@@ -71,6 +71,7 @@ fn baking_at(environment: &str, step: u32, metrics: Vec<Metric>) -> Judged {
 struct Bench {
     provider: Arc<Provider>,
     measuring: Measuring,
+    halted: Halted,
     started: Instant,
 }
 
@@ -78,7 +79,7 @@ impl Bench {
     fn new() -> Self {
         let provider = Arc::<Provider>::default();
         let measuring = Measuring::new(Arc::clone(&provider) as _, Arc::default());
-        Self { provider, measuring, started: Instant::now() }
+        Self { provider, measuring, halted: Halted::default(), started: Instant::now() }
     }
 
     fn now(&self) -> Timestamp {
@@ -90,9 +91,9 @@ impl Bench {
         let end = Instant::now() + Duration::from_secs(seconds);
         while Instant::now() < end {
             let now = self.now();
-            self.measuring.start_due(steps.to_vec(), now);
+            self.measuring.start_due(steps.to_vec(), now, &self.halted);
             tokio::select! {
-                () = self.measuring.ended() => {}
+                () = self.measuring.ended(&self.halted) => {}
                 () = tokio::time::sleep(Duration::from_millis(100)) => {}
             }
         }
@@ -180,16 +181,16 @@ async fn synthetic_requests_count_for_their_step_alone() {
     let of = serde_json::from_value(json!({"requests": [{"get": "/orders"}]})).unwrap();
     let step = Judged { synthetic: Some(Wanted { of, first: 0, pairs: 3 }), ..baking_at("production", 0, Vec::new()) };
     let unreachable = Judged { stable_addresses: Vec::new(), ..step.clone() };
-    bench.measuring.start_due(vec![unreachable], bench.now());
-    bench.measuring.start_due(vec![step.clone()], bench.now());
-    bench.measuring.ended().await;
+    bench.measuring.start_due(vec![unreachable], bench.now(), &bench.halted);
+    bench.measuring.start_due(vec![step.clone()], bench.now(), &bench.halted);
+    bench.measuring.ended(&bench.halted).await;
     let sent = |bench: &Bench| bench.measuring.readings.of(&step.target).unwrap().synthetic.sent;
     assert_eq!(sent(&bench), 3);
     assert_eq!(bench.provider.asked.lock().unwrap().len(), 6, "three to each of both");
 
-    bench.measuring.start_due(vec![step.clone()], bench.now());
+    bench.measuring.start_due(vec![step.clone()], bench.now(), &bench.halted);
     let next = Judged { step: 1, synthetic: None, ..step.clone() };
-    bench.measuring.start_due(vec![next], bench.now());
-    bench.measuring.ended().await;
+    bench.measuring.start_due(vec![next], bench.now(), &bench.halted);
+    bench.measuring.ended(&bench.halted).await;
     assert_eq!(sent(&bench), 0, "what was sent for the step before is none of this one's");
 }

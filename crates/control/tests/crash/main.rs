@@ -4,6 +4,7 @@
 //! Each story is flown once undisturbed, and then once for every point at which it can be disturbed.
 #![cfg(test)]
 
+mod panics;
 mod scaling;
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use prograde_sim::{Character, Fate, Life, World, commit};
 use super::{BAD, BEFORE, FLOWN, LIFE_MAX, latest, quiet, start, target, until};
 
 /// 100 requests a second for each replica, and a minute until there are fewer.
-fn spec() -> Autoscaling {
+pub(super) fn spec() -> Autoscaling {
     Autoscaling {
         min_replicas: 1,
         max_replicas: 20,

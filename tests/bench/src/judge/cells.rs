@@ -12,10 +12,12 @@ pub(super) enum Who {
     ArgoTwo,
     Flagger,
     Wald,
+    WaldTolerating,
 }
 
 /// Everyone, in the order of the columns.
-pub(super) const EVERYONE: [Who; 5] = [Who::Ours, Who::ArgoOne, Who::ArgoTwo, Who::Flagger, Who::Wald];
+pub(super) const EVERYONE: [Who; 6] =
+    [Who::Ours, Who::ArgoOne, Who::ArgoTwo, Who::Flagger, Who::Wald, Who::WaldTolerating];
 
 impl Who {
     pub(super) fn name(self) -> &'static str {
@@ -25,7 +27,13 @@ impl Who {
             Self::ArgoTwo => "Argo Rollouts, failureLimit 1",
             Self::Flagger => "Flagger",
             Self::Wald => "Wald, shares known",
+            Self::WaldTolerating => "Wald, tolerating the same",
         }
+    }
+
+    /// Whether it is a limit that no rule can do better than, and no rule that anybody could use.
+    pub(super) fn is_limit(self) -> bool {
+        matches!(self, Self::Wald | Self::WaldTolerating)
     }
 
     fn run(self, streams: &Streams, candidate: Candidate, seed: u64) -> Run {
@@ -34,7 +42,8 @@ impl Who {
             Self::ArgoOne => streams.run(&mut Argo::new(0), seed),
             Self::ArgoTwo => streams.run(&mut Argo::new(1), seed),
             Self::Flagger => streams.run(&mut Flagger::default(), seed),
-            Self::Wald => streams.run(&mut Wald::new(candidate), seed),
+            Self::Wald => streams.run(&mut Wald::of_equals(candidate), seed),
+            Self::WaldTolerating => streams.run(&mut Wald::of_tolerated(candidate), seed),
         }
     }
 }
@@ -46,6 +55,8 @@ pub(super) struct Cell {
     pub(super) rolled_back: f64,
     /// Share of the runs in which the candidate was promoted, whether or not it was rolled back later.
     pub(super) promoted: f64,
+    /// Share of the runs in which the candidate was promoted and never rolled back.
+    pub(super) kept: f64,
     /// Share of the runs that were given up for want of evidence.
     pub(super) gave_up: f64,
     /// Harmed requests, on the mean.
@@ -56,14 +67,21 @@ pub(super) struct Cell {
     pub(super) promoted_s: f64,
 }
 
-/// What everyone did about a bad release.
+/// What everyone did about releases of a kind at a rate.
 #[derive(Debug)]
-pub(super) struct Bad {
-    /// What is wrong with it.
+pub(super) struct Outcome {
+    /// What is wrong with them.
     pub(super) name: &'static str,
     /// Requests a second.
     pub(super) rate: f64,
     pub(super) cells: Vec<(Who, Cell)>,
+}
+
+impl Outcome {
+    /// What one of them did.
+    pub(super) fn of(&self, who: Who) -> Option<&Cell> {
+        self.cells.iter().find(|(of, _)| *of == who).map(|(_, cell)| cell)
+    }
 }
 
 /// Runs a cell.
@@ -83,6 +101,7 @@ pub(super) fn measure(who: Who, rate: f64, candidate: Candidate, runs: u64) -> C
     Cell {
         rolled_back: share(|run| run.rolled_back.is_some()),
         promoted: share(|run| run.promoted.is_some()),
+        kept: share(|run| run.promoted.is_some() && run.rolled_back.is_none()),
         gave_up: share(|run| run.gave_up),
         harmed: all.iter().map(|run| float(run.harmed)).sum::<f64>() / float(runs),
         rolled_back_s: seconds(|run| run.rolled_back),

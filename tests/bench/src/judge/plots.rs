@@ -9,7 +9,7 @@ use prograde_model::judge::{Analysis, Evidence, Sample, evidence_of_harm};
 
 use prograde_model::runtime::Tally;
 
-use super::cells::{Bad, EVERYONE};
+use super::cells::{EVERYONE, Outcome};
 use super::dice::Dice;
 use super::stream::{BASE, float};
 
@@ -18,7 +18,7 @@ const HEIGHT: f64 = 360.0;
 const MARGIN: f64 = 56.0;
 /// Room for the numbers of the vertical axis and its name.
 const LEFT: f64 = 80.0;
-const COLOURS: [&str; 5] = ["#0b6e4f", "#c1440e", "#e09f3e", "#335c81", "#777777"];
+const COLOURS: [&str; 6] = ["#0b6e4f", "#c1440e", "#e09f3e", "#335c81", "#777777", "#b8b8b8"];
 
 /// A line.
 struct Series {
@@ -36,14 +36,14 @@ struct Axes {
 }
 
 /// Writes all plots.
-pub(super) fn write(folder: &Path, harmed: &[Bad]) -> anyhow::Result<()> {
+pub(super) fn write(folder: &Path, harmed: &[Outcome]) -> anyhow::Result<()> {
     let kind = "5% errors";
     let series = EVERYONE.map(|who| Series {
         name: who.name().to_owned(),
         points: harmed
             .iter()
             .filter(|bad| bad.name == kind)
-            .filter_map(|bad| Some((bad.rate, bad.cells.iter().find(|(other, _)| *other == who)?.1.harmed)))
+            .filter_map(|bad| Some((bad.rate, bad.of(who)?.harmed)))
             .collect(),
     });
     let axes = Axes {

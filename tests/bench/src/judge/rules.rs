@@ -238,13 +238,24 @@ impl Rule for Flagger {
 #[derive(Debug)]
 pub(super) struct Wald {
     candidate: Candidate,
+    /// The share of failures that is no reason to roll back.
+    fine: f64,
     log_ratio: f64,
     tick: u64,
 }
 
 impl Wald {
-    pub(super) fn new(candidate: Candidate) -> Self {
-        Self { candidate, log_ratio: 0.0, tick: 0 }
+    /// Told that a release is fine if it fails as often as the stable version.
+    pub(super) fn of_equals(candidate: Candidate) -> Self {
+        Self { candidate, fine: super::stream::BASE, log_ratio: 0.0, tick: 0 }
+    }
+
+    /// Told that a release is fine if it fails as often as ours has to tolerate: the limit of every judge that keeps this
+    /// promise.
+    pub(super) fn of_tolerated(candidate: Candidate) -> Self {
+        let ours = Analysis::default();
+        let fine = super::stream::BASE * ours.failure_ratio_max.ratio() + ours.failure_slack.ratio();
+        Self { fine, ..Self::of_equals(candidate) }
     }
 }
 
@@ -255,9 +266,9 @@ impl Rule for Wald {
 
     fn request(&mut self, candidate: bool, _: usize, failed: bool) {
         if candidate {
-            let base = super::stream::BASE;
-            let bad = self.candidate.failing(base, self.tick).min(1.0);
-            self.log_ratio += if failed { (bad / base).ln() } else { ((1.0 - bad) / (1.0 - base)).max(1e-12).ln() };
+            let bad = self.candidate.failing(self.fine, self.tick).min(1.0);
+            let good = ((1.0 - bad) / (1.0 - self.fine)).max(1e-12);
+            self.log_ratio += if failed { (bad / self.fine).ln() } else { good.ln() };
         }
     }
 
