@@ -175,6 +175,8 @@ pub struct Revert {
     pub commit: CommitId,
     /// The commit that brought what is to be there again; none for what was there before.
     pub restore: Option<CommitId>,
+    /// The commit that took it out before, for another release, where that was changed on the way.
+    pub supersedes: Option<CommitId>,
     /// Why; goes into the commit's message.
     pub reason: String,
     /// Now.

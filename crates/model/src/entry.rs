@@ -49,6 +49,8 @@ pub struct Rollback {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// The commit that put another release back before, where the order was changed on the way.
+    pub supersedes: Option<CommitId>,
     /// The rollout that brings `to` back.
     pub rollout: Option<Rollout>,
 }
@@ -154,6 +156,12 @@ impl Entry {
             || self.migration_failure().is_some()
             || self.rollout.as_ref().is_some_and(|r| r.failure().is_some());
         failed && self.deploy_commit.is_some() && self.reverted.is_none()
+    }
+
+    /// Whether it still serves, and another release is on its way back.
+    pub(crate) fn is_returning(&self) -> bool {
+        let rollback = self.rollback.as_ref().filter(|rollback| rollback.to.is_some());
+        rollback.is_some_and(|rollback| !rollback.rollout.as_ref().is_some_and(Rollout::is_over))
     }
 
     /// When it failed here or was ordered back.

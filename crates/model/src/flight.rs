@@ -615,6 +615,7 @@ impl Flight {
             Event::Checked { failure, .. } => entry.checked = Some(failure.clone().map_or(Ok(()), Err)),
             Event::RollbackOrdered { to, asked, past_return, by, reason, .. } => {
                 entry.rollback = Some(Rollback {
+                    supersedes: entry.reverted.take(),
                     to: to.clone(),
                     asked: asked.clone(),
                     past_return: *past_return,

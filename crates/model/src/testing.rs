@@ -186,6 +186,11 @@ impl Story {
         self.ill.insert((id(flight), Ill::Requests));
     }
 
+    /// Its replicas come up no more from now on.
+    pub(crate) fn lose(&mut self, flight: char) {
+        self.ill.insert((id(flight), Ill::Unready));
+    }
+
     /// The commits that arrive from now on declare these flags.
     pub(crate) fn declare(&mut self, flags: &Value) -> &mut Self {
         self.config.flags = Some("flags.json".into());

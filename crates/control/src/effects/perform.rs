@@ -183,7 +183,7 @@ impl Inner {
             Err(error @ (PortError::Input(_) | PortError::Final(_))) => {
                 let reason = error.to_string();
                 let (target, flight) = (target.clone(), flight.id.clone());
-                let revert = Revert { target, flight, commit, restore: None, reason, at };
+                let revert = Revert { target, flight, commit, restore: None, supersedes: None, reason, at };
                 self.ports.deployments.revert(revert).await?;
                 return Err(error);
             }
@@ -237,6 +237,7 @@ impl Inner {
             self.ledger.with(|fleet| to.and_then(|id| fleet.flight(id)?.entry(target)?.deploy_commit.clone()));
         let revert = Revert {
             restore,
+            supersedes: entry.rollback.as_ref().and_then(|rollback| rollback.supersedes.clone()),
             target: target.clone(),
             flight: flight.id.clone(),
             commit,

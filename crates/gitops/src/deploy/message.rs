@@ -2,7 +2,7 @@
 //! Invariant: our trailers are the whole last paragraph, so nothing that people write can pass for them.
 
 use jiff::Timestamp;
-use prograde_model::{FlightId, Target};
+use prograde_model::{CommitId, FlightId, Target};
 
 use super::{Action, DeployChange, Deployment, RevertRequest};
 
@@ -12,6 +12,7 @@ const ACTION: &str = "Prograde-Action";
 const SOURCE: &str = "Prograde-Source";
 const DIGEST: &str = "Prograde-Digest";
 const REVERTS: &str = "Prograde-Reverts";
+const SUPERSEDES: &str = "Prograde-Supersedes";
 /// The longest first line and the longest reason that are kept.
 const SUBJECT_CHARS_MAX: usize = 200;
 const REASON_CHARS_MAX: usize = 16_000;
@@ -21,11 +22,17 @@ pub(super) struct Trailers {
     action: Action,
     target: Target,
     flight: FlightId,
+    supersedes: Option<CommitId>,
 }
 
 impl Trailers {
     pub(super) fn of(action: Action, target: &Target, flight: &FlightId) -> Self {
-        Self { action, target: target.clone(), flight: flight.clone() }
+        Self { action, target: target.clone(), flight: flight.clone(), supersedes: None }
+    }
+
+    /// The same, of a commit that puts an earlier one right.
+    pub(super) fn after(self, earlier: Option<&CommitId>) -> Self {
+        Self { supersedes: earlier.cloned(), ..self }
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -37,7 +44,8 @@ impl Trailers {
     }
 
     pub(super) fn are_of(&self, entry: &Deployment) -> bool {
-        entry.action == self.action && entry.target == self.target && entry.flight == self.flight
+        let same = entry.action == self.action && entry.target == self.target && entry.flight == self.flight;
+        same && entry.supersedes == self.supersedes
     }
 }
 
@@ -57,13 +65,14 @@ pub(super) fn revert(request: &RevertRequest, subject: &str) -> String {
     let reason: String =
         request.reason.chars().filter(|c| *c == '\n' || !c.is_control()).take(REASON_CHARS_MAX).collect();
     format!(
-        "Revert \"{subject}\"\n\n{reason}\n\n{FLIGHT}: {flight}\n{ACTION}: {action}\n{TARGET}: {target}\n{REVERTS}: {commit}\n",
+        "Revert \"{subject}\"\n\n{reason}\n\n{FLIGHT}: {flight}\n{ACTION}: {action}\n{TARGET}: {target}\n{REVERTS}: {commit}\n{more}",
         subject = first_line(subject, "Deploy"),
         reason = reason.trim(),
         flight = request.flight,
         action = Action::Revert.name(),
         target = request.target,
         commit = request.deploy_commit,
+        more = request.supersedes.as_ref().map_or_else(String::new, |earlier| format!("{SUPERSEDES}: {earlier}\n")),
     )
 }
 
@@ -94,6 +103,7 @@ pub(super) fn parse(entry: &str) -> Option<Deployment> {
         action,
         target: Target { environment: environment.parse().ok()?, service: service.parse().ok()? },
         flight: trailer(FLIGHT)?.parse().ok()?,
+        supersedes: trailer(SUPERSEDES).map(str::parse).transpose().ok()?,
         subject: message.lines().next()?.to_owned(),
         at: Timestamp::from_second(seconds.parse().ok()?).ok()?,
     })

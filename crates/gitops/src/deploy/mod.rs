@@ -1,5 +1,5 @@
 //! The deployment repository: one commit for each release that enters an environment, and one for each that leaves it
-//! again. Invariant: `main` only moves forward, each flight deploys and reverts a target at most once, and the same
+//! again. Invariant: `main` only moves forward, each flight deploys a target at most once, and reverts it once for each order, and the same
 //! inputs make the same commits.
 
 mod message;
@@ -119,6 +119,8 @@ pub struct RevertRequest {
     pub deploy_commit: CommitId,
     /// The deployment that is to be there again; `None` for whatever was there before `deploy_commit`.
     pub restore: Option<CommitId>,
+    /// The commit that put another deployment back before, and is to be put right.
+    pub supersedes: Option<CommitId>,
     /// Why, for the message; may have several lines.
     pub reason: String,
     /// When.
@@ -154,6 +156,8 @@ pub struct Deployment {
     pub target: Target,
     /// For which flight.
     pub flight: FlightId,
+    /// The revert that it puts right.
+    pub supersedes: Option<CommitId>,
     /// The first line of its message.
     pub subject: String,
     /// When.
@@ -222,7 +226,7 @@ impl Deployments {
         let deployed = self.repository.commit_info(&request.deploy_commit).await?;
         let message = message::revert(&request, &deployed.subject);
         let author = Author { name: SELF.0, email: SELF.1, at: request.at };
-        let wanted = Trailers::of(Action::Revert, &request.target, &request.flight);
+        let wanted = Trailers::of(Action::Revert, &request.target, &request.flight).after(request.supersedes.as_ref());
         let before =
             Folder::Before { request: &request, source: request.restore.as_ref().or(deployed.parents.first()) };
         self.record(&wanted, &author, &message, &before).await
@@ -243,7 +247,8 @@ impl Deployments {
             Some(head) => self.repository.resolve(&folder(head)).await?,
             None => None,
         };
-        if now != self.repository.resolve(&folder(&request.deploy_commit)).await? {
+        let last = request.supersedes.as_ref().unwrap_or(&request.deploy_commit);
+        if now != self.repository.resolve(&folder(last)).await? {
             let (target, commit) = (request.target.clone(), request.deploy_commit.clone());
             return Err(DeployError::Superseded { target, commit });
         }

@@ -33,6 +33,7 @@ fn change(environment: &str, n: u8, manifests: FileTree) -> DeployChange {
 
 fn revert(environment: &str, n: u8, commit: &CommitId) -> RevertRequest {
     RevertRequest {
+        supersedes: None,
         restore: None,
         target: target(environment),
         flight: flight(n),
@@ -128,6 +129,33 @@ async fn a_revert_may_go_further_back() {
     let folder = async |commit| deployments.repository().tree(commit, "production/web").await.unwrap();
     assert_eq!(folder(&reverted).await, folder(&commits[0]).await);
     assert_ne!(folder(&reverted).await, folder(&commits[1]).await);
+}
+
+#[tokio::test]
+async fn a_revert_can_be_put_right_by_another() {
+    let (_dir, deployments) = open().await;
+    let mut commits = Vec::new();
+    for n in 1..=3 {
+        commits.push(deployments.commit(change("production", n, fixture::tree(MANIFESTS))).await.unwrap());
+    }
+    let first = revert("production", 3, &commits[2]);
+    let reverted = deployments.revert(first.clone()).await.unwrap();
+    let second =
+        RevertRequest { restore: Some(commits[0].clone()), supersedes: Some(reverted.clone()), ..first.clone() };
+    let righted = deployments.revert(second.clone()).await.unwrap();
+    let folder = async |commit| deployments.repository().tree(commit, "production/web").await.unwrap();
+    assert_eq!(folder(&righted).await, folder(&commits[0]).await);
+    assert_ne!(reverted, righted);
+    // Asked again after a crash, each is found.
+    assert_eq!(deployments.revert(second.clone()).await.unwrap(), righted);
+    assert_eq!(deployments.revert(first).await.unwrap(), reverted);
+    assert_eq!(deployments.history(&target("production"), 9).await.unwrap()[0].supersedes, Some(reverted));
+    // What came later stays.
+    let later = deployments.commit(change("production", 4, fixture::tree(MANIFESTS))).await.unwrap();
+    let third = RevertRequest { restore: None, supersedes: Some(righted), ..second };
+    let error = deployments.revert(third).await.unwrap_err();
+    assert!(matches!(error, DeployError::Superseded { .. }), "{error}");
+    assert_eq!(deployments.repository().head("main").await.unwrap(), Some(later));
 }
 
 #[tokio::test]

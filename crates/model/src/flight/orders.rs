@@ -58,6 +58,22 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// It is being taken back, and the deployment repository is being written.
+    #[error("flight {flight} is being taken back from {environment} at this moment, order it again in a moment")]
+    Leaving {
+        /// Which flight.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// It is on the way there already.
+    #[error("{environment} is on its way back to flight {to} already")]
+    OnTheWay {
+        /// To which flight.
+        to: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
     /// A migration that can't be undone stands between.
     #[error("flight {flight} has run a migration in {environment} that can't be undone")]
     PastReturn {
@@ -241,10 +257,14 @@ impl Flight {
                     reason: reason.to_owned(),
                 });
             }
+            Standing::Leaving => {
+                let to = to.ok_or_else(not_serving)?;
+                events.push(self.back_elsewhere(fleet, target, (to, past_return), by, reason)?);
+            }
             Standing::Entering => {
                 return Err(Refusal::Entering { flight: self.id.clone(), environment: environment.clone() });
             }
-            Standing::Outside | Standing::Unchanged | Standing::Leaving | Standing::Unreverted | Standing::Gone => {
+            Standing::Outside | Standing::Unchanged | Standing::Unreverted | Standing::Gone => {
                 return Err(not_serving());
             }
         }
@@ -299,6 +319,34 @@ impl Flight {
             }
         }
         Ok(())
+    }
+
+    /// On its way back it is sent to another release than was asked for first: that one may not come up, and until it has,
+    /// this one serves.
+    fn back_elsewhere(
+        &self,
+        fleet: &Fleet,
+        target: &Target,
+        (to, past_return): (FlightId, bool),
+        by: &str,
+        reason: &str,
+    ) -> Result<Event, Refusal> {
+        let environment = || target.environment.clone();
+        let entry = self.entry(target).filter(|entry| entry.is_returning() && !self.is_group());
+        let entry = entry.ok_or_else(|| Refusal::NotServing { flight: self.id.clone(), environment: environment() })?;
+        // The deployment repository says where the first order went before it says where this one does.
+        if entry.reverted.is_none() {
+            return Err(Refusal::Leaving { flight: self.id.clone(), environment: environment() });
+        }
+        let to = self.way_to(fleet, target, Some(&to))?;
+        if entry.rollback.as_ref().is_some_and(|rollback| rollback.to.as_ref() == Some(&to)) {
+            return Err(Refusal::OnTheWay { to, environment: environment() });
+        }
+        if let Some(flight) = fleet.point_of_no_return(target, &to).filter(|_| !past_return) {
+            return Err(Refusal::PastReturn { flight: flight.clone(), environment: environment() });
+        }
+        let (by, reason) = (by.to_owned(), reason.to_owned());
+        Ok(Event::RollbackOrdered { place: self.place(target), to: Some(to), asked: None, past_return, by, reason })
     }
 
     /// What is taken back from one environment does not go on into the next.

@@ -311,6 +311,53 @@ fn a_rollback_can_go_further_back() {
 }
 
 #[test]
+fn a_rollback_to_what_does_not_come_up_can_be_sent_elsewhere() {
+    let mut story = following(None);
+    story.run().push('c').run();
+    story.lose('b');
+    story.roll_back('c', "production", None).unwrap();
+    let leaving = Refusal::Leaving { flight: id('c'), environment: environment("production") };
+    assert_eq!(story.roll_back('c', "production", Some('a')), Err(leaving), "Git is written at this moment");
+    for _ in 0..100 {
+        story.step();
+    }
+    assert_eq!(story.serving("production"), "c:100 b:0", "it serves while nothing else can");
+    let on_the_way = Refusal::OnTheWay { to: id('b'), environment: environment("production") };
+    assert_eq!(story.roll_back('c', "production", Some('b')), Err(on_the_way));
+    let not_serving = Refusal::NotServing { flight: id('c'), environment: environment("production") };
+    assert_eq!(story.roll_back('c', "production", None), Err(not_serving), "it says where to");
+    let told = story.told('c');
+    story.roll_back('c', "production", Some('a')).unwrap();
+    assert_eq!(story.serving("production"), "c:100");
+    story.run();
+    assert_eq!(story.serving("production"), "a:100");
+    let elsewhere = "production/rollback_ordered production/started production/reverted production/promoted";
+    check(&story, 'c', &[&told, elsewhere, "ended:rolled_back author_notified"]);
+    assert_eq!(story.fleet.current(&target("production")), Some(&id('a')));
+}
+
+#[test]
+fn a_group_on_its_way_back_is_not_sent_elsewhere() {
+    let mut story = Story::group(&production());
+    story.push('a').run().push('b').run().push('c').run();
+    story.lose('b');
+    story
+        .order('c', |flight, fleet| {
+            let web = Target { environment: environment("production"), service: "web".parse().unwrap() };
+            flight.roll_back(fleet, &web, (None, false), "ann", "it smells")
+        })
+        .unwrap();
+    for _ in 0..10 {
+        story.step();
+    }
+    let again = story.order('c', |flight, fleet| {
+        let web = Target { environment: environment("production"), service: "web".parse().unwrap() };
+        flight.roll_back(fleet, &web, (Some(id('a')), false), "ann", "it smells")
+    });
+    assert!(matches!(again, Err(Refusal::NotServing { .. })), "{again:?}");
+}
+
+#[test]
 fn rollbacks_that_are_refused() {
     let not_serving = |flight| Refusal::NotServing { flight: id(flight), environment: environment("production") };
     let mut story = following(None);

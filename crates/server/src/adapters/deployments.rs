@@ -63,6 +63,7 @@ impl Port for GitDeployments {
             flight: revert.flight,
             deploy_commit: revert.commit,
             restore: revert.restore,
+            supersedes: revert.supersedes,
             reason: revert.reason,
             at: revert.at,
         };

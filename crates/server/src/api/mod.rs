@@ -148,6 +148,15 @@ impl From<OrderError> for Failure {
                             order `prograde rollback` with `--past-point-of-no-return` if you know that it can";
                 Self::refused(refusal.to_string(), hint)
             }
+            OrderError::Refused(refusal @ (Refusal::NoWayBack { .. } | Refusal::NothingBefore { .. })) => {
+                let hint =
+                    "`prograde flight list` shows what has served; a commit that puts things right goes the usual way";
+                Self::refused(refusal.to_string(), hint)
+            }
+            OrderError::Refused(refusal @ (Refusal::Leaving { .. } | Refusal::OnTheWay { .. })) => {
+                let hint = "`prograde flight show` tells how far it is; `--to` another release sends it there instead";
+                Self::refused(refusal.to_string(), hint)
+            }
             OrderError::Refused(refusal) => {
                 Self::refused(refusal.to_string(), "`prograde flight show` tells what the flight waits for")
             }

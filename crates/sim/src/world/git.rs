@@ -29,17 +29,22 @@ pub struct Commit {
     pub target: Target,
     /// Why, where it took a release out.
     pub reason: String,
+    /// The commit that it puts right.
+    supersedes: Option<CommitId>,
     /// The flight that its target's folder names from then on.
     names: Option<FlightId>,
     asked: String,
 }
+
+/// What there is one commit for: an action on a flight's release at a target, and the commit that it puts right.
+type Work = (Wrote, FlightId, Target, Option<CommitId>);
 
 /// The deployment repository.
 #[derive(Debug, Clone, Default)]
 pub struct Git {
     /// All commits, the oldest first.
     pub commits: Vec<Commit>,
-    by_work: BTreeMap<(Wrote, FlightId, Target), usize>,
+    by_work: BTreeMap<Work, usize>,
 }
 
 impl Git {
@@ -51,6 +56,7 @@ impl Git {
             flight: deployment.flight.clone(),
             target: deployment.target.clone(),
             reason: String::new(),
+            supersedes: None,
             names: Some(deployment.flight.clone()),
             asked: format!("{deployment:?}"),
         })
@@ -63,8 +69,10 @@ impl Git {
             return Err(PortError::Final(format!("there is no commit {}", revert.commit)));
         };
         let asked = format!("{revert:?}");
-        let key = (Wrote::Revert, revert.flight.clone(), revert.target.clone());
-        if !self.by_work.contains_key(&key) && self.named(&revert.target).as_ref() != Some(&revert.flight) {
+        let key = (Wrote::Revert, revert.flight.clone(), revert.target.clone(), revert.supersedes.clone());
+        let earlier = revert.supersedes.as_ref().and_then(|id| self.commits.iter().find(|c| c.id == *id));
+        let last = earlier.map_or_else(|| Some(revert.flight.clone()), |commit| commit.names.clone());
+        if !self.by_work.contains_key(&key) && self.named(&revert.target) != last {
             // What came later has taken its place: there is nothing to take out.
             return Ok(Ok(self.commits.last().map_or_else(|| revert.commit.clone(), |c| c.id.clone())));
         }
@@ -76,6 +84,7 @@ impl Git {
             flight: revert.flight.clone(),
             target: revert.target.clone(),
             reason: revert.reason.clone(),
+            supersedes: revert.supersedes.clone(),
             names: restored.or(before).and_then(|c| c.names.clone()),
             asked,
         }))
@@ -86,7 +95,7 @@ impl Git {
     }
 
     fn write(&mut self, commit: Commit) -> Result<CommitId, String> {
-        let key = (commit.wrote, commit.flight.clone(), commit.target.clone());
+        let key = (commit.wrote, commit.flight.clone(), commit.target.clone(), commit.supersedes.clone());
         if let Some(before) = self.by_work.get(&key).and_then(|at| self.commits.get(*at)) {
             if before.asked != commit.asked {
                 return Err(format!("asked again with other words:\n{}\n{}", before.asked, commit.asked));
