@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prograde_model::event::Event;
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
@@ -15,7 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, SteadyClock};
 use crate::effects::Effects;
 use crate::halted::{Halted, Part, called};
 use crate::ledger::Ledger;
@@ -107,6 +108,7 @@ pub(crate) struct Inner {
     pub(crate) halted: Halted,
     tellings: Tellings,
     readings: Arc<Readings>,
+    looked_since: Timestamp,
 }
 
 impl Control {
@@ -118,9 +120,11 @@ impl Control {
         options: Options,
     ) -> Result<Self, StartError> {
         let ledger = Ledger::replay(log).await?;
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::new(clock, ledger.with(Fleet::last_at)));
         let inner = Arc::new(Inner {
             ledger,
             ports,
+            looked_since: clock.now(),
             clock,
             options,
             arrived: Notify::new(),
@@ -318,7 +322,8 @@ impl Inner {
 
     /// What the runtime sees at a target, and what was measured there.
     pub(crate) fn observe(&self, target: &Target) -> Observation {
-        Observation { readings: self.readings.of(target), ..self.ports.runtime.observe(target) }
+        let looked_since = Some(self.looked_since);
+        Observation { readings: self.readings.of(target), looked_since, ..self.ports.runtime.observe(target) }
     }
 
     /// Every step, or watch after the last one, that is judged by metrics now.

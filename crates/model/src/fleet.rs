@@ -81,6 +81,7 @@ pub struct Fleet {
     flag_watches: BTreeMap<Target, FlagWatch>,
     before_return: BeforeReturn,
     sequence: u64,
+    last_at: Option<Timestamp>,
 }
 
 impl Fleet {
@@ -88,6 +89,7 @@ impl Fleet {
     /// replay goes on.
     pub fn apply(&mut self, recorded: &Recorded) -> Result<(), Conflict> {
         self.sequence = recorded.sequence;
+        self.last_at = self.last_at.max(Some(recorded.at));
         let id = &recorded.flight;
         if let Event::Opened(opened) = &recorded.event {
             self.flights.insert(id.clone(), Flight::new(id.clone(), opened.clone(), recorded.sequence, recorded.at));
@@ -189,6 +191,11 @@ impl Fleet {
     /// The journal's sequence up to which this is the fold.
     pub fn sequence(&self) -> u64 {
         self.sequence
+    }
+
+    /// The latest time of a fact.
+    pub fn last_at(&self) -> Option<Timestamp> {
+        self.last_at
     }
 
     /// One flight.

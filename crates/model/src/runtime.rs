@@ -1,5 +1,6 @@
 //! What a runtime is asked to run, and what it is seen to run: the two sides that every rollout decision compares.
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use schemars::JsonSchema;
@@ -104,12 +105,20 @@ pub struct Observation {
     /// What the metrics of the step that bakes gave so far; the controllers add it to what a runtime sees.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readings: Option<StepReadings>,
+    /// Since when the controllers look without a break; they add it too. Nobody saw what was before.
+    #[serde(skip)]
+    pub looked_since: Option<Timestamp>,
 }
 
 impl Observation {
     /// What a runtime sees: versions alone.
     pub fn of(versions: Vec<VersionSeen>) -> Self {
-        Self { versions, readings: None }
+        Self { versions, readings: None, looked_since: None }
+    }
+
+    /// How long it was looked at of the time since `since`.
+    pub(crate) fn looked(&self, since: Timestamp, now: Timestamp) -> SignedDuration {
+        now.duration_since(self.looked_since.map_or(since, |looked| looked.max(since)))
     }
 
     /// What is seen of one version.

@@ -1,6 +1,6 @@
 //! The facts that follow from what is seen. Same state, same observation, same time, same answer.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Baking, Cause, Phase, Promoted, Rollout, RolloutEvent, Strategy, Watched};
 use crate::ids::Weight;
@@ -11,6 +11,8 @@ use crate::service::Step;
 
 /// Restarts of a candidate's replicas, counted within a step, that are taken for a crash loop.
 const CRASHES_MAX: u32 = 3;
+/// No watch ends before it was looked for so long without a break, or for all of its period if that is shorter.
+const WATCHED_MIN: SignedDuration = SignedDuration::from_mins(15);
 
 impl Rollout {
     /// The facts that follow from what is seen now.
@@ -61,7 +63,8 @@ impl Rollout {
         if restarts >= CRASHES_MAX && available == 0 {
             return Some(failed(Cause::Crashing { restarts, detail: detail() }, Sample::default(), Vec::new()));
         }
-        if now.duration_since(since).as_secs() >= self.deadline_s(available) {
+        // Replicas that came up while nobody looked are seen in a moment; that time is not held against them.
+        if seen.looked(since, now).as_secs() >= self.deadline_s(available) {
             return Some(failed(Cause::NeverAvailable { detail: detail() }, Sample::default(), Vec::new()));
         }
         None
@@ -103,7 +106,9 @@ impl Rollout {
             (verdict, Together::Held(metric)) => (verdict, Some(metric.to_string())),
             (verdict @ (Verdict::Inconclusive { .. } | Verdict::Error { .. }), Together::Pass) => (verdict, None),
         };
-        if elapsed >= patience {
+        // While nobody looked, nothing could be judged: after a long absence it is looked for a while before it is given up.
+        let looked = seen.looked(baking.since, now) >= rules.bake.duration();
+        if elapsed >= patience && looked {
             Some(failed(Cause::NotJudged { step, verdict, metric }, evidence, metrics))
         } else {
             (baked && !baking.held).then_some(RolloutEvent::StepHeld { step, verdict, evidence, metrics })
@@ -123,7 +128,9 @@ impl Rollout {
     fn decide_promoted(&self, promoted: &Promoted, seen: &Observation, now: Timestamp) -> Option<RolloutEvent> {
         let watch = self.start.watch.as_ref().filter(|_| promoted.watched == Watched::Watching)?;
         let evidence = self.sample_after(promoted, seen, now);
-        let over = u128::from(evidence.elapsed_ms) >= watch.period.duration().unsigned_abs().as_millis();
+        let period = watch.period.duration();
+        let over = u128::from(evidence.elapsed_ms) >= period.unsigned_abs().as_millis()
+            && seen.looked(promoted.since, now) >= period.min(WATCHED_MIN);
         let step = u32::try_from(self.passed.len()).unwrap_or(u32::MAX);
         let metrics = metric::summaries(self, seen, now);
         match (self.judge(&watch.analysis, &evidence, None), metric::together(&metrics)) {

@@ -368,6 +368,44 @@ fn a_release_with_all_traffic_is_watched_for_a_while() {
     assert!(watched(&world.rollout.phase), "what follows is another rollout's: {:?}", world.rollout.phase);
 }
 
+/// A server that was down for a day comes back and looks.
+#[test]
+fn time_in_which_nobody_looked_is_held_against_no_release() {
+    let away = |world: &mut World| {
+        world.now += SignedDuration::from_hours(24);
+        world.seen.looked_since = Some(world.now);
+    };
+    // One whose replicas were coming up; they are seen in a moment.
+    let slow = Behaviour { start_s: Some(24 * 3_600 + 30), ..GOOD };
+    let mut world = World::new(start(canary(), true));
+    (0..5).for_each(|_| world.tick(slow));
+    away(&mut world);
+    (0..20).for_each(|_| world.tick(slow));
+    assert_eq!(world.story(), "", "it gets a deadline of its own again");
+    world.run(slow, 300);
+    assert!(matches!(world.rollout.phase, Phase::Promoted(_)), "{}", world.story());
+
+    // One whose step could not be judged before.
+    let silent = Behaviour { rate: 0, ..GOOD };
+    let mut world = World::new(start(canary(), true));
+    (0..20).for_each(|_| world.tick(silent));
+    away(&mut world);
+    (0..9).for_each(|_| world.tick(silent));
+    assert_eq!(world.story(), "step_entered step_held");
+    world.run(silent, 5);
+    assert!(matches!(world.rollout.phase, Phase::Withdrawn { cause: Cause::NotJudged { .. }, .. }), "{}", world.story());
+
+    // One that is watched.
+    let watch = Some(Watch { period: Period::seconds(60), analysis: analysis() });
+    let mut world = World::new(Start { watch, ..start(Strategy::Rolling { surge: 1, unavailable: 0 }, true) });
+    world.run(GOOD, 300);
+    away(&mut world);
+    (0..59).for_each(|_| world.tick(GOOD));
+    assert_eq!(world.story(), "promoted");
+    (0..2).for_each(|_| world.tick(GOOD));
+    assert_eq!(world.story(), "promoted watched");
+}
+
 #[test]
 fn a_rolling_update_keeps_within_its_bounds() {
     let mut world = World::new(start(Strategy::Rolling { surge: 1, unavailable: 1 }, true));

@@ -61,7 +61,7 @@ fn seen((requests, failures): (u64, u64), synthetic: Pairs) -> Observation {
     };
     let readings = StepReadings { flight: id('c'), step: 0, metrics: BTreeMap::new(), synthetic };
     let versions = vec![version('a', 9 * requests, 0), version('c', requests, failures)];
-    Observation { versions, readings: Some(readings) }
+    Observation { readings: Some(readings), ..Observation::of(versions) }
 }
 
 fn pairs(sent: u64, candidate_failures: u64, stable_failures: u64) -> Pairs {
