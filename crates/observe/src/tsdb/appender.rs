@@ -26,8 +26,10 @@ pub(super) struct Appender {
     symbols: HashSet<Arc<str>>,
     next_id: u32,
     pub(super) log: Writer,
-    /// Samples before this would belong into blocks that are written already, or deleted.
-    pub(super) floor_ms: i64,
+    /// Samples before this would belong into a block that is written already.
+    pub(super) cut_until_ms: i64,
+    /// Samples before this are older than what is kept.
+    pub(super) kept_from_ms: i64,
     /// Samples after this are too far ahead.
     pub(super) ceiling_ms: i64,
     series_max: usize,
@@ -46,13 +48,14 @@ struct Staged {
 }
 
 impl Appender {
-    pub(super) fn new(head: &Head, next_id: u32, log: Writer, series_max: usize) -> Self {
+    pub(super) fn new(head: &Head, next_id: u32, log: Writer, cut_until_ms: i64, series_max: usize) -> Self {
         let mut this = Self {
             series: HashMap::new(),
             symbols: HashSet::new(),
             next_id,
             log,
-            floor_ms: i64::MIN,
+            cut_until_ms,
+            kept_from_ms: i64::MIN,
             ceiling_ms: i64::MAX,
             series_max,
             staged: Vec::new(),
@@ -111,7 +114,7 @@ impl Appender {
     fn stage(&mut self, index: usize, incoming: &Incoming<'_>, created: &mut Vec<NewSeries>) -> Fate {
         let Incoming { labels, sample: Sample { timestamp, value } } = *incoming;
         let bits = value.to_bits();
-        if timestamp < self.floor_ms || timestamp > self.ceiling_ms {
+        if timestamp < self.cut_until_ms.max(self.kept_from_ms) || timestamp > self.ceiling_ms {
             return Fate::OutOfBounds;
         }
         if let Some(tail) = self.series.get_mut(labels) {

@@ -52,11 +52,6 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// True if its time has a part in common with that from `from_ms` to `to_ms`.
-    pub(super) fn overlaps(&self, from_ms: i64, to_ms: i64) -> bool {
-        self.first_ms <= to_ms && self.last_ms >= from_ms
-    }
-
     /// All samples; `None` if the bytes are not those of such a chunk.
     pub(super) fn decode_into(&self, samples: &mut Vec<Sample>) -> Option<()> {
         let mut decoder = Decoder::new(self.first_ms, &self.bytes)?;

@@ -2,9 +2,11 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::appender::Appender;
+use super::block::Block;
+use super::blocks::{self, Blocks};
 use super::disk::Disk;
 use super::error::DatabaseError;
 use super::head::Head;
@@ -12,7 +14,7 @@ use super::options::{Durability, Options};
 use super::wal;
 use super::wal::replay::{Recovery, Replay, Replayed};
 use super::wal::writer::Mark;
-use super::{lock, read};
+use super::{lock, read, write};
 use crate::append::{Append, Appended, Incoming};
 use crate::store::StoreError;
 
@@ -29,6 +31,7 @@ pub struct Database {
     synced: Mutex<u64>,
     pub(super) appender: Mutex<Appender>,
     pub(super) head: RwLock<Head>,
+    blocks: RwLock<Blocks>,
     recovery: Recovery,
     /// Keeps others out as long as it is open.
     _lock: File,
@@ -51,6 +54,8 @@ pub struct Stats {
     pub blocks: u64,
     /// Samples in them.
     pub block_samples: u64,
+    /// Chunks in them.
+    pub block_chunks: u64,
     /// Their bytes.
     pub block_bytes: u64,
     /// When the earliest sample is.
@@ -68,11 +73,15 @@ impl Database {
     pub(super) fn open_on(disk: Disk, mut options: Options) -> Result<Self, DatabaseError> {
         options.block_ms = options.block_ms.max(1);
         let log_folder = options.path.join("wal");
+        let blocks_folder = options.path.join("blocks");
         disk.create_folder(&log_folder)?;
+        disk.create_folder(&blocks_folder)?;
         let file = lock_folder(&options.path)?;
-        let replay = Replay::new(&disk, &log_folder, i64::MIN, options.block_ms, options.repair);
+        let blocks = blocks::open_all(&disk, &blocks_folder)?;
+        let cut_until_ms = blocks::end(&blocks);
+        let replay = Replay::new(&disk, &log_folder, cut_until_ms, options.block_ms, options.repair);
         let Replayed { head, next_id, writer, recovery } = replay.run()?;
-        let appender = Appender::new(&head, next_id, writer, options.series_max);
+        let appender = Appender::new(&head, next_id, writer, cut_until_ms, options.series_max);
         let now_ms = options.now_ms;
         let this = Self {
             options,
@@ -81,6 +90,7 @@ impl Database {
             synced: Mutex::new(0),
             appender: Mutex::new(appender),
             head: RwLock::new(head),
+            blocks: RwLock::new(blocks.into()),
             recovery,
             _lock: file,
         };
@@ -117,19 +127,41 @@ impl Database {
     /// How much there is.
     pub fn stats(&self) -> Result<Stats, DatabaseError> {
         let log_bytes = wal::sizes(&self.log_folder())?.sum();
-        let head = read(&self.head);
-        let sizes = head.sizes();
-        let times = head.times();
+        let (series, sizes, bytes, times) = {
+            let head = read(&self.head);
+            (head.series_count(), head.sizes(), head.bytes_held(), head.times())
+        };
+        let blocks = self.blocks();
+        let summaries = || blocks.iter().map(|block| block.summary());
+        let first = summaries().map(|summary| summary.first_ms).min();
+        let last = summaries().map(|summary| summary.last_ms).max();
         Ok(Stats {
-            head_series: head.series_count() as u64,
+            head_series: series as u64,
             head_chunks: sizes.chunks,
             head_samples: sizes.samples,
-            head_bytes: head.bytes_held(),
+            head_bytes: bytes,
             log_bytes,
-            oldest_ms: times.map(|(oldest, _)| oldest),
-            newest_ms: times.map(|(_, newest)| newest),
-            ..Stats::default()
+            blocks: blocks.len() as u64,
+            block_samples: summaries().map(|summary| summary.samples).sum(),
+            block_chunks: summaries().map(|summary| summary.chunks).sum(),
+            block_bytes: blocks.iter().map(|block| block.length()).sum(),
+            oldest_ms: first.into_iter().chain(times.map(|(oldest, _)| oldest)).min(),
+            newest_ms: last.max(times.map(|(_, newest)| newest)),
         })
+    }
+
+    /// All blocks, by their time.
+    pub(super) fn blocks(&self) -> Blocks {
+        Arc::clone(&read(&self.blocks))
+    }
+
+    pub(super) fn set_blocks(&self, mut all: Vec<Arc<Block>>) {
+        blocks::sort(&mut all);
+        *write(&self.blocks) = all.into();
+    }
+
+    pub(super) fn blocks_folder(&self) -> PathBuf {
+        self.options.path.join("blocks")
     }
 
     pub(super) fn log_folder(&self) -> PathBuf {

@@ -30,9 +30,12 @@
 
 mod appender;
 mod bits;
+mod block;
+mod blocks;
 mod candidates;
 mod chunk;
 mod codec;
+mod compact;
 mod database;
 mod disk;
 mod error;
@@ -40,6 +43,8 @@ mod head;
 mod maintain;
 mod options;
 mod read;
+#[cfg(test)]
+mod tests;
 mod wal;
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -14,7 +14,7 @@ use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::sample::Sample;
 use postings::Postings;
-pub(super) use series::{Series, Sizes};
+pub(super) use series::{Series, Sizes, window_end};
 
 /// Numbers of series count up, so that they spread by themselves.
 #[derive(Debug, Default)]
@@ -54,11 +54,12 @@ pub(super) struct Head {
     series: ById<Box<Series>>,
     postings: Postings,
     sizes: Sizes,
+    times: Option<(i64, i64)>,
 }
 
 impl Head {
     pub(super) fn new(block_ms: i64) -> Self {
-        Self { block_ms, series: ById::default(), postings: Postings::default(), sizes: Sizes::default() }
+        Self { block_ms, series: ById::default(), postings: Postings::default(), sizes: Sizes::default(), times: None }
     }
 
     /// Makes a series. Its number has not been used before.
@@ -71,12 +72,14 @@ impl Head {
     pub(super) fn push(&mut self, id: u32, sample: Sample) {
         if let Some(series) = self.series.get_mut(&id) {
             self.sizes.add(series.push(sample, self.block_ms));
+            self.times = around(self.times, (sample.timestamp, sample.timestamp));
         }
     }
 
     /// Adds a chunk that is later than all samples that the series has.
     pub(super) fn restore(&mut self, id: u32, chunk: Chunk) {
         if let Some(series) = self.series.get_mut(&id) {
+            self.times = around(self.times, (chunk.first_ms, chunk.last_ms));
             self.sizes.add(series.restore(chunk));
         }
     }
@@ -135,7 +138,7 @@ impl Head {
         }
     }
 
-    /// Takes away the series that have no samples, and gives their labels.
+    /// Takes away the series that have no samples, and gives their labels. To be called after [`Self::truncate`].
     pub(super) fn remove_empty(&mut self) -> Vec<Labels> {
         let empty: HashSet<u32> =
             self.series.iter().filter(|(_, series)| series.first_ms().is_none()).map(|(id, _)| *id).collect();
@@ -144,19 +147,30 @@ impl Head {
         if !gone.is_empty() {
             self.postings.remove(&empty, gone.iter());
         }
+        let of = |series: &Series| Some((series.first_ms()?, series.last_ms()?));
+        self.times = self.series.values().filter_map(|series| of(series)).fold(None, around);
         gone
     }
 
     /// When the first and the last sample are.
     pub(super) fn times(&self) -> Option<(i64, i64)> {
-        let of = |series: &Series| Some((series.first_ms()?, series.last()?.timestamp));
-        self.series.values().filter_map(|series| of(series)).reduce(|(a, b), (c, d)| (a.min(c), b.max(d)))
+        self.times
+    }
+
+    /// True if it has samples in a time, or may have.
+    pub(super) fn overlaps(&self, from_ms: i64, to_ms: i64) -> bool {
+        self.times.is_some_and(|(first, last)| first <= to_ms && last >= from_ms)
     }
 
     /// How many bytes the samples take.
     pub(super) fn bytes_held(&self) -> u64 {
         self.series.values().map(|series| series.bytes_held()).sum()
     }
+}
+
+/// The time that holds both.
+fn around(known: Option<(i64, i64)>, (first, last): (i64, i64)) -> Option<(i64, i64)> {
+    known.map_or(Some((first, last)), |(from, to)| Some((from.min(first), to.max(last))))
 }
 
 impl Sizes {

@@ -118,6 +118,12 @@ impl Series {
         self.closed.first().map(|chunk| chunk.first_ms).or(open)
     }
 
+    /// When its last sample is.
+    pub(super) fn last_ms(&self) -> Option<i64> {
+        let closed = self.closed.last().map(|chunk| chunk.last_ms);
+        self.open.as_ref().map(|open| open.last().timestamp).or(closed)
+    }
+
     /// How many bytes its samples take in memory.
     pub(super) fn bytes_held(&self) -> u64 {
         let closed = self.closed.iter().map(|chunk| chunk.bytes.len() + size_of::<Chunk>());

@@ -23,10 +23,12 @@ pub(in crate::tsdb) struct Writer {
     number: u64,
     file: Arc<File>,
     length: u64,
-    /// How many bytes were ever written, in all files.
+    /// How many bytes were ever written, in all files. Never 0, so that the first flush is done whatever was there before.
     position: u64,
     /// A write failed in a way that leaves the file's end unknown.
     failed: bool,
+    /// Nothing was written to the file but its beginning.
+    blank: bool,
 }
 
 /// What has to be on the disk so that everything written so far is.
@@ -41,7 +43,16 @@ impl Writer {
     /// Begins a file.
     pub(in crate::tsdb) fn create(disk: Disk, folder: &Path, number: u64) -> Result<Self, DatabaseError> {
         let file = Arc::new(begin(&disk, folder, number)?);
-        Ok(Self { disk, folder: folder.to_owned(), number, file, length: HEADER_BYTES, position: 0, failed: false })
+        Ok(Self {
+            disk,
+            folder: folder.to_owned(),
+            number,
+            file,
+            length: HEADER_BYTES,
+            position: 1,
+            failed: false,
+            blank: true,
+        })
     }
 
     /// Goes on with a file that has this length.
@@ -49,7 +60,7 @@ impl Writer {
         let path = segment_path(folder, number);
         let opened = File::options().read(true).append(true).open(&path);
         let file = Arc::new(opened.map_err(DatabaseError::io("open", &path))?);
-        Ok(Self { disk, folder: folder.to_owned(), number, file, length, position: 0, failed: false })
+        Ok(Self { disk, folder: folder.to_owned(), number, file, length, position: 1, failed: false, blank: false })
     }
 
     /// Writes records. Once this has returned they outlive the process; [`Mark`] says what makes them outlive the machine's
@@ -61,6 +72,7 @@ impl Writer {
         if self.length >= SEGMENT_BYTES {
             self.rotate()?;
         }
+        self.blank = false;
         let path = segment_path(&self.folder, self.number);
         if let Err(error) = self.disk.write(&self.file, &path, records) {
             // Half a record may be there: with it, whatever follows could not be read.
@@ -86,12 +98,11 @@ impl Writer {
         self.failed
     }
 
-    pub(in crate::tsdb) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Begins the next file.
-    pub(in crate::tsdb) fn rotate(&mut self) -> Result<(), DatabaseError> {
+    /// Begins the next file, unless this one is blank, and gives the number of the one before it.
+    pub(in crate::tsdb) fn rotate(&mut self) -> Result<u64, DatabaseError> {
+        if self.blank {
+            return Ok(self.number - 1);
+        }
         if !self.failed {
             self.disk.sync(&self.file, &segment_path(&self.folder, self.number)).inspect_err(|_| self.failed = true)?;
         }
@@ -99,7 +110,8 @@ impl Writer {
         self.number += 1;
         self.file = Arc::new(next);
         self.length = HEADER_BYTES;
-        Ok(())
+        self.blank = true;
+        Ok(self.number - 1)
     }
 
     /// Takes writes again: everything before this file has been replaced.

@@ -2,6 +2,8 @@
 
 mod appending;
 mod crash;
+mod damage;
+mod golden;
 mod model;
 
 use prograde_observe::matcher::{Comparison, Matcher};
