@@ -1,5 +1,5 @@
 # Two commands do all set-up: `make demo` and `make test`.
-.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-flags bench-journal bench-judge peers
+.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-flags bench-journal bench-judge bench-store peers
 
 CARGO ?= cargo
 # Where `go install` puts the programs that tests compare with.
@@ -40,13 +40,16 @@ docs-check:
 	$(CARGO) run --quiet --locked -p prograde-cli -- reference --out docs/reference --check
 
 ## Measure; prints tables and writes target/bench/<name>.json.
-bench: bench-proxy bench-journal bench-judge bench-flight bench-flags
+bench: bench-proxy bench-journal bench-judge bench-flight bench-flags bench-store
 
 bench-proxy:
 	scripts/bench-proxy.sh
 
 bench-journal:
 	scripts/bench-journal.sh
+
+bench-store:
+	scripts/bench-store.sh
 
 bench-judge:
 	scripts/bench-judge.sh

@@ -16,7 +16,7 @@ pub struct Incoming<'a> {
 /// What became of a batch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Appended {
-    /// Samples that are kept, and those that the store had already, to the bit.
+    /// Samples that are kept, and those that are, to the bit, the newest one that their series has already.
     pub kept: usize,
     /// Samples older than the newest one of their series, and left out.
     pub out_of_order: usize,
@@ -24,6 +24,8 @@ pub struct Appended {
     pub duplicate: usize,
     /// Samples too old or too far ahead for the store to take in, and left out.
     pub out_of_bounds: usize,
+    /// Samples of series that the store has no room for, or whose labels are longer than it takes, and left out.
+    pub over_limit: usize,
 }
 
 /// What takes samples in: the end of scraping, of remote write, of rules that record.

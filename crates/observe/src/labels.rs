@@ -50,6 +50,11 @@ impl Labels {
         self.0.is_empty()
     }
 
+    /// A set of labels that are known to be sorted by name, without a name twice and without an empty value.
+    pub(crate) fn from_sorted(labels: Vec<Label>) -> Self {
+        Self(labels.into())
+    }
+
     fn find(&self, name: &str) -> Option<&Label> {
         self.0.iter().find(|label| &*label.name == name)
     }

@@ -14,6 +14,7 @@ pub mod promql;
 pub mod rules;
 pub mod sample;
 pub mod store;
+pub mod tsdb;
 
 pub use append::{Append, Appended, Incoming};
 pub use labels::Labels;

@@ -1,5 +1,7 @@
 //! Where series come from.
 
+use std::collections::BTreeSet;
+
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::sample::{Sample, Series};
@@ -25,6 +27,35 @@ pub trait Store {
     /// All series that every matcher accepts, with their samples from `from_ms` to `to_ms`, both included, and with the
     /// markers of staleness. Series come in any order, without one twice; one without samples may be left out.
     fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<Series>, StoreError>;
+
+    /// The labels of all series that every matcher accepts and that have samples from `from_ms` to `to_ms`, sorted. A store
+    /// that keeps samples in larger pieces may also name series whose samples are close by.
+    fn series(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<Labels>, StoreError> {
+        let mut found: Vec<Labels> =
+            self.select(matchers, from_ms, to_ms)?.into_iter().map(|series| series.labels).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// The names of the labels that these series have, sorted.
+    fn label_names(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<String>, StoreError> {
+        let series = self.series(matchers, from_ms, to_ms)?;
+        let names: BTreeSet<&str> = series.iter().flat_map(Labels::iter).map(|label| &*label.name).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
+    }
+
+    /// The values that a label has in these series, sorted.
+    fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        let series = self.series(matchers, from_ms, to_ms)?;
+        let values: BTreeSet<&str> = series.iter().map(|labels| labels.get(name)).collect();
+        Ok(values.into_iter().filter(|value| !value.is_empty()).map(str::to_owned).collect())
+    }
 }
 
 /// A store that holds all of its series in memory, as tests do and as recent samples may.
@@ -73,5 +104,21 @@ mod tests {
         assert_eq!(values, [2.0, 3.0]);
         assert!(memory.select(&[Matcher::equal("__name__", "a")], 4, 9).unwrap().is_empty());
         assert!(memory.select(&[Matcher::equal("a", "b")], 0, 9).unwrap().is_empty());
+    }
+
+    #[test]
+    fn names_and_values_of_labels_are_those_of_the_series_that_match() {
+        let mut memory = Memory::default();
+        for (timestamp, job, path) in [(1, "pad", "/"), (2, "pad", ""), (3, "sat", "/")] {
+            let labels: Labels = [("__name__", "up"), ("job", job), ("path", path)].into_iter().collect();
+            memory.push(&labels, Sample { timestamp, value: 1.0 });
+        }
+        let pad = [Matcher::equal("job", "pad")];
+        assert_eq!(memory.label_names(&pad, 0, 9).unwrap(), ["__name__", "job", "path"]);
+        assert_eq!(memory.label_names(&pad, 2, 9).unwrap(), ["__name__", "job"]);
+        assert_eq!(memory.label_values("job", &[], 0, 9).unwrap(), ["pad", "sat"]);
+        assert_eq!(memory.label_values("path", &[], 0, 9).unwrap(), ["/"]);
+        let series: Vec<String> = memory.series(&[], 2, 3).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(series, [r#"up{job="pad"}"#, r#"up{job="sat", path="/"}"#]);
     }
 }

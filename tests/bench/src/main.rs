@@ -8,6 +8,7 @@ mod journal;
 mod judge;
 mod load;
 mod memory;
+mod store;
 mod table;
 
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ enum Bench {
     Judge(Judging),
     /// How long a feature flag takes to evaluate.
     Flags(Place),
+    /// The store of time series: what it takes in, what it needs, and how fast it answers.
+    Store(Storing),
     /// What control adds to a flight, and what a bad commit harms.
     Flight(Binaries),
 }
@@ -33,6 +36,15 @@ struct Place {
     /// The folder for the JSON file.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
+}
+
+/// What the store is asked to do.
+#[derive(Debug, clap::Args)]
+struct Storing {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    extent: store::Extent,
 }
 
 /// How canaries are judged.
@@ -73,6 +85,7 @@ fn main() -> anyhow::Result<()> {
             table::publish("judge", &judging.place.out, &judge::run(judging.runs, judging.plots.as_deref())?)
         }
         Bench::Flags(place) => table::publish("flags", &place.out, &flags::measure()?),
+        Bench::Store(storing) => table::publish("store", &storing.place.out, &store::measure(storing.extent)?),
         Bench::Flight(binaries) => {
             let mut rows = flight::measure(&binaries)?;
             rows.push(memory::measure(&binaries)?);
