@@ -17,7 +17,7 @@ pub(crate) struct DataDir {
 impl DataDir {
     /// Makes what is missing.
     pub(crate) fn open(root: &Path) -> Result<Self, ServerError> {
-        for folder in ["", "repos", "deployments", "ci", "registry", "images", "nodes"] {
+        for folder in ["", "repos", "deployments", "ci", "registry", "images", "nodes", "metrics"] {
             let path = root.join(folder);
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|source| ServerError::DataDir { path, source })?;
@@ -53,6 +53,10 @@ impl DataDir {
 
     pub(crate) fn nodes(&self) -> PathBuf {
         self.root.join("nodes")
+    }
+
+    pub(crate) fn metrics(&self) -> PathBuf {
+        self.root.join("metrics")
     }
 
     pub(crate) fn token_file(&self) -> PathBuf {

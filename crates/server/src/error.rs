@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use prograde_gitops::git::GitError;
 use prograde_journal::JournalError;
 use prograde_node::NodeError;
+use prograde_observe::tsdb::DatabaseError;
 use prograde_supply::SupplyError;
 
 /// Why the server did not start.
@@ -57,6 +58,9 @@ pub enum ServerError {
     /// The local node can't start.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The store of time series can't be opened.
+    #[error(transparent)]
+    Metrics(#[from] DatabaseError),
     /// The system gives no random bytes for a token.
     #[error("the system gives no random bytes")]
     Random,
@@ -75,6 +79,7 @@ impl ServerError {
             Self::Git(_) => "PG0307",
             Self::Images(_) => "PG0308",
             Self::Node(error) => error.code(),
+            Self::Metrics(error) => error.code(),
             Self::Random => "PG0309",
         }
     }
@@ -96,6 +101,8 @@ impl ServerError {
             Self::Git(_) => "check the folders `repos` and `deployments` in the data directory, and that there is space".into(),
             Self::Images(_) => "check the folder `registry` in the data directory".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
+            Self::Metrics(DatabaseError::InUse { .. }) => "stop the process that has the folder `metrics` of the data directory open".into(),
+            Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
             Self::Random => "check /dev/urandom".into(),
         }
     }

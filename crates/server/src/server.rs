@@ -13,7 +13,7 @@ use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
 use prograde_supply::Layout;
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::deployments::GitDeployments;
@@ -30,6 +30,7 @@ use crate::api::{self, Context};
 use crate::auth;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
+use crate::metrics::Metrics;
 use crate::options::ServerOptions;
 
 /// How long replicas may take to finish their requests when the server stops.
@@ -73,6 +74,7 @@ pub struct Server {
     node: Node,
     stop: CancellationToken,
     serving: JoinHandle<()>,
+    observing: JoinSet<()>,
 }
 
 impl Server {
@@ -103,8 +105,13 @@ impl Server {
             Err(error) => return Err(not_replayed(error, &journal).await),
         };
 
+        let metrics = Arc::new(Metrics::open(data.metrics(), options.metrics_retention, control.now()).await?);
+
         let stop = CancellationToken::new();
+        let mut observing = JoinSet::new();
+        observing.spawn(Arc::clone(&metrics).run(control.clone(), stop.clone()));
         let context = Context {
+            metrics,
             control: control.clone(),
             journal: journal.clone(),
             repositories,
@@ -125,7 +132,7 @@ impl Server {
         });
         data.announce(address)?;
         tracing::info!(%address, "serving");
-        Ok(Self { address, token_file: data.token_file(), data, control, journal, node, stop, serving })
+        Ok(Self { address, token_file: data.token_file(), data, control, journal, node, stop, serving, observing })
     }
 
     /// Where the API listens.
@@ -143,6 +150,11 @@ impl Server {
         self.stop.cancel();
         if tokio::time::timeout(ANSWER_GRACE, &mut self.serving).await.is_err() {
             self.serving.abort();
+        }
+        while let Some(ended) = self.observing.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("observing ended badly: {error}");
+            }
         }
         self.control.shutdown().await;
         self.node.shutdown(STOP_GRACE).await;

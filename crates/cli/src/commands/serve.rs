@@ -53,6 +53,9 @@ pub(crate) struct ServeArgs {
     /// How often an autoscaler looks at what replicas use; Kubernetes calls it the sync period
     #[arg(long, default_value = "15s", value_name = "TIME")]
     autoscale_period: Period,
+    /// For how long time series are kept
+    #[arg(long, default_value = "15d", value_name = "TIME")]
+    metrics_retention: Period,
     /// How the log on stderr is written: lines for people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -123,6 +126,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         host_env: environment(),
         restart_backoff: args.restart_backoff.duration().unsigned_abs().max(Duration::from_millis(1)),
         autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
+        metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })
 }

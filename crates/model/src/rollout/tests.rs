@@ -393,7 +393,11 @@ fn time_in_which_nobody_looked_is_held_against_no_release() {
     (0..9).for_each(|_| world.tick(silent));
     assert_eq!(world.story(), "step_entered step_held");
     world.run(silent, 5);
-    assert!(matches!(world.rollout.phase, Phase::Withdrawn { cause: Cause::NotJudged { .. }, .. }), "{}", world.story());
+    assert!(
+        matches!(world.rollout.phase, Phase::Withdrawn { cause: Cause::NotJudged { .. }, .. }),
+        "{}",
+        world.story()
+    );
 
     // One that is watched.
     let watch = Some(Watch { period: Period::seconds(60), analysis: analysis() });

@@ -117,6 +117,9 @@ pub enum Reason {
         /// What is there.
         found: Kind,
     },
+    /// More than a description of series.
+    #[error("expected a selector such as up{{job=\"a\"}} and nothing else, got {0}")]
+    NoSelector(Kind),
     /// `bool` where nothing is compared.
     #[error("bool can only be used with comparisons")]
     BoolWithoutComparison,

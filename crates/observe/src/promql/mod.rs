@@ -23,6 +23,9 @@ mod tests;
 pub use error::{ParseError, Reason};
 pub use expression::Expression;
 
+use crate::matcher::Matcher;
+use expression::{Shift, Vector};
+
 /// The longest query, in bytes.
 pub const QUERY_BYTES_MAX: usize = 64 * 1024;
 
@@ -31,6 +34,22 @@ pub const NEST_MAX: u32 = 100;
 
 /// How deep expressions may hold each other: each operator of a chain holds all that is left of it.
 pub const DEPTH_MAX: u32 = 250;
+
+/// Parses what describes series and nothing else, as `match[]` does.
+pub fn selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
+    let expression = parse(text)?;
+    if let Expression::Vector(Vector::Selected(selector)) = &expression
+        && selector.shift == Shift::default()
+    {
+        return Ok(selector.matchers.clone());
+    }
+    Err(ParseError::new(text, 0, Reason::NoSelector(expression.kind())))
+}
+
+/// Milliseconds of a duration as queries write it, such as `1h30m`; `None` where it is none, or is nothing.
+pub fn duration_ms(text: &str) -> Option<i64> {
+    duration::parse(text)
+}
 
 /// Parses and checks a query.
 pub fn parse(text: &str) -> Result<Expression, ParseError> {

@@ -9,6 +9,7 @@ mod logs;
 mod ofrep;
 mod openapi;
 mod orders;
+mod prometheus;
 mod views;
 
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ pub use openapi::document as openapi_document;
 
 use crate::auth::{self, Token};
 use crate::events::chain;
+use crate::metrics::Metrics;
 use types::ErrorBody;
 
 /// The largest body of an order, in bytes. Pushes have their own limit.
@@ -44,6 +46,7 @@ pub(crate) struct Context {
     pub(crate) repositories: Repositories,
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) node: Node,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) ci: PathBuf,
     /// What services show to evaluate flags.
     pub(crate) flag_token: String,
@@ -81,6 +84,8 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .layer(DefaultBodyLimit::disable());
     let guarded = api
         .merge(git)
+        .merge(prometheus::router())
+        .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
         .with_state(context.clone());

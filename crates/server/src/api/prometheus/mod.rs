@@ -1,0 +1,48 @@
+//! The embedded store of time series, as Prometheus' clients ask for it: its HTTP API below `/prometheus`, so that Grafana
+//! and promtool work with that as the address of the server.
+//!
+//! Source: Prometheus documentation, "HTTP API" (2.42).
+
+mod answer;
+mod encode;
+mod parameters;
+mod queries;
+mod series;
+mod status;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::Context;
+
+/// Where the API stands.
+const PREFIX: &str = "/prometheus";
+/// The largest form, in bytes: a query of the largest size, with every byte escaped.
+const BODY_BYTES_MAX: usize = 256 * 1024;
+
+/// What the server itself knows, for a Prometheus that scrapes it.
+pub(super) async fn own(State(context): State<Context>) -> impl IntoResponse {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, crate::metrics::exposition(&context.control))
+}
+
+/// The routes, to be guarded as all others are.
+pub(super) fn router() -> Router<Context> {
+    let api = Router::new()
+        .route("/api/v1/query", get(queries::instant).post(queries::instant))
+        .route("/api/v1/query_range", get(queries::range).post(queries::range))
+        .route("/api/v1/query_exemplars", get(queries::exemplars).post(queries::exemplars))
+        .route("/api/v1/series", get(series::series).post(series::series))
+        .route("/api/v1/labels", get(series::labels).post(series::labels))
+        .route("/api/v1/label/{name}/values", get(series::values))
+        .route("/api/v1/status/buildinfo", get(status::build))
+        .route("/api/v1/status/tsdb", get(status::database))
+        .route("/-/healthy", get(|| async { "healthy" }))
+        .route("/-/ready", get(|| async { "ready" }))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    Router::new().nest(PREFIX, api)
+}
