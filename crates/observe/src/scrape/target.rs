@@ -193,11 +193,16 @@ fn url(job: &ScrapeJob, labels: &Labels, scheme: &str, address: &str) -> String 
     for (name, values) in parameters {
         for value in values {
             // Writing to a text can't fail.
-            let _ = write!(url, "{mark}{}={}", escaped(name, b"-_.~"), escaped(value, b"-_.~"));
+            let _ = write!(url, "{mark}{}={}", in_query(name), in_query(value));
             mark = '&';
         }
     }
     url
+}
+
+/// As forms write it.
+fn in_query(text: &str) -> String {
+    escaped(text, b"-_.~ ").replace(' ', "+")
 }
 
 /// Escapes all but letters, digits and what is plain in this place.

@@ -9,4 +9,5 @@ mod peer;
 mod properties;
 mod remote_write;
 mod rules;
+mod scraping;
 mod staleness;

@@ -54,7 +54,10 @@ impl<'a> Reader<'a> {
         }
         for (key, _) in node.entries() {
             if !known.iter().any(|fields| fields.contains(&key.name.as_str())) {
-                let hint = format!("known are {}", known.concat().join(", "));
+                // What is only known to be refused is nothing to hint at.
+                let useful = |name: &&str| *name == "file_sd_configs" || !name.ends_with("_sd_configs");
+                let useful: Vec<&str> = known.concat().into_iter().filter(useful).collect();
+                let hint = format!("known are {}", useful.join(", "));
                 self.report_key(key, format!("unknown field `{}` in {what}", key.name), hint);
             }
         }

@@ -118,7 +118,6 @@ impl Reader<'_> {
         for field in unused {
             let is_default = |value: &Node| match (*field, &value.value) {
                 (_, Value::Null) => true,
-                ("regex", Value::String(text)) => text == "(.*)",
                 ("separator", Value::String(text)) => text == ";",
                 ("replacement", Value::String(text)) => text == "$1",
                 ("modulus", Value::Number(number)) => number.as_u64() == Some(0),
