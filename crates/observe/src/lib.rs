@@ -6,13 +6,16 @@
 
 pub mod append;
 pub mod evaluate;
+pub mod exposition;
 mod functions;
 pub mod labels;
 pub mod matcher;
 pub mod pattern;
 pub mod promql;
+pub mod relabel;
 pub mod rules;
 pub mod sample;
+pub mod scrape;
 pub mod store;
 pub mod tsdb;
 

@@ -41,9 +41,31 @@ pub(crate) fn parse_or_nothing(text: &str) -> Option<i64> {
     (!text.is_empty() && total <= MS_MAX).then_some(total)
 }
 
+/// Milliseconds as Prometheus writes them: years, weeks and days only where nothing is left over.
+pub(crate) fn format(ms: i64) -> String {
+    let mut left = ms;
+    let mut text = String::new();
+    for (unit, size) in UNITS {
+        let whole_only = matches!(unit, "y" | "w" | "d");
+        if left >= size && (!whole_only || left % size == 0) {
+            text = format!("{text}{}{unit}", left / size);
+            left %= size;
+        }
+    }
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{format, parse};
+
+    #[test]
+    fn durations_are_written_as_prometheus_writes_them() {
+        for (ms, text) in [(0, "0s"), (15_000, "15s"), (90_500, "1m30s500ms"), (86_400_000, "1d"), (90_000_000, "25h")]
+        {
+            assert_eq!(format(ms), text);
+        }
+    }
 
     #[test]
     fn units_come_from_large_to_small() {

@@ -9,5 +9,6 @@ mod peer;
 mod properties;
 mod remote_write;
 mod rules;
+mod scraping;
 mod staleness;
 mod tsdb;

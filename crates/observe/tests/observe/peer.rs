@@ -25,8 +25,13 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// `None` where it is not installed, which is a failure in CI.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with("scrape_configs: []\n")
+    }
+
+    /// The same with a configuration.
+    pub(crate) fn start_with(config: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("prometheus.yml"), "scrape_configs: []\n").unwrap();
+        fs::write(dir.path().join("prometheus.yml"), config).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
         let child = Command::new("prometheus")
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=99y"])
@@ -62,8 +67,16 @@ impl Prometheus {
         Some(format!("http://{}", line.split("address=").nth(1)?.split_whitespace().next()?))
     }
 
+    /// What its API answers, without what is around the data.
+    pub(crate) fn get(&self, path: &str) -> Json {
+        let body: Json = self.agent.get(format!("{}{path}", self.url)).call().unwrap().body_mut().read_json().unwrap();
+        assert_eq!(body["status"], "success", "{path}: {body}");
+        body["data"].clone()
+    }
+
+    /// Tries until a condition holds.
     #[expect(clippy::disallowed_methods, reason = "a thread of a test may sleep")]
-    fn wait<T>(&self, what: &str, condition: impl Fn(&Self) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, what: &str, condition: impl Fn(&Self) -> Option<T>) -> T {
         for _ in 0..6_000 {
             if let Some(found) = condition(self) {
                 return found;

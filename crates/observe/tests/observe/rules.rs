@@ -16,7 +16,7 @@ use super::corpus::{self, BEGIN_MS};
 use super::peer;
 
 /// Runs promtool in a folder. `None` where it is not installed, which is a failure in CI.
-fn promtool(folder: &Path, arguments: &[&str]) -> Option<(bool, String)> {
+pub(crate) fn promtool(folder: &Path, arguments: &[&str]) -> Option<(bool, String)> {
     match Command::new("promtool").args(arguments).current_dir(folder).output() {
         Ok(output) => {
             let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
