@@ -6,22 +6,23 @@ pub(super) struct BitWriter {
     full: Vec<u8>,
     /// The bits after the last full byte, in the lowest places.
     pending: u8,
-    pending_count: u8,
+    pending_count: u32,
 }
 
 impl BitWriter {
     /// Adds the `count` lowest bits of a value, at most 64; all bits above must be 0.
-    pub(super) fn write(&mut self, value: u64, count: u8) {
+    pub(super) fn write(&mut self, value: u64, count: u32) {
         debug_assert!(count <= 64 && (count == 64 || value >> count == 0), "{value:x} has more than {count} bits");
         let bits = (u128::from(self.pending) << count) | u128::from(value);
         let mut left = self.pending_count + count;
         if left >= 8 {
             // Aligned at the top, the bytes are in the order in which they are wanted.
-            let bytes = (bits << (128 - u32::from(left))).to_be_bytes();
-            self.full.extend_from_slice(bytes.get(..usize::from(left / 8)).unwrap_or_default());
+            let bytes = (bits << (128 - left)).to_be_bytes();
+            self.full.extend_from_slice(bytes.get(..(left / 8) as usize).unwrap_or_default());
             left %= 8;
         }
-        self.pending = (bits & ((1 << left) - 1)) as u8;
+        let [lowest, ..] = bits.to_le_bytes();
+        self.pending = lowest & !(u8::MAX << left);
         self.pending_count = left;
     }
 
@@ -97,8 +98,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bits_come_back(values in proptest::collection::vec((any::<u64>(), 1_u8..=64), 0..100)) {
-            let low = |value: u64, count: u8| value & (u64::MAX >> (64 - u32::from(count)));
+        fn bits_come_back(values in proptest::collection::vec((any::<u64>(), 1_u32..=64), 0..100)) {
+            let low = |value: u64, count: u32| value & (u64::MAX >> (64 - count));
             let mut writer = BitWriter::default();
             for (value, count) in &values {
                 writer.write(low(*value, *count), *count);
@@ -107,7 +108,7 @@ mod tests {
             prop_assert_eq!(bytes.len(), writer.byte_count());
             let mut reader = BitReader::new(&bytes);
             for (value, count) in values {
-                prop_assert_eq!(reader.read(u32::from(count)), Some(low(value, count)));
+                prop_assert_eq!(reader.read(count), Some(low(value, count)));
             }
             let padding = bytes.len() * 8;
             prop_assert!((0..padding).take_while(|_| reader.read(1).is_some()).count() < 8);

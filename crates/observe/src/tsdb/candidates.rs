@@ -25,11 +25,9 @@ pub(super) fn candidates(index: &impl Index, matchers: &[Matcher]) -> Result<Vec
     let (equal, others): (Vec<&Matcher>, Vec<&Matcher>) =
         matchers.iter().filter(|matcher| !matcher.accepts("")).partition(|matcher| value_of(matcher).is_some());
     let mut found: Option<Vec<u32>> = None;
-    let narrow = |found: &mut Option<Vec<u32>>, ids: Vec<u32>| {
-        *found = Some(found.take().map_or_else(|| ids.clone(), |before| common(&before, &ids)));
-    };
     for matcher in equal {
-        narrow(&mut found, index.equal(&matcher.name, value_of(matcher).unwrap_or_default())?);
+        let ids = index.equal(&matcher.name, value_of(matcher).unwrap_or_default())?;
+        found = Some(narrowed(found, ids));
     }
     for matcher in others {
         // Where only a few series are left, it costs less to look at each of them than at each value.
@@ -38,9 +36,16 @@ pub(super) fn candidates(index: &impl Index, matchers: &[Matcher]) -> Result<Vec
         }
         let mut ids = index.accepted(&matcher.name, &|value| matcher.accepts(value))?;
         ids.sort_unstable();
-        narrow(&mut found, ids);
+        found = Some(narrowed(found, ids));
     }
     Ok(found.unwrap_or_else(|| index.all()))
+}
+
+fn narrowed(found: Option<Vec<u32>>, ids: Vec<u32>) -> Vec<u32> {
+    match found {
+        Some(before) => common(&before, &ids),
+        None => ids,
+    }
 }
 
 fn value_of(matcher: &Matcher) -> Option<&str> {

@@ -74,9 +74,9 @@ pub(super) struct OpenChunk {
     value: u64,
     count: u32,
     /// How many bits are 0 before those that differed, when they were last told.
-    before: u8,
+    before: u32,
     /// How many bits differed then; 0 as long as none have been told.
-    between: u8,
+    between: u32,
 }
 
 impl OpenChunk {
@@ -100,7 +100,7 @@ impl OpenChunk {
     }
 
     fn write_time(&mut self, difference: i64) {
-        let low = |count: u8| difference.cast_unsigned() & ((1 << count) - 1);
+        let low = |count: u32| difference.cast_unsigned() & ((1 << count) - 1);
         match difference {
             0 => self.bits.write(0, 1),
             -64..64 => self.bits.write((0b10 << 7) | low(7), 2 + 7),
@@ -121,8 +121,8 @@ impl OpenChunk {
             return;
         }
         // Both are below 64, since a bit differs.
-        let before = (differs.leading_zeros() as u8).min(31);
-        let after = differs.trailing_zeros() as u8;
+        let before = differs.leading_zeros().min(31);
+        let after = differs.trailing_zeros();
         let known_after = 64 - self.before - self.between;
         if self.between > 0 && before >= self.before && after >= known_after {
             self.bits.write(0b10, 2);
@@ -195,14 +195,15 @@ impl<'a> Decoder<'a> {
         if self.bits.read(1)? == 0 {
             return Some(0);
         }
-        let count = if self.bits.read(1)? == 0 {
-            7
-        } else if self.bits.read(1)? == 0 {
-            12
-        } else if self.bits.read(1)? == 0 {
-            20
-        } else {
-            64
+        let mut ones = 1;
+        while ones < 4 && self.bits.read(1)? == 1 {
+            ones += 1;
+        }
+        let count = match ones {
+            1 => 7,
+            2 => 12,
+            3 => 20,
+            _ => 64,
         };
         let shift = 64 - count;
         Some((self.bits.read(count)? << shift).cast_signed() >> shift)
@@ -215,8 +216,7 @@ impl<'a> Decoder<'a> {
         }
         if self.bits.read(1)? == 1 {
             let told = self.bits.read(5 + 6)?;
-            // Both fit, as 5 and 6 bits.
-            let (before, between) = ((told >> 6) as u32 & 31, (told & 63) as u32 + 1);
+            let (before, between) = (u32::try_from(told >> 6).ok()?, u32::try_from(told & 63).ok()? + 1);
             self.after = 64_u32.checked_sub(before + between)?;
             self.between = between;
         }

@@ -33,7 +33,7 @@ impl Store for Database {
             let series = self.found(matchers, from_ms, to_ms).map_err(StoreError::new)?;
             series.iter().flat_map(Labels::iter).map(|label| Arc::clone(&label.name)).collect()
         };
-        Ok(names.iter().map(|name| name.to_string()).collect())
+        Ok(names.iter().map(ToString::to_string).collect())
     }
 
     fn label_values(
@@ -141,7 +141,7 @@ impl Database {
         {
             let head = read(&self.head);
             if head.overlaps(from_ms, to_ms) {
-                values.extend(head.label_values(name).map(|value| value.to_string()));
+                values.extend(head.label_values(name).map(ToString::to_string));
             }
         }
         for block in self.overlapping(from_ms, to_ms) {

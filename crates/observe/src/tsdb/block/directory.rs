@@ -41,7 +41,7 @@ pub(in crate::tsdb) struct Summary {
 /// A label's values.
 #[derive(Debug, Clone)]
 pub(super) struct Name {
-    pub(super) name: Arc<str>,
+    pub(super) text: Arc<str>,
     pub(super) value_count: usize,
     /// The pages of values, each with its first value.
     pub(super) pages: Vec<(Arc<str>, Extent)>,
@@ -73,11 +73,13 @@ impl Directory {
         put_number(&mut out, u64::from(self.text_count));
         for pages in [&self.texts, &self.series] {
             put_number(&mut out, pages.len() as u64);
-            pages.iter().for_each(|page| page.put(&mut out));
+            for page in pages {
+                page.put(&mut out);
+            }
         }
         put_number(&mut out, self.names.len() as u64);
-        for Name { name, value_count, pages } in &self.names {
-            put_bytes(&mut out, name.as_bytes());
+        for Name { text, value_count, pages } in &self.names {
+            put_bytes(&mut out, text.as_bytes());
             put_number(&mut out, *value_count as u64);
             put_number(&mut out, pages.len() as u64);
             for (first, page) in pages {
@@ -101,10 +103,10 @@ impl Directory {
         let text_count = u32::try_from(reader.number()?).ok()?;
         let (texts, series) = (many(reader, Extent::read)?, many(reader, Extent::read)?);
         let names = many(reader, |reader| {
-            let name = reader.text()?.into();
+            let text = reader.text()?.into();
             let value_count = usize::try_from(reader.number()?).ok()?;
             let pages = many(reader, |reader| Some((reader.text()?.into(), Extent::read(reader)?)))?;
-            Some(Name { name, value_count, pages })
+            Some(Name { text, value_count, pages })
         })?;
         reader.is_empty().then_some(Self { summary, text_count, texts, series, names })
     }

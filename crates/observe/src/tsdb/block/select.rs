@@ -87,7 +87,7 @@ impl Block {
 
     /// All names of labels.
     pub(in crate::tsdb) fn label_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.directory.names.iter().map(|name| &name.name)
+        self.directory.names.iter().map(|name| &name.text)
     }
 
     /// All values of a label.
@@ -104,7 +104,7 @@ impl Block {
 
     fn name(&self, name: &str) -> Option<&Name> {
         let names = &self.directory.names;
-        names.binary_search_by(|known| (*known.name).cmp(name)).ok().and_then(|at| names.get(at))
+        names.binary_search_by(|known| (*known.text).cmp(name)).ok().and_then(|at| names.get(at))
     }
 
     /// Goes through a page of values and where their series are listed.

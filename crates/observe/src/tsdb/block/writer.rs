@@ -139,7 +139,9 @@ impl<'a> BlockWriter<'a> {
         self.directory.text_count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
         for texts in sorted.chunks(TEXTS_PER_PAGE) {
             let mut page = Vec::new();
-            texts.iter().for_each(|text| put_bytes(&mut page, text.as_bytes()));
+            for text in texts {
+                put_bytes(&mut page, text.as_bytes());
+            }
             let extent = self.put_page(&page)?;
             self.directory.texts.push(extent);
         }
@@ -175,8 +177,8 @@ impl<'a> BlockWriter<'a> {
                 let first = some.first().map(|(value, _)| self.text(*value)).unwrap_or_default();
                 pages.push((first, self.put_page(&page)?));
             }
-            let name = self.text(name);
-            self.directory.names.push(Name { name, value_count: values.len(), pages });
+            let text = self.text(name);
+            self.directory.names.push(Name { text, value_count: values.len(), pages });
         }
         Ok(())
     }

@@ -26,7 +26,9 @@ impl Hasher for Spread {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+        for byte in bytes {
+            self.write_u32(u32::from(*byte));
+        }
     }
 
     /// By the golden ratio (Knuth, "The art of computer programming", volume 3, section 6.4).
@@ -50,7 +52,6 @@ pub(super) struct Snapshot {
 pub(super) struct Head {
     block_ms: i64,
     // Boxed, so that the map grows without moving them.
-    #[expect(clippy::box_collection, reason = "see above")]
     series: ById<Box<Series>>,
     postings: Postings,
     sizes: Sizes,

@@ -8,17 +8,17 @@ use super::*;
 
 /// Set for the child process of [`no_sample_is_lost_when_the_process_is_killed`].
 const CRASHING_STORE: &str = "PROGRADE_TEST_CRASHING_STORE";
-const WRITERS: i64 = 3;
+const WRITERS: usize = 3;
 const ROUNDS: usize = 5;
 
-fn series_of(writer: i64) -> Labels {
+fn series_of(writer: usize) -> Labels {
     labels(&[("__name__", "crash"), ("writer", &writer.to_string())])
 }
 
 #[test]
 fn no_sample_is_lost_when_the_process_is_killed() {
     let fixture = Fixture::new();
-    let mut acknowledged = [0_i64; WRITERS as usize];
+    let mut acknowledged = [0_i64; WRITERS];
     for round in 1..=ROUNDS {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "tsdb::crash::crashing_child", "--ignored", "--nocapture"])
@@ -48,7 +48,7 @@ fn no_sample_is_lost_when_the_process_is_killed() {
             let times: Vec<i64> = samples.iter().map(|(time, _)| time - NOW_MS).collect();
             assert!(times.len() >= usize::try_from(*latest).unwrap(), "{latest} was acknowledged");
             // Whole, and in order.
-            assert!(times.iter().copied().eq(1..=times.len() as i64));
+            assert!((1..).zip(&times).all(|(expected, time)| expected == *time));
         }
     }
 }
@@ -64,7 +64,7 @@ fn crashing_child() {
             scope.spawn(move || {
                 let labels = series_of(writer);
                 let has = all(database, &[matcher("writer", "=", &writer.to_string())], 0, i64::MAX);
-                let begin = has.first().map_or(0, |(_, samples)| samples.len() as i64);
+                let begin = has.first().map_or(0, |(_, samples)| i64::try_from(samples.len()).unwrap());
                 for time in (begin + 1..).step_by(3) {
                     append(database, &labels, &[0, 1, 2].map(|more| (NOW_MS + time + more, 0.5)));
                     println!("kept {writer} {}", time + 2);

@@ -9,12 +9,15 @@ use prograde_observe::tsdb::DatabaseError;
 
 const BLOCK_MS: i64 = 1000;
 
+/// All series, with the times and bits of their samples.
+type Contents = Vec<(String, Vec<(i64, u64)>)>;
+
 fn open(folder: &Path) -> Result<Database, DatabaseError> {
     Database::open(Options { block_ms: BLOCK_MS, ..Options::new(folder, NOW_MS) })
 }
 
 /// A database with a block, a checkpoint and a log.
-fn filled(folder: &Path) -> Vec<(String, Vec<(i64, u64)>)> {
+fn filled(folder: &Path) -> Contents {
     let database = open(folder).unwrap();
     for index in 0..3 {
         let name = labels(&[("__name__", "m"), ("i", &index.to_string())]);
@@ -37,7 +40,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What opening and reading gives: samples, or the error's text.
-fn told(folder: &Path) -> Result<(Vec<(String, Vec<(i64, u64)>)>, bool), String> {
+fn told(folder: &Path) -> Result<(Contents, bool), String> {
     let chain = |error: &dyn std::error::Error| {
         format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
     };
@@ -60,7 +63,7 @@ fn copy(from: &Path, to: &Path) {
 /// Changes each file in each way, and asks what is said then.
 fn each_change(
     ways: impl Fn(&[u8]) -> Vec<Vec<u8>>,
-    check: impl Fn(&Path, usize, Result<(Vec<(String, Vec<(i64, u64)>)>, bool), String>, &[(String, Vec<(i64, u64)>)]),
+    check: impl Fn(&Path, usize, Result<(Contents, bool), String>, &Contents),
 ) {
     let original = tempfile::tempdir().unwrap();
     let expected = filled(original.path());
@@ -112,7 +115,7 @@ fn a_file_that_was_cut_is_an_error_unless_it_is_the_end_of_the_log() {
             }));
         }
         Err(said) => {
-            assert!(!name.extension().is_some_and(|kind| kind == "wal"), "{} {length}: {said}", name.display());
+            assert!(name.extension().is_none_or(|kind| kind != "wal"), "{} {length}: {said}", name.display());
             assert!(said.contains(name.to_str().unwrap()), "{} {length}: {said}", name.display());
         }
     });

@@ -23,12 +23,13 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// What is in the golden files: counters, gauges, markers and NaNs, over a block, a checkpoint and a log.
 fn samples(index: i64) -> Vec<(i64, f64)> {
+    let tenths = |number: i64| f64::from(i32::try_from(number).unwrap()) * 0.1;
     let value = |step: i64| match (index, step % 40) {
         (1, 7) => Sample::stale(0).value,
         (2, 9) => f64::from_bits(0xfff8_0000_0000_0123),
         (3, _) => f64::NEG_INFINITY,
         (4, rest) => f64::from_bits(u64::MAX / 41 * rest.cast_unsigned()),
-        (_, rest) => (step * index - rest) as f64 * 0.1,
+        (_, rest) => tenths(step * index - rest),
     };
     (0..720).map(|step| (NOW_MS + step * 15_000 + (step * index) % 7, value(step))).collect()
 }
