@@ -16,6 +16,7 @@ mod kill;
 mod logs;
 mod metrics;
 mod migrations;
+mod observe;
 mod orders;
 mod strategies;
 mod tidy;

@@ -6,9 +6,13 @@ use std::path::PathBuf;
 
 use prograde_gitops::git::GitError;
 use prograde_journal::JournalError;
+use prograde_model::Diagnostics;
 use prograde_node::NodeError;
+use prograde_observe::scrape::config;
 use prograde_observe::tsdb::DatabaseError;
 use prograde_supply::SupplyError;
+
+use crate::metrics::MetricsError;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +64,10 @@ pub enum ServerError {
     Node(#[from] NodeError),
     /// The store of time series can't be opened.
     #[error(transparent)]
-    Metrics(#[from] DatabaseError),
+    Metrics(DatabaseError),
+    /// What is to be scraped or evaluated can't be read.
+    #[error(transparent)]
+    PrometheusConfig(Diagnostics),
     /// The system gives no random bytes for a token.
     #[error("the system gives no random bytes")]
     Random,
@@ -80,6 +87,7 @@ impl ServerError {
             Self::Images(_) => "PG0308",
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
+            Self::PrometheusConfig(_) => config::CODE,
             Self::Random => "PG0309",
         }
     }
@@ -101,9 +109,19 @@ impl ServerError {
             Self::Git(_) => "check the folders `repos` and `deployments` in the data directory, and that there is space".into(),
             Self::Images(_) => "check the folder `registry` in the data directory".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
+            Self::PrometheusConfig(_) => "correct the places named above; `promtool check config` reads the same file".into(),
             Self::Metrics(DatabaseError::InUse { .. }) => "stop the process that has the folder `metrics` of the data directory open".into(),
             Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
             Self::Random => "check /dev/urandom".into(),
+        }
+    }
+}
+
+impl From<MetricsError> for ServerError {
+    fn from(error: MetricsError) -> Self {
+        match error {
+            MetricsError::Database(error) => Self::Metrics(error),
+            MetricsError::Settings(found) => Self::PrometheusConfig(found),
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct ServerOptions {
     pub restart_backoff: Duration,
     /// How often the number of replicas is looked at where an autoscaler says so. Default 15 s, as Kubernetes has it.
     pub autoscale_period: Duration,
+    /// The `prometheus.yml` that says what is scraped and which rules are evaluated; none by default.
+    pub prometheus_config: Option<PathBuf>,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
 }
@@ -46,6 +48,7 @@ impl ServerOptions {
             host_env: BTreeMap::new(),
             restart_backoff: Duration::from_secs(10),
             autoscale_period: Duration::from_secs(15),
+            prometheus_config: None,
             metrics_retention: Duration::from_hours(15 * 24),
             data_dir,
         }

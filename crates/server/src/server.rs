@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prograde_control::ports::EventLog;
-use prograde_control::{Control, Options, Ports, StartError, SystemClock};
+use prograde_control::{Clock as _, Control, Options, Ports, StartError, SystemClock};
 use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::Repositories;
 use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
 use prograde_supply::Layout;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::deployments::GitDeployments;
@@ -30,7 +30,7 @@ use crate::api::{self, Context};
 use crate::auth;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
 
 /// How long replicas may take to finish their requests when the server stops.
@@ -74,7 +74,7 @@ pub struct Server {
     node: Node,
     stop: CancellationToken,
     serving: JoinHandle<()>,
-    observing: JoinSet<()>,
+    metrics: Arc<Metrics>,
 }
 
 impl Server {
@@ -97,6 +97,16 @@ impl Server {
             ..NodeOptions::new(data.nodes())
         };
         let node = Node::start(node_options).await?;
+        let prepared = Prepared::new(
+            MetricsOptions {
+                folder: data.metrics(),
+                retention: options.metrics_retention,
+                config: options.prometheus_config.clone(),
+                url: format!("http://{address}/prometheus"),
+            },
+            SystemClock.now(),
+        );
+        let prepared = prepared.await?;
         let ports = ports(&options, &data, &repositories, &deployments, &layout, &node);
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
@@ -105,13 +115,11 @@ impl Server {
             Err(error) => return Err(not_replayed(error, &journal).await),
         };
 
-        let metrics = Arc::new(Metrics::open(data.metrics(), options.metrics_retention, control.now()).await?);
+        let metrics = Metrics::start(prepared, control.clone()).await;
 
         let stop = CancellationToken::new();
-        let mut observing = JoinSet::new();
-        observing.spawn(Arc::clone(&metrics).run(control.clone(), stop.clone()));
         let context = Context {
-            metrics,
+            metrics: Arc::clone(&metrics),
             control: control.clone(),
             journal: journal.clone(),
             repositories,
@@ -132,7 +140,7 @@ impl Server {
         });
         data.announce(address)?;
         tracing::info!(%address, "serving");
-        Ok(Self { address, token_file: data.token_file(), data, control, journal, node, stop, serving, observing })
+        Ok(Self { address, token_file: data.token_file(), data, control, journal, node, stop, serving, metrics })
     }
 
     /// Where the API listens.
@@ -151,11 +159,7 @@ impl Server {
         if tokio::time::timeout(ANSWER_GRACE, &mut self.serving).await.is_err() {
             self.serving.abort();
         }
-        while let Some(ended) = self.observing.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!("observing ended badly: {error}");
-            }
-        }
+        self.metrics.shutdown().await;
         self.control.shutdown().await;
         self.node.shutdown(STOP_GRACE).await;
         if let Err(error) = self.journal.close().await {

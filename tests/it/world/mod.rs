@@ -34,6 +34,7 @@ pub(crate) struct World {
     dir: TempDir,
     listen: SocketAddr,
     webhook: Option<String>,
+    arguments: Vec<String>,
     /// A command that is given the server's as its arguments.
     wrapper: Vec<String>,
     running: Option<Running>,
@@ -65,6 +66,18 @@ impl World {
         this
     }
 
+    /// With a server that is given more arguments; files that they name are relative to the world's directory, and written
+    /// before.
+    pub(crate) fn with_files(files: &[(&str, &str)], arguments: &[&str]) -> Self {
+        let mut this = Self::without_server();
+        for (name, text) in files {
+            fs::write(this.dir().join(name), text).unwrap();
+        }
+        this.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        this.start();
+        this
+    }
+
     /// With a server that will be run by `wrapper`, which is told the data directory.
     pub(crate) fn wrapped(wrapper: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let mut this = Self::without_server();
@@ -77,7 +90,7 @@ impl World {
         let dir = tempfile::Builder::new().prefix("prograde-it-").tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
         let listen = SocketAddr::from((address(), free_port()));
-        Self { dir, listen, webhook: None, wrapper: Vec::new(), running: None, agent: agent.build().into() }
+        Self { dir, listen, webhook: None, arguments: Vec::new(), wrapper: Vec::new(), running: None, agent: agent.build().into() }
     }
 
     /// Where everything of this world is.
@@ -88,6 +101,11 @@ impl World {
     /// The server's data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Where the API listens.
+    pub(crate) fn listen(&self) -> SocketAddr {
+        self.listen
     }
 
     pub(crate) fn url(&self) -> String {
@@ -125,6 +143,7 @@ impl World {
         command.args(["--node-address", &listen.ip().to_string()]);
         command.args(["--restart-backoff", "200ms", "--autoscale-period", "1s", "--ci-pass-env", "IT_PROGRAM"]);
         command.env("IT_PROGRAM", env!("CARGO_BIN_EXE_it-service"));
+        command.args(&self.arguments).current_dir(self.dir());
         if let Some(url) = &self.webhook {
             command.args(["--notify-webhook", url]);
         }
@@ -179,6 +198,23 @@ impl World {
         let body: Value = answer.body_mut().read_json().unwrap();
         assert_eq!(answer.status(), 200, "GET {path}: {body}");
         body
+    }
+
+    /// What the API answers to a GET that may be refused, and with which status.
+    #[track_caller]
+    pub(crate) fn try_get(&self, path: &str) -> (u16, Value) {
+        let asked = self.agent.get(format!("{}{path}", self.url())).header("authorization", self.bearer()).call();
+        let mut answer = asked.unwrap_or_else(|error| self.fail(&format!("GET {path}: {error}")));
+        (answer.status().as_u16(), answer.body_mut().read_json().unwrap())
+    }
+
+    /// What the API answers to a GET, as it is.
+    #[track_caller]
+    pub(crate) fn text(&self, path: &str) -> String {
+        let asked = self.agent.get(format!("{}{path}", self.url())).header("authorization", self.bearer()).call();
+        let mut answer = asked.unwrap_or_else(|error| self.fail(&format!("GET {path}: {error}")));
+        assert_eq!(answer.status(), 200, "GET {path}");
+        answer.body_mut().read_to_string().unwrap()
     }
 
     /// What the API answers to a POST, and with which status.

@@ -19,7 +19,7 @@ pub(crate) struct Exporter {
 }
 
 impl Exporter {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let depths = Arc::<Mutex<BTreeMap<String, u32>>>::default();
@@ -31,6 +31,11 @@ impl Exporter {
             }
         });
         Self { port, depths }
+    }
+
+    /// Where it is scraped.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
     }
 
     /// Says how deep a commit's queue is from now on.

@@ -53,6 +53,9 @@ pub(crate) struct ServeArgs {
     /// How often an autoscaler looks at what replicas use; Kubernetes calls it the sync period
     #[arg(long, default_value = "15s", value_name = "TIME")]
     autoscale_period: Period,
+    /// The `prometheus.yml` that says what is scraped and which rules are evaluated
+    #[arg(long, value_name = "FILE")]
+    prometheus_config: Option<PathBuf>,
     /// For how long time series are kept
     #[arg(long, default_value = "15d", value_name = "TIME")]
     metrics_retention: Period,
@@ -126,6 +129,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         host_env: environment(),
         restart_backoff: args.restart_backoff.duration().unsigned_abs().max(Duration::from_millis(1)),
         autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
+        prometheus_config: args.prometheus_config,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

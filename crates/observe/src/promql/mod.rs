@@ -51,6 +51,11 @@ pub fn duration_ms(text: &str) -> Option<i64> {
     duration::parse(text)
 }
 
+/// Milliseconds as Prometheus writes durations, such as `1h30m`.
+pub fn duration_text(ms: i64) -> String {
+    duration::format(ms)
+}
+
 /// Parses and checks a query.
 pub fn parse(text: &str) -> Result<Expression, ParseError> {
     if text.len() > QUERY_BYTES_MAX {

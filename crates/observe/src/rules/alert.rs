@@ -16,9 +16,17 @@ use std::collections::BTreeMap;
 
 use super::{Alerting, RuleError, check_limit};
 use crate::labels::{Labels, METRIC_NAME};
+use crate::matcher::Matcher;
+use crate::store::{Store, StoreError};
 
 /// How long a resolved alert is remembered, so that whoever missed that it is resolved can be told again.
 pub const RESOLVED_REMEMBERED_MS: i64 = 15 * 60_000;
+
+/// How long nothing may have been evaluated for alerts to go on where they were.
+const OUTAGE_MAX_MS: i64 = 3_600_000;
+
+/// The series that holds since when alerts are active.
+const FOR_STATE: &str = "ALERTS_FOR_STATE";
 
 /// The label that holds an alert's name.
 const ALERT_NAME: &str = "alertname";
@@ -143,6 +151,30 @@ fn unseen(rule: &Alerting, alert: &Alert, now_ms: i64) -> Option<Alert> {
     Some(Alert { standing, ..alert.clone() })
 }
 
+/// Alerts that were active before a restart go on from there, given what [`series`] has written before. To be called after
+/// the first evaluation; the time in which nothing was evaluated counts for nobody, and after an hour of it all begins anew.
+///
+/// Prometheus does not do so for alerts of less than ten minutes, and lets others wait for that long in any case
+/// (`--rules.alert.for-grace-period`): there the time counts.
+pub fn restore(rule: &Alerting, alerts: &mut Alerts, store: &dyn Store, now_ms: i64) -> Result<(), StoreError> {
+    if rule.for_ms == 0 || alerts.is_empty() {
+        return Ok(());
+    }
+    let matchers = [Matcher::equal(METRIC_NAME, FOR_STATE), Matcher::equal(ALERT_NAME, rule.alert.as_str())];
+    let written = store.select(&matchers, now_ms.saturating_sub(OUTAGE_MAX_MS), now_ms.saturating_sub(1))?;
+    for series in written {
+        let Some(alert) = alerts.get_mut(&series.labels.without_metric_name()) else { continue };
+        // A marker says that it had ended before.
+        let Some(last) = series.samples.last().filter(|sample| !sample.is_stale()) else { continue };
+        #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970, and no alert is older than that")]
+        let active_since_ms = (last.value * 1000.0) as i64;
+        let active_ms = last.timestamp.saturating_sub(active_since_ms);
+        alert.active_since_ms = now_ms.saturating_sub(active_ms.max(0));
+        *alert = due(rule, alert.clone(), now_ms);
+    }
+    Ok(())
+}
+
 /// The series that tell of alerts: `ALERTS`, and `ALERTS_FOR_STATE` with the second since which each is active.
 pub fn series(alerts: &Alerts) -> Vec<(Labels, f64)> {
     let mut series = Vec::new();
@@ -155,7 +187,7 @@ pub fn series(alerts: &Alerts) -> Vec<(Labels, f64)> {
         series.push((labels.with(METRIC_NAME, "ALERTS").with("alertstate", state), 1.0));
         #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 are counted exactly")]
         let since = alert.active_since_ms.div_euclid(1000) as f64;
-        series.push((labels.with(METRIC_NAME, "ALERTS_FOR_STATE"), since));
+        series.push((labels.with(METRIC_NAME, FOR_STATE), since));
     }
     series
 }

@@ -128,7 +128,8 @@ impl Reader<'_> {
                     }
                 }
                 self.metric_name(node, &record);
-                Some(Rule::Recording(Recording { record, expression: expression?, labels }))
+                let (query, expression) = expression?;
+                Some(Rule::Recording(Recording { record, query, expression, labels }))
             }
             (None, Some(alert)) => {
                 if alert.is_empty() {
@@ -137,8 +138,9 @@ impl Reader<'_> {
                 let for_ms = self.duration(node, "for").unwrap_or(0);
                 let keep_firing_for_ms = self.duration(node, "keep_firing_for").unwrap_or(0);
                 let annotations = self.labels(node, "annotations");
-                let expression = expression?;
-                Some(Rule::Alerting(Alerting { alert, expression, for_ms, keep_firing_for_ms, labels, annotations }))
+                let (query, expression) = expression?;
+                let rule = Alerting { alert, query, expression, for_ms, keep_firing_for_ms, labels, annotations };
+                Some(Rule::Alerting(rule))
             }
             (Some(_), Some(_)) => {
                 self.report(node, "a rule has either `record` or `alert`, not both", "make two rules of it");
@@ -188,7 +190,8 @@ impl Reader<'_> {
         parsed
     }
 
-    fn expression(&mut self, node: &Node) -> Option<Expression> {
+    /// The expression, and its text.
+    fn expression(&mut self, node: &Node) -> Option<(String, Expression)> {
         let Some(value) = node.get("expr") else {
             self.report(node, "a rule must have an expression", "add `expr`");
             return None;
@@ -201,7 +204,9 @@ impl Reader<'_> {
             }
         };
         match promql::parse(&text) {
-            Ok(expression) if matches!(expression.kind(), Kind::Scalar | Kind::Vector) => Some(expression),
+            Ok(expression) if matches!(expression.kind(), Kind::Scalar | Kind::Vector) => {
+                Some((text.trim().to_owned(), expression))
+            }
             Ok(expression) => {
                 let message =
                     format!("a rule's expression gives a scalar or an instant vector, not {}", expression.kind());

@@ -46,6 +46,8 @@ pub enum Rule {
 pub struct Recording {
     /// The name of the series.
     pub record: String,
+    /// The expression as it was written.
+    pub query: String,
     /// What is evaluated: a scalar or an instant vector.
     pub expression: Expression,
     /// Labels that are set on the answer; an empty value takes one away.
@@ -57,6 +59,8 @@ pub struct Recording {
 pub struct Alerting {
     /// The alert's name.
     pub alert: String,
+    /// The expression as it was written.
+    pub query: String,
     /// What is evaluated: a scalar or an instant vector.
     pub expression: Expression,
     /// How long a series must be in the answer before its alert fires.

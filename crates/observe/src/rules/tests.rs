@@ -6,6 +6,8 @@ use super::alert::{self, Alerts, Standing};
 use super::record::{ended, record};
 use super::{Alerting, Group, Rule, RuleError, parse};
 use crate::labels::Labels;
+use crate::sample::Sample;
+use crate::store::Memory;
 
 fn only_group(text: &str) -> Group {
     parse("rules.yml", text).unwrap().remove(0)
@@ -78,6 +80,32 @@ fn an_alert_carries_its_rules_labels_and_annotations() {
             r#"ALERTS_FOR_STATE{alertname="Down", i="1", of="pad", severity="page"} 90"#,
         ]
     );
+}
+
+#[test]
+fn alerts_go_on_after_a_restart_where_they_were() {
+    let rule = alerting("for: 5m");
+    let answer = [(labels(&[("i", "1")]), 1.0)];
+    let began = |ms: i64| alert::next(&rule, &Alerts::new(), &answer, ms, None, &expand).unwrap();
+    // Active from minute 10 on, written until `last`, and evaluated again at `now`, in minutes.
+    let after = |last: i64, stale: bool, now: i64| {
+        let mut memory = Memory::default();
+        let before = began(600_000);
+        for (labels, value) in alert::series(&before) {
+            memory.push(&labels, Sample { timestamp: last * 60_000, value });
+            if stale {
+                memory.push(&labels, Sample::stale(last * 60_000 + 1));
+            }
+        }
+        let mut alerts = began(now * 60_000);
+        alert::restore(&rule, &mut alerts, &memory, now * 60_000).unwrap();
+        let alert = alerts.into_values().next().unwrap();
+        (now * 60_000 - alert.active_since_ms, matches!(alert.standing, Standing::Firing { .. }))
+    };
+    assert_eq!(after(13, false, 30), (180_000, false), "of five minutes three had passed, and still have");
+    assert_eq!(after(16, false, 30), (360_000, true), "it had fired");
+    assert_eq!(after(16, true, 30), (0, false), "it had been resolved");
+    assert_eq!(after(16, false, 77), (0, false), "that is too long ago");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 //! what the server itself knows.
 
 mod own;
+pub(crate) mod rules;
+mod settings;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,15 +12,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prograde_control::Control;
-use prograde_observe::evaluate;
+use prograde_model::Diagnostics;
 use prograde_observe::store::{Store, StoreError};
-use prograde_observe::tsdb::{Database, DatabaseError, Options, Stats};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinError, spawn_blocking};
+use prograde_observe::tsdb::{self, Database, DatabaseError, Stats};
+use prograde_observe::{evaluate, scrape};
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use own::{Own, exposition};
+pub(crate) use own::exposition;
+
+use own::Own;
+use rules::{Evaluating, GroupState};
+use settings::Settings;
 
 /// How long a query may take; whoever asks may say less.
 pub(crate) const QUERY_TIMEOUT: Duration = Duration::from_mins(2);
@@ -28,6 +35,17 @@ const QUERIES_AT_ONCE: usize = 8;
 const MAINTENANCE: Duration = Duration::from_secs(10);
 /// How often what the server itself knows is written down: Prometheus' default is a minute, which is too long to see a canary.
 const OWN_PERIOD: Duration = Duration::from_secs(5);
+
+/// Why it did not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MetricsError {
+    /// The store can't be opened.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The files that say what is done can't be used.
+    #[error(transparent)]
+    Settings(#[from] Diagnostics),
+}
 
 /// Why a question to the store has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +58,61 @@ pub(crate) enum Unanswered {
     Ended(#[from] JoinError),
 }
 
-/// The store.
+/// How it is started.
+pub(crate) struct MetricsOptions {
+    /// The store's folder.
+    pub(crate) folder: PathBuf,
+    /// For how long samples are kept.
+    pub(crate) retention: Duration,
+    /// The `prometheus.yml` that says what is scraped, if there is one.
+    pub(crate) config: Option<PathBuf>,
+    /// Where this server is found, for links in alerts.
+    pub(crate) url: String,
+}
+
+/// The store, and all that fills it.
 pub(crate) struct Metrics {
     database: Arc<Database>,
     permits: Arc<Semaphore>,
+    control: Control,
+    options: MetricsOptions,
+    scraping: scrape::Handle,
+    stop: CancellationToken,
+    following: Mutex<JoinSet<()>>,
+    evaluation: Mutex<Evaluation>,
+}
+
+/// What is there before anything is done with it.
+pub(crate) struct Prepared {
+    options: MetricsOptions,
+    settings: Settings,
+    database: Arc<Database>,
+}
+
+impl Prepared {
+    /// Reads what is to be done, and opens the store or makes it.
+    pub(crate) async fn new(options: MetricsOptions, now: Timestamp) -> Result<Self, MetricsError> {
+        let settings = options.settings()?;
+        let database = Arc::new(open(&options, now).await?);
+        Ok(Self { options, settings, database })
+    }
+}
+
+/// The rules that are evaluated.
+#[derive(Default)]
+struct Evaluation {
+    groups: Vec<Arc<GroupState>>,
+    stop: CancellationToken,
+    task: JoinSet<()>,
+}
+
+/// The controllers' clock, for scraping.
+struct ControlClock(Control);
+
+impl scrape::Clock for ControlClock {
+    fn now_ms(&self) -> i64 {
+        self.0.now().as_millisecond()
+    }
 }
 
 /// Tells a question that nobody waits for its answer any more.
@@ -56,18 +125,72 @@ impl Drop for Unwanted {
 }
 
 impl Metrics {
-    /// Opens the store in a folder, or makes it.
-    pub(crate) async fn open(folder: PathBuf, retention: Duration, now: Timestamp) -> Result<Self, DatabaseError> {
-        let mut options = Options::new(folder, now.as_millisecond());
-        options.retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
-        // Reading the log takes a second for some millions of samples.
-        let path = options.path.clone();
-        let opened = spawn_blocking(move || Database::open(options)).await;
-        let ended = |error| Err(DatabaseError::Io { doing: "open", path, source: std::io::Error::other(error) });
-        let database = opened.unwrap_or_else(ended)?;
-        let recovery = database.recovery();
-        tracing::info!(?recovery, "the time series are open");
-        Ok(Self { database: Arc::new(database), permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE)) })
+    /// Begins to fill the store.
+    pub(crate) async fn start(prepared: Prepared, control: Control) -> Arc<Self> {
+        let Prepared { options, settings, database } = prepared;
+        let clock = Arc::new(ControlClock(control.clone()));
+        let jobs = settings.config.jobs.clone();
+        let scraping = scrape::run(scrape::Options { jobs, append: Arc::clone(&database) as _, clock }).await;
+        let this = Arc::new(Self {
+            database,
+            permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
+            control,
+            options,
+            scraping,
+            stop: CancellationToken::new(),
+            following: Mutex::default(),
+            evaluation: Mutex::default(),
+        });
+        this.evaluate(settings).await;
+        this.following.lock().await.spawn(Arc::clone(&this).run());
+        this
+    }
+
+    /// Reads the files again, and goes on with what they say; when anything is wrong with them, with what they said before.
+    pub(crate) async fn reload(&self) -> Result<(), Diagnostics> {
+        let settings = self.options.settings()?;
+        self.scraping.reload(settings.config.jobs.clone()).await;
+        self.evaluate(settings).await;
+        Ok(())
+    }
+
+    /// Evaluates rules in place of those before.
+    async fn evaluate(&self, settings: Settings) {
+        let mut evaluation = self.evaluation.lock().await;
+        evaluation.end().await;
+        let stop = self.stop.child_token();
+        let evaluating = Evaluating {
+            database: Arc::clone(&self.database),
+            control: self.control.clone(),
+            external: settings.external,
+            stop: stop.clone(),
+        };
+        let mut task = JoinSet::new();
+        task.spawn(evaluating.run(settings.groups.clone()));
+        *evaluation = Evaluation { groups: settings.groups, stop, task };
+    }
+
+    /// The groups of rules, in the order of their files.
+    pub(crate) async fn groups(&self) -> Vec<Arc<GroupState>> {
+        self.evaluation.lock().await.groups.clone()
+    }
+
+    /// What is scraped, and how.
+    pub(crate) fn scraping(&self) -> &scrape::Handle {
+        &self.scraping
+    }
+
+    /// Ends all of it. What was written is on the disk afterwards.
+    pub(crate) async fn shutdown(&self) {
+        self.stop.cancel();
+        self.scraping.stop().await;
+        self.evaluation.lock().await.end().await;
+        while let Some(ended) = self.following.lock().await.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("keeping time series ended badly: {error}");
+            }
+        }
+        self.maintain(self.control.now()).await;
     }
 
     /// Asks the store on a thread that may take its time, until the time is over or nobody waits for the answer.
@@ -100,23 +223,21 @@ impl Metrics {
     }
 
     /// Keeps the store in order and writes down what the server knows, until it is stopped.
-    pub(crate) async fn run(self: Arc<Self>, control: Control, stop: CancellationToken) {
+    async fn run(self: Arc<Self>) {
         let (mut maintenance, mut looking) = (interval(MAINTENANCE), interval(OWN_PERIOD));
         maintenance.set_missed_tick_behavior(MissedTickBehavior::Skip);
         looking.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut own = Own::default();
         loop {
             tokio::select! {
-                () = stop.cancelled() => break,
-                _ = maintenance.tick() => self.maintain(control.now()).await,
+                () = self.stop.cancelled() => return,
+                _ = maintenance.tick() => self.maintain(self.control.now()).await,
                 _ = looking.tick() => {
-                    let batch = own.look(&control);
+                    let batch = own.look(&self.control);
                     self.append(batch).await;
                 }
             }
         }
-        // What was written until now is on the disk before the process ends.
-        self.maintain(control.now()).await;
     }
 
     async fn maintain(&self, now: Timestamp) {
@@ -143,4 +264,37 @@ impl Metrics {
             Err(error) => tracing::error!("keeping the server's own samples ended badly: {error}"),
         }
     }
+}
+
+impl MetricsOptions {
+    fn settings(&self) -> Result<Settings, Diagnostics> {
+        self.config.as_ref().map_or_else(|| Ok(Settings::none()), |file| Settings::read(file, &self.url))
+    }
+}
+
+impl Evaluation {
+    async fn end(&mut self) {
+        self.stop.cancel();
+        while let Some(ended) = self.task.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("evaluating rules ended badly: {error}");
+            }
+        }
+    }
+}
+
+async fn open(options: &MetricsOptions, now: Timestamp) -> Result<Database, DatabaseError> {
+    let mut opening = tsdb::Options::new(&options.folder, now.as_millisecond());
+    opening.retention_ms = i64::try_from(options.retention.as_millis()).unwrap_or(i64::MAX);
+    // Reading the log takes a second for some millions of samples.
+    let opened = spawn_blocking(move || Database::open(opening)).await;
+    let path = options.folder.clone();
+    let ended = |error| Err(DatabaseError::Io { doing: "open", path, source: std::io::Error::other(error) });
+    let database = opened.unwrap_or_else(ended)?;
+    let recovery = database.recovery();
+    if let Some(torn) = &recovery.torn {
+        tracing::warn!(?torn, "the end of the time series' log was not written to its end, and was cut");
+    }
+    tracing::info!(samples = recovery.samples, "the time series are open");
+    Ok(database)
 }

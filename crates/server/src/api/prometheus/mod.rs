@@ -8,6 +8,7 @@ mod encode;
 mod parameters;
 mod queries;
 mod series;
+mod states;
 mod status;
 
 use axum::Router;
@@ -15,7 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use super::Context;
 
@@ -39,6 +40,11 @@ pub(super) fn router() -> Router<Context> {
         .route("/api/v1/series", get(series::series).post(series::series))
         .route("/api/v1/labels", get(series::labels).post(series::labels))
         .route("/api/v1/label/{name}/values", get(series::values))
+        .route("/api/v1/metadata", get(states::metadata))
+        .route("/api/v1/targets", get(states::targets))
+        .route("/api/v1/rules", get(states::rules))
+        .route("/api/v1/alerts", get(states::alerts))
+        .route("/-/reload", post(states::reload).put(states::reload))
         .route("/api/v1/status/buildinfo", get(status::build))
         .route("/api/v1/status/tsdb", get(status::database))
         .route("/-/healthy", get(|| async { "healthy" }))

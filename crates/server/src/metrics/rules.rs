@@ -1,0 +1,246 @@
+//! Rules, evaluated again and again: each group at a period of its own, its rules one after the other at the same time.
+//!
+//! What a group knows is kept in memory and told to whoever asks. Alerts that had been pending or firing before a restart
+//! are found again in the series `ALERTS_FOR_STATE`.
+//!
+//! Source: Prometheus documentation, "Recording rules", "Alerting rules"; Prometheus 2.42, `rules/manager.go`.
+
+use std::collections::BTreeSet;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prograde_control::Control;
+use prograde_model::{Diagnostic, Diagnostics};
+use prograde_observe::evaluate::Options;
+use prograde_observe::rules::alert::{self, Alerts};
+use prograde_observe::rules::template::{self, External};
+use prograde_observe::rules::{self, Group, Rule, RuleError, record};
+use prograde_observe::store::StoreError;
+use prograde_observe::tsdb::Database;
+use prograde_observe::{Append, Incoming, Labels, Sample};
+use siphasher::sip::SipHasher13;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::events::chain;
+
+/// The largest file of rules, in bytes.
+const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How many files of rules are read at most.
+const FILES_MAX: usize = 1_000;
+
+/// How a rule's last evaluation went.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RuleState {
+    /// Its alerts; none for one that records.
+    pub(crate) alerts: Alerts,
+    /// The series that it wrote last.
+    written: BTreeSet<Labels>,
+    /// What went wrong.
+    pub(crate) error: Option<String>,
+    /// When it was, in milliseconds since 1970.
+    pub(crate) at_ms: Option<i64>,
+    /// How long it took, in seconds.
+    pub(crate) took_s: f64,
+}
+
+/// A group of rules and how it goes.
+#[derive(Debug)]
+pub(crate) struct GroupState {
+    /// The file that it is in.
+    pub(crate) file: PathBuf,
+    /// What is evaluated.
+    pub(crate) group: Group,
+    /// How often, in milliseconds.
+    pub(crate) interval_ms: i64,
+    states: Mutex<Vec<RuleState>>,
+}
+
+impl GroupState {
+    /// How each rule goes, in their order.
+    pub(crate) fn states(&self) -> MutexGuard<'_, Vec<RuleState>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads files of rules; all that is wrong with any of them.
+pub(crate) fn read(patterns: &[PathBuf], interval_ms: i64) -> Result<Vec<Arc<GroupState>>, Diagnostics> {
+    let (mut groups, mut found) = (Vec::new(), Vec::new());
+    for file in files(patterns, &mut found) {
+        match read_file(&file) {
+            Ok(of_file) => groups.extend(of_file.into_iter().map(|group| {
+                let states = Mutex::new(vec![RuleState::default(); group.rules.len()]);
+                let interval_ms = group.interval_ms.unwrap_or(interval_ms).max(1);
+                Arc::new(GroupState { file: file.clone(), group, interval_ms, states })
+            })),
+            Err(of_file) => found.extend(of_file.0),
+        }
+    }
+    if found.is_empty() { Ok(groups) } else { Err(Diagnostics(found)) }
+}
+
+fn files(patterns: &[PathBuf], found: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
+    let mut files = BTreeSet::new();
+    for pattern in patterns {
+        match prograde_observe::scrape::discovery::expand(pattern) {
+            Ok(matching) => files.extend(matching),
+            Err(error) => found.push(unreadable(pattern, &error)),
+        }
+    }
+    if files.len() > FILES_MAX {
+        let message = format!("there are {} files of rules, more than the {FILES_MAX} that are read", files.len());
+        found.push(Diagnostic::file(rules::CODE, "rule_files", message, "put rules into fewer files"));
+        return Vec::new();
+    }
+    files.into_iter().collect()
+}
+
+fn read_file(file: &Path) -> Result<Vec<Group>, Diagnostics> {
+    let size = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?.len();
+    if size > FILE_BYTES_MAX {
+        let message = format!("the file has {size} bytes, more than the {FILE_BYTES_MAX} that are read");
+        return Err(Diagnostic::file(rules::CODE, &file.to_string_lossy(), message, "split it").into());
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
+    rules::parse(&file.to_string_lossy(), &text)
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
+    let message = format!("the file can't be read: {error}");
+    Diagnostic::file(rules::CODE, &file.to_string_lossy(), message, "correct `rule_files`, or make it readable")
+}
+
+/// What evaluating needs.
+#[derive(Clone)]
+pub(crate) struct Evaluating {
+    pub(crate) database: Arc<Database>,
+    pub(crate) control: Control,
+    pub(crate) external: Arc<External>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Evaluating {
+    /// Evaluates all groups until it is stopped.
+    pub(crate) async fn run(self, groups: Vec<Arc<GroupState>>) {
+        let mut tasks = JoinSet::new();
+        for group in groups {
+            tasks.spawn(self.clone().run_group(group));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("a group of rules is evaluated no more: {error}");
+            }
+        }
+    }
+
+    async fn run_group(self, group: Arc<GroupState>) {
+        let period = Duration::from_millis(u64::try_from(group.interval_ms).unwrap_or(60_000));
+        // Groups are spread over the period, each always at the same moment of it.
+        let first = Instant::now() + period.mul_f64(share_of(&group));
+        let mut ticks = interval_at(first, period);
+        // Where evaluating takes longer than the period, evaluations are left out, not run after each other.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut restored = false;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            let (this, of, first) = (self.clone(), Arc::clone(&group), !restored);
+            let evaluated = spawn_blocking(move || this.evaluate(&of, first)).await;
+            restored = true;
+            if let Err(error) = evaluated {
+                tracing::error!(group = group.group.name, "evaluating rules ended badly: {error}");
+            }
+        }
+    }
+
+    /// Evaluates all rules of a group at one time. At the first time alerts go on from where they were before.
+    fn evaluate(&self, group: &GroupState, first: bool) {
+        let at_ms = self.control.now().as_millisecond();
+        let deadline = Instant::now() + super::QUERY_TIMEOUT;
+        let goes_on = || !self.stop.is_cancelled() && Instant::now() < deadline;
+        let options = Options { goes_on: &goes_on, ..Options::default() };
+        for (index, rule) in group.group.rules.iter().enumerate() {
+            if self.stop.is_cancelled() {
+                return;
+            }
+            let begun = Instant::now();
+            let mut state = group.states().get(index).cloned().unwrap_or_default();
+            let evaluated = self.evaluate_rule(&group.group, rule, &mut state, (at_ms, first), &options);
+            state.error = evaluated.err().map(|error| chain(&*error));
+            if let Some(error) = &state.error {
+                tracing::warn!(group = group.group.name, rule = rule_name(rule), "a rule gives nothing: {error}");
+            }
+            (state.at_ms, state.took_s) = (Some(at_ms), begun.elapsed().as_secs_f64());
+            if let Some(slot) = group.states().get_mut(index) {
+                *slot = state;
+            }
+        }
+    }
+
+    fn evaluate_rule(
+        &self,
+        group: &Group,
+        rule: &Rule,
+        state: &mut RuleState,
+        (at_ms, first): (i64, bool),
+        options: &Options<'_>,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let store = &*self.database;
+        let written = match rule {
+            Rule::Recording(recording) => {
+                let answer = rules::answer(&recording.expression, store, at_ms, options).map_err(RuleError::from)?;
+                record::record(recording, answer, group.limit)?
+            }
+            Rule::Alerting(alerting) => {
+                let answer = rules::answer(&alerting.expression, store, at_ms, options).map_err(RuleError::from)?;
+                let context = template::Context { store, at_ms, options, external: &self.external };
+                let expand = |template: &str, labels: &Labels, value: f64| {
+                    template::filled(&alerting.alert, template, labels, value, &context)
+                };
+                let mut alerts = alert::next(alerting, &state.alerts, &answer, at_ms, group.limit, &expand)?;
+                if first {
+                    alert::restore(alerting, &mut alerts, store, at_ms)?;
+                }
+                state.alerts = alerts;
+                alert::series(&state.alerts)
+            }
+        };
+        self.write(state, &written, at_ms)?;
+        Ok(())
+    }
+
+    /// Writes what a rule gives, and that what it gave before and does not give any more has ended.
+    fn write(&self, state: &mut RuleState, written: &[(Labels, f64)], at_ms: i64) -> Result<(), StoreError> {
+        let ended = record::ended(&state.written, written);
+        let stale = ended.iter().map(|labels| Incoming { labels, sample: Sample::stale(at_ms) });
+        let now = written.iter().map(|(labels, value)| (labels, *value));
+        let now = now.map(|(labels, value)| Incoming { labels, sample: Sample { timestamp: at_ms, value } });
+        let batch: Vec<Incoming<'_>> = stale.chain(now).collect();
+        let appended = self.database.append(&batch)?;
+        if appended.out_of_order + appended.duplicate + appended.out_of_bounds > 0 {
+            tracing::warn!(?appended, "some samples of rules were left out");
+        }
+        state.written = written.iter().map(|(labels, _)| labels.clone()).collect();
+        Ok(())
+    }
+}
+
+/// The name of what a rule makes.
+pub(crate) fn rule_name(rule: &Rule) -> &str {
+    match rule {
+        Rule::Recording(rule) => &rule.record,
+        Rule::Alerting(rule) => &rule.alert,
+    }
+}
+
+/// At which part of its period a group is evaluated.
+fn share_of(group: &GroupState) -> f64 {
+    let mut hasher = SipHasher13::new();
+    (&group.file, &group.group.name).hash(&mut hasher);
+    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+}
