@@ -6,7 +6,7 @@
 //! under `missingkey=zero`, as both products set it; `tests/peer` asks Go itself.
 //!
 //! Not as in Go: texts are always UTF-8, so that what would cut a character in two is an error; there are no complex numbers,
-//! no channels and no iterators; the verbs `%T`, `%p` and `%#v` are errors.
+//! no channels and no iterators; moments are in UTC; the verbs `%T`, `%p` and `%#v` are errors.
 //!
 //! Source: Go 1.26, documentation of `text/template` and `fmt`.
 
@@ -29,6 +29,7 @@ mod parser;
 mod pipeline;
 #[cfg(test)]
 mod tests;
+mod time;
 mod tree;
 mod value;
 
@@ -39,6 +40,7 @@ pub use error::{CallError, Error};
 pub use escape::html;
 pub use format::{float, print};
 pub use functions::Functions;
+pub use time::time;
 pub use value::{Function, Map, Object, Record, Value};
 
 use error::Source;

@@ -10,6 +10,7 @@ import (
 	"sort"
 	"strings"
 	"text/template"
+	"time"
 	"unicode/utf8"
 )
 
@@ -50,7 +51,8 @@ func data() map[string]any {
 		"nested": map[string]any{"a": map[string]any{"b": "deep", "c": nil}},
 		"rec":    Record{"thing", 2, []string{"x", "y"}},
 		"recs":   []Record{{"one", 1, nil}, {"two", 2, []string{"z"}}},
-		"pairs":  Pairs{"b": "2", "a": "1"},
+		"at":     time.UnixMilli(1234567890120).UTC(), "early": time.UnixMilli(-62135596800000).UTC(),
+		"pairs": Pairs{"b": "2", "a": "1"},
 	}
 }
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use prograde_template::{Call, CallError, Error, Escape, Function, Functions, Limits, Map, Object, Templates, Value};
+use prograde_template::{
+    Call, CallError, Error, Escape, Function, Functions, Limits, Map, Object, Templates, Value, time,
+};
 
 /// A map with methods.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub(crate) fn data() -> Value {
         ("nested", map([("a", map([("b", Value::from("deep")), ("c", Value::Nil)]))])),
         ("rec", record("thing", 2, &["x", "y"])),
         ("recs", list([record("one", 1, &[]), record("two", 2, &["z"])])),
+        ("at", time(1_234_567_890_120).unwrap()),
+        ("early", time(-62_135_596_800_000).unwrap()),
         ("pairs", Value::Object(Arc::new(Pairs))),
     ])
 }
