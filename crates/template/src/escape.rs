@@ -44,7 +44,7 @@ fn push_code_point(escaped: &mut String, letter: char) {
 }
 
 /// As a value in a URL's query.
-pub(crate) fn query(text: &str) -> String {
+pub fn query(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

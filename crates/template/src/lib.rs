@@ -37,8 +37,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use error::{CallError, Error};
-pub use escape::html;
-pub use format::{float, print};
+pub use escape::{html, query};
+pub use format::{float, print, printf};
 pub use functions::Functions;
 pub use time::time;
 pub use value::{Function, Map, Object, Record, Value};

@@ -10,3 +10,4 @@ mod properties;
 mod remote_write;
 mod rules;
 mod staleness;
+mod templates;

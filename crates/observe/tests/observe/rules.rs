@@ -16,7 +16,7 @@ use super::corpus::{self, BEGIN_MS};
 use super::peer;
 
 /// Runs promtool in a folder. `None` where it is not installed, which is a failure in CI.
-fn promtool(folder: &Path, arguments: &[&str]) -> Option<(bool, String)> {
+pub(crate) fn promtool(folder: &Path, arguments: &[&str]) -> Option<(bool, String)> {
     match Command::new("promtool").args(arguments).current_dir(folder).output() {
         Ok(output) => {
             let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
@@ -72,6 +72,14 @@ fn promtool_takes_and_refuses_the_same_rule_files() {
         group("name: g, limit: x"),
         group("name: g, rules: { a: b }"),
         group("name: g, unknown: 1"),
+        rule("alert: A, expr: up, annotations: { a: '{{ $value | humanize }} {{ $labels.job }}' }"),
+        rule("alert: A, expr: up, labels: { a: '{{ query `up` | first | value }}' }"),
+        rule("alert: A, expr: up, annotations: { a: '{{ gone }}' }"),
+        rule("alert: A, expr: up, annotations: { a: '{{ tmpl `x` . }}' }"),
+        rule("alert: A, expr: up, annotations: { a: '{{ $gone }}' }"),
+        rule("alert: A, expr: up, labels: { a: '{{ $value' }"),
+        rule("alert: A, expr: up, annotations: { a: '{{ end }}' }"),
+        rule("record: a, expr: up, labels: { a: '{{ gone }}' }"),
         "groups:\n- name: a\n- name: a\n".to_owned(),
         "groups: 5\n".to_owned(),
         "unknown: []\n".to_owned(),

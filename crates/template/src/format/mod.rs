@@ -51,8 +51,8 @@ fn push_plain(printed: &mut String, value: &Value) {
     let _ = verb::push(printed, &Spec::default(), 'v', value);
 }
 
-/// A text with verbs, each of which takes a value.
-pub(crate) fn printf(template: &str, values: &[Value], bytes_max: usize) -> Result<String, CallError> {
+/// A text with verbs, each of which takes a value. It is an error if it gets longer than `bytes_max`.
+pub fn printf(template: &str, values: &[Value], bytes_max: usize) -> Result<String, CallError> {
     let mut printed = String::new();
     let mut values = values.iter();
     let mut rest = template.chars();
