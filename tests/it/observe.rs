@@ -5,8 +5,8 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::canary::under_load;
-use crate::world::prometheus::Exporter;
 use crate::world::http;
+use crate::world::prometheus::Exporter;
 use crate::world::wait::until;
 use crate::world::{Said, World, said, text};
 

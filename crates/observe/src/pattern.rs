@@ -44,7 +44,7 @@ pub enum PatternError {
     },
 }
 
-/// A compiled pattern. It matches a value from its beginning to its end.
+/// A compiled pattern. It matches a value from its beginning to its end, unless it may be [`anywhere`](Self::anywhere).
 #[derive(Clone)]
 pub struct Pattern {
     source: Arc<str>,
@@ -67,10 +67,19 @@ impl fmt::Debug for Pattern {
 impl Pattern {
     /// Compiles a pattern in RE2's syntax.
     pub fn new(source: &str) -> Result<Self, PatternError> {
+        Self::compiled(source, "^(?:", ")$")
+    }
+
+    /// Compiles a pattern that is looked for anywhere in a value, as templates do.
+    pub fn anywhere(source: &str) -> Result<Self, PatternError> {
+        Self::compiled(source, "(?:", ")")
+    }
+
+    fn compiled(source: &str, before: &str, after: &str) -> Result<Self, PatternError> {
         if source.len() > PATTERN_BYTES_MAX {
             return Err(PatternError::TooLong { bytes: source.len() });
         }
-        let whole = format!("^(?:{})$", translated(source)?);
+        let whole = format!("{before}{}{after}", translated(source)?);
         let built = RegexBuilder::new(&whole).size_limit(COMPILED_BYTES_MAX).nest_limit(NEST_MAX).build();
         // The error's own text draws the pattern over several lines; the last line says what is wrong.
         let reason = |error: regex::Error| {
@@ -81,7 +90,24 @@ impl Pattern {
         Ok(Self { source: source.into(), regex: built.map_err(reason)? })
     }
 
-    /// True if the whole value matches.
+    /// The value with each match replaced, as [`Self::expand`] fills in; `None` if it gets longer than `bytes_max`.
+    pub fn replace_all(&self, value: &str, replacement: &str, bytes_max: usize) -> Option<String> {
+        let mut replaced = String::new();
+        let mut copied = 0;
+        for captures in self.regex.captures_iter(value) {
+            let found = captures.get_match();
+            replaced.push_str(value.get(copied..found.start())?);
+            captures.expand(replacement, &mut replaced);
+            copied = found.end();
+            if replaced.len() > bytes_max {
+                return None;
+            }
+        }
+        replaced.push_str(value.get(copied..)?);
+        Some(replaced).filter(|replaced| replaced.len() <= bytes_max)
+    }
+
+    /// True if the whole value matches, or any part of it if the pattern may be [`anywhere`](Self::anywhere).
     pub fn is_match(&self, value: &str) -> bool {
         self.regex.is_match(value)
     }

@@ -90,7 +90,15 @@ impl World {
         let dir = tempfile::Builder::new().prefix("prograde-it-").tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
         let listen = SocketAddr::from((address(), free_port()));
-        Self { dir, listen, webhook: None, arguments: Vec::new(), wrapper: Vec::new(), running: None, agent: agent.build().into() }
+        Self {
+            dir,
+            listen,
+            webhook: None,
+            arguments: Vec::new(),
+            wrapper: Vec::new(),
+            running: None,
+            agent: agent.build().into(),
+        }
     }
 
     /// Where everything of this world is.

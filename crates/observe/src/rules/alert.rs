@@ -66,7 +66,7 @@ pub enum Standing {
 /// All alerts of a rule, by their labels.
 pub type Alerts = BTreeMap<Labels, Alert>;
 
-/// Fills in a template, given the labels and the value of the series.
+/// Fills in a template, given the labels and the value of the series, as [`template::filled`](super::template::filled) does.
 pub type Expand<'a> = &'a dyn Fn(&str, &Labels, f64) -> String;
 
 /// A rule's alerts after an evaluation, given those before it and its expression's answer.

@@ -8,13 +8,16 @@
 use prograde_model::diagnostic::{Diagnostic, Diagnostics};
 use prograde_yaml::{Node, Value};
 
-use super::{Alerting, Group, Recording, Rule};
+use super::{Alerting, Group, Recording, Rule, template};
 use crate::labels::{METRIC_NAME, is_label_name};
 use crate::promql::expression::Kind;
 use crate::promql::{self, Expression, duration};
 
 /// The code of every finding but those about YAML itself.
 pub const CODE: &str = "PG0601";
+
+/// The code of findings in templates.
+pub const TEMPLATE_CODE: &str = "PG0640";
 
 const GROUP_FIELDS: [&str; 4] = ["name", "interval", "limit", "rules"];
 const RULE_FIELDS: [&str; 7] = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"];
@@ -138,6 +141,7 @@ impl Reader<'_> {
                 let for_ms = self.duration(node, "for").unwrap_or(0);
                 let keep_firing_for_ms = self.duration(node, "keep_firing_for").unwrap_or(0);
                 let annotations = self.labels(node, "annotations");
+                self.templates(node, &alert);
                 let (query, expression) = expression?;
                 let rule = Alerting { alert, query, expression, for_ms, keep_firing_for_ms, labels, annotations };
                 Some(Rule::Alerting(rule))
@@ -149,6 +153,23 @@ impl Reader<'_> {
             (None, None) => {
                 self.report(node, "a rule must have `record` or `alert`", "add one of them");
                 None
+            }
+        }
+    }
+
+    /// Finds templates of an alert that can't be read.
+    fn templates(&mut self, node: &Node, alert: &str) {
+        for field in ["labels", "annotations"] {
+            let entries = node.get(field).map(Node::entries).unwrap_or_default();
+            for (key, value) in entries {
+                let Value::String(text) = &value.value else { continue };
+                if let Err(error) = template::check(alert, text) {
+                    let (line, column, why) = (error.line, error.column, error.message);
+                    let message = format!("the template of `{}` can't be read: {line}:{column}: {why}", key.name);
+                    let hint = "the first numbers count lines and characters of the template";
+                    let finding = Diagnostic::file(TEMPLATE_CODE, self.file, message, hint);
+                    self.found.push(finding.at(value.line, value.column));
+                }
             }
         }
     }

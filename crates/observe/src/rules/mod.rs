@@ -9,10 +9,11 @@
 pub mod alert;
 mod file;
 pub mod record;
+pub mod template;
 #[cfg(test)]
 mod tests;
 
-pub use file::{CODE, parse};
+pub use file::{CODE, TEMPLATE_CODE, parse};
 
 use crate::evaluate::{self, EvaluateError, Options, Value};
 use crate::labels::Labels;

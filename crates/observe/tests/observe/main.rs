@@ -11,4 +11,5 @@ mod remote_write;
 mod rules;
 mod scraping;
 mod staleness;
+mod templates;
 mod tsdb;

@@ -102,7 +102,7 @@ fn read_file(file: &Path) -> Result<Vec<Group>, Diagnostics> {
     let size = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?.len();
     if size > FILE_BYTES_MAX {
         let message = format!("the file has {size} bytes, more than the {FILE_BYTES_MAX} that are read");
-        return Err(Diagnostic::file(rules::CODE, &file.to_string_lossy(), message, "split it").into());
+        return Err(Diagnostic::file(rules::CODE, file.to_string_lossy(), message, "split it").into());
     }
     let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?;
     rules::parse(&file.to_string_lossy(), &text)
@@ -110,7 +110,7 @@ fn read_file(file: &Path) -> Result<Vec<Group>, Diagnostics> {
 
 fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
     let message = format!("the file can't be read: {error}");
-    Diagnostic::file(rules::CODE, &file.to_string_lossy(), message, "correct `rule_files`, or make it readable")
+    Diagnostic::file(rules::CODE, file.to_string_lossy(), message, "correct `rule_files`, or make it readable")
 }
 
 /// What evaluating needs.

@@ -71,7 +71,9 @@ pub(super) async fn metadata(State(context): State<Context>, parameters: Paramet
             all.push(described);
         }
     }
-    Ok(Data::of(&found.into_iter().take(limit).map(|(metric, all)| (metric, Value::from(all))).collect::<Map<_, _>>().into()))
+    Ok(Data::of(
+        &found.into_iter().take(limit).map(|(metric, all)| (metric, Value::from(all))).collect::<Map<_, _>>().into(),
+    ))
 }
 
 /// `rules`: the groups with their rules, how these go, and their alerts.
