@@ -1,5 +1,6 @@
 //! The embedded time series: what is scraped, what rules make of it, and what Prometheus' own client gets to see.
 
+use std::fmt::Write as _;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -67,7 +68,10 @@ impl World {
 }
 
 fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |mut escaped, byte| {
+        write!(escaped, "%{byte:02X}").unwrap();
+        escaped
+    })
 }
 
 #[test]
@@ -161,7 +165,7 @@ fn a_configuration_that_can_not_be_used_keeps_the_server_from_starting_and_a_rel
 fn what_the_proxy_counts_is_a_series_of_its_own() {
     let world = World::new();
     let (_repository, load) = under_load(&world);
-    let requests = || world.ask("sum by (environment) (prograde_requests_total{service='pad'})");
+    let requests = || world.ask("sum by (environment) (prograde_requests_total{service='echo'})");
     let counted = |answer: &[(Value, String)]| {
         let production = answer.iter().find(|(metric, _)| metric["environment"] == "production")?;
         production.1.parse::<f64>().ok().filter(|count| *count > 20.0)

@@ -57,7 +57,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FILE")]
     prometheus_config: Option<PathBuf>,
     /// For how long time series are kept
-    #[arg(long, default_value = "15d", value_name = "TIME")]
+    #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
     /// How the log on stderr is written: lines for people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]

@@ -217,10 +217,10 @@ impl Evaluating {
     /// Writes what a rule gives, and that what it gave before and does not give any more has ended.
     fn write(&self, state: &mut RuleState, written: &[(Labels, f64)], at_ms: i64) -> Result<(), StoreError> {
         let ended = record::ended(&state.written, written);
-        let stale = ended.iter().map(|labels| Incoming { labels, sample: Sample::stale(at_ms) });
+        let markers = ended.iter().map(|labels| Incoming { labels, sample: Sample::stale(at_ms) });
         let now = written.iter().map(|(labels, value)| (labels, *value));
         let now = now.map(|(labels, value)| Incoming { labels, sample: Sample { timestamp: at_ms, value } });
-        let batch: Vec<Incoming<'_>> = stale.chain(now).collect();
+        let batch: Vec<Incoming<'_>> = markers.chain(now).collect();
         let appended = self.database.append(&batch)?;
         if appended.out_of_order + appended.duplicate + appended.out_of_bounds > 0 {
             tracing::warn!(?appended, "some samples of rules were left out");

@@ -26,15 +26,10 @@ pub(super) async fn targets(State(context): State<Context>, parameters: Paramete
         _ => return Err(Refused::parameter("state", "expected active, dropped or any")),
     };
     let found = context.metrics.scraping().targets();
-    let mut data = json!({"activeTargets": [], "droppedTargets": []});
-    if active {
-        data["activeTargets"] = found.active.iter().map(active_target).collect();
-    }
-    if dropped {
-        data["droppedTargets"] =
-            found.dropped.iter().map(|labels| json!({"discoveredLabels": object(labels)})).collect();
-    }
-    Ok(Data::of(&data))
+    let active: Vec<Value> = found.active.iter().filter(|_| active).map(active_target).collect();
+    let dropped: Vec<Value> =
+        found.dropped.iter().filter(|_| dropped).map(|labels| json!({"discoveredLabels": object(labels)})).collect();
+    Ok(Data::of(&json!({"activeTargets": active, "droppedTargets": dropped})))
 }
 
 fn active_target(ActiveTarget { job, target, status }: &ActiveTarget) -> Value {
@@ -95,14 +90,14 @@ pub(super) async fn rules(State(context): State<Context>, parameters: Parameters
                 Rule::Alerting(rule) => alerting.then(|| alerting_rule(rule, state)),
                 Rule::Recording(rule) => recording.then(|| recording_rule(rule, state)),
             });
-            group_of(group, &states, rules.collect())
+            group_of(group, &states, &rules.collect::<Vec<_>>())
         })
         .collect();
     Ok(Data::of(&json!({"groups": groups})))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "seconds of a period, for people")]
-fn group_of(group: &GroupState, states: &[RuleState], rules: Vec<Value>) -> Value {
+fn group_of(group: &GroupState, states: &[RuleState], rules: &[Value]) -> Value {
     json!({
         "name": group.group.name,
         "file": group.file.to_string_lossy(),
@@ -134,29 +129,31 @@ fn alerting_rule(rule: &Alerting, state: &RuleState) -> Value {
         "alerts": active(&state.alerts),
         "state": now,
     });
-    how_it_goes(&mut value, state);
+    how_it_goes(value.as_object_mut(), state);
     value
 }
 
 fn recording_rule(rule: &Recording, state: &RuleState) -> Value {
     let mut value =
         json!({"type": "recording", "name": rule.record, "query": rule.query, "labels": pairs(&rule.labels)});
-    how_it_goes(&mut value, state);
+    how_it_goes(value.as_object_mut(), state);
     value
 }
 
-fn how_it_goes(value: &mut Value, state: &RuleState) {
+/// Adds how a rule's last evaluation went.
+fn how_it_goes(rule: Option<&mut Map<String, Value>>, state: &RuleState) {
+    let Some(rule) = rule else { return };
     let health = match (state.at_ms, &state.error) {
         (None, _) => "unknown",
         (Some(_), None) => "ok",
         (Some(_), Some(_)) => "err",
     };
-    value["health"] = health.into();
+    rule.insert("health".to_owned(), health.into());
     if let Some(error) = &state.error {
-        value["lastError"] = error.as_str().into();
+        rule.insert("lastError".to_owned(), error.as_str().into());
     }
-    value["evaluationTime"] = state.took_s.into();
-    value["lastEvaluation"] = time(state.at_ms).into();
+    rule.insert("evaluationTime".to_owned(), state.took_s.into());
+    rule.insert("lastEvaluation".to_owned(), time(state.at_ms).into());
 }
 
 /// `alerts`: all that are pending or firing.
