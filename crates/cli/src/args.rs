@@ -56,6 +56,7 @@ pub(crate) enum Brief {
     Journal(commands::journal::JournalArgs),
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
+    Rules(commands::rules::RulesArgs),
     Sim(commands::sim::SimArgs),
     Schema(commands::generate::SchemaArgs),
     Explain(commands::explain::ExplainArgs),

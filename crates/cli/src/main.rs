@@ -93,6 +93,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Journal(args) => commands::journal::run(app, &args),
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),
+        Brief::Rules(args) => commands::rules::run(app, &args),
         Brief::Sim(args) => commands::sim::run(app, &args),
         Brief::Schema(_) => commands::generate::schema(app),
         Brief::Explain(args) => commands::explain::run(app, &args),

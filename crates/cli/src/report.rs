@@ -30,6 +30,10 @@ pub(crate) const STALE: &str = "PG0909";
 pub(crate) const CANCELLED: &str = "PG0910";
 /// Files of a repository were checked and are not good.
 pub(crate) const CHECK: &str = "PG0911";
+/// Tests of rules found something that is not as expected.
+pub(crate) const RULE_TESTS: &str = "PG0642";
+/// Files of rules were checked and are not good.
+pub(crate) const RULES: &str = "PG0643";
 /// The system refuses something that the command can't do without.
 pub(crate) const SYSTEM: &str = "PG0912";
 /// The simulator found a promise broken.

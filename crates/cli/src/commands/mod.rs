@@ -12,6 +12,7 @@ pub(crate) mod logs;
 pub(crate) mod order;
 pub(crate) mod quarantine;
 pub(crate) mod reference;
+pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod sim;
 pub(crate) mod status;

@@ -8,10 +8,11 @@
 use prograde_model::diagnostic::{Diagnostic, Diagnostics};
 use prograde_yaml::{Node, Value};
 
+use super::reader::Reader;
 use super::{Alerting, Group, Recording, Rule, template};
 use crate::labels::{METRIC_NAME, is_label_name};
 use crate::promql::expression::Kind;
-use crate::promql::{self, Expression, duration};
+use crate::promql::{self, Expression};
 
 /// The code of every finding but those about YAML itself.
 pub const CODE: &str = "PG0601";
@@ -21,12 +22,11 @@ pub const TEMPLATE_CODE: &str = "PG0640";
 
 const GROUP_FIELDS: [&str; 4] = ["name", "interval", "limit", "rules"];
 const RULE_FIELDS: [&str; 7] = ["record", "alert", "expr", "for", "keep_firing_for", "labels", "annotations"];
-const DURATION: &str = "write a duration such as 5m or 1h30m";
 
 /// Reads a rule file; `file` is only for messages.
 pub fn parse(file: &str, text: &str) -> Result<Vec<Group>, Diagnostics> {
     let documents = prograde_yaml::documents(file, text)?;
-    let mut reader = Reader { file, found: Vec::new() };
+    let mut reader = Reader::new(file, CODE);
     let groups = match documents.as_slice() {
         [] => Vec::new(),
         [document] => reader.document(document),
@@ -35,45 +35,10 @@ pub fn parse(file: &str, text: &str) -> Result<Vec<Group>, Diagnostics> {
             Vec::new()
         }
     };
-    reader.found.sort_by_key(|finding| (finding.line, finding.column));
-    if reader.found.is_empty() { Ok(groups) } else { Err(Diagnostics(reader.found)) }
-}
-
-struct Reader<'a> {
-    file: &'a str,
-    found: Vec<Diagnostic>,
+    reader.finished(groups)
 }
 
 impl Reader<'_> {
-    fn report(&mut self, node: &Node, message: impl Into<String>, hint: &str) {
-        self.found.push(Diagnostic::file(CODE, self.file, message, hint).at(node.line, node.column));
-    }
-
-    /// Refuses what is no mapping, and fields that are not among the known ones.
-    fn mapping(&mut self, node: &Node, what: &str, known: &[&str]) -> bool {
-        if !matches!(node.value, Value::Mapping(_)) {
-            self.report(node, format!("expected {what}, found {}", node.kind()), "");
-            return false;
-        }
-        for (key, _) in node.entries() {
-            if !known.contains(&key.name.as_str()) {
-                let message = format!("unknown field `{}` in {what}", key.name);
-                let hint = format!("known are {}", known.join(", "));
-                self.found.push(Diagnostic::file(CODE, self.file, message, hint).at(key.line, key.column));
-            }
-        }
-        true
-    }
-
-    /// The items of a field; nothing where it is left out.
-    fn items<'n>(&mut self, node: &'n Node, field: &str) -> &'n [Node] {
-        let Some(list) = node.get(field) else { return &[] };
-        if !matches!(list.value, Value::Sequence(_) | Value::Null) {
-            self.report(list, format!("expected a list in `{field}`, found {}", list.kind()), "");
-        }
-        list.items()
-    }
-
     fn document(&mut self, node: &Node) -> Vec<Group> {
         if !self.mapping(node, "a rule file", &["groups"]) {
             return Vec::new();
@@ -180,35 +145,6 @@ impl Reader<'_> {
             let place = node.get("record").unwrap_or(node);
             self.report(place, format!("`{name}` is not a metric's name"), "use letters, digits, `_` and `:`");
         }
-    }
-
-    /// A text as YAML has it; a plain whole number or boolean is taken as it would be written.
-    fn scalar(&mut self, node: &Node, field: &str) -> Option<String> {
-        match &node.value {
-            Value::String(text) => Some(text.clone()),
-            Value::Bool(flag) => Some(flag.to_string()),
-            Value::Number(number) if !number.is_f64() => Some(number.to_string()),
-            Value::Null | Value::Number(_) | Value::Sequence(_) | Value::Mapping(_) => {
-                let message = format!("expected a text in `{field}`, found {}", node.kind());
-                self.report(node, message, "put it in quotes");
-                None
-            }
-        }
-    }
-
-    fn text(&mut self, node: &Node, field: &str) -> Option<String> {
-        let value = node.get(field)?;
-        self.scalar(value, field)
-    }
-
-    fn duration(&mut self, node: &Node, field: &str) -> Option<i64> {
-        let value = node.get(field)?;
-        let text = self.scalar(value, field)?;
-        let parsed = duration::parse_or_nothing(&text);
-        if parsed.is_none() {
-            self.report(value, format!("`{text}` in `{field}` is not a duration"), DURATION);
-        }
-        parsed
     }
 
     /// The expression, and its text.

@@ -8,8 +8,10 @@
 
 pub mod alert;
 mod file;
+mod reader;
 pub mod record;
 pub mod template;
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -26,7 +26,10 @@ fn item_values(item: &str, values: &mut Vec<Option<f64>>) -> Result<(), String> 
     let wrong = || format!("{item:?} is no value: write a number, `1+2x3`, `1x3`, `_`, `_x3` or `stale`");
     // `x` is in no number: none is written in base 16 here.
     let (value, times) = match item.split_once('x') {
-        Some((value, times)) => (value, Some(times.parse::<usize>().map_err(|_| wrong())?)),
+        Some((value, times)) if times.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (value, Some(times.parse::<usize>().map_err(|_| wrong())?))
+        }
+        Some(_) => return Err(wrong()),
         None => (item, None),
     };
     let more = times.unwrap_or(0);
@@ -37,6 +40,9 @@ fn item_values(item: &str, values: &mut Vec<Option<f64>>) -> Result<(), String> 
         values.extend(std::iter::repeat_n(None, times.unwrap_or(1)));
     } else if value == "stale" && times.is_none() {
         values.push(Some(Sample::stale(0).value));
+    } else if times.is_some() && value.contains(['n', 'N']) {
+        // As in Prometheus, `Inf` and `NaN` can't be repeated.
+        return Err(wrong());
     } else if let Some(constant) = number(value) {
         values.extend(std::iter::repeat_n(Some(constant), more + 1));
     } else {
@@ -51,8 +57,8 @@ fn item_values(item: &str, values: &mut Vec<Option<f64>>) -> Result<(), String> 
 
 /// `1+2` or `-1-2.5` in two; a sign within an exponent is none of a step.
 fn sum(text: &str) -> Option<(f64, f64)> {
-    let signs = text.char_indices().skip(1).filter(|(_, letter)| matches!(letter, '+' | '-'));
-    signs.into_iter().find_map(|(at, _)| {
+    let mut signs = text.char_indices().skip(1).filter(|(_, letter)| matches!(letter, '+' | '-'));
+    signs.find_map(|(at, _)| {
         let (value, step) = text.split_at(at);
         Some((number(value)?, number(step)?))
     })
@@ -87,4 +93,56 @@ pub(super) fn labels(text: &str) -> Result<Labels, String> {
         labels = labels.with(name, value);
     }
     Ok(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_expanded_as_by_promtool() {
+        let plain = |text: &str| -> Vec<f64> { values(text).unwrap().into_iter().map(Option::unwrap).collect() };
+        assert_eq!(plain("1 -2 .5 1e3 +3"), [1.0, -2.0, 0.5, 1000.0, 3.0]);
+        assert_eq!(plain("1x2 0x1"), [1.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(plain("1+2x2 -1-0.5x1 1e1-1e0x1"), [1.0, 3.0, 5.0, -1.0, -1.5, 10.0, 9.0]);
+        assert_eq!(values("_ _x2 1").unwrap(), [None, None, None, Some(1.0)]);
+        assert!(Sample { timestamp: 0, value: plain("stale")[0] }.is_stale());
+        assert!(plain("Inf NaN -inf")[1].is_nan());
+        assert_eq!(values("  ").unwrap(), []);
+        for wrong in [
+            "x",
+            "1x",
+            "x3",
+            "1+x3",
+            "1+2",
+            "stalex2",
+            "1,2",
+            "1x-1",
+            "1x+1",
+            "1x2x3",
+            "0x1F",
+            "1+-2x2",
+            "--1",
+            "NaNx2",
+            "_ x2",
+            "infx2",
+            "1+infx2",
+            "1_0",
+            "one",
+            "_x9999999",
+            "1x99999999999999999999",
+        ] {
+            assert!(values(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn series_have_labels_with_one_value() {
+        assert_eq!(labels(r#"up{job="a", b='c'}"#).unwrap().to_string(), r#"up{b="c", job="a"}"#);
+        assert_eq!(labels(r#"{__name__="up"}"#).unwrap().to_string(), "up");
+        assert!(labels(" { } ").unwrap().is_empty());
+        for wrong in ["", "up[5m]", "sum(up)", "up{a=~\"b\"}", "up{a=", "up offset 5m", "1"] {
+            assert!(labels(wrong).is_err(), "{wrong}");
+        }
+    }
 }

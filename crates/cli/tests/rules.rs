@@ -1,0 +1,117 @@
+//! `prograde rules` on files that promtool is given as well.
+#![cfg(test)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The corpus: `pass_*` hold, `fail_*` do not, `bad_*` can't be used.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules")
+}
+
+fn names(prefix: &str) -> Vec<String> {
+    let names = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.starts_with(prefix)).collect();
+    names.sort();
+    assert!(names.len() > 3, "the corpus has only {names:?}");
+    names
+}
+
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn prograde(arguments: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_prograde"));
+    let output =
+        command.args(arguments).current_dir(folder()).env_clear().env("HOME", "/nonexistent").output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ran { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// Whether promtool is content. `None` where it is not installed, which is a failure in CI.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
+fn promtool(arguments: &[&str]) -> Option<bool> {
+    match Command::new("promtool").args(arguments).current_dir(folder()).output() {
+        Ok(output) => Some(output.status.success()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
+            assert!(!ci, "promtool is missing: run scripts/test-peers.sh prometheus");
+            eprintln!("left out: promtool is not installed");
+            None
+        }
+        Err(error) => panic!("promtool can't be run: {error}"),
+    }
+}
+
+#[test]
+fn promtool_comes_to_the_same_verdicts() {
+    let mut differences = Vec::new();
+    for (prefix, expected) in [("pass_", 0), ("fail_", 1), ("bad_", 2)] {
+        for name in names(prefix) {
+            let ours = prograde(&["rules", "test", &name]);
+            let theirs = promtool(&["test", "rules", &name]).unwrap_or(expected == 0);
+            if ours.code != expected || theirs != (expected == 0) {
+                differences.push(format!("{name}: {} and {theirs}\n{}{}", ours.code, ours.out, ours.err));
+            }
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn failures_are_told_with_what_came_instead() {
+    let mut told = String::new();
+    for name in names("fail_") {
+        let ran = prograde(&["rules", "test", &name]);
+        assert!(ran.err.contains("PG0642"), "{}", ran.err);
+        told.push_str(&ran.out);
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn what_cannot_be_used_is_told_with_its_place() {
+    let mut told = String::new();
+    for name in names("bad_") {
+        let ran = prograde(&["rules", "test", &name]);
+        assert!(ran.err.contains("PG0643"), "{}", ran.err);
+        told.push_str(&ran.out);
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn json_tells_the_same() {
+    let ran = prograde(&["rules", "test", "--json", "pass_slo.yml", "fail_annotation.yml"]);
+    assert_eq!(ran.code, 1);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&told).unwrap());
+    let ran = prograde(&["rules", "test", "--json", "bad_rules.yml", "pass_slo.yml", "gone.yml"]);
+    assert_eq!(ran.code, 2);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(told["files"][0]["errors"][1]["code"], "PG0640");
+    assert_eq!(told["files"][1]["passed"], true);
+    assert_eq!(told["files"][2]["errors"][0]["code"], "PG0905");
+}
+
+#[test]
+fn rule_files_are_checked() {
+    let ran = prograde(&["rules", "check", "slo.yml", "limits.yml", "more/one.yml"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
+    assert!(ran.err.contains("Good slo.yml with 6 rules"), "{}", ran.err);
+    let ran = prograde(&["rules", "check", "broken.rules", "slo.yml", "gone.yml"]);
+    assert_eq!(ran.code, 2);
+    insta::assert_snapshot!(format!("{}{}", ran.out, ran.err));
+    let ran = prograde(&["rules", "check", "--json", "broken.rules", "slo.yml"]);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&told["errors"][0]["line"], &told["good"][0]["rules"]), (&4.into(), &6.into()));
+    for (name, good) in [("slo.yml", true), ("broken.rules", false)] {
+        assert!(promtool(&["check", "rules", name]).is_none_or(|theirs| theirs == good), "{name}");
+    }
+}
