@@ -83,16 +83,17 @@ fn each_change(
 
 #[test]
 fn a_flipped_byte_is_an_error_or_changes_nothing() {
+    // One bit, or all of the byte's, by turns.
     let flipped = |bytes: &[u8]| {
-        let flip = |at: usize, mask: u8| {
+        let flip = |at: usize| {
             let mut bytes = bytes.to_vec();
-            bytes[at] ^= mask;
+            bytes[at] ^= if at.is_multiple_of(2) { 1 << (at % 16 / 2) } else { 0xff };
             bytes
         };
-        (0..bytes.len()).flat_map(|at| [flip(at, 0xff), flip(at, 1 << (at % 8))]).collect()
+        (0..bytes.len()).map(flip).collect()
     };
     each_change(flipped, |name, at, told, expected| match told {
-        Ok((samples, false)) => assert_eq!(samples, expected, "{} {at}", name.display()),
+        Ok((samples, false)) => assert_eq!(&samples, expected, "{} {at}", name.display()),
         // A changed last record of the log can't be told from one that was not written to its end. It is left out, and said.
         Ok((samples, true)) => {
             assert!(name.extension().is_some_and(|kind| kind == "wal"), "{} {at}", name.display());
