@@ -42,5 +42,27 @@ fn first_flight() {
     assert_eq!(shown.code, 0, "{shown:?}");
     let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(shown["targets"], world.get("/api/v1/status")["targets"]);
+    measured(&world);
     world.end();
+}
+
+/// The one deployment is measured, by the server and from its journal alike.
+fn measured(world: &World) {
+    let until = ["--until", "2999-01-01"];
+    let asked = [&["dora", "echo", "--levels", "2024", "--json"][..], &until[..]].concat();
+    let read = |args: &[&str]| -> serde_json::Value {
+        let ran = world.cli(args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        serde_json::from_str(&ran.stdout).unwrap()
+    };
+    let found = read(&asked);
+    assert_eq!((&found["total"]["deployments"], &found["total"]["lead_time"]["n"]), (&1.into(), &1.into()), "{found}");
+    assert_eq!((&found["total"]["failures"]["n"], &found["rows"][0]["environment"]), (&0.into(), &"production".into()));
+    assert_eq!(found["total"]["levels"]["lead_time"]["levels"], serde_json::json!([]), "one is too few to say");
+    let offline = read(&[&asked[..], &["--offline"]].concat());
+    assert_eq!(offline["total"], found["total"], "the journal says the same without the server");
+    let test = read(&[&asked[..], &["--environment", "test"]].concat());
+    assert_eq!(test["rows"][0]["environment"], "test");
+    let wrong = world.cli(&["dora", "--time-zone", "Mars/Olympus"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("PG0907"), "{wrong:?}");
 }

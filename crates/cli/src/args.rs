@@ -53,6 +53,7 @@ pub(crate) enum Brief {
     Quarantine(commands::quarantine::QuarantineArgs),
     Flag(commands::flag::FlagArgs),
     Verdict(commands::verdict::VerdictArgs),
+    Dora(commands::dora::DoraArgs),
     Journal(commands::journal::JournalArgs),
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),

@@ -203,6 +203,12 @@ impl Client {
         self.get("/api/v1/flags/token", &[])
     }
 
+    /// `GET /api/v1/dora`.
+    pub(crate) fn dora(&self, query: &[(&str, String)]) -> Result<prograde_model::dora::Report, Report> {
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.get("/api/v1/dora", &query)
+    }
+
     /// `POST /api/v1/journal/verify`.
     pub(crate) fn verify(&self) -> Result<VerifyView, Report> {
         self.post("/api/v1/journal/verify", &serde_json::json!({}), VERIFY_WAIT)

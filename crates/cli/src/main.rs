@@ -11,6 +11,7 @@ mod demo;
 mod exit;
 #[cfg(test)]
 mod fixtures;
+mod moment;
 mod pages;
 mod printer;
 mod report;
@@ -90,6 +91,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Quarantine(args) => commands::quarantine::run(app, &args),
         Brief::Verdict(args) => commands::verdict::run(app, &args),
         Brief::Flag(args) => commands::flag::run(app, &args),
+        Brief::Dora(args) => commands::dora::run(app, &args),
         Brief::Journal(args) => commands::journal::run(app, &args),
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),

@@ -6,6 +6,7 @@
 // In the order in which a commit passes them.
 pub mod autoscale;
 pub mod diagnostic;
+pub mod dora;
 pub mod entry;
 pub mod event;
 pub mod flag;

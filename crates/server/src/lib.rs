@@ -9,6 +9,7 @@ mod data_dir;
 mod error;
 mod events;
 pub mod export;
+pub mod history;
 mod metrics;
 mod options;
 mod server;

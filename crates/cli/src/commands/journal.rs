@@ -99,7 +99,7 @@ fn open(app: &App) -> Result<Journal, Report> {
 }
 
 /// The codes are the server's: the same trouble has the same page.
-fn failed(error: &JournalError) -> Report {
+pub(super) fn failed(error: &JournalError) -> Report {
     let altered = matches!(error, JournalError::Broken { .. } | JournalError::Corrupt { .. });
     let (code, exit, hint) = if altered {
         ("PG0305", Exit::Refused, "keep the file, put a backup in its place, and find out who wrote to it")

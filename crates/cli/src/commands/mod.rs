@@ -2,6 +2,7 @@
 
 pub(crate) mod approve;
 pub(crate) mod check;
+pub(crate) mod dora;
 pub(crate) mod explain;
 pub(crate) mod flag;
 pub(crate) mod flight;

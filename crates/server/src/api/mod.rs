@@ -2,6 +2,7 @@
 
 pub mod types;
 
+mod dora;
 mod flags;
 mod git;
 mod journal;
@@ -71,6 +72,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/flags/set", post(flags::set))
         .route("/api/v1/flags/unset", post(flags::unset))
         .route("/api/v1/flags/token", get(flags::token))
+        .route("/api/v1/dora", get(dora::measures))
         .route("/api/v1/events", get(journal::events))
         .route("/api/v1/journal/verify", post(journal::verify))
         .route("/api/v1/journal/export", get(journal::export))

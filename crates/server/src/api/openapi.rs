@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 20] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 21] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
@@ -43,10 +43,28 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 20] = [
         "evaluationRequest",
         "evaluationSuccess",
     ),
+    (
+        "get",
+        "/api/v1/dora",
+        "The DORA measures of a range, from the journal; by `service`, `day`, `week`, `month` or `quarter`",
+        "",
+        "Report",
+    ),
     ("get", "/api/v1/events", "The journal's events, one JSON object a line", "", "EventView"),
     ("post", "/api/v1/journal/verify", "Check the journal's hashes from end to end", "", "VerifyView"),
     ("get", "/api/v1/journal/export", "The journal as CloudEvents, one JSON object a line", "", "CloudEvent"),
     ("get", "/api/v1/openapi.json", "This document", "", "application/json"),
+];
+
+/// What may stand in the query of a path, and whether it must.
+const QUERIES: [(&str, &str, bool); 7] = [
+    ("/api/v1/dora", "since", true),
+    ("/api/v1/dora", "until", false),
+    ("/api/v1/dora", "by", false),
+    ("/api/v1/dora", "service", false),
+    ("/api/v1/dora", "environment", false),
+    ("/api/v1/dora", "time_zone", false),
+    ("/api/v1/dora", "levels", false),
 ];
 
 /// The whole document.
@@ -82,6 +100,9 @@ pub fn document() -> Value {
 }
 
 fn parameters(path: &str) -> Value {
+    let parameter = |name: &str, place: &str, required: bool| json!({"name": name, "in": place, "required": required, "schema": {"type": "string"}});
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    names.map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})).collect()
+    let queries = QUERIES.iter().filter(|(of, ..)| *of == path);
+    let queries = queries.map(|(_, name, required)| parameter(name, "query", *required));
+    names.map(|name| parameter(name, "path", true)).chain(queries).collect()
 }
