@@ -30,7 +30,7 @@ use crate::api::{self, Context};
 use crate::auth;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
-use crate::metrics::{Metrics, MetricsOptions, Prepared};
+use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
 
 /// How long replicas may take to finish their requests when the server stops.
@@ -107,7 +107,7 @@ impl Server {
             SystemClock.now(),
         );
         let prepared = prepared.await?;
-        let ports = ports(&options, &data, &repositories, &deployments, &layout, &node);
+        let ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
         let control = match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
@@ -193,7 +193,7 @@ fn ports(
     repositories: &Repositories,
     deployments: &Arc<Deployments>,
     layout: &Layout,
-    node: &Node,
+    (node, store): (&Node, Arc<Asking>),
 ) -> Ports {
     let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
@@ -213,6 +213,6 @@ fn ports(
         jobs: Arc::clone(&jobs) as _,
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
-        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs)),
+        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs, store)),
     }
 }

@@ -68,12 +68,13 @@ pub struct Metric {
     pub measurements_min: u32,
 }
 
-/// A query to a server with Prometheus' HTTP API.
+/// A query to the server's own time series, or to a server with Prometheus' HTTP API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PrometheusQuery {
-    /// The server, such as `http://127.0.0.1:9090`; `/api/v1/query` is asked below it.
-    pub url: String,
+    /// The server, such as `http://127.0.0.1:9090`; `/api/v1/query` is asked below it. Left out, it is the embedded store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// PromQL that gives one number. `{{service}}`, `{{environment}}`, `{{flight}}`, `{{commit}}`, `{{stable_flight}}` and
     /// `{{step_s}}`, the step's seconds so far, are filled in.
     pub query: String,

@@ -110,9 +110,19 @@ impl At<'_> {
     fn source(&mut self, metric: &Metric) {
         match (&metric.prometheus, &metric.webhook, &metric.requests, &metric.job) {
             (Some(query), None, None, None) => {
-                self.url("prometheus", &query.url, false);
                 self.query(&query.query);
-                self.token_file("prometheus", query.bearer_token_file.as_deref());
+                match &query.url {
+                    Some(url) => {
+                        self.url("prometheus", url, false);
+                        self.token_file("prometheus", query.bearer_token_file.as_deref());
+                    }
+                    None if query.bearer_token_file.is_some() => self.add(
+                        &["prometheus", "bearer_token_file"],
+                        "the embedded store needs no token",
+                        "leave it out, or say with `url` which server it is for",
+                    ),
+                    None => {}
+                }
             }
             (None, Some(webhook), None, None) => {
                 self.url("webhook", &webhook.url, true);

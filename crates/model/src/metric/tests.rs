@@ -464,7 +464,7 @@ proptest! {
         let filled = fill(&text, &scene);
         prop_assert!(text.contains("{{") || filled == text);
         let metric = Metric {
-            prometheus: Some(PrometheusQuery { url: url.clone(), query: text.clone(), bearer_token_file: Some(text) }),
+            prometheus: Some(PrometheusQuery { url: Some(url.clone()), query: text.clone(), bearer_token_file: Some(text) }),
             webhook: None, requests: None, below: Some(below), ..metric(&json!({}))
         };
         problems(&Analysis { metrics: vec![metric], ..Analysis::default() }, Some(&bakes()));

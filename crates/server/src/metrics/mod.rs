@@ -70,10 +70,16 @@ pub(crate) struct MetricsOptions {
     pub(crate) url: String,
 }
 
+/// The store, for those who ask it.
+pub(crate) struct Asking {
+    database: Arc<Database>,
+    permits: Arc<Semaphore>,
+}
+
 /// The store, and all that fills it.
 pub(crate) struct Metrics {
     database: Arc<Database>,
-    permits: Arc<Semaphore>,
+    asking: Arc<Asking>,
     control: Control,
     options: MetricsOptions,
     scraping: scrape::Handle,
@@ -87,14 +93,21 @@ pub(crate) struct Prepared {
     options: MetricsOptions,
     settings: Settings,
     database: Arc<Database>,
+    asking: Arc<Asking>,
 }
 
 impl Prepared {
+    /// The store, for those who ask it.
+    pub(crate) fn asking(&self) -> Arc<Asking> {
+        Arc::clone(&self.asking)
+    }
+
     /// Reads what is to be done, and opens the store or makes it.
     pub(crate) async fn new(options: MetricsOptions, now: Timestamp) -> Result<Self, MetricsError> {
         let settings = options.settings()?;
         let database = Arc::new(open(&options, now).await?);
-        Ok(Self { options, settings, database })
+        let asking = Arc::new(Asking::new(Arc::clone(&database)));
+        Ok(Self { options, settings, database, asking })
     }
 }
 
@@ -127,13 +140,13 @@ impl Drop for Unwanted {
 impl Metrics {
     /// Begins to fill the store.
     pub(crate) async fn start(prepared: Prepared, control: Control) -> Arc<Self> {
-        let Prepared { options, settings, database } = prepared;
+        let Prepared { options, settings, database, asking } = prepared;
         let clock = Arc::new(ControlClock(control.clone()));
         let jobs = settings.config.jobs.clone();
         let scraping = scrape::run(scrape::Options { jobs, append: Arc::clone(&database) as _, clock }).await;
         let this = Arc::new(Self {
+            asking,
             database,
-            permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE)),
             control,
             options,
             scraping,
@@ -193,27 +206,13 @@ impl Metrics {
         self.maintain(self.control.now()).await;
     }
 
-    /// Asks the store on a thread that may take its time, until the time is over or nobody waits for the answer.
+    /// As [`Asking::ask`].
     pub(crate) async fn ask<R: Send + 'static>(
         &self,
         timeout: Duration,
         question: impl FnOnce(&dyn Store, &evaluate::Options<'_>) -> R + Send + 'static,
     ) -> Result<R, Unanswered> {
-        let deadline = Instant::now() + timeout;
-        let waiting = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
-        let permit = waiting.map_err(|_| Unanswered::Busy)?.map_err(|_| Unanswered::Busy)?;
-        let (database, unwanted) = (Arc::clone(&self.database), Arc::new(AtomicBool::new(false)));
-        let guard = Unwanted(Arc::clone(&unwanted));
-        let answering = spawn_blocking(move || {
-            let goes_on = || !unwanted.load(Ordering::Relaxed) && Instant::now() < deadline;
-            let options = evaluate::Options { goes_on: &goes_on, ..evaluate::Options::default() };
-            let answer = question(&*database, &options);
-            drop(permit);
-            answer
-        });
-        let answer = answering.await;
-        drop(guard);
-        Ok(answer?)
+        self.asking.ask(timeout, question).await
     }
 
     /// How much there is.
@@ -263,6 +262,35 @@ impl Metrics {
             }
             Err(error) => tracing::error!("keeping the server's own samples ended badly: {error}"),
         }
+    }
+}
+
+impl Asking {
+    pub(crate) fn new(database: Arc<Database>) -> Self {
+        Self { database, permits: Arc::new(Semaphore::new(QUERIES_AT_ONCE)) }
+    }
+
+    /// Asks the store on a thread that may take its time, until the time is over or nobody waits for the answer.
+    pub(crate) async fn ask<R: Send + 'static>(
+        &self,
+        timeout: Duration,
+        question: impl FnOnce(&dyn Store, &evaluate::Options<'_>) -> R + Send + 'static,
+    ) -> Result<R, Unanswered> {
+        let deadline = Instant::now() + timeout;
+        let waiting = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = waiting.map_err(|_| Unanswered::Busy)?.map_err(|_| Unanswered::Busy)?;
+        let (database, unwanted) = (Arc::clone(&self.database), Arc::new(AtomicBool::new(false)));
+        let guard = Unwanted(Arc::clone(&unwanted));
+        let answering = spawn_blocking(move || {
+            let goes_on = || !unwanted.load(Ordering::Relaxed) && Instant::now() < deadline;
+            let options = evaluate::Options { goes_on: &goes_on, ..evaluate::Options::default() };
+            let answer = question(&*database, &options);
+            drop(permit);
+            answer
+        });
+        let answer = answering.await;
+        drop(guard);
+        Ok(answer?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Measures metrics: by Prometheus' HTTP API, by a webhook, by requests to the candidate, or by a job of its image.
+//! Measures metrics: by the embedded time series or Prometheus' HTTP API, by a webhook, by requests to the candidate, or by a job of its image.
 //!
 //! Everything that answers is taken for hostile: answers are bounded in size and time, redirects are not followed, and no
 //! error holds a token or an address. Every answer has a meaning: a number, a verdict, nothing, or an error that says why.
@@ -20,6 +20,8 @@ use prograde_model::metric::{Found, MetricSource};
 use client::Client;
 use token::Tokens;
 
+use crate::metrics::Asking;
+
 /// The longest answer of a provider: one number has a kilobyte at the most.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
@@ -28,12 +30,13 @@ pub(crate) struct HttpMeasures {
     client: Client,
     tokens: Tokens,
     jobs: Arc<dyn Jobs>,
+    store: Arc<Asking>,
 }
 
 impl HttpMeasures {
     /// `tokens` is the folder whose files may be shown as bearer tokens, if any.
-    pub(crate) fn new(tokens: Option<PathBuf>, jobs: Arc<dyn Jobs>) -> Self {
-        Self { client: Client::new(), tokens: Tokens(tokens), jobs }
+    pub(crate) fn new(tokens: Option<PathBuf>, jobs: Arc<dyn Jobs>, store: Arc<Asking>) -> Self {
+        Self { client: Client::new(), tokens: Tokens(tokens), jobs, store }
     }
 }
 

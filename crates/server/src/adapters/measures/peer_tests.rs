@@ -4,12 +4,11 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use prograde_control::ports::{MeasureError, Measurement, Measures as _};
+use prograde_control::ports::{MeasureError, Measurement};
 use prograde_control::{Clock as _, SystemClock};
 use prograde_model::metric::{Found, MetricSource, PrometheusQuery};
 use tempfile::TempDir;
 
-use super::HttpMeasures;
 use super::tests::measurement;
 
 /// A Prometheus that scrapes nothing: every query below brings its own numbers.
@@ -70,9 +69,9 @@ impl Drop for Prometheus {
 }
 
 async fn ask(url: &str, query: &str) -> Result<Found, MeasureError> {
-    let source = PrometheusQuery { url: url.to_owned(), query: query.to_owned(), bearer_token_file: None };
+    let source = PrometheusQuery { url: Some(url.to_owned()), query: query.to_owned(), bearer_token_file: None };
     let asked = Measurement { at: SystemClock.now(), ..measurement(MetricSource::Prometheus(source)) };
-    HttpMeasures::new(None, std::sync::Arc::new(super::tests::NoJobs)).measure(&asked).await
+    super::tests::measure(asked).await
 }
 
 #[tokio::test]

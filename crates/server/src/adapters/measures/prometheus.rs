@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use jiff::Timestamp;
 use prograde_control::ports::{MeasureError, Measurement};
 use prograde_model::metric::{Found, PrometheusQuery};
+use prograde_observe::{evaluate, promql};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -14,6 +15,8 @@ use super::{ANSWER_BYTES_MAX, HttpMeasures};
 /// How far a sample's time may be from ours, in seconds: Prometheus looks back for five minutes by default, and a sample
 /// further away is a cache's, or the clocks differ.
 const AGE_MAX_S: f64 = 300.0;
+const NO_SERIES: &str = "the query gave no series";
+const RANGE: &str = "is a range of samples; use an instant query, such as with `avg_over_time`";
 
 /// Asks once. The time of evaluation is left to the provider, so that its clock and ours may differ by a little.
 pub(super) async fn measure(
@@ -21,7 +24,8 @@ pub(super) async fn measure(
     query: &PrometheusQuery,
     measurement: &Measurement,
 ) -> Result<Found, MeasureError> {
-    let url = format!("{}/api/v1/query", query.url.trim_end_matches('/'));
+    let Some(url) = &query.url else { return embedded(measures, query, measurement).await };
+    let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
     let uri = url.parse().map_err(|_| MeasureError::Answer("its address can't be used".into()))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -37,6 +41,31 @@ pub(super) async fn measure(
         )));
     }
     read(answer.status, &answer.body, measurement.at)
+}
+
+/// Asks the embedded store.
+async fn embedded(
+    measures: &HttpMeasures,
+    query: &PrometheusQuery,
+    measurement: &Measurement,
+) -> Result<Found, MeasureError> {
+    let expression =
+        promql::parse(&query.query).map_err(|error| MeasureError::Answer(format!("the query: {error}")))?;
+    let at_ms = measurement.at.as_millisecond();
+    let asked = measures
+        .store
+        .ask(measurement.timeout, move |store, options| evaluate::instant(&expression, store, at_ms, options));
+    let answer = asked.await.map_err(|error| MeasureError::Unreachable(error.to_string()))?;
+    match answer.map_err(|error| MeasureError::Answer(format!("the query: {error}")))? {
+        evaluate::Value::Scalar(sample) => Ok(Found::number(sample.value)),
+        evaluate::Value::Vector(vector) => match vector.as_slice() {
+            [] => Ok(Found::Nothing { why: NO_SERIES.into() }),
+            [(_, sample)] => Ok(Found::number(sample.value)),
+            more => Err(several(more.len())),
+        },
+        evaluate::Value::Matrix(_) => Err(strange(RANGE)),
+        evaluate::Value::Text(_) => Err(strange("is a string, not a number")),
+    }
 }
 
 /// Names and values as a form has them (WHATWG URL, section 5.2).
@@ -98,7 +127,7 @@ fn read(status: StatusCode, body: &[u8], at: Timestamp) -> Result<Found, Measure
     match data.kind.as_str() {
         "scalar" => sample(&data.result, at),
         "vector" => vector(&data.result, at),
-        "matrix" => Err(strange("is a range of samples; use an instant query, such as with `avg_over_time`")),
+        "matrix" => Err(strange(RANGE)),
         kind @ "string" => Err(strange(&format!("is a {kind}, not a number"))),
         _ => Err(strange("is of an unknown kind")),
     }
@@ -107,12 +136,12 @@ fn read(status: StatusCode, body: &[u8], at: Timestamp) -> Result<Found, Measure
 fn vector(result: &Value, at: Timestamp) -> Result<Found, MeasureError> {
     let series = result.as_array().ok_or_else(|| strange("has no list of series"))?;
     match series.as_slice() {
-        [] => Ok(Found::Nothing { why: "the query gave no series".into() }),
+        [] => Ok(Found::Nothing { why: NO_SERIES.into() }),
         [one] => match one.get("value") {
             Some(value) => sample(value, at),
             None => Err(strange("has no number; use a function such as `histogram_quantile` on a native histogram")),
         },
-        more => Err(strange(&format!("has {} series; aggregate them to one, such as with `max(...)`", more.len()))),
+        more => Err(several(more.len())),
     }
 }
 
@@ -130,6 +159,10 @@ fn sample(value: &Value, at: Timestamp) -> Result<Found, MeasureError> {
         return Ok(Found::Nothing { why });
     }
     Ok(Found::number(number))
+}
+
+fn several(count: usize) -> MeasureError {
+    strange(&format!("has {count} series; aggregate them to one, such as with `max(...)`"))
 }
 
 fn strange(what: &str) -> MeasureError {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -11,7 +12,11 @@ use jiff::Timestamp;
 use prograde_control::ports::{JobEnd, JobRun, Jobs, MeasureError, Measurement, Measures as _};
 use prograde_model::ids::{Target, Weight};
 use prograde_model::metric::{Found, MetricSource, PrometheusQuery, Request, Told, Webhook};
+use prograde_observe::tsdb::{self, Database};
+use prograde_observe::{Append as _, Incoming, Labels, Sample};
 use serde_json::json;
+
+use crate::metrics::Asking;
 
 use super::HttpMeasures;
 
@@ -72,7 +77,8 @@ fn answers(status: &str, headers: &str, body: &str) -> (SocketAddr, Receiver<Sai
 }
 
 fn prometheus(address: SocketAddr) -> MetricSource {
-    let query = PrometheusQuery { url: format!("http://{address}/prom/"), query: "up".into(), bearer_token_file: None };
+    let query =
+        PrometheusQuery { url: Some(format!("http://{address}/prom/")), query: "up".into(), bearer_token_file: None };
     MetricSource::Prometheus(query)
 }
 
@@ -81,8 +87,43 @@ fn webhook(address: SocketAddr) -> MetricSource {
     MetricSource::Webhook(Webhook { url: format!("http://{address}/judge?a=b"), headers, bearer_token_file: None })
 }
 
-async fn measure(measurement: Measurement) -> Result<Found, MeasureError> {
-    HttpMeasures::new(None, Arc::new(NoJobs)).measure(&measurement).await
+pub(super) async fn measure(measurement: Measurement) -> Result<Found, MeasureError> {
+    let dir = tempfile::tempdir().unwrap();
+    HttpMeasures::new(None, Arc::new(NoJobs), store(dir.path(), &[])).measure(&measurement).await
+}
+
+/// A store that has series at the time of measurements.
+fn store(folder: &Path, series: &[(&str, f64)]) -> Arc<Asking> {
+    let timestamp = measurement(MetricSource::Requests(Vec::new())).at.as_millisecond();
+    let database = Database::open(tsdb::Options::new(folder, timestamp)).unwrap();
+    for (name, value) in series {
+        let labels: Labels = [("__name__", "depth"), ("of", *name)].into_iter().collect();
+        let sample = Sample { timestamp, value: *value };
+        database.append(&[Incoming { labels: &labels, sample }]).unwrap();
+    }
+    Arc::new(Asking::new(Arc::new(database)))
+}
+
+#[tokio::test]
+async fn the_embedded_store_answers_where_no_server_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(dir.path(), &[("a", 3.0), ("b", 4.0)]);
+    let measures = HttpMeasures::new(None, Arc::new(NoJobs), store);
+    let ask = async |query: &str| {
+        let query = PrometheusQuery { url: None, query: query.into(), bearer_token_file: None };
+        match measures.measure(&measurement(MetricSource::Prometheus(query))).await {
+            Ok(found) => format!("{found:?}"),
+            Err(error) => error.to_string(),
+        }
+    };
+    assert_eq!(ask("sum(depth)").await, "Value(7.0)");
+    assert_eq!(ask("scalar(max(depth)) / 2").await, "Value(2.0)");
+    assert_eq!(ask("depth{of='c'}").await, "Nothing { why: \"the query gave no series\" }");
+    assert!(ask("depth").await.contains("has 2 series; aggregate them to one"));
+    assert!(ask("depth[5m]").await.contains("is a range of samples"));
+    assert!(ask("'text'").await.contains("is a string"));
+    assert!(ask("sum(").await.contains("the query: 1:5"), "{}", ask("sum(").await);
+    assert!(ask("depth + on() group_left() depth").await.contains("the query: several series"));
 }
 
 const ONE: &str = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1060,"1"]}]}}"#;
@@ -104,7 +145,8 @@ async fn a_token_goes_to_its_address_and_into_no_error() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join(address.to_string())).unwrap();
     std::fs::write(dir.path().join(address.to_string()).join("reader"), "s3cret").unwrap();
-    let measures = HttpMeasures::new(Some(dir.path().to_owned()), Arc::new(NoJobs));
+    let measures =
+        HttpMeasures::new(Some(dir.path().to_owned()), Arc::new(NoJobs), store(&dir.path().join("metrics"), &[]));
     let mut asked = measurement(prometheus(address));
     let MetricSource::Prometheus(query) = &mut asked.source else { unreachable!() };
     query.bearer_token_file = Some("reader".into());
