@@ -57,6 +57,20 @@ openfeature() {
         { echo "needs openfeature-sdk, openfeature-provider-ofrep and openfeature-flagd-core from PyPI"; return 1; }
 }
 
+# OpenTelemetry's own SDK for Python sends metrics (crates/observe/tests/observe/otlp.rs).
+opentelemetry() {
+    local place
+    place="$(dirname "$0")/../target/peers/opentelemetry"
+    if "$place/bin/python" -c 'import opentelemetry.sdk.metrics, opentelemetry.exporter.otlp.proto.http' 2>/dev/null; then return; fi
+    if ! python3 -m venv "$place" >&2; then
+        echo "needs Python 3.10 with \`venv\`: install it with this system's package manager"
+        return 1
+    fi
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check \
+        opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 >&2 ||
+        { echo "needs opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http from PyPI"; return 1; }
+}
+
 go_install() {
     if ! type -P go >/dev/null; then
         echo "needs Go: install it, then \`go install $1\`"
@@ -77,7 +91,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint go kustomize openfeature prometheus skopeo umoci)
+peers=(actionlint go kustomize openfeature opentelemetry prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

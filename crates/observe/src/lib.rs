@@ -3,6 +3,9 @@
 //! A [`Store`] gives series, [`promql::parse`] makes a query of its text, and [`evaluate`] answers it as Prometheus 2.42
 //! does. All of it is synchronous and reads no clock: times are arguments, and whoever wants to give up on a query says so
 //! through [`evaluate::Options`].
+//!
+//! Samples come in by [`scrape`], which is the one part that awaits, by [`remote_write`] and by [`otlp`]. All of them write into
+//! an [`Append`].
 
 pub mod append;
 pub mod evaluate;
@@ -10,9 +13,11 @@ pub mod exposition;
 mod functions;
 pub mod labels;
 pub mod matcher;
+pub mod otlp;
 pub mod pattern;
 pub mod promql;
 pub mod relabel;
+pub mod remote_write;
 pub mod rules;
 pub mod sample;
 pub mod scrape;

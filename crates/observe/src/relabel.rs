@@ -115,8 +115,7 @@ fn map_names(labels: &Labels, regex: &Pattern, replacement: &str) -> Labels {
 /// The last eight bytes of the MD5 digest.
 fn hash(value: &str) -> u64 {
     let digest: [u8; 16] = Md5::digest(value).into();
-    let [.., a, b, c, d, e, f, g, h] = digest;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    digest.iter().skip(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// One character for one, as in Go.

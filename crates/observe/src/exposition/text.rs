@@ -52,13 +52,11 @@ fn comment<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Entry<'a>>, Wrong> {
         }
         return Ok(Some(Entry::Help { metric, help: unescaped(text, false) }));
     }
-    match MetricKind::of(text, Format::Text) {
-        Some(kind) => Ok(Some(Entry::Type { metric, kind })),
-        None => {
-            cursor.back_to(begin);
-            Err("expected counter, gauge, histogram, summary or untyped, and nothing after it".into())
-        }
-    }
+    let Some(kind) = MetricKind::of(text, Format::Text) else {
+        cursor.back_to(begin);
+        return Err("expected counter, gauge, histogram, summary or untyped, and nothing after it".into());
+    };
+    Ok(Some(Entry::Type { metric, kind }))
 }
 
 fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Wrong> {
@@ -78,17 +76,7 @@ fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Wrong> {
     }
     let value = cursor.number(value)?;
     cursor.skip_blanks();
-    let digits = cursor.take_while(|byte| byte.is_ascii_digit());
-    let timestamp = match digits {
-        [] => None,
-        digits => match as_text(digits).parse() {
-            Ok(timestamp) => Some(timestamp),
-            Err(_) => {
-                cursor.back_to(cursor.position() - digits.len());
-                return Err("the timestamp is too large".into());
-            }
-        },
-    };
+    let timestamp = timestamp(cursor)?;
     cursor.skip_blanks();
     match (cursor.peek(), timestamp) {
         (None | Some(b'\n'), _) => {
@@ -97,6 +85,19 @@ fn sample<'a>(cursor: &mut Cursor<'a>) -> Result<Entry<'a>, Wrong> {
         (Some(_), None) => Err("expected the end of the line, or milliseconds since 1970".into()),
         (Some(_), Some(_)) => Err("expected the end of the line".into()),
     }
+}
+
+/// Milliseconds since 1970, if they are there.
+fn timestamp(cursor: &mut Cursor<'_>) -> Result<Option<i64>, Wrong> {
+    let digits = cursor.take_while(|byte| byte.is_ascii_digit());
+    if digits.is_empty() {
+        return Ok(None);
+    }
+    let Ok(timestamp) = as_text(digits).parse() else {
+        cursor.back_to(cursor.position() - digits.len());
+        return Err("the timestamp is too large".into());
+    };
+    Ok(Some(timestamp))
 }
 
 /// What follows an opening brace, and the closing one. A comma may follow each label.

@@ -86,10 +86,7 @@ impl Cycle {
             let now = self.shared.clock.now_ms();
             let tolerance = TOLERANCE_MS.min(interval_ms / 100);
             let at = if (now - planned).abs() <= tolerance { planned } else { now };
-            tokio::select! {
-                () = self.ending.stop.cancelled() => return,
-                () = self.scrape(at) => {}
-            }
+            self.scrape(at).await;
             planned = next_moment(self.shared.clock.now_ms().max(planned + 1), interval_ms, hash);
         }
     }
@@ -124,10 +121,14 @@ impl Cycle {
         let fetched = match client {
             _ if !refusal.is_empty() => Err(refusal),
             Err(error) => Err(error),
-            Ok(client) => client
-                .fetch(&self.target.url, within, self.bytes_max, &self.shared.arriving)
-                .await
-                .map_err(|error| error.to_string()),
+            Ok(client) => {
+                let fetching = client.fetch(&self.target.url, within, self.bytes_max, &self.shared.arriving);
+                // Nothing has been stored yet: a request may be dropped wherever it stands.
+                tokio::select! {
+                    () = self.ending.stop.cancelled() => return,
+                    fetched = fetching => fetched.map_err(|error| error.to_string()),
+                }
+            }
         };
         let seconds = begin.elapsed().as_secs_f64();
         let append = Arc::clone(&self.shared.append);
@@ -144,7 +145,7 @@ impl Cycle {
         }
     }
 
-    /// Does what blocks where it may, a few at a time. It is done to its end even if nobody waits for it any more.
+    /// Does what blocks where it may, a few at a time, and to its end.
     async fn ingest<T: Send + 'static>(&self, work: impl FnOnce(&mut Ingest) -> T + Send + 'static) -> Option<T> {
         let permit = self.shared.ingests.acquire().await.ok()?;
         let ingest = Arc::clone(&self.ingest);
@@ -181,5 +182,19 @@ impl Cycle {
             left_out,
         };
         write(&self.status, status);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_moment;
+
+    #[test]
+    fn moments_follow_from_the_hash_and_are_an_interval_apart() {
+        assert_eq!(next_moment(1_000, 100, 42), 1_042);
+        assert_eq!(next_moment(1_042, 100, 42), 1_042);
+        assert_eq!(next_moment(1_043, 100, 42), 1_142);
+        assert_eq!(next_moment(-50, 100, 142), 42);
+        assert_eq!(next_moment(5, 0, u64::MAX), 5);
     }
 }

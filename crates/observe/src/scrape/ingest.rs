@@ -224,7 +224,7 @@ impl Ingest {
         while let Some(entry) = parser.next() {
             let entry = match entry? {
                 Entry::Sample(entry) => entry,
-                described => {
+                described @ (Entry::Help { .. } | Entry::Type { .. } | Entry::Unit { .. }) => {
                     self.metadata.take(&described, self.scrape);
                     continue;
                 }

@@ -79,6 +79,8 @@ impl Handle {
     /// Ends all scrapes. Returns once nothing runs any more. Series are not ended: they go on when it is started again.
     pub async fn stop(&self) {
         self.0.shared.stop.cancel();
+        // What is being changed is waited for: it may start a cycle, which then ends at once.
+        drop(self.0.changing.lock().await);
         self.0.tracker.close();
         self.0.tracker.wait().await;
     }
@@ -114,7 +116,9 @@ impl Service {
             }
             let refreshed = |service: &Self| {
                 let jobs: Vec<String> = service.pools().keys().cloned().collect();
-                jobs.iter().for_each(|job| service.refresh(job));
+                for job in jobs {
+                    service.refresh(&job);
+                }
             };
             self.change(refreshed).await;
         }

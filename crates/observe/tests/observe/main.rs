@@ -5,8 +5,10 @@
 mod answers;
 mod corpus;
 mod generator;
+mod otlp;
 mod peer;
 mod properties;
+mod receiving;
 mod remote_write;
 mod rules;
 mod scraping;

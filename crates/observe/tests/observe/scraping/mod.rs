@@ -4,7 +4,8 @@ mod config;
 mod hostile;
 mod life;
 mod peer;
-mod site;
+pub(crate) mod site;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::path::Path;

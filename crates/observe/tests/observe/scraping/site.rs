@@ -39,7 +39,7 @@ impl Site {
     /// Serves bodies by their paths.
     pub(crate) fn of_bodies(bodies: Vec<(String, &'static str, Vec<u8>)>) -> Self {
         Self::start(move |head, stream| {
-            let path = head[0].split(' ').nth(1).unwrap();
+            let path = head[0].split([' ', '?']).nth(1).unwrap();
             let found = bodies.iter().find(|(name, ..)| path == name);
             let (content_type, body) =
                 found.map_or(("text/plain", &b"not found\n"[..]), |(_, kind, body)| (kind, body));
@@ -74,7 +74,7 @@ fn serve(mut stream: TcpStream, answer: &Answering, heads: &Mutex<Vec<Head>>) {
 pub(crate) fn respond(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
     let mut head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head += &format!("{name}: {value}\r\n");
     }
     head.push_str("\r\n");
     drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));

@@ -1,0 +1,90 @@
+//! OpenTelemetry's own SDK for Python sends metrics of every kind.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use prograde_observe::otlp::receive;
+
+use super::peer;
+use super::receiving::{Recorder, take_in};
+
+const PROGRAM: &str = r#"
+import sys
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.metrics import Observation
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation, ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+
+resource = Resource.create({"service.name": "shop", "service.instance.id": "i-1", "host.name": "pad"})
+reader = PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=sys.argv[1], timeout=30), 3_600_000)
+views = [
+    View(instrument_name="duration", aggregation=ExplicitBucketHistogramAggregation([0.1, 1])),
+    View(instrument_name="exponential", aggregation=ExponentialBucketHistogramAggregation()),
+]
+provider = MeterProvider(resource=resource, metric_readers=[reader], views=views)
+meter = provider.get_meter("tests", "1.2")
+meter.create_counter("http.requests", unit="{request}").add(3, {"http.method": "GET"})
+meter.create_up_down_counter("queue.length").add(-2)
+meter.create_observable_gauge("pressure", [lambda _: [Observation(0.5, {"tank": "é"})]], unit="1")
+meter.create_histogram("exponential").record(1)
+duration = meter.create_histogram("duration", unit="s")
+for value in (0.05, 0.5, 5):
+    duration.record(value)
+provider.shutdown()
+"#;
+
+#[test]
+fn the_sdk_for_python_sends_metrics() {
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/opentelemetry/bin/python");
+    if !python.exists() {
+        peer::missing("opentelemetry");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/metrics", listener.local_addr().unwrap());
+    let (recorder, reasons) = (Arc::new(Recorder::default()), Arc::<Mutex<Vec<String>>>::default());
+    let (kept, told) = (Arc::clone(&recorder), Arc::clone(&reasons));
+    std::thread::spawn(move || {
+        take_in(&listener, |body| match receive(body, &*kept) {
+            Ok(exported) => {
+                told.lock().unwrap().extend(exported.reasons.clone());
+                (200, exported.response())
+            }
+            Err(error) => {
+                told.lock().unwrap().push(error.to_string());
+                (error.status(), Vec::new())
+            }
+        });
+    });
+    let output = Command::new(python)
+        .args(["-c", PROGRAM, &url])
+        .env("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let written = recorder.0.lock().unwrap();
+    let common = r#"instance="i-1", job="shop""#;
+    let scope = r#"otel_scope_name="tests", otel_scope_version="1.2""#;
+    let mut lines: Vec<String> = written.iter().map(|(labels, sample)| format!("{labels} {}", sample.value)).collect();
+    lines.retain(|line| !line.starts_with("target_info"));
+    lines.sort();
+    let wanted = [
+        format!(r#"duration_seconds_bucket{{{common}, le="+Inf", {scope}}} 3"#),
+        format!(r#"duration_seconds_bucket{{{common}, le="0.1", {scope}}} 1"#),
+        format!(r#"duration_seconds_bucket{{{common}, le="1", {scope}}} 2"#),
+        format!("duration_seconds_count{{{common}, {scope}}} 3"),
+        format!("duration_seconds_sum{{{common}, {scope}}} 5.55"),
+        format!(r#"http_requests_total{{http_method="GET", {common}, {scope}}} 3"#),
+        format!(r#"pressure_ratio{{{common}, {scope}, tank="é"}} 0.5"#),
+        format!("queue_length{{{common}, {scope}}} -2"),
+    ];
+    assert_eq!(lines, wanted);
+    let info = written.iter().find(|(labels, _)| labels.get("__name__") == "target_info").unwrap();
+    assert_eq!((info.0.get("host_name"), info.0.get("telemetry_sdk_language")), ("pad", "python"));
+    let reasons = reasons.lock().unwrap();
+    assert!(reasons.len() == 1 && reasons[0].starts_with("exponential is an exponential histogram"), "{reasons:?}");
+}
