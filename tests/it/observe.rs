@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::canary::under_load;
 use crate::world::http;
-use crate::world::prometheus::Exporter;
+use crate::world::prometheus::{Exporter, Prometheus};
 use crate::world::wait::until;
 use crate::world::{Said, World, said, text};
 
@@ -159,6 +159,21 @@ fn a_configuration_that_can_not_be_used_keeps_the_server_from_starting_and_a_rel
     let said = said(&mut command);
     assert_eq!(said.code, 2);
     assert!(said.stderr.contains("rules.yml:6") && said.stderr.contains("PG06"), "{}", said.stderr);
+}
+
+#[test]
+fn what_another_prometheus_writes_is_taken_in() {
+    let world = World::new();
+    let token = world.token().to_owned();
+    let write = format!(
+        "remote_write: [{{ url: {}/prometheus/api/v1/write, authorization: {{ credentials: {token} }} }}]\n",
+        world.url()
+    );
+    let Some(prometheus) = Prometheus::with(&write) else { return };
+    prometheus.exporter.set("c3", 7);
+    let found = until("its samples arrive", || world.ask("queue_depth{commit='c3'}").pop());
+    assert_eq!((&found.0["job"], found.1.as_str()), (&json!("pad"), "7"));
+    world.end();
 }
 
 #[test]

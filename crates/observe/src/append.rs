@@ -28,6 +28,13 @@ pub struct Appended {
     pub over_limit: usize,
 }
 
+impl Appended {
+    /// Samples that are not kept.
+    pub fn left_out(&self) -> usize {
+        self.out_of_order + self.duplicate + self.out_of_bounds + self.over_limit
+    }
+}
+
 /// What takes samples in: the end of scraping, of remote write, of rules that record.
 pub trait Append: Send + Sync {
     /// Takes in a batch, in its order. What is kept is there after a crash once this has returned; a sample that can't be

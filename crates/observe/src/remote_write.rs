@@ -82,8 +82,8 @@ pub enum ReceiveError {
     #[error("{0} is a native histogram, which can't be stored: set `send_native_histograms: false`")]
     NativeHistogram(Labels),
     /// All others were kept.
-    #[error("left out were {} samples out of order, {} with another value than is stored, {} too old or too new",
-        .0.out_of_order, .0.duplicate, .0.out_of_bounds)]
+    #[error("left out were {} samples out of order, {} with another value than is stored, {} too old or too new, \
+             {} for which there is no room", .0.out_of_order, .0.duplicate, .0.out_of_bounds, .0.over_limit)]
     LeftOut(Appended),
     /// The sender should try again.
     #[error(transparent)]
@@ -113,8 +113,7 @@ pub fn receive(body: &[u8], append: &dyn Append) -> Result<Appended, ReceiveErro
     let batch: Vec<Incoming<'_>> =
         samples.iter().map(|(labels, sample)| Incoming { labels, sample: *sample }).collect();
     let appended = append.append(&batch)?;
-    let is_whole = appended.out_of_order == 0 && appended.duplicate == 0 && appended.out_of_bounds == 0;
-    if is_whole { Ok(appended) } else { Err(ReceiveError::LeftOut(appended)) }
+    if appended.left_out() == 0 { Ok(appended) } else { Err(ReceiveError::LeftOut(appended)) }
 }
 
 /// The samples of a request's body, in its order.

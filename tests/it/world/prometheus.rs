@@ -70,11 +70,16 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts it and waits until it listens. `None` where it is not installed, which is a failure in CI.
     pub(crate) fn start() -> Option<Self> {
+        Self::with("")
+    }
+
+    /// The same with more in its configuration.
+    pub(crate) fn with(more: &str) -> Option<Self> {
         let exporter = Exporter::open();
         let dir = tempfile::Builder::new().prefix("prograde-it-prometheus-").tempdir().unwrap();
         let config = format!(
             "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms }}\n\
-             scrape_configs: [{{ job_name: pad, static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}]\n",
+             scrape_configs: [{{ job_name: pad, static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}]\n{more}",
             exporter.port
         );
         fs::write(dir.path().join("prometheus.yml"), config).unwrap();

@@ -215,6 +215,15 @@ impl Metrics {
         self.asking.ask(timeout, question).await
     }
 
+    /// Gives the store what others send, on a thread that may wait for the disk.
+    pub(crate) async fn take<R: Send + 'static>(
+        &self,
+        taking: impl FnOnce(&Database) -> R + Send + 'static,
+    ) -> Result<R, Unanswered> {
+        let database = Arc::clone(&self.database);
+        Ok(spawn_blocking(move || taking(&database)).await?)
+    }
+
     /// How much there is.
     pub(crate) async fn stats(&self) -> Result<Result<Stats, StoreError>, Unanswered> {
         let database = Arc::clone(&self.database);
@@ -253,7 +262,7 @@ impl Metrics {
     async fn append(&self, batch: own::Batch) {
         let database = Arc::clone(&self.database);
         match spawn_blocking(move || own::append(&*database, &batch)).await {
-            Ok(Ok(appended)) if appended.out_of_bounds + appended.duplicate + appended.out_of_order > 0 => {
+            Ok(Ok(appended)) if appended.left_out() > 0 => {
                 tracing::warn!(?appended, "some of the server's own samples were left out");
             }
             Ok(Ok(_)) => {}

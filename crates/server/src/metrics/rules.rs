@@ -222,7 +222,7 @@ impl Evaluating {
         let now = now.map(|(labels, value)| Incoming { labels, sample: Sample { timestamp: at_ms, value } });
         let batch: Vec<Incoming<'_>> = markers.chain(now).collect();
         let appended = self.database.append(&batch)?;
-        if appended.out_of_order + appended.duplicate + appended.out_of_bounds > 0 {
+        if appended.left_out() > 0 {
             tracing::warn!(?appended, "some samples of rules were left out");
         }
         state.written = written.iter().map(|(labels, _)| labels.clone()).collect();

@@ -10,6 +10,7 @@ mod queries;
 mod series;
 mod states;
 mod status;
+mod write;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -24,6 +25,8 @@ use super::Context;
 const PREFIX: &str = "/prometheus";
 /// The largest form, in bytes: a query of the largest size, with every byte escaped.
 const BODY_BYTES_MAX: usize = 256 * 1024;
+/// The largest body with samples, as it comes; unpacked, each protocol has a limit of its own.
+const WRITE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// What the server itself knows, for a Prometheus that scrapes it.
 pub(super) async fn own(State(context): State<Context>) -> impl IntoResponse {
@@ -50,5 +53,9 @@ pub(super) fn router() -> Router<Context> {
         .route("/-/healthy", get(|| async { "healthy" }))
         .route("/-/ready", get(|| async { "ready" }))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    Router::new().nest(PREFIX, api)
+    let taken = Router::new()
+        .route("/api/v1/write", post(write::remote))
+        .route("/api/v1/otlp/v1/metrics", post(write::otlp))
+        .layer(DefaultBodyLimit::max(WRITE_BYTES_MAX));
+    Router::new().nest(PREFIX, api.merge(taken))
 }
