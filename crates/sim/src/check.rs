@@ -156,6 +156,10 @@ impl Checker {
                 Some(before) if before == fact => {}
                 Some(_) => self.broke(now_ms, Invariant::Memory, format!("fact {} is another one now", fact.sequence)),
             }
+            // A life that could not be begun reads all of it again.
+            if fact.sequence <= self.known.sequence() {
+                continue;
+            }
             if let Err(conflict) = self.known.apply(fact) {
                 self.broke(now_ms, Invariant::Memory, format!("fact {}: {conflict}", fact.sequence));
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prograde_control::config;
 use prograde_model::Diagnostics;
+use prograde_model::autoscale::{Autoscaling, Metric, ScalingRules, Target as Wanted};
 use prograde_model::service::{Service, StrategyName};
 
 use crate::character::Character;
@@ -80,6 +81,8 @@ pub struct Scenario {
     pub service: Service,
     /// `spec.replicas` of the manifests.
     pub replicas: u32,
+    /// The `HorizontalPodAutoscaler` of the manifests, if there is one.
+    pub autoscaling: Option<Autoscaling>,
     /// `spec.progressDeadlineSeconds` of the manifests.
     pub progress_deadline_s: u32,
     /// The commits.
@@ -138,6 +141,8 @@ impl Scenario {
         Ok(Self {
             seed,
             replicas: random.pick([1, 2, 3, 4, 6]),
+            // From a stream of its own, as it came later than the others.
+            autoscaling: if own { autoscaling(&mut Random::new(seed ^ 0x5CA1_E000_5CA1_E000)) } else { None },
             progress_deadline_s,
             traffic: traffic(&mut random.branch(), settings.rate, calm_ms),
             orders: orders(&mut random.branch(), calm_ms),
@@ -161,6 +166,7 @@ impl Scenario {
             service: config::read(config)?,
             config: config.to_owned(),
             replicas,
+            autoscaling: None,
             progress_deadline_s,
             pushes: Vec::new(),
             traffic: vec![(0, 1_000)],
@@ -308,6 +314,22 @@ fn migrations(random: &mut Random, pushes: &mut [Push]) {
         };
         push.migrating = random.chance(600).then_some(migrating);
     }
+}
+
+/// By the requests that a replica answers, in windows that are short beside a rollout or long.
+fn autoscaling(random: &mut Random) -> Option<Autoscaling> {
+    if !random.chance(150) {
+        return None;
+    }
+    let requests_milli = random.pick([5_000, 50_000, 400_000]);
+    let window_s = random.pick([0, 20, 60]);
+    Some(Autoscaling {
+        min_replicas: random.pick([1, 2]),
+        max_replicas: random.pick([3, 8, 20]),
+        metrics: vec![Metric::Requests(Wanted::Average(requests_milli))],
+        scale_up: ScalingRules::up(),
+        scale_down: ScalingRules { stabilization_s: window_s, ..ScalingRules::down() },
+    })
 }
 
 fn traffic(random: &mut Random, rate: Option<u32>, calm_ms: i64) -> Vec<(i64, i64)> {

@@ -479,6 +479,6 @@ fn workload(scenario: &Scenario) -> Workload {
             readiness: None,
         },
         service_ports: Vec::new(),
-        autoscaling: None,
+        autoscaling: scenario.autoscaling.clone(),
     }
 }

@@ -34,7 +34,8 @@ impl State {
             );
             if let Some(rollout) = entry.moving() {
                 let shown = self.shown(&target);
-                found.extend(wrong_fact(rollout, event, &shown).map(|text| (Invariant::Judgment, text)));
+                let sized = self.check.known.sized(rollout, &target);
+                found.extend(wrong_fact(&sized, event, &shown).map(|text| (Invariant::Judgment, text)));
             }
             let kept = self.is_past_return(flight, &target);
             let failed = matches!(event, RolloutEvent::Failed { cause, .. } if !matches!(cause, Cause::Ordered { .. }));
@@ -89,7 +90,8 @@ impl State {
                 found.push((Invariant::FailedTraffic, format!("{target}: {} gets requests", version.short())));
             }
         }
-        found.extend(mover.and_then(|rollout| wrong_capacity(rollout, target, asked, &shown)));
+        let sized = mover.map(|rollout| known.sized(rollout, target));
+        found.extend(sized.and_then(|rollout| wrong_capacity(&rollout, target, asked, &shown)));
         self.break_all(found);
     }
 
