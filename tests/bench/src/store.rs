@@ -29,7 +29,7 @@ const QUERIES: [(&str, &str); 4] = [
     ("rates by job", "sum by (job) (rate(http_requests_total[5m]))"),
     ("99th percentile", "histogram_quantile(0.99, sum by (le, job) (rate(http_request_duration_seconds_bucket[5m])))"),
     ("the ten busiest", "topk(10, sum by (instance) (rate(http_request_duration_seconds_bucket{le=\"+Inf\"}[5m])))"),
-    ("all rates", "sum(rate({job=~\".+\"}[5m]))"),
+    ("rates over an hour", "sum by (path) (rate(http_request_duration_seconds_bucket[1h]))"),
 ];
 
 /// What is measured.
@@ -100,7 +100,6 @@ fn feed(database: &Database, targets: &[Target], scrapes: &[Vec<Vec<f64>>]) -> a
     for (step, timestamp) in (0..20).zip((BEGIN_MS..).step_by(15_000)) {
         for (target, scrapes) in targets.iter().zip(scrapes) {
             let values = scrapes.get(step).context("a scrape is missing")?;
-            let sample = |((labels, _), value): (&'_ _, &f64)| (labels, Sample { timestamp, value: *value });
             let batch: Vec<Incoming<'_>> = target
                 .series
                 .iter()

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::block::{Block, EXTENSION};
 use super::disk::{self, Disk};
 use super::error::DatabaseError;
+use super::wal::replay::Loss;
 
 /// All blocks at one moment, by their time. Whoever holds the list can read them, even if they are deleted meanwhile.
 pub(super) type Blocks = Arc<[Arc<Block>]>;
@@ -16,11 +17,23 @@ pub(super) fn path(folder: &Path, number: u64) -> PathBuf {
 }
 
 /// Opens all blocks of a folder. Those that another has taken the place of are deleted: the process ended before it came to
-/// that.
-pub(super) fn open_all(disk: &Disk, folder: &Path) -> Result<Vec<Arc<Block>>, DatabaseError> {
+/// that. Those that are damaged are set aside and told, if that is wanted, or else an error.
+pub(super) fn open_all(
+    disk: &Disk,
+    folder: &Path,
+    repair: bool,
+    losses: &mut Vec<Loss>,
+) -> Result<Vec<Arc<Block>>, DatabaseError> {
     let mut blocks = Vec::new();
     for number in disk::numbered(folder, EXTENSION)? {
-        blocks.push(Arc::new(Block::open(number, &path(folder, number))?));
+        match Block::open(number, &path(folder, number)) {
+            Ok(block) => blocks.push(Arc::new(block)),
+            Err(DatabaseError::Damaged { path, offset, reason }) if repair => {
+                disk.rename(&path, &path.with_extension("damaged"))?;
+                losses.push(Loss { path, offset, reason });
+            }
+            Err(error) => return Err(error),
+        }
     }
     let replaced: HashSet<u64> = blocks.iter().flat_map(|block| block.summary().replaces.iter().copied()).collect();
     let (gone, mut kept): (Vec<_>, Vec<_>) = blocks.into_iter().partition(|block| replaced.contains(&block.number()));

@@ -77,10 +77,12 @@ impl Database {
         disk.create_folder(&log_folder)?;
         disk.create_folder(&blocks_folder)?;
         let file = lock_folder(&options.path)?;
-        let blocks = blocks::open_all(&disk, &blocks_folder)?;
+        let mut losses = Vec::new();
+        let blocks = blocks::open_all(&disk, &blocks_folder, options.repair, &mut losses)?;
         let cut_until_ms = blocks::end(&blocks);
         let replay = Replay::new(&disk, &log_folder, cut_until_ms, options.block_ms, options.repair);
-        let Replayed { head, next_id, writer, recovery } = replay.run()?;
+        let Replayed { head, next_id, writer, mut recovery } = replay.run()?;
+        recovery.skipped.append(&mut losses);
         let appender = Appender::new(&head, next_id, writer, cut_until_ms, options.series_max);
         let now_ms = options.now_ms;
         let this = Self {

@@ -25,8 +25,9 @@
 //! # What to do with a damaged file
 //!
 //! A log that is damaged in the middle keeps the database from opening, since samples that were acknowledged would be missing
-//! without a word. With [`Options::repair`] the damaged records are skipped, and told in [`Recovery`]. A damaged block fails
-//! the queries that need the damaged part. Its file may be moved away while the database is closed; its samples are then gone.
+//! without a word, and so does a block whose directory is damaged. With [`Options::repair`] the damaged records are skipped, the
+//! block is set aside, and both are told in [`Recovery`]. Damage elsewhere in a block fails the queries that need that part. Its
+//! file may be moved away while the database is closed; its samples are then gone.
 
 mod appender;
 mod bits;

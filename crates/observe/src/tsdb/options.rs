@@ -34,8 +34,8 @@ pub struct Options {
     pub select_samples_max: u64,
     /// When what was appended is on the disk.
     pub durability: Durability,
-    /// Skips what is damaged in the log instead of refusing to open, and says so in [`super::Recovery`]. What was skipped is
-    /// gone afterwards.
+    /// Skips what is damaged in the log, and sets damaged blocks aside as `*.damaged`, instead of refusing to open, and says so
+    /// in [`super::Recovery`]. What was skipped in the log is gone afterwards.
     pub repair: bool,
 }
 

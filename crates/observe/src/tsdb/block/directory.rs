@@ -51,7 +51,6 @@ pub(super) struct Name {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Directory {
     pub(super) summary: Summary,
-    pub(super) text_count: u32,
     pub(super) texts: Vec<Extent>,
     pub(super) series: Vec<Extent>,
     /// Sorted.
@@ -70,7 +69,6 @@ impl Directory {
         }
         put_number(&mut out, summary.replaces.len() as u64);
         summary.replaces.iter().for_each(|number| put_number(&mut out, *number));
-        put_number(&mut out, u64::from(self.text_count));
         for pages in [&self.texts, &self.series] {
             put_number(&mut out, pages.len() as u64);
             for page in pages {
@@ -100,7 +98,6 @@ impl Directory {
         let (chunks, samples) = (reader.number()?, reader.number()?);
         let replaces = many(reader, Reader::number)?;
         let summary = Summary { from_ms, until_ms, first_ms, last_ms, series, chunks, samples, replaces };
-        let text_count = u32::try_from(reader.number()?).ok()?;
         let (texts, series) = (many(reader, Extent::read)?, many(reader, Extent::read)?);
         let names = many(reader, |reader| {
             let text = reader.text()?.into();
@@ -108,7 +105,7 @@ impl Directory {
             let pages = many(reader, |reader| Some((reader.text()?.into(), Extent::read(reader)?)))?;
             Some(Name { text, value_count, pages })
         })?;
-        reader.is_empty().then_some(Self { summary, text_count, texts, series, names })
+        reader.is_empty().then_some(Self { summary, texts, series, names })
     }
 }
 

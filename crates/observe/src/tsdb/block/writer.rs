@@ -136,7 +136,6 @@ impl<'a> BlockWriter<'a> {
 
     fn put_texts(&mut self) -> Result<(), DatabaseError> {
         let sorted = std::mem::take(&mut self.texts.sorted);
-        self.directory.text_count = u32::try_from(sorted.len()).unwrap_or(u32::MAX);
         for texts in sorted.chunks(TEXTS_PER_PAGE) {
             let mut page = Vec::new();
             for text in texts {

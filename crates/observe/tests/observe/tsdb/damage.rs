@@ -182,3 +182,22 @@ fn files_of_a_later_release_are_refused_as_such() {
         assert!(matches!(error, DatabaseError::NewerFormat { found: 2, known: 1, .. }), "{name}: {error}");
     }
 }
+
+#[test]
+fn a_block_that_can_t_be_opened_is_set_aside_when_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = filled(folder.path());
+    let path = folder.path().join("blocks/0000000001.block");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() - 1]).unwrap();
+    assert!(matches!(open(folder.path()), Err(DatabaseError::Damaged { path: found, .. }) if found == path));
+    let repair = Options { block_ms: BLOCK_MS, repair: true, ..Options::new(folder.path(), NOW_MS) };
+    let database = Database::open(repair).unwrap();
+    assert_eq!(database.recovery().skipped.iter().map(|loss| &loss.path).collect::<Vec<_>>(), [&path]);
+    assert!(path.with_extension("damaged").exists());
+    let after = all(&database, &[], i64::MIN, i64::MAX);
+    assert_eq!(after.len(), before.len());
+    for ((name, left), (_, all)) in after.iter().zip(&before) {
+        assert!(!left.is_empty() && all.ends_with(left), "{name}");
+    }
+}
