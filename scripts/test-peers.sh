@@ -37,10 +37,16 @@ umoci() {
 }
 
 # prometheus answers the queries of metrics (crates/server/src/adapters/measures/peer_tests.rs, tests/it/metrics.rs) and those of the
-# corpus (crates/observe/tests/observe/peer.rs).
+# corpus (crates/observe/tests/observe/peer.rs), scrapes the same targets (.../scraping), and sends what it has (.../receiving.rs).
 prometheus() {
     if type -P prometheus >/dev/null; then return; fi
     debian_install prometheus
+}
+
+# openssl makes certificates and serves targets that show them (crates/observe/tests/observe/scraping/tls.rs).
+openssl() {
+    if type -P openssl >/dev/null; then return; fi
+    debian_install openssl
 }
 
 # OpenFeature's own client for Python and flagd's evaluator ask for flags (tests/it/flags.rs).
@@ -91,7 +97,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint go kustomize openfeature opentelemetry prometheus skopeo umoci)
+peers=(actionlint go kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

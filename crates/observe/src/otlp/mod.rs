@@ -13,7 +13,9 @@ mod name;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use base64::Engine as _;
 use prost::Message as _;
@@ -46,6 +48,14 @@ pub enum OtlpError {
     /// It is larger than is read.
     #[error("the request has {0} bytes, more than the {REQUEST_BYTES_MAX} that are read: send smaller batches")]
     TooLarge(usize),
+    /// It is written otherwise than is read.
+    #[error(
+        "a request in `{0}` can't be read: send Protocol Buffers (OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf), plain or in gzip"
+    )]
+    Encoding(String),
+    /// It is not gzip.
+    #[error("the request can't be unpacked: {0}")]
+    Gzip(#[from] std::io::Error),
     /// It is no export request.
     #[error("the request can't be decoded: {0}")]
     Decode(#[from] prost::DecodeError),
@@ -59,7 +69,8 @@ impl OtlpError {
     pub fn status(&self) -> u16 {
         match self {
             Self::TooLarge(_) => 413,
-            Self::Decode(_) => 400,
+            Self::Encoding(_) => 415,
+            Self::Gzip(_) | Self::Decode(_) => 400,
             Self::Store(_) => 503,
         }
     }
@@ -86,6 +97,24 @@ impl Exported {
         let is_whole = self.rejected == 0 && self.reasons.is_empty();
         message::Response { partial_success: (!is_whole).then_some(partial) }.encode_to_vec()
     }
+}
+
+/// A request's body as [`receive`] takes it, given `Content-Type` and `Content-Encoding`.
+pub fn unpacked<'a>(content_type: &str, encoding: &str, body: &'a [u8]) -> Result<Cow<'a, [u8]>, OtlpError> {
+    let media = content_type.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/x-protobuf") {
+        return Err(OtlpError::Encoding(media.chars().take(100).collect()));
+    }
+    if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
+        return Ok(Cow::Borrowed(body));
+    }
+    if !encoding.eq_ignore_ascii_case("gzip") {
+        return Err(OtlpError::Encoding(encoding.chars().take(100).collect()));
+    }
+    let mut out = Vec::new();
+    // One more than is read, so that a larger one is told from one that just fits.
+    flate2::read::MultiGzDecoder::new(body).take(REQUEST_BYTES_MAX as u64 + 1).read_to_end(&mut out)?;
+    Ok(Cow::Owned(out))
 }
 
 /// Stores what a request's body holds.
@@ -251,7 +280,12 @@ impl Translated {
     fn push(&mut self, labels: &Labels, name: &str, (time, flags): (u64, u32), value: f64) {
         let timestamp = milliseconds(time);
         let has_value = flags & NO_VALUE == 0;
-        let sample = if has_value { Sample { timestamp, value } } else { Sample::stale(timestamp) };
+        let sample = if has_value {
+            // A number that looks like the marker is still a number.
+            Sample { timestamp, value: if value.is_nan() { f64::NAN } else { value } }
+        } else {
+            Sample::stale(timestamp)
+        };
         self.samples.push((labels.with(METRIC_NAME, name), sample));
     }
 

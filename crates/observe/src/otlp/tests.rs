@@ -126,6 +126,31 @@ fn keys_that_become_the_same_name_are_joined() {
     assert!(told(metrics).starts_with(r#"m{a_b="1;2;3", COMMON} 1"#));
 }
 
+#[test]
+fn a_number_that_looks_like_a_marker_is_a_number() {
+    let value = Sample::stale(0).value;
+    let metrics = vec![metric("m", "", Data::Gauge(message::Gauge { points: vec![point(value, Vec::new())] }))];
+    assert!(told(metrics).starts_with("m{COMMON} NaN"));
+}
+
+#[test]
+fn bodies_are_unpacked_within_their_limit() {
+    let zip = |body: &[u8]| {
+        let mut out = Vec::new();
+        flate2::read::GzEncoder::new(body, flate2::Compression::fast()).read_to_end(&mut out).unwrap();
+        out
+    };
+    let protobuf = "application/x-protobuf";
+    assert_eq!(unpacked(protobuf, "gzip", &zip(b"abc")).unwrap(), &b"abc"[..]);
+    assert_eq!(unpacked(protobuf, "", b"abc").unwrap(), &b"abc"[..]);
+    let bomb = zip(&vec![0; 4 * REQUEST_BYTES_MAX]);
+    assert_eq!(unpacked(protobuf, "gzip", &bomb).unwrap().len(), REQUEST_BYTES_MAX + 1);
+    assert_eq!(unpacked(protobuf, "gzip", b"abc").unwrap_err().status(), 400);
+    assert_eq!(unpacked(protobuf, "zstd", b"abc").unwrap_err().status(), 415);
+    let json = unpacked("application/json; charset=utf-8", "", b"{}").unwrap_err();
+    assert!(json.status() == 415 && json.to_string().contains("http/protobuf"), "{json}");
+}
+
 /// Keeps how many samples came.
 struct Counter(Mutex<usize>);
 

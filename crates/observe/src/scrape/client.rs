@@ -1,7 +1,7 @@
 //! Asks a target, within bounds: of time, of bytes, of redirects.
 //!
 //! Whatever the other side does, a request ends by its timeout, and reads no more bytes than the job allows, compressed or
-//! not. Credentials go to the target's own host and, after a redirect, to no other.
+//! not. Credentials go to the target itself and, after a redirect, to its host over TLS at most.
 //!
 //! Source: Prometheus 2.42, `scrape/scrape.go`; RFC 9110.
 
@@ -143,12 +143,12 @@ impl Client {
     async fn follow(&self, url: &str, within: Duration) -> Result<Response<Incoming>, FetchError> {
         let mut uri: Uri =
             url.parse().map_err(|error: http::uri::InvalidUri| FetchError::Address(error.to_string()))?;
-        let host = uri.host().map(str::to_owned);
+        let asked = uri.clone();
         let headers = self.headers(within).await?;
         for _ in 0..=REDIRECTS_MAX {
             let mut request = Request::new(Empty::new());
             *request.headers_mut() = headers.clone();
-            if uri.host() != host.as_deref() {
+            if !may_know(&asked, &uri) {
                 request.headers_mut().remove(header::AUTHORIZATION);
             }
             *request.uri_mut() = uri.clone();
@@ -244,6 +244,12 @@ async fn read_secret(secret: &Secret) -> Result<String, FetchError> {
     Ok(text.trim().to_owned())
 }
 
+/// Whether credentials for one address may be sent to another: the same, or another port of the same host over TLS.
+fn may_know(asked: &Uri, uri: &Uri) -> bool {
+    let is_same = asked.scheme() == uri.scheme() && asked.authority() == uri.authority();
+    is_same || (asked.host() == uri.host() && uri.scheme_str() == Some("https"))
+}
+
 /// Where a redirect leads.
 fn joined(from: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next().unwrap_or_default();
@@ -273,4 +279,36 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn redirects_lead_where_they_say() {
+        for (location, wanted) in [
+            ("https://b/x", "https://b/x"),
+            ("//b/x", "http://b/x"),
+            ("/x#y", "http://a:1/x"),
+            ("x?y=1", "http://a:1/metrics/x?y=1"),
+        ] {
+            assert_eq!(joined(&uri("http://a:1/metrics/all"), location), Some(uri(wanted)), "{location}");
+        }
+        assert_eq!(joined(&uri("http://a:1/"), "http://[b"), None);
+    }
+
+    #[test]
+    fn credentials_stay_with_the_target() {
+        let asked = uri("http://a:1/metrics");
+        assert!(may_know(&asked, &uri("http://a:1/other")) && may_know(&asked, &uri("https://a/metrics")));
+        for other in ["http://b:1/metrics", "http://a:2/metrics", "https://b:1/metrics"] {
+            assert!(!may_know(&asked, &uri(other)), "{other}");
+        }
+        assert!(!may_know(&uri("https://a/metrics"), &uri("http://a/metrics")));
+    }
 }

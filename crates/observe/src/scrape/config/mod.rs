@@ -40,7 +40,7 @@ pub struct Config {
     pub global: Global,
     /// Files of rules, with `*` in the last part of a path; relative ones have been joined to the folder of this file.
     pub rule_files: Vec<PathBuf>,
-    /// What is scraped, by ascending name of no order: as in the file.
+    /// What is scraped, in the order of the file.
     pub jobs: Vec<ScrapeJob>,
     /// Whom alerts are sent to.
     pub alertmanagers: Vec<Alertmanagers>,

@@ -98,14 +98,14 @@ const PATHS: [(&str, &str); 20] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_targets_are_down_and_say_why() {
     let site = Site::start(|head, stream| behave(head[0].split(' ').nth(1).unwrap(), stream));
-    let mut text = "global: { scrape_interval: 3s, scrape_timeout: 2s }\nscrape_configs:\n".to_owned();
-    for (path, _) in PATHS {
-        text += &format!(
+    let jobs = PATHS.map(|(path, _)| {
+        format!(
             "- {{ job_name: {path}, metrics_path: {path}, body_size_limit: 10MB, \
              static_configs: [{{ targets: ['{}'] }}] }}\n",
             site.address
-        );
-    }
+        )
+    });
+    let text = format!("global: {{ scrape_interval: 3s, scrape_timeout: 2s }}\nscrape_configs:\n{}", jobs.concat());
     let scraper = Scraper::start(&text).await;
     let targets = scraper.scraped().await;
     scraper.handle.stop().await;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use prograde_observe::Sample;
 use prograde_observe::scrape::{ScrapeJob, TargetGroup};
 
 use super::site::{Site, respond};
@@ -72,13 +73,13 @@ async fn a_target_that_goes_away_ends_and_one_that_stays_goes_on() {
     scraper.handle.reload(config(&job(&site, "sample_limit: 100")).jobs).await;
     let before = scraper.recorder.all("a").len();
     scraper.wait("it goes on", |this| (this.recorder.all("a").len() > before + 2).then_some(())).await;
-    assert!(!scraper.recorder.all("a").iter().any(prograde_observe::Sample::is_stale));
+    assert!(!scraper.recorder.all("a").iter().any(Sample::is_stale));
     scraper.handle.reload(Vec::new()).await;
     assert!(scraper.handle.targets().active.is_empty());
-    let ended = scraper.wait("it ends", |this| this.recorder.all("a").into_iter().find(|one| one.is_stale())).await;
+    let ended = scraper.wait("it ends", |this| this.recorder.all("a").into_iter().find(Sample::is_stale)).await;
     let all = scraper.recorder.all("a");
     assert!(all.iter().all(|sample| sample.timestamp <= ended.timestamp), "{all:?}");
-    assert!(scraper.recorder.all("up").iter().any(prograde_observe::Sample::is_stale));
+    assert!(scraper.recorder.all("up").iter().any(Sample::is_stale));
     scraper.handle.stop().await;
 }
 

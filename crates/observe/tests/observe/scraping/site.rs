@@ -72,10 +72,9 @@ fn serve(mut stream: TcpStream, answer: &Answering, heads: &Mutex<Vec<Head>>) {
 
 /// A whole answer. Whoever reads it may have gone.
 pub(crate) fn respond(stream: &mut TcpStream, status: &str, headers: &[(&str, &str)], body: &[u8]) {
-    let mut head = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-    for (name, value) in headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    head.push_str("\r\n");
+    let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n{}\r\n", headers.concat());
     drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)));
 }

@@ -80,13 +80,16 @@ async fn targets_are_believed_by_their_certificates() {
         ("shows-itself", strict, format!("{ca}, server_name: target, {identity}"), ""),
         ("no-file", port, "ca_file: /none.pem".to_owned(), "/none.pem: "),
     ];
-    let mut text = "global: { scrape_interval: 5s }\nscrape_configs:\n".to_owned();
-    for (name, port, tls, _) in &jobs {
-        text += &format!(
-            "- {{ job_name: {name}, scheme: https, tls_config: {{ {tls} }}, \
-             static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}\n"
-        );
-    }
+    let configs: Vec<String> = jobs
+        .iter()
+        .map(|(name, port, tls, _)| {
+            format!(
+                "- {{ job_name: {name}, scheme: https, tls_config: {{ {tls} }}, \
+                 static_configs: [{{ targets: ['127.0.0.1:{port}'] }}] }}\n"
+            )
+        })
+        .collect();
+    let text = format!("global: {{ scrape_interval: 5s }}\nscrape_configs:\n{}", configs.concat());
     let scraper = Scraper::start(&text).await;
     let targets = scraper.scraped().await;
     scraper.handle.stop().await;
