@@ -37,7 +37,9 @@ pub(super) fn matching(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Str
     let mut found = vec![PathBuf::new()];
     for component in Path::new(pattern).components() {
         let Component::Normal(name) = component else {
-            found.iter_mut().for_each(|path| path.push(component));
+            for path in &mut found {
+                path.push(component);
+            }
             continue;
         };
         let name = name.to_string_lossy();
@@ -89,7 +91,7 @@ fn compiled(name: &str) -> Result<Pattern, PatternError> {
 }
 
 fn push_literal(pattern: &mut String, letter: char) {
-    if letter.is_ascii_punctuation() {
+    if r".+*?()|[]{}^$\".contains(letter) {
         pattern.push('\\');
     }
     pattern.push(letter);

@@ -61,7 +61,7 @@ fn lines(what: &What) -> (Vec<String>, Vec<String>) {
             (missing.iter().flat_map(firing).collect(), surplus.iter().flat_map(firing).collect())
         }
         What::Samples { missing, surplus, .. } => {
-            let sample = |(labels, value): &(Labels, f64)| format!("{labels} {value}");
+            let sample = |(labels, value): &(Labels, f64)| format!("{labels} {}", number(*value));
             (missing.iter().map(sample).collect(), surplus.iter().map(sample).collect())
         }
         What::Query { .. } | What::Rule { .. } => (Vec::new(), Vec::new()),
@@ -75,13 +75,21 @@ fn firing(firing: &Firing) -> Vec<String> {
     std::iter::once(format!("{{{}}}", pairs.join(", "))).chain(annotations).collect()
 }
 
+/// A value as Prometheus writes it.
+fn number(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    value.to_string()
+}
+
 /// A time as rules' files write it: `1m30s`.
 fn duration(ms: i64) -> String {
     let mut rest = ms;
     let mut text = String::new();
     for (unit, length) in [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)] {
         if rest >= length {
-            text.push_str(&format!("{}{unit}", rest / length));
+            text.extend([(rest / length).to_string().as_str(), unit]);
             rest %= length;
         }
     }
@@ -123,5 +131,5 @@ fn samples_json(samples: &[(Labels, f64)]) -> Vec<Value> {
     let labels = |labels: &Labels| -> BTreeMap<String, String> {
         labels.iter().map(|label| (label.name.to_string(), label.value.to_string())).collect()
     };
-    samples.iter().map(|(name, value)| json!({"labels": labels(name), "value": value.to_string()})).collect()
+    samples.iter().map(|(name, value)| json!({"labels": labels(name), "value": number(*value)})).collect()
 }

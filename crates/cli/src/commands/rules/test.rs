@@ -50,14 +50,16 @@ fn tested(path: &Path) -> Ran {
     let mut warnings = Vec::new();
     let outcomes = files::text(path).and_then(|text| testing::parse(&file, &text)).and_then(|suite| {
         let groups = groups(path, &file, &suite, &mut warnings)?;
-        let tests = suite.tests.iter().enumerate();
-        Ok(tests.map(|(index, test)| Outcome {
-            name: test.name.clone().unwrap_or_else(|| format!("test {}", index + 1)),
-            line: test.line,
-            expectations: test.count(),
-            failures: testing::run(&suite, test, &groups),
-        }))
-        .map(Iterator::collect)
+        let mut outcomes = Vec::new();
+        for (index, test) in suite.tests.iter().enumerate() {
+            outcomes.push(Outcome {
+                name: test.name.clone().unwrap_or_else(|| format!("test {}", index + 1)),
+                line: test.line,
+                expectations: test.count(),
+                failures: testing::run(&suite, test, &groups),
+            });
+        }
+        Ok(outcomes)
     });
     Ran { file, warnings, outcomes }
 }
