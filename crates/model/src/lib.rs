@@ -19,12 +19,14 @@ pub mod judge;
 pub mod latency;
 pub mod metric;
 pub mod migration;
+pub mod oncall;
 pub mod quantity;
 pub mod release;
 pub mod replay;
 pub mod rollout;
 pub mod runtime;
 pub mod service;
+pub mod toil;
 pub mod workload;
 
 #[cfg(test)]

@@ -246,7 +246,8 @@ impl History {
         match event {
             RolloutEvent::Started(start) if !entry.returning => entry.start(start, at),
             RolloutEvent::StepEntered { weight, .. } => {
-                if !entry.returning && !(entry.by_steps && weight.is_zero()) {
+                let has_requests = !entry.by_steps || !weight.is_zero();
+                if has_requests && !entry.returning {
                     entry.deployment.served_at.get_or_insert(at);
                 }
             }

@@ -12,7 +12,7 @@ pub(super) fn quantile(values: &[u64], percent: usize) -> Option<u64> {
 
 /// Between which shares the true one lies, in 19 of 20 cases, when `hits` of `of` were seen (Wilson, "Probable Inference, the
 /// Law of Succession, and Statistical Inference", Journal of the American Statistical Association 22, 1927). It holds for few
-/// as well, where the usual interval does not (Brown, Cai and DasGupta, Statistical Science 16, 2001, section 4).
+/// as well, where the usual interval does not (Brown, Cai and `DasGupta`, Statistical Science 16, 2001, section 4).
 pub(super) fn wilson(hits: u64, of: u64) -> Option<(f64, f64)> {
     if of == 0 || hits > of {
         return None;

@@ -1,0 +1,24 @@
+//! Who is on call, and whom a page reaches next when nobody acknowledges it.
+//!
+//! A [`Rota`] is what `oncall.yaml` declares. A schedule is made of layers, each a rotation of people; a later layer covers an
+//! earlier one, the layer of a holiday covers both, then people swap, then overrides are laid over all. Hand-overs are at
+//! wall-clock times of a time zone. A page is a state machine like all of the product's: [`page::Page`].
+
+mod calendar;
+mod declare;
+mod load;
+pub mod page;
+mod problems;
+mod schedule;
+mod wall;
+
+pub use calendar::calendar;
+pub use declare::{
+    Escalation, Every, Holidays, Layer, Override, Person, PersonName, Quiet, Rota, Schedule, ScheduleName, Step, Swap,
+    Weekday, Window,
+};
+pub use load::{Load, fairness, loads};
+pub use schedule::{Hole, Shift, TooLong, Zones};
+
+#[cfg(test)]
+mod tests;
