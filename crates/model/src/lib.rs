@@ -4,8 +4,10 @@
 //! decided here can be replayed from the journal and gives the same answer.
 
 // In the order in which a commit passes them.
+pub mod alert;
 pub mod autoscale;
 pub mod diagnostic;
+pub mod duration;
 pub mod entry;
 pub mod event;
 pub mod flag;
@@ -15,9 +17,12 @@ pub mod gate;
 pub mod group;
 pub mod ids;
 pub mod judge;
+pub mod labels;
 pub mod latency;
+pub mod matcher;
 pub mod metric;
 pub mod migration;
+pub mod pattern;
 pub mod quantity;
 pub mod release;
 pub mod replay;

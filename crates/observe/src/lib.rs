@@ -7,13 +7,12 @@
 pub mod append;
 pub mod evaluate;
 mod functions;
-pub mod labels;
-pub mod matcher;
-pub mod pattern;
 pub mod promql;
 pub mod rules;
 pub mod sample;
 pub mod store;
+
+pub use prograde_model::{labels, matcher, pattern};
 
 pub use append::{Append, Appended, Incoming};
 pub use labels::Labels;

@@ -10,7 +10,6 @@ mod arguments;
 mod calls;
 mod catalogue;
 mod check;
-pub(crate) mod duration;
 pub mod error;
 pub mod expression;
 mod lexer;

@@ -6,12 +6,13 @@
 //! Source: Prometheus documentation, "Recording rules", "Syntax-checking rules"; Prometheus 2.42, `model/rulefmt`.
 
 use prograde_model::diagnostic::{Diagnostic, Diagnostics};
+use prograde_model::duration;
 use prograde_yaml::{Node, Value};
 
 use super::{Alerting, Group, Recording, Rule};
 use crate::labels::{METRIC_NAME, is_label_name};
 use crate::promql::expression::Kind;
-use crate::promql::{self, Expression, duration};
+use crate::promql::{self, Expression};
 
 /// The code of every finding but those about YAML itself.
 pub const CODE: &str = "PG0601";

@@ -1,4 +1,4 @@
-//! Regular expressions as PromQL has them: RE2's syntax, as Go's `regexp` reads it, matched against the whole value.
+//! Regular expressions as Prometheus and Alertmanager have them: RE2's syntax, as Go's `regexp` reads it, matched against the whole value.
 //!
 //! Done by the crate `regex` and not by `regex-lite`, which the workspace has as well: RE2 folds case and knows classes
 //! (`\pL`, `\p{Greek}`) by Unicode, and `regex-lite` has no tables for either. Both crates match in linear time and bound
@@ -72,6 +72,11 @@ impl Pattern {
             PatternError::Invalid { why: line.trim_start_matches("error: ").to_owned() }
         };
         Ok(Self { source: source.into(), regex: built.map_err(reason)? })
+    }
+
+    /// The text that it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// True if the whole value matches.
