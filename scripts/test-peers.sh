@@ -43,6 +43,12 @@ prometheus() {
     debian_install prometheus
 }
 
+# Alertmanager and amtool take the same configurations, and tell the same of the same alerts (crates/notify/tests/notify).
+alertmanager() {
+    if type -P prometheus-alertmanager >/dev/null && type -P amtool >/dev/null; then return; fi
+    debian_install prometheus-alertmanager
+}
+
 # OpenFeature's own client for Python and flagd's evaluator ask for flags (tests/it/flags.rs).
 openfeature() {
     local place

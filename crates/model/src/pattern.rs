@@ -60,11 +60,16 @@ impl fmt::Debug for Pattern {
 impl Pattern {
     /// Compiles a pattern in RE2's syntax.
     pub fn new(source: &str) -> Result<Self, PatternError> {
-        if source.len() > PATTERN_BYTES_MAX {
-            return Err(PatternError::TooLong { bytes: source.len() });
-        }
-        let whole = format!("^(?:{})$", translated(source)?);
-        let built = RegexBuilder::new(&whole).size_limit(COMPILED_BYTES_MAX).nest_limit(NEST_MAX).build();
+        Self::compiled(source, &format!("^(?:{})$", translated(source)?))
+    }
+
+    /// The same, but it matches any part of a value, as in templates.
+    pub fn anywhere(source: &str) -> Result<Self, PatternError> {
+        Self::compiled(source, &translated(source)?)
+    }
+
+    fn compiled(source: &str, whole: &str) -> Result<Self, PatternError> {
+        let built = RegexBuilder::new(whole).size_limit(COMPILED_BYTES_MAX).nest_limit(NEST_MAX).build();
         // The error's own text draws the pattern over several lines; the last line says what is wrong.
         let reason = |error: regex::Error| {
             let text = error.to_string();
@@ -84,6 +89,11 @@ impl Pattern {
         self.regex.is_match(value)
     }
 
+    /// The value with every match replaced, with `$1`, `${name}` and `$$` in the replacement filled in.
+    pub fn replace_all(&self, value: &str, replacement: &str) -> String {
+        self.regex.replace_all(value, replacement).into_owned()
+    }
+
     /// The replacement with `$1`, `${name}` and `$$` filled in from a value that matches; `None` if it does not.
     pub fn expand(&self, value: &str, replacement: &str) -> Option<String> {
         let captures = self.regex.captures(value)?;
@@ -99,6 +109,9 @@ fn invalid(why: &str) -> PatternError {
 
 /// The pattern in the syntax of the crate `regex`.
 fn translated(source: &str) -> Result<String, PatternError> {
+    if source.len() > PATTERN_BYTES_MAX {
+        return Err(PatternError::TooLong { bytes: source.len() });
+    }
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     let mut class: Option<Class> = None;

@@ -81,9 +81,7 @@ pub fn answer(dispatcher: &Dispatcher, status: &Status<'_>, request: &Request<'_
     let segments: Vec<&str> = request.path.split('/').filter(|segment| !segment.is_empty()).collect();
     let answered = match (request.method, segments.as_slice()) {
         ("GET", ["status"]) => Ok(Answer::ok(about(status))),
-        ("GET", ["receivers"]) => {
-            Ok(Answer::ok(status.receivers.iter().map(|name| json!({"name": name})).collect()))
-        }
+        ("GET", ["receivers"]) => Ok(Answer::ok(status.receivers.iter().map(|name| json!({"name": name})).collect())),
         ("GET", ["alerts"]) => alerts::list(dispatcher, request.query, now),
         ("POST", ["alerts"]) => alerts::post(dispatcher, request.body, now),
         ("GET", ["alerts", "groups"]) => alerts::groups(dispatcher, request.query, now),
@@ -92,10 +90,9 @@ pub fn answer(dispatcher: &Dispatcher, status: &Status<'_>, request: &Request<'_
         ("POST", ["silences"]) => silences::post(dispatcher, request.body, status.new_id, now),
         ("GET", ["silence", id]) => silences::one(dispatcher, id, now),
         ("DELETE", ["silence", id]) => silences::end(dispatcher, id, now),
-        (
-            _,
-            ["status" | "receivers" | "alerts" | "silences" | "silence", ..],
-        ) => Err(Answer::failed(405, format!("method {} is not allowed, or there is no such path", request.method))),
+        (_, ["status" | "receivers" | "alerts" | "silences" | "silence", ..]) => {
+            Err(Answer::failed(405, format!("method {} is not allowed, or there is no such path", request.method)))
+        }
         _ => Err(Answer::failed(404, format!("path {} was not found", request.path))),
     };
     answered.unwrap_or_else(|refused| refused)

@@ -21,7 +21,8 @@ use prograde_model::alert::Routing;
 use prograde_model::diagnostic::{Diagnostic, Diagnostics};
 
 pub use http::{Authorization, Http};
-pub use receivers::{Console, Email, Field, Kind, Matrix, Ntfy, PagerDuty, Slack, Way, Webhook};
+pub(crate) use receivers::SLACK_TEXTS;
+pub use receivers::{Console, Field, Kind, Matrix, Ntfy, PagerDuty, Slack, Way, Webhook};
 pub use secret::{Secret, SecretError};
 
 /// The code of every finding but those below and those about YAML itself.

@@ -101,10 +101,7 @@ fn waits_between_attempts_double_and_end() {
         Attempt::After(wait) => wait.as_millis(),
         Attempt::GiveUp => panic!("gave up"),
     };
-    assert_eq!(
-        [1, 2, 3, 8, 60, u32::MAX / 2_000_000].map(|attempt| wait(attempt, 0)),
-        [500, 1000, 2000, 60_000, 60_000, 60_000]
-    );
+    assert_eq!([1, 2, 3, 8, 60, 999].map(|attempt| wait(attempt, 0)), [500, 1000, 2000, 60_000, 60_000, 60_000]);
     assert!((0..1000).all(|random| (250..=500).contains(&wait(1, random))));
     let asked = SignedDuration::from_mins(2);
     assert_eq!(retry.next(1, &failure(Some(asked)), hour, 7), Attempt::After(asked));
@@ -130,7 +127,7 @@ fn alerts_of_one_stretch_keep_their_start() {
     };
     let merged = |old: Alert, new, now| {
         let merged = old.merged(new, at(now));
-        ((merged.starts_at.duration_since(at(0)).as_mins(), merged.ends_at.duration_since(at(0)).as_mins()))
+        (merged.starts_at.duration_since(at(0)).as_mins(), merged.ends_at.duration_since(at(0)).as_mins())
     };
     let span_mins = merged(alert(0, 10, false), alert(5, 20, false), 6);
     assert_eq!(span_mins, (0, 20));

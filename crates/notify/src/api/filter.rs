@@ -23,7 +23,8 @@ impl Filter {
     pub(super) fn read(query: &[(String, String)]) -> Result<Self, Answer> {
         let receiver = query.iter().find(|(name, value)| name == "receiver" && !value.is_empty());
         let receiver = receiver.map(|(_, pattern)| Pattern::new(pattern)).transpose();
-        let receiver = receiver.map_err(|error| Answer::failed(400, format!("failed to parse receiver param: {error}")))?;
+        let receiver =
+            receiver.map_err(|error| Answer::failed(400, format!("failed to parse receiver param: {error}")))?;
         Ok(Self {
             matchers: matchers(query)?,
             receiver,

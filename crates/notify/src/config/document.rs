@@ -14,9 +14,11 @@ use super::{Config, http, interval, mask};
 const FIELDS: [&str; 7] =
     ["global", "templates", "route", "inhibit_rules", "receivers", "mute_time_intervals", "time_intervals"];
 
-const GLOBAL_FIELDS: [&str; 16] = [
-    "resolve_timeout",
-    "http_config",
+const GLOBAL_FIELDS: [&str; 5] =
+    ["resolve_timeout", "http_config", "slack_api_url", "slack_api_url_file", "pagerduty_url"];
+
+/// Those of receivers that we do not have are without effect as long as no such receiver is there.
+const GLOBAL_OTHERS: [&str; 20] = [
     "smtp_from",
     "smtp_hello",
     "smtp_smarthost",
@@ -26,16 +28,6 @@ const GLOBAL_FIELDS: [&str; 16] = [
     "smtp_auth_secret",
     "smtp_auth_identity",
     "smtp_require_tls",
-    "slack_api_url",
-    "slack_api_url_file",
-    "pagerduty_url",
-    // Those of receivers that we do not have are without effect as long as no such receiver is there.
-    "telegram_api_url",
-    "webex_api_url",
-];
-
-/// The same for more of them.
-const GLOBAL_OTHERS: [&str; 9] = [
     "opsgenie_api_key",
     "opsgenie_api_key_file",
     "opsgenie_api_url",
@@ -45,6 +37,8 @@ const GLOBAL_OTHERS: [&str; 9] = [
     "wechat_api_corp_id",
     "wechat_api_secret",
     "wechat_api_url",
+    "telegram_api_url",
+    "webex_api_url",
 ];
 
 /// Reads the document; `None` where it is none.
@@ -52,7 +46,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     if !reader.mapping(node, "the configuration", &FIELDS) {
         return None;
     }
-    let global_node = node.get("global").cloned().unwrap_or(Node { line: node.line, column: node.column, value: Value::Null });
+    let global_node =
+        node.get("global").cloned().unwrap_or(Node { line: node.line, column: node.column, value: Value::Null });
     let known: Vec<&str> = GLOBAL_FIELDS.iter().chain(&GLOBAL_OTHERS).copied().collect();
     reader.mapping(&global_node, "`global`", &known);
     let global = Global::read(reader, &global_node);
@@ -72,12 +67,20 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let there: BTreeSet<&str> = ways.iter().map(|(name, _)| name.as_str()).collect();
     for (name, place) in names.receivers {
         if !there.contains(name.as_str()) {
-            reader.report(place, format!("there is no receiver `{name}`"), "add it to `receivers`, or correct the name");
+            reader.report(
+                place,
+                format!("there is no receiver `{name}`"),
+                "add it to `receivers`, or correct the name",
+            );
         }
     }
     for (name, place) in names.intervals {
         if !time_intervals.contains_key(&name) {
-            reader.report(place, format!("there is no time interval `{name}`"), "add it to `time_intervals`, or correct the name");
+            reader.report(
+                place,
+                format!("there is no time interval `{name}`"),
+                "add it to `time_intervals`, or correct the name",
+            );
         }
     }
     let receivers = ways.iter().map(|(name, ways)| {
@@ -100,6 +103,6 @@ impl Global {
         let http = http::read(reader, node, &http::Http::default());
         let slack_api_url = http::secret_url(reader, node, "slack_api_url");
         let pagerduty_url = reader.url(node, "pagerduty_url");
-        Self { http, slack_api_url, pagerduty_url, smtp: receivers::Smtp::global(reader, node) }
+        Self { http, slack_api_url, pagerduty_url }
     }
 }

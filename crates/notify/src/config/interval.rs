@@ -10,7 +10,17 @@ use super::reader::Reader;
 
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
     "december",
 ];
 const FIELDS: [&str; 6] = ["times", "weekdays", "days_of_month", "months", "years", "location"];
@@ -66,7 +76,11 @@ fn times(reader: &mut Reader<'_>, node: &Node) -> Vec<(u16, u16)> {
             let minute = text.as_deref().and_then(minute_of_day);
             if minute.is_none() {
                 let message = format!("`{}` in `{name}` is not a time of day", text.unwrap_or_default());
-                reader.report(item.get(name).unwrap_or(item), message, "write a time such as 09:00, from 00:00 to 24:00");
+                reader.report(
+                    item.get(name).unwrap_or(item),
+                    message,
+                    "write a time such as 09:00, from 00:00 to 24:00",
+                );
             }
             minute
         };
@@ -81,7 +95,8 @@ fn times(reader: &mut Reader<'_>, node: &Node) -> Vec<(u16, u16)> {
 
 fn minute_of_day(text: &str) -> Option<u16> {
     let (hour, minute) = text.split_once(':').filter(|(hour, minute)| hour.len() == 2 && minute.len() == 2)?;
-    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
+    let digits =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u16>().ok()).flatten();
     let (hour, minute) = (digits(hour)?, digits(minute)?);
     let minutes = hour * 60 + minute;
     (minute < 60 && minutes <= 24 * 60).then_some(minutes)
@@ -100,13 +115,21 @@ fn ranges(
         let Some(text) = reader.scalar(item, field) else { continue };
         let (first, last) = text.split_once(':').unwrap_or((&text, &text));
         let (Some(begin), Some(end)) = (value(first), value(last)) else {
-            reader.report(item, format!("`{text}` in `{field}` is not understood"), &format!("write {expected}, or two of them with a colon"));
+            reader.report(
+                item,
+                format!("`{text}` in `{field}` is not understood"),
+                &format!("write {expected}, or two of them with a colon"),
+            );
             continue;
         };
         // From the fifth to the last but one is a range; so is none that goes from the end to the beginning.
         let is_backwards = if begin < 0 && end > 0 { true } else { (begin < 0) == (end < 0) && begin > end };
         if is_backwards {
-            reader.report(item, format!("`{text}` in `{field}` ends before it begins"), "swap the two, or write two ranges");
+            reader.report(
+                item,
+                format!("`{text}` in `{field}` ends before it begins"),
+                "swap the two, or write two ranges",
+            );
         }
         spans.push(Span { begin, end });
     }

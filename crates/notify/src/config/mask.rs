@@ -4,9 +4,12 @@ use prograde_yaml::{Node, Value};
 use serde_json::{Map, Value as Json};
 
 /// Fields whose value nobody should see, wherever they stand.
-const SECRETS: [&str; 15] = [
+const SECRETS: [&str; 21] = [
     "access_token",
+    "api_key",
+    "api_secret",
     "api_url",
+    "opsgenie_api_key",
     "auth_password",
     "auth_secret",
     "bearer_token",
@@ -20,6 +23,9 @@ const SECRETS: [&str; 15] = [
     "smtp_auth_password",
     "smtp_auth_secret",
     "token",
+    "user_key",
+    "victorops_api_key",
+    "wechat_api_secret",
 ];
 
 /// As JSON, with `<secret>` where one stands. A webhook's address is one: it often holds a token.

@@ -1,40 +1,32 @@
 //! `receivers`: who can be told, and how.
 
 mod chat;
-mod email;
 mod pager;
 
 use prograde_model::alert::Integration;
 use prograde_yaml::Node;
 
+use super::CODE_RECEIVER;
 use super::http::{self, Http};
 use super::reader::Reader;
 use super::secret::Secret;
-use super::CODE_RECEIVER;
 
+pub(crate) use chat::SLACK_TEXTS;
 pub use chat::{Console, Field, Matrix, Ntfy, Slack};
-pub use email::Email;
-pub(super) use email::Smtp;
 pub use pager::{PagerDuty, Webhook};
 
 /// The kinds that we have, in the order in which a receiver's are numbered and told.
-const KINDS: [&str; 7] = [
-    "webhook_configs",
-    "email_configs",
-    "pagerduty_configs",
-    "slack_configs",
-    "matrix_configs",
-    "ntfy_configs",
-    "console_configs",
-];
+const KINDS: [&str; 6] =
+    ["webhook_configs", "pagerduty_configs", "slack_configs", "matrix_configs", "ntfy_configs", "console_configs"];
 
 /// The kinds of Alertmanager that we do not have, and what to do instead.
-const OTHERS: [(&str, &str); 12] = [
+const OTHERS: [(&str, &str); 13] = [
+    ("email_configs", "use `webhook_configs` with a bridge to mail"),
     ("opsgenie_configs", "use `webhook_configs` with Opsgenie's Prometheus integration"),
     ("victorops_configs", "use `webhook_configs` with Splunk On-Call's REST integration"),
     ("pushover_configs", "use `ntfy_configs`, or `webhook_configs` with a bridge"),
     ("wechat_configs", "use `webhook_configs` with a bridge"),
-    ("sns_configs", "use `webhook_configs` with a bridge, or `email_configs`"),
+    ("sns_configs", "use `webhook_configs` with a bridge"),
     ("telegram_configs", "use `webhook_configs` with a bridge, or `matrix_configs`"),
     ("discord_configs", "use `slack_configs` with the webhook's address and `/slack` behind it"),
     ("webex_configs", "use `webhook_configs` with a bridge"),
@@ -60,8 +52,6 @@ pub struct Way {
 pub enum Kind {
     /// JSON is posted.
     Webhook(Webhook),
-    /// A mail is sent.
-    Email(Email),
     /// PagerDuty's Events API v2.
     PagerDuty(PagerDuty),
     /// Slack's incoming webhooks.
@@ -85,7 +75,6 @@ pub(super) struct Global {
     pub(super) http: Http,
     pub(super) slack_api_url: Option<Secret>,
     pub(super) pagerduty_url: Option<String>,
-    pub(super) smtp: Smtp,
 }
 
 /// Reads all receivers, by name in their order.
@@ -99,7 +88,12 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, global: &Global) -> Vec
         }
         for (kind, hint) in OTHERS {
             if let Some(value) = Reader::field(item, kind).filter(|value| !value.items().is_empty()) {
-                reader.report_as(CODE_RECEIVER, value, format!("`{kind}` is a kind of receiver that we do not have"), hint);
+                reader.report_as(
+                    CODE_RECEIVER,
+                    value,
+                    format!("`{kind}` is a kind of receiver that we do not have"),
+                    hint,
+                );
             }
         }
         let name = reader.text(item, "name").unwrap_or_default();
@@ -122,7 +116,6 @@ fn ways(reader: &mut Reader<'_>, receiver: &Node, kind: &str, global: &Global) -
     for (index, item) in reader.items(receiver, kind).iter().enumerate() {
         let (read, resolved) = match short {
             "webhook" => (Webhook::read(reader, item, global).map(Kind::Webhook), true),
-            "email" => (Email::read(reader, item, &global.smtp).map(Kind::Email), false),
             "pagerduty" => (PagerDuty::read(reader, item, global).map(Kind::PagerDuty), true),
             "slack" => (Slack::read(reader, item, global).map(Kind::Slack), false),
             "matrix" => (Matrix::read(reader, item, global).map(Kind::Matrix), true),

@@ -37,8 +37,14 @@ pub(super) struct Names<'n> {
 /// Reads the root and all below it.
 pub(super) fn root<'n>(reader: &mut Reader<'_>, node: &'n Node, names: &mut Names<'n>) -> Route {
     for field in ["match", "match_re", "matchers"] {
-        if let Some(value) = Reader::field(node, field).filter(|value| !(value.entries().is_empty() && value.items().is_empty())) {
-            reader.report(value, format!("the top route takes every alert and can't have `{field}`"), "move it into a route of `routes`");
+        if let Some(value) =
+            Reader::field(node, field).filter(|value| !(value.entries().is_empty() && value.items().is_empty()))
+        {
+            reader.report(
+                value,
+                format!("the top route takes every alert and can't have `{field}`"),
+                "move it into a route of `routes`",
+            );
         }
     }
     for field in ["mute_time_intervals", "active_time_intervals"] {
@@ -135,7 +141,11 @@ fn group_by(reader: &mut Reader<'_>, node: &Node) -> Option<GroupBy> {
     if names.remove("...") {
         if !names.is_empty() {
             let place = node.get("group_by").unwrap_or(node);
-            reader.report(place, "`...` in `group_by` means all labels and can't stand beside others", "keep one or the other");
+            reader.report(
+                place,
+                "`...` in `group_by` means all labels and can't stand beside others",
+                "keep one or the other",
+            );
         }
         return Some(GroupBy::All);
     }
@@ -148,7 +158,11 @@ fn all_matchers(reader: &mut Reader<'_>, node: &Node, [exact, patterns, texts]: 
     for (field, operator) in [(exact, "="), (patterns, "=~")] {
         for (name, value, place) in reader.pairs(node, field) {
             if !is_label_name(&name) {
-                reader.report(place, format!("`{name}` in `{field}` is not a label's name"), "use letters, digits and `_`");
+                reader.report(
+                    place,
+                    format!("`{name}` in `{field}` is not a label's name"),
+                    "use letters, digits and `_`",
+                );
             }
             match Matcher::new(&name, operator, &value) {
                 Ok(matcher) => found.push(matcher),
@@ -186,7 +200,11 @@ pub(super) fn inhibitions(reader: &mut Reader<'_>, node: &Node) -> Vec<Inhibitio
         for name in reader.items(item, "equal") {
             let Some(text) = reader.scalar(name, "equal") else { continue };
             if !is_label_name(&text) {
-                reader.report(name, format!("`{text}` in `equal` is not a label's name"), "use letters, digits and `_`");
+                reader.report(
+                    name,
+                    format!("`{text}` in `equal` is not a label's name"),
+                    "use letters, digits and `_`",
+                );
             }
             equal.insert(text);
         }

@@ -224,6 +224,13 @@ impl Dispatcher {
         let placed = self.tree.get(route)?;
         let named_by = placed.route.group_by.labels(labels);
         let id = (route, named_by);
+        let wait = placed.route.group_wait;
+        // After a restart there may be a group that would have been looked at and found empty: it begins anew.
+        let is_over = |group: &Group| group.firing.is_empty() && group.outstanding.is_empty() && group.flush_at <= at;
+        if self.groups.get(&id).is_some_and(is_over) {
+            self.reschedule(&id, later(at, wait), false);
+            return Some(id);
+        }
         if !self.groups.contains_key(&id) {
             let group = Group {
                 route,
@@ -232,7 +239,7 @@ impl Dispatcher {
                 receiver: placed.route.receiver.clone(),
                 firing: BTreeSet::new(),
                 ended: BTreeSet::new(),
-                flush_at: later(at, placed.route.group_wait),
+                flush_at: later(at, wait),
                 has_flushed: false,
                 outstanding: BTreeMap::new(),
                 has_failed: false,

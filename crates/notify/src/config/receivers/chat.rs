@@ -174,7 +174,11 @@ impl Matrix {
         let room_id = needed(reader, node, "room_id", "a Matrix receiver");
         let access_token = http::secret(reader, node, "access_token");
         if access_token.is_none() {
-            reader.report(node, "a Matrix receiver must have an access token", "add `access_token` or `access_token_file`");
+            reader.report(
+                node,
+                "a Matrix receiver must have an access token",
+                "add `access_token` or `access_token_file`",
+            );
         }
         let text = text_or(reader, node, "text", r#"{{ template "matrix.default.text" . }}"#);
         let html = text_or(reader, node, "html", "");

@@ -104,7 +104,11 @@ impl PagerDuty {
         let is_v1 = node.get("service_key").or(node.get("service_key_file")).is_some();
         let routing_key = http::secret(reader, node, "routing_key");
         if routing_key.is_none() && !is_v1 {
-            reader.report(node, "a PagerDuty receiver must have `routing_key`", "add `routing_key` or `routing_key_file`");
+            reader.report(
+                node,
+                "a PagerDuty receiver must have `routing_key`",
+                "add `routing_key` or `routing_key_file`",
+            );
         }
         let url = reader.url(node, "url").or_else(|| global.pagerduty_url.clone());
         let mut details: Vec<(String, String)> =
