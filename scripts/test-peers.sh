@@ -49,6 +49,12 @@ openssl() {
     debian_install openssl
 }
 
+# Alertmanager and amtool take the same configurations, and tell the same of the same alerts (crates/notify/tests/notify).
+alertmanager() {
+    if type -P prometheus-alertmanager >/dev/null && type -P amtool >/dev/null; then return; fi
+    debian_install prometheus-alertmanager
+}
+
 # OpenFeature's own client for Python and flagd's evaluator ask for flags (tests/it/flags.rs).
 openfeature() {
     local place
@@ -97,7 +103,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint go kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
+peers=(actionlint alertmanager go kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

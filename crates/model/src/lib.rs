@@ -4,9 +4,11 @@
 //! decided here can be replayed from the journal and gives the same answer.
 
 // In the order in which a commit passes them.
+pub mod alert;
 pub mod autoscale;
 pub mod diagnostic;
 pub mod dora;
+pub mod duration;
 pub mod entry;
 pub mod event;
 pub mod flag;
@@ -16,10 +18,13 @@ pub mod gate;
 pub mod group;
 pub mod ids;
 pub mod judge;
+pub mod labels;
 pub mod latency;
+pub mod matcher;
 pub mod metric;
 pub mod migration;
 pub mod oncall;
+pub mod pattern;
 pub mod quantity;
 pub mod release;
 pub mod replay;

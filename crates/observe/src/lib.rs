@@ -11,10 +11,7 @@ pub mod append;
 pub mod evaluate;
 pub mod exposition;
 mod functions;
-pub mod labels;
-pub mod matcher;
 pub mod otlp;
-pub mod pattern;
 pub mod promql;
 pub mod relabel;
 pub mod remote_write;
@@ -23,6 +20,8 @@ pub mod sample;
 pub mod scrape;
 pub mod store;
 pub mod tsdb;
+
+pub use prograde_model::{labels, matcher, pattern};
 
 pub use append::{Append, Appended, Incoming};
 pub use labels::Labels;

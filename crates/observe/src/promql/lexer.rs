@@ -3,8 +3,8 @@
 //! Source: Prometheus documentation, "Querying basics"; Prometheus 2.42, `promql/parser/lex.go`, whose odd corners are kept:
 //! a number that begins with 0 is octal if it can be, and a newline ends a quoted string but not one in backticks.
 
-use super::duration;
 use super::error::{ParseError, Reason};
+use prograde_model::duration;
 
 /// A token.
 #[derive(Debug, Clone, PartialEq)]

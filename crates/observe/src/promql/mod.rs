@@ -10,7 +10,6 @@ mod arguments;
 mod calls;
 mod catalogue;
 mod check;
-pub(crate) mod duration;
 pub mod error;
 pub mod expression;
 mod lexer;
@@ -44,16 +43,6 @@ pub fn selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
         return Ok(selector.matchers.clone());
     }
     Err(ParseError::new(text, 0, Reason::NoSelector(expression.kind())))
-}
-
-/// Milliseconds of a duration as queries write it, such as `1h30m`; `None` where it is none, or is nothing.
-pub fn duration_ms(text: &str) -> Option<i64> {
-    duration::parse(text)
-}
-
-/// Milliseconds as Prometheus writes durations, such as `1h30m`.
-pub fn duration_text(ms: i64) -> String {
-    duration::format(ms)
 }
 
 /// Parses and checks a query.

@@ -3,7 +3,7 @@
 use prograde_model::diagnostic::{Diagnostic, Diagnostics};
 use prograde_yaml::{Node, Value};
 
-use crate::promql::duration;
+use prograde_model::duration;
 
 const DURATION: &str = "write a duration such as 5m or 1h30m";
 

@@ -10,8 +10,8 @@ use siphasher::sip::SipHasher13;
 
 use super::config::{ScrapeJob, TargetGroup};
 use crate::labels::Labels;
-use crate::promql::duration;
 use crate::relabel;
+use prograde_model::duration;
 
 const ADDRESS: &str = "__address__";
 const SCHEME: &str = "__scheme__";

@@ -8,8 +8,9 @@ use prograde_template::{self as template, CallError, Functions, Map, Value};
 use super::{Context, QUERIES_MAX, TEXT_BYTES_MAX, host, humanize};
 use crate::labels::Labels;
 use crate::pattern::Pattern;
-use crate::promql::{self, duration};
+use crate::promql;
 use crate::rules::answer;
+use prograde_model::duration;
 
 type Answer = Result<Value, CallError>;
 

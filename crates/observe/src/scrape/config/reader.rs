@@ -4,7 +4,7 @@ use prograde_model::diagnostic::Diagnostic;
 use prograde_yaml::{Key, Node, Value};
 
 use crate::labels::is_label_name;
-use crate::promql::duration;
+use prograde_model::duration;
 
 use super::{CODE, CODE_ASIDE, CODE_UNSUPPORTED, size};
 

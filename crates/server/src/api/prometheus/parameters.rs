@@ -6,6 +6,7 @@ use axum::RequestExt as _;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use jiff::Timestamp;
+use prograde_model::duration;
 use prograde_observe::matcher::Matcher;
 use prograde_observe::promql;
 
@@ -106,7 +107,7 @@ fn time_ms(text: &str) -> Option<i64> {
 fn duration_ms(text: &str) -> Option<i64> {
     match text.parse::<f64>() {
         Ok(seconds) => milliseconds(seconds),
-        Err(_) => promql::duration_ms(text),
+        Err(_) => duration::parse(text),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use jiff::Timestamp;
+use prograde_model::duration;
 use prograde_observe::Labels;
 use prograde_observe::rules::alert::{Alert, Alerts, Standing};
 use prograde_observe::rules::{Alerting, Recording, Rule};
@@ -43,8 +44,8 @@ fn active_target(ActiveTarget { job, target, status }: &ActiveTarget) -> Value {
         "lastScrape": time(status.last_scrape_ms),
         "lastScrapeDuration": status.last_duration_seconds,
         "health": status.health.as_str(),
-        "scrapeInterval": duration(target.interval_ms),
-        "scrapeTimeout": duration(target.timeout_ms),
+        "scrapeInterval": duration::format(target.interval_ms),
+        "scrapeTimeout": duration::format(target.timeout_ms),
     })
 }
 
@@ -212,8 +213,4 @@ fn time(ms: Option<i64>) -> String {
 #[expect(clippy::cast_precision_loss, reason = "seconds of a rule, exact to the millisecond for all that is asked for")]
 fn seconds(ms: i64) -> f64 {
     ms as f64 / 1_000.0
-}
-
-fn duration(ms: i64) -> String {
-    prograde_observe::promql::duration_text(ms)
 }

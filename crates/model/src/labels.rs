@@ -1,4 +1,4 @@
-//! The name of a series: a set of labels.
+//! Sets of labels: the name of a series, and that of an alert.
 //!
 //! Invariant: sorted by name, no name twice, no empty value. In Prometheus' data model a label with an empty value is a
 //! label that is not there, so `{a=""}` and `{}` are the same set.
@@ -9,11 +9,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
 /// The label that holds the upper bound of a bucket of a conventional histogram.
-pub(crate) const BUCKET: &str = "le";
+pub const BUCKET: &str = "le";
 
 /// One label of a set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,13 +48,18 @@ impl Labels {
         self.0.iter()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// True of the set without any label.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// A set of labels that are known to be sorted by name, without a name twice and without an empty value.
-    pub(crate) fn from_sorted(labels: Vec<Label>) -> Self {
+    pub fn from_sorted(labels: Vec<Label>) -> Self {
         Self(labels.into())
     }
 
@@ -114,6 +122,23 @@ impl fmt::Display for Labels {
             write!(f, "{comma}{}={:?}", label.name, &*label.value)?;
         }
         f.write_str("}")
+    }
+}
+
+impl Serialize for Labels {
+    /// A mapping from names to values.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for label in self.iter() {
+            map.serialize_entry(&*label.name, &*label.value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(BTreeMap::<String, String>::deserialize(deserializer)?.into_iter().collect())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Regular expressions as PromQL has them: RE2's syntax, as Go's `regexp` reads it, matched against the whole value.
+//! Regular expressions as Prometheus and Alertmanager have them: RE2's syntax, as Go's `regexp` reads it, matched against the whole value.
 //!
 //! Done by the crate `regex` and not by `regex-lite`, which the workspace has as well: RE2 folds case and knows classes
 //! (`\pL`, `\p{Greek}`) by Unicode, and `regex-lite` has no tables for either. Both crates match in linear time and bound
@@ -76,9 +76,6 @@ impl Pattern {
     }
 
     fn compiled(source: &str, before: &str, after: &str) -> Result<Self, PatternError> {
-        if source.len() > PATTERN_BYTES_MAX {
-            return Err(PatternError::TooLong { bytes: source.len() });
-        }
         let whole = format!("{before}{}{after}", translated(source)?);
         let built = RegexBuilder::new(&whole).size_limit(COMPILED_BYTES_MAX).nest_limit(NEST_MAX).build();
         // The error's own text draws the pattern over several lines; the last line says what is wrong.
@@ -88,6 +85,11 @@ impl Pattern {
             PatternError::Invalid { why: line.trim_start_matches("error: ").to_owned() }
         };
         Ok(Self { source: source.into(), regex: built.map_err(reason)? })
+    }
+
+    /// The text that it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.source
     }
 
     /// The value with each match replaced, as [`Self::expand`] fills in; `None` if it gets longer than `bytes_max`.
@@ -127,6 +129,9 @@ fn invalid(why: &str) -> PatternError {
 
 /// The pattern in the syntax of the crate `regex`.
 fn translated(source: &str) -> Result<String, PatternError> {
+    if source.len() > PATTERN_BYTES_MAX {
+        return Err(PatternError::TooLong { bytes: source.len() });
+    }
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     let mut class: Option<Class> = None;

@@ -1,4 +1,4 @@
-//! Durations as PromQL writes them: `1h30m`, units from large to small, each once.
+//! Durations as Prometheus and Alertmanager write them: `1h30m`, units from large to small, each once.
 //!
 //! Source: Prometheus documentation, "Querying basics", "Time durations".
 
@@ -17,12 +17,12 @@ const UNITS: [(&str, i64); 7] = [
 const MS_MAX: i64 = i64::MAX / 1_000_000;
 
 /// Milliseconds; `None` where it is no duration, is nothing, or is longer than Prometheus can count.
-pub(crate) fn parse(text: &str) -> Option<i64> {
+pub fn parse(text: &str) -> Option<i64> {
     parse_or_nothing(text).filter(|ms| *ms > 0)
 }
 
 /// As [`parse`], but `0` and `0s` are durations, as in rule files.
-pub(crate) fn parse_or_nothing(text: &str) -> Option<i64> {
+pub fn parse_or_nothing(text: &str) -> Option<i64> {
     if text == "0" {
         return Some(0);
     }
@@ -42,7 +42,7 @@ pub(crate) fn parse_or_nothing(text: &str) -> Option<i64> {
 }
 
 /// Milliseconds as Prometheus writes them: years, weeks and days only where nothing is left over.
-pub(crate) fn format(ms: i64) -> String {
+pub fn format(ms: i64) -> String {
     let mut left = ms;
     let mut text = String::new();
     for (unit, size) in UNITS {

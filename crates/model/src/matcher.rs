@@ -1,4 +1,4 @@
-//! What a series' labels must be to be selected.
+//! What the labels of a series or an alert must be for it to be selected.
 
 use crate::labels::Labels;
 use crate::pattern::Pattern;
@@ -29,6 +29,24 @@ impl Matcher {
     /// `name="value"`
     pub fn equal(name: impl Into<String>, value: impl Into<String>) -> Self {
         Self { name: name.into(), comparison: Comparison::Equal(value.into()) }
+    }
+
+    /// How it is written between the name and the value.
+    pub fn operator(&self) -> &'static str {
+        match &self.comparison {
+            Comparison::Equal(_) => "=",
+            Comparison::NotEqual(_) => "!=",
+            Comparison::Matches(_) => "=~",
+            Comparison::MatchesNot(_) => "!~",
+        }
+    }
+
+    /// What a label's value is compared with.
+    pub fn value(&self) -> &str {
+        match &self.comparison {
+            Comparison::Equal(value) | Comparison::NotEqual(value) => value,
+            Comparison::Matches(pattern) | Comparison::MatchesNot(pattern) => pattern.source(),
+        }
     }
 
     /// True if a label of this value is wanted.
