@@ -58,17 +58,17 @@ fn of_text(arguments: &[Value], change: fn(&str) -> String) -> Result<Value, Cal
     Ok(Value::from(change(&text)))
 }
 
-/// The first letter of each word as a capital; the others stay.
+/// The first letter of each word as a capital, the others not; digits belong to the word that they stand in.
 fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut in_word = false;
     for c in text.chars() {
-        if c.is_alphabetic() && !in_word {
-            out.extend(c.to_uppercase());
+        if in_word {
+            out.extend(c.to_lowercase());
         } else {
-            out.push(c);
+            out.extend(c.to_uppercase());
         }
-        in_word = c.is_alphanumeric() || c == '_' || c == '\'';
+        in_word = c.is_alphabetic() || c == '_' || (in_word && (c.is_numeric() || c == '\''));
     }
     out
 }
