@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its ground is gone")]
 
+mod alerts;
 mod autoscaling;
 mod bad_input;
 mod canary;

@@ -11,7 +11,7 @@ use crate::world::prometheus::{Exporter, Prometheus};
 use crate::world::wait::until;
 use crate::world::{Said, World, said, text};
 
-const RULES: &str = "\
+pub(crate) const RULES: &str = "\
 groups:
 - name: queues
   interval: 500ms
@@ -26,7 +26,7 @@ groups:
       summary: 'Queue {{ $labels.commit }} holds {{ $value | humanize }} of {{ with query \"count(up)\" }}{{ . | first | value }}{{ end }}'
 ";
 
-fn config(address: &str) -> String {
+pub(crate) fn config(address: &str) -> String {
     format!(
         "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms }}\n\
          rule_files: [rules.yml]\n\
@@ -44,7 +44,7 @@ fn scraping() -> (Exporter, World) {
 
 impl World {
     /// The values of an instant query, by the labels that are not the target's.
-    fn ask(&self, query: &str) -> Vec<(Value, String)> {
+    pub(crate) fn ask(&self, query: &str) -> Vec<(Value, String)> {
         let answer = self.get(&format!("/prometheus/api/v1/query?query={}", escaped(query)));
         let result = answer["data"]["result"].as_array().unwrap().clone();
         let one = |series: &Value| (series["metric"].clone(), series["value"][1].as_str().unwrap().to_owned());

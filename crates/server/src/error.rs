@@ -12,6 +12,7 @@ use prograde_observe::scrape::config;
 use prograde_observe::tsdb::DatabaseError;
 use prograde_supply::SupplyError;
 
+use crate::alerts::AlertsError;
 use crate::metrics::MetricsError;
 
 /// Why the server did not start.
@@ -68,6 +69,12 @@ pub enum ServerError {
     /// What is to be scraped or evaluated can't be read.
     #[error(transparent)]
     PrometheusConfig(Diagnostics),
+    /// Who is told of alerts can't be read.
+    #[error(transparent)]
+    AlertmanagerConfig(Diagnostics),
+    /// The facts about alerts in the journal can't be gone on from.
+    #[error(transparent)]
+    Alerts(Box<dyn std::error::Error + Send + Sync>),
     /// The system gives no random bytes for a token.
     #[error("the system gives no random bytes")]
     Random,
@@ -88,6 +95,8 @@ impl ServerError {
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(_) => config::CODE,
+            Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
+            Self::Alerts(_) => "PG0303",
             Self::Random => "PG0309",
         }
     }
@@ -112,6 +121,8 @@ impl ServerError {
             Self::PrometheusConfig(_) => "correct the places named above; `promtool check config` reads the same file".into(),
             Self::Metrics(DatabaseError::InUse { .. }) => "stop the process that has the folder `metrics` of the data directory open".into(),
             Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
+            Self::AlertmanagerConfig(_) => "correct the places named above; `amtool check-config` reads the same file".into(),
+            Self::Alerts(_) => "`prograde journal verify --offline` shows the journal's state".into(),
             Self::Random => "check /dev/urandom".into(),
         }
     }
@@ -122,6 +133,16 @@ impl From<MetricsError> for ServerError {
         match error {
             MetricsError::Database(error) => Self::Metrics(error),
             MetricsError::Settings(found) => Self::PrometheusConfig(found),
+        }
+    }
+}
+
+impl From<AlertsError> for ServerError {
+    fn from(error: AlertsError) -> Self {
+        match error {
+            AlertsError::Configuration(found) => Self::AlertmanagerConfig(found),
+            AlertsError::Journal(error) => error.into(),
+            error @ (AlertsError::Fact { .. } | AlertsError::Begin(_)) => Self::Alerts(Box::new(error)),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct ServerOptions {
     pub autoscale_period: Duration,
     /// The `prometheus.yml` that says what is scraped and which rules are evaluated; none by default.
     pub prometheus_config: Option<PathBuf>,
+    /// The `alertmanager.yml` that says who is told of which alerts; none by default.
+    pub alertmanager_config: Option<PathBuf>,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
 }
@@ -49,6 +51,7 @@ impl ServerOptions {
             restart_backoff: Duration::from_secs(10),
             autoscale_period: Duration::from_secs(15),
             prometheus_config: None,
+            alertmanager_config: None,
             metrics_retention: Duration::from_hours(15 * 24),
             data_dir,
         }

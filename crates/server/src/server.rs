@@ -26,6 +26,7 @@ use crate::adapters::pipelines::WorkflowPipelines;
 use crate::adapters::prober::HttpProber;
 use crate::adapters::runtime::LocalRuntime;
 use crate::adapters::source::HostedSource;
+use crate::alerts;
 use crate::api::{self, Context};
 use crate::auth;
 use crate::data_dir::DataDir;
@@ -75,6 +76,7 @@ pub struct Server {
     stop: CancellationToken,
     serving: JoinHandle<()>,
     metrics: Arc<Metrics>,
+    alerts: Option<prograde_notify::Handle>,
 }
 
 impl Server {
@@ -107,6 +109,10 @@ impl Server {
             SystemClock.now(),
         );
         let prepared = prepared.await?;
+        if let Some(file) = &options.alertmanager_config {
+            // Before anything is decided: a server that can't tell anybody should not begin.
+            alerts::read(file).map_err(ServerError::AlertmanagerConfig)?;
+        }
         let ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
@@ -115,11 +121,19 @@ impl Server {
             Err(error) => return Err(not_replayed(error, &journal).await),
         };
 
-        let metrics = Metrics::start(prepared, control.clone()).await;
+        let alerts = match options.alertmanager_config {
+            None => None,
+            Some(file) => {
+                let url = format!("http://{address}/alertmanager");
+                Some(alerts::start(file, url, journal.clone(), control.clone()).await?)
+            }
+        };
+        let metrics = Metrics::start(prepared, control.clone(), alerts.clone()).await;
 
         let stop = CancellationToken::new();
         let context = Context {
             metrics: Arc::clone(&metrics),
+            alerts: alerts.clone(),
             control: control.clone(),
             journal: journal.clone(),
             repositories,
@@ -140,7 +154,18 @@ impl Server {
         });
         data.announce(address)?;
         tracing::info!(%address, "serving");
-        Ok(Self { address, token_file: data.token_file(), data, control, journal, node, stop, serving, metrics })
+        Ok(Self {
+            address,
+            token_file: data.token_file(),
+            data,
+            control,
+            journal,
+            node,
+            stop,
+            serving,
+            metrics,
+            alerts,
+        })
     }
 
     /// Where the API listens.
@@ -160,6 +185,9 @@ impl Server {
             self.serving.abort();
         }
         self.metrics.shutdown().await;
+        if let Some(alerts) = &self.alerts {
+            alerts.shutdown().await;
+        }
         self.control.shutdown().await;
         self.node.shutdown(STOP_GRACE).await;
         if let Err(error) = self.journal.close().await {

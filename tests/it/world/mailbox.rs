@@ -32,6 +32,11 @@ impl Mailbox {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
+    /// All letters so far.
+    pub(crate) fn all(&self) -> Vec<Value> {
+        self.letters.lock().unwrap().clone()
+    }
+
     /// All letters about a flight, once there is one.
     pub(crate) fn letters(&self, flight: &str) -> Vec<Value> {
         until("a letter about the flight has come", || {

@@ -56,6 +56,9 @@ pub(crate) struct ServeArgs {
     /// The `prometheus.yml` that says what is scraped and which rules are evaluated
     #[arg(long, value_name = "FILE")]
     prometheus_config: Option<PathBuf>,
+    /// The `alertmanager.yml` that says who is told of which alerts
+    #[arg(long, value_name = "FILE")]
+    alertmanager_config: Option<PathBuf>,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -130,6 +133,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         restart_backoff: args.restart_backoff.duration().unsigned_abs().max(Duration::from_millis(1)),
         autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
         prometheus_config: args.prometheus_config,
+        alertmanager_config: args.alertmanager_config,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

@@ -7,6 +7,7 @@ use prograde_journal::{Journal, JournalError};
 use prograde_model::event::{Event, Recorded};
 use prograde_model::ids::FlightId;
 
+use crate::alerts;
 use crate::events::{chain, from_store, subject, to_store};
 
 pub(crate) struct JournalLog(pub(crate) Journal);
@@ -33,7 +34,16 @@ impl EventLog for JournalLog {
     }
 
     async fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Recorded>, AppendError> {
-        let stored = self.0.read_after(sequence, limit).await.map_err(|error| AppendError::Journal(chain(&error)))?;
-        stored.iter().map(from_store).collect()
+        let mut after = sequence;
+        loop {
+            let stored = self.0.read_after(after, limit).await.map_err(|error| AppendError::Journal(chain(&error)))?;
+            let Some(last) = stored.last().map(|event| event.sequence) else { return Ok(Vec::new()) };
+            // Facts about alerts are no flight's. Nothing is the end, so it is gone on until there is something.
+            let of_flights: Vec<_> = stored.iter().filter(|event| event.subject != alerts::SUBJECT).collect();
+            if !of_flights.is_empty() {
+                return of_flights.into_iter().map(from_store).collect();
+            }
+            after = last;
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod types;
 
+mod alertmanager;
 mod dora;
 mod flags;
 mod git;
@@ -48,6 +49,8 @@ pub(crate) struct Context {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
+    /// Where alerts are handled, if they are.
+    pub(crate) alerts: Option<prograde_notify::Handle>,
     pub(crate) ci: PathBuf,
     /// What services show to evaluate flags.
     pub(crate) flag_token: String,
@@ -87,6 +90,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
     let guarded = api
         .merge(git)
         .merge(prometheus::router())
+        .merge(alertmanager::router())
         .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))

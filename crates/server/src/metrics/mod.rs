@@ -4,6 +4,7 @@
 mod own;
 pub(crate) mod rules;
 mod settings;
+mod telling;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) use own::exposition;
 use own::Own;
 use rules::{Evaluating, GroupState};
 use settings::Settings;
+use telling::Receiver;
 
 /// How long a query may take; whoever asks may say less.
 pub(crate) const QUERY_TIMEOUT: Duration = Duration::from_mins(2);
@@ -80,6 +82,8 @@ pub(crate) struct Asking {
 pub(crate) struct Metrics {
     database: Arc<Database>,
     asking: Arc<Asking>,
+    /// Where the rules' alerts are handled, if they are.
+    alerts: Option<prograde_notify::Handle>,
     control: Control,
     options: MetricsOptions,
     scraping: scrape::Handle,
@@ -139,13 +143,18 @@ impl Drop for Unwanted {
 
 impl Metrics {
     /// Begins to fill the store.
-    pub(crate) async fn start(prepared: Prepared, control: Control) -> Arc<Self> {
+    pub(crate) async fn start(
+        prepared: Prepared,
+        control: Control,
+        alerts: Option<prograde_notify::Handle>,
+    ) -> Arc<Self> {
         let Prepared { options, settings, database, asking } = prepared;
         let clock = Arc::new(ControlClock(control.clone()));
         let jobs = settings.config.jobs.clone();
         let scraping = scrape::run(scrape::Options { jobs, append: Arc::clone(&database) as _, clock }).await;
         let this = Arc::new(Self {
             asking,
+            alerts,
             database,
             control,
             options,
@@ -172,7 +181,13 @@ impl Metrics {
         let mut evaluation = self.evaluation.lock().await;
         evaluation.end().await;
         let stop = self.stop.child_token();
+        let receiver = self.alerts.clone().map(|alerts| Receiver {
+            alerts,
+            relabelling: Arc::new(settings.config.alert_relabelling.clone()),
+            external: Arc::clone(&settings.external),
+        });
         let evaluating = Evaluating {
+            receiver,
             database: Arc::clone(&self.database),
             control: self.control.clone(),
             external: settings.external,

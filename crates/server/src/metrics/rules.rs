@@ -25,6 +25,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use super::telling::{Posted, Receiver};
 use crate::events::chain;
 
 /// The largest file of rules, in bytes.
@@ -119,6 +120,8 @@ pub(crate) struct Evaluating {
     pub(crate) database: Arc<Database>,
     pub(crate) control: Control,
     pub(crate) external: Arc<External>,
+    /// Where alerts go, if they go anywhere.
+    pub(crate) receiver: Option<Receiver>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -143,7 +146,7 @@ impl Evaluating {
         let mut ticks = interval_at(first, period);
         // Where evaluating takes longer than the period, evaluations are left out, not run after each other.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut restored = false;
+        let (mut restored, mut posted) = (false, Posted::default());
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -154,6 +157,9 @@ impl Evaluating {
             restored = true;
             if let Err(error) = evaluated {
                 tracing::error!(group = group.group.name, "evaluating rules ended badly: {error}");
+            }
+            if let Some(receiver) = &self.receiver {
+                receiver.tell(&group, &mut posted, self.control.now().as_millisecond()).await;
             }
         }
     }
