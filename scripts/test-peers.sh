@@ -51,6 +51,19 @@ openfeature() {
         { echo "needs openfeature-sdk, openfeature-provider-ofrep and openfeature-flagd-core from PyPI"; return 1; }
 }
 
+# icalendar for Python reads the calendars that we write (crates/cli/tests/oncall.rs).
+icalendar() {
+    local place
+    place="$(dirname "$0")/../target/peers/icalendar"
+    if "$place/bin/python" -c 'import icalendar' 2>/dev/null; then return; fi
+    if ! python3 -m venv "$place" >&2; then
+        echo "needs Python 3.10 with \`venv\`: install it with this system's package manager"
+        return 1
+    fi
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check icalendar >&2 ||
+        { echo "needs icalendar from PyPI"; return 1; }
+}
+
 go_install() {
     if ! type -P go >/dev/null; then
         echo "needs Go: install it, then \`go install $1\`"
@@ -71,7 +84,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint kustomize openfeature prometheus skopeo umoci)
+peers=(actionlint icalendar kustomize openfeature prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

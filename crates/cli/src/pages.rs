@@ -83,6 +83,8 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0504"
     "PG0505"
     "PG0601"
+    "PG0670"
+    "PG0671"
     "PG0801"
     "PG0802"
     "PG0803"
