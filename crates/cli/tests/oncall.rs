@@ -77,6 +77,14 @@ fn load_is_shared_evenly_by_two_who_take_turns() {
     let (code, out, err) = place.run(&["load", "--from", "2026-01-05T08:00:00Z", "--days", "28", "--json"]);
     assert_eq!(code, 0, "{err}");
     let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    fs::write(place.0.path().join("pages.txt"), "2026-01-06T02:00:00Z\n\n 2026-01-06T12:00:00+01:00\n").unwrap();
+    let with_pages = ["load", "--from", "2026-01-05T08:00:00Z", "--days", "28", "--json", "--pages", "pages.txt"];
+    let paged: serde_json::Value = serde_json::from_str(&place.run(&with_pages).1).unwrap();
+    let ann = &paged[0]["people"]["ann"];
+    assert_eq!((&ann["pages"], &ann["night_pages"]), (&2.into(), &1.into()), "{paged}");
+    fs::write(place.0.path().join("pages.txt"), "2026-01-06T02:00:00Z\nsoon\n").unwrap();
+    let (code, _, err) = place.run(&with_pages);
+    assert!(code == 2 && err.contains("pages.txt:2: that is no time"), "{err}");
     assert_eq!((&found[0]["people"]["ann"]["hours"], &found[0]["fairness"]), (&336.0.into(), &1.0.into()), "{out}");
 }
 

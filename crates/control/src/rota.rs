@@ -64,7 +64,7 @@ schedules:
                 "3:10",
                 "no time zone",
             ),
-            (GOOD.replace("every: 1w", "every: soon"), "9:53", "\"soon\" is not a length of a turn"),
+            (GOOD.replace("every: 1w", "every: soon"), "9:54", "\"soon\" is not a length of a turn"),
             (GOOD.replace("from: 2026-01-05T09:00", "from: 2026-02-30T09:00"), "9:29", ""),
             (GOOD.replace("layers", "layer"), "8:5", "unknown field `layer`"),
             (GOOD.replace("version: 1", "version: 7"), "1:1", "version 7 is not known"),

@@ -1,7 +1,7 @@
 //! `prograde oncall`: who is on call, from `oncall.yaml`. No server is asked and nothing is sent.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
@@ -16,7 +16,7 @@ use crate::exit::Exit;
 use crate::moment::Moment;
 use crate::printer::{Style, Tone, cleaned};
 use crate::report::{self, Report};
-use crate::text::{Cell, Table, counted};
+use crate::text::{Cell, Table, count, counted};
 
 /// The largest file, in bytes.
 const FILE_BYTES_MAX: usize = 1 << 20;
@@ -56,9 +56,9 @@ Examples:
 
 The exit code is 2 if the file can't be used, and 1 if there are hours in which nobody is on call.")]
     Check(RangeArgs),
-    /// Show how much each person carries: hours, nights, weekends, and how evenly
-    #[command(after_help = "Examples:\n  prograde oncall load --from 2026-01-01 --days 90")]
-    Load(RangeArgs),
+    /// Show how much each person carries: hours, nights, weekends, pages, and how evenly
+    #[command(after_help = "Examples:\n  prograde oncall load --from 2026-01-01 --days 90 --pages pages.txt")]
+    Load(LoadArgs),
     /// Print a schedule as a calendar (iCalendar, RFC 5545)
     #[command(after_help = "Examples:\n  prograde oncall calendar primary --days 90 > oncall.ics")]
     Calendar(RangeArgs),
@@ -93,6 +93,15 @@ struct RangeArgs {
     /// How many days
     #[arg(long, default_value_t = 366, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4000))]
     days: u32,
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    #[command(flatten)]
+    range: RangeArgs,
+    /// A file with the times at which somebody was paged, one a line, such as `2026-01-31T03:04:05Z`
+    #[arg(long, value_name = "FILE")]
+    pages: Option<PathBuf>,
 }
 
 /// Runs `prograde oncall`.
@@ -266,7 +275,22 @@ fn check(app: &App, args: &RangeArgs) -> Result<Exit, Report> {
         .hint("add a layer below that covers them, or write `holes_allowed: true` if they are meant"))
 }
 
-fn load(app: &App, args: &RangeArgs) -> Result<Exit, Report> {
+/// The times in a file, one a line; empty lines mean nothing.
+fn pages(path: &Path) -> Result<Vec<Timestamp>, Report> {
+    let text = std::fs::read_to_string(path).map_err(|error| Report::file("read", path, &error))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let time = |(index, line): (usize, &str)| {
+        line.trim().parse().map_err(|error: jiff::Error| {
+            Report::new(report::ARGUMENT, format!("{}:{}: that is no time", path.display(), index + 1))
+                .because(&error)
+                .hint("write it as `2026-01-31T03:04:05Z`")
+        })
+    };
+    lines.map(time).collect()
+}
+
+fn load(app: &App, args: &LoadArgs) -> Result<Exit, Report> {
+    let (args, pages) = (&args.range, args.pages.as_deref().map(pages).transpose()?.unwrap_or_default());
     let rota = read(app, &args.file)?;
     let span = range(app, args)?;
     let mut found = Vec::new();
@@ -280,7 +304,7 @@ fn load(app: &App, args: &RangeArgs) -> Result<Exit, Report> {
         let layers = schedule.layers.iter().chain(schedule.holidays.iter().map(|holidays| &holidays.layer));
         let named = layers.flat_map(|layer| &layer.people).chain(shifts.iter().map(|shift| &shift.person));
         let homes: BTreeMap<String, TimeZone> = named.map(|name| (name.clone(), home(name))).collect();
-        let loads = oncall::loads(&shifts, &homes, &[]);
+        let loads = oncall::loads(&shifts, &homes, &pages);
         let hours: Vec<f64> = loads.values().map(|load| load.hours).collect();
         let fairness = oncall::fairness(&hours);
         found.push(json!({"schedule": schedule.name, "people": loads, "fairness": fairness}));
@@ -295,10 +319,17 @@ fn load(app: &App, args: &RangeArgs) -> Result<Exit, Report> {
 }
 
 fn loaded(schedule: &Schedule, loads: &BTreeMap<String, oncall::Load>, fairness: Option<f64>, style: Style) -> String {
-    let mut table = Table::new(&["PERSON", "HOURS", "BY NIGHT", "ON WEEKENDS"]);
+    let mut table = Table::new(&["PERSON", "HOURS", "BY NIGHT", "ON WEEKENDS", "PAGES", "BY NIGHT"]);
     for (name, load) in loads {
         let hours = |hours: f64| Cell::number(format!("{hours:.0}"));
-        table.row(vec![Cell::new(name), hours(load.hours), hours(load.night_hours), hours(load.weekend_hours)]);
+        table.row(vec![
+            Cell::new(name),
+            hours(load.hours),
+            hours(load.night_hours),
+            hours(load.weekend_hours),
+            Cell::number(count(load.pages)),
+            Cell::number(count(load.night_pages)),
+        ]);
     }
     let even = fairness.map_or_else(String::new, |share| format!("fairness {share:.2}, 1 is even\n"));
     format!("{}\n{}{even}", Tone::Strong.paint(&schedule.name, style.colour), table.render(style))
