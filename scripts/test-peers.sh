@@ -57,30 +57,32 @@ alertmanager() {
 
 # OpenFeature's own client for Python and flagd's evaluator ask for flags (tests/it/flags.rs).
 openfeature() {
-    local place
-    place="$(dirname "$0")/../target/peers/openfeature"
-    if "$place/bin/python" -c 'import openfeature.contrib.provider.ofrep, openfeature.contrib.tools.flagd.core' 2>/dev/null; then return; fi
-    if ! python3 -m venv "$place" >&2; then
-        echo "needs Python 3.10 with \`venv\`: install it with this system's package manager"
-        return 1
-    fi
-    "$place/bin/python" -m pip install --quiet --disable-pip-version-check \
-        openfeature-sdk==0.10.0 openfeature-provider-ofrep==0.3.0 openfeature-flagd-core==1.0.0 >&2 ||
-        { echo "needs openfeature-sdk, openfeature-provider-ofrep and openfeature-flagd-core from PyPI"; return 1; }
+    python_install openfeature openfeature.contrib.provider.ofrep,openfeature.contrib.tools.flagd.core \
+        openfeature-sdk==0.10.0 openfeature-provider-ofrep==0.3.0 openfeature-flagd-core==1.0.0
 }
 
 # OpenTelemetry's own SDK for Python sends metrics (crates/observe/tests/observe/otlp.rs).
 opentelemetry() {
+    python_install opentelemetry opentelemetry.sdk.metrics,opentelemetry.exporter.otlp.proto.http \
+        opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2
+}
+
+# icalendar for Python reads the calendars that we write (crates/cli/tests/oncall.rs).
+icalendar() {
+    python_install icalendar icalendar icalendar
+}
+
+# Python packages in a folder of their own, unless what they are for can be imported.
+python_install() {
     local place
-    place="$(dirname "$0")/../target/peers/opentelemetry"
-    if "$place/bin/python" -c 'import opentelemetry.sdk.metrics, opentelemetry.exporter.otlp.proto.http' 2>/dev/null; then return; fi
+    place="$(dirname "$0")/../target/peers/$1"
+    if "$place/bin/python" -c "import $2" 2>/dev/null; then return; fi
     if ! python3 -m venv "$place" >&2; then
         echo "needs Python 3.10 with \`venv\`: install it with this system's package manager"
         return 1
     fi
-    "$place/bin/python" -m pip install --quiet --disable-pip-version-check \
-        opentelemetry-sdk==1.45.2 opentelemetry-exporter-otlp-proto-http==1.45.2 >&2 ||
-        { echo "needs opentelemetry-sdk and opentelemetry-exporter-otlp-proto-http from PyPI"; return 1; }
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check "${@:3}" >&2 ||
+        { echo "needs from PyPI: ${*:3}"; return 1; }
 }
 
 go_install() {
@@ -103,7 +105,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint alertmanager go kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
+peers=(actionlint alertmanager go icalendar kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

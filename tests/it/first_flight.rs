@@ -63,6 +63,7 @@ fn measured(world: &World) {
     assert_eq!(offline["total"], found["total"], "the journal says the same without the server");
     let test = read(&[&asked[..], &["--environment", "test"]].concat());
     assert_eq!(test["rows"][0]["environment"], "test");
+    assert_eq!(read(&["toil", "--json"]), serde_json::json!([]), "nobody had to do anything by hand");
     let wrong = world.cli(&["dora", "--time-zone", "Mars/Olympus"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("PG0907"), "{wrong:?}");
 }

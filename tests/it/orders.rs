@@ -111,6 +111,17 @@ fn rollback() {
     assert_eq!(written.get(&("production/echo".into(), "revert".into())), Some(&1), "{written:?}");
     let quarantine = world.get("/api/v1/quarantine");
     assert_eq!((&quarantine[0]["digest"], text(&quarantine[0], "reason")), (&landed["digest"], "orders are lost"));
+    let toil = world.cli(&["toil", "--json"]);
+    let toil: serde_json::Value = serde_json::from_str(&toil.stdout).unwrap();
+    assert_eq!((&toil[0]["person"], &toil[0]["rolled_back"]), (&"Ada".into(), &1.into()), "{toil}");
+    let measured = world.cli(&["dora", "--json"]);
+    let measured: serde_json::Value = serde_json::from_str(&measured.stdout).unwrap();
+    let total = &measured["total"];
+    assert_eq!(
+        (&total["deployments"], &total["failures"]["n"], &total["unrecovered"]),
+        (&2.into(), &1.into(), &0.into())
+    );
+    assert_eq!((&total["recovery"]["n"], &total["stopped_early"]), (&1.into(), &0.into()), "{measured}");
     let further = world.cli(&order);
     assert!(further.code == 1 && further.stderr.contains("no earlier release"), "{further:?}");
     world.end();

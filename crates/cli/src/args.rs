@@ -54,6 +54,8 @@ pub(crate) enum Brief {
     Flag(commands::flag::FlagArgs),
     Verdict(commands::verdict::VerdictArgs),
     Dora(commands::dora::DoraArgs),
+    Toil(commands::toil::ToilArgs),
+    Oncall(commands::oncall::OncallArgs),
     Journal(commands::journal::JournalArgs),
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),

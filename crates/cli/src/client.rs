@@ -33,7 +33,7 @@ const ANSWER_WAIT: Duration = Duration::from_mins(1);
 /// How long a journal's check may take.
 const VERIFY_WAIT: Duration = Duration::from_hours(1);
 /// How long the server may be silent in the middle of an answer.
-const SILENCE_MAX: Duration = Duration::from_mins(1);
+pub(crate) const SILENCE_MAX: Duration = Duration::from_mins(1);
 /// How large an answer may be, in bytes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 

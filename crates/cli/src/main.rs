@@ -92,6 +92,8 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Verdict(args) => commands::verdict::run(app, &args),
         Brief::Flag(args) => commands::flag::run(app, &args),
         Brief::Dora(args) => commands::dora::run(app, &args),
+        Brief::Toil(args) => commands::toil::run(app, &args),
+        Brief::Oncall(args) => commands::oncall::run(app, &args),
         Brief::Journal(args) => commands::journal::run(app, &args),
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),

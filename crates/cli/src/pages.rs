@@ -101,6 +101,8 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0651"
     "PG0652"
     "PG0653"
+    "PG0670"
+    "PG0671"
     "PG0801"
     "PG0802"
     "PG0803"

@@ -15,6 +15,7 @@ mod measure;
 mod meter;
 mod orders;
 pub mod ports;
+pub mod rota;
 mod scale;
 mod source;
 mod sync;

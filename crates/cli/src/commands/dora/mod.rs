@@ -138,6 +138,8 @@ fn question(args: &DoraArgs, now: Timestamp) -> Result<Question, Report> {
             .because(&error)
             .hint("write it as IANA names it, such as `--time-zone Europe/Berlin`")
     })?;
+    // The second that has begun belongs to the range.
+    let now = Timestamp::from_second(now.as_second().saturating_add(1)).unwrap_or(now);
     let from = args.since.at(now, &zone);
     let until = args.until.map_or(Some(now), |until| until.at(now, &zone));
     match (from, until) {

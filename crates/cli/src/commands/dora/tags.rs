@@ -229,7 +229,10 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn told(tags: &[(i64, &[(&str, &[&str])])], failed: &[&str]) -> Vec<(Option<i64>, bool)> {
+    /// When a tag was made, its commits, and what each reverts.
+    type Said<'a> = (i64, &'a [(&'a str, &'a [&'a str])]);
+
+    fn told(tags: &[Said], failed: &[&str]) -> Vec<(Option<i64>, bool)> {
         let target = Target { environment: "production".parse().unwrap(), service: "shop".parse().unwrap() };
         let named = |index: usize| format!("{index:040}");
         let list: Vec<Tag> = tags
@@ -278,7 +281,13 @@ mod tests {
         let hash = "a".repeat(40);
         let line = format!("v1\0{hash}\0\0commit\0\0{}", 12);
         assert_eq!(tag(&line).map(|tag| (tag.name, tag.at)), Some(("v1".to_owned(), at(12))));
-        for bad in ["", "v1", "v1\0a\0b\0tag\0tree\05", "v1\0a\0b\0commit\0\0soon", "v1\0a\0\0blob\0\05"] {
+        for bad in [
+            "",
+            "v1",
+            "v1\x00a\x00b\x00tag\x00tree\x005",
+            "v1\x00a\x00b\x00commit\x00\x00soon",
+            "v1\x00a\x00\x00blob\x00\x005",
+        ] {
             assert_eq!(tag(bad), None, "{bad:?}");
         }
         let record = format!("\n{hash}\09\0Revert \"x\"\0{REVERTS}{hash}.\n{REVERTS}abc");
