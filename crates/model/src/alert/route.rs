@@ -129,9 +129,9 @@ impl Tree {
         };
         let mut taken = false;
         for &child in &here.children {
-            let takes = self.collect(child, labels, found);
-            taken |= takes;
-            if takes && !self.0.get(child).is_some_and(|child| child.route.goes_on) {
+            let went = self.collect(child, labels, found);
+            taken |= went;
+            if went && !self.0.get(child).is_some_and(|child| child.route.goes_on) {
                 break;
             }
         }

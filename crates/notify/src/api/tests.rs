@@ -14,7 +14,8 @@ fn now() -> Timestamp {
 
 fn ask(dispatcher: &mut Dispatcher, method: &str, path: &str, query: &[(&str, &str)], body: &str) -> Answer {
     let names = ["a".to_owned()];
-    let status = Status { config: "{}", receivers: &names, started: now(), new_id: "id-1" };
+    let new_id = format!("id-{}", dispatcher.silences().count() + 1);
+    let status = Status { config: "{}", receivers: &names, started: now(), new_id: &new_id };
     let query: Vec<(String, String)> = query.iter().map(|(name, text)| ((*name).into(), (*text).into())).collect();
     let request = Request { method, path, query: &query, body: body.as_bytes() };
     let answer = answer(dispatcher, &status, &request, now());

@@ -120,7 +120,7 @@ fn receivers_are_told_the_same_as_by_alertmanager() {
             wait("the alert is taken", || amtool(&arguments).filter(|output| output.status.success()));
         }
     };
-    post(&["alert", "add", "Full", "zone=b", "job=x", "--annotation=summary=a \"full\" disk"]);
+    post(&["alert", "add", "Full", "zone=b", "job=x", "--annotation=summary=a full disk"]);
     post(&["alert", "add", "Full", "zone=a", "job=x", "--annotation=summary=b"]);
     let first = |way: &str, path: &str, count: usize| {
         wait(&format!("{way}/{path} is told {count} times"), || {
@@ -133,7 +133,7 @@ fn receivers_are_told_the_same_as_by_alertmanager() {
     }
     let past = "--end=2001-01-01T00:00:00Z";
     let start = "--start=2000-01-01T00:00:00Z";
-    post(&["alert", "add", "Full", "zone=b", "job=x", start, past, "--annotation=summary=a \"full\" disk"]);
+    post(&["alert", "add", "Full", "zone=b", "job=x", start, past, "--annotation=summary=a full disk"]);
     post(&["alert", "add", "Full", "zone=a", "job=x", start, past, "--annotation=summary=b"]);
     for path in ["webhook", "slack", "pager"] {
         let last = |way: &str| {

@@ -156,17 +156,17 @@ impl Dispatcher {
             self.ends.remove(&(known.alert.ends_at, fingerprint));
             self.ended.remove(&(later(known.alert.ends_at, ENDED_KEPT), fingerprint));
         }
-        let fired = before.is_some_and(|known| known.fires);
+        let did_fire = before.is_some_and(|known| known.fires);
         if fires {
             self.ends.insert((alert.ends_at, fingerprint));
         } else {
             self.ended.insert((later(alert.ends_at, ENDED_KEPT), fingerprint));
         }
-        if fires && !fired {
+        if fires && !did_fire {
             self.inhibitor.insert(fingerprint, &alert.labels);
             self.silences.values_mut().for_each(|watched| watched.fires(fingerprint, &alert.labels));
         }
-        if fired && !fires {
+        if did_fire && !fires {
             self.inhibitor.remove(fingerprint, &alert.labels);
             self.silences.values_mut().for_each(|watched| watched.ends(fingerprint, at));
         }
