@@ -27,8 +27,7 @@ pub struct Options {
     /// How far ahead of the time that the database was told last a sample may be. It was told when it was opened and at each
     /// [`super::Database::maintain`], which must come much more often than this.
     pub ahead_ms_max: i64,
-    /// How many series may be in memory at once: those that had samples in about the last three hours. Each takes about
-    /// 2 KiB.
+    /// How many series may be in memory at once: those that had samples in about the last three hours.
     pub series_max: usize,
     /// How many samples one selection may give.
     pub select_samples_max: u64,
