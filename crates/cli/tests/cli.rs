@@ -117,8 +117,6 @@ fn help_is_a_page_for_each_command() {
         ("help_quarantine_lift", vec!["quarantine", "lift", "--help"]),
         ("help_journal_verify", vec!["journal", "verify", "--help"]),
         ("help_check", vec!["check", "--help"]),
-        ("help_rules_check", vec!["rules", "check", "--help"]),
-        ("help_rules_test", vec!["rules", "test", "--help"]),
         ("help_init", vec!["init", "--help"]),
     ] {
         let ran = place.run(&args);

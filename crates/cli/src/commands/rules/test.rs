@@ -66,11 +66,11 @@ fn tested(path: &Path) -> Ran {
 
 /// The groups of all rule files, which are looked for beside the file of tests.
 fn groups(path: &Path, file: &str, suite: &Suite, warnings: &mut Vec<String>) -> Result<Vec<Group>, Diagnostics> {
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let folder = path.parent().unwrap_or(Path::new(""));
     let mut groups = Vec::new();
     let mut found = Vec::new();
     for (pattern, line) in &suite.rule_files {
-        let beside = if folder.as_os_str().is_empty() { Path::new(".") } else { &folder };
+        let beside = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let matched = match files::matching(beside, pattern) {
             Ok(matched) => matched,
             Err(why) => {
