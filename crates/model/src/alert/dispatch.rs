@@ -192,7 +192,9 @@ impl Dispatcher {
         for id in self.by_key.get(&told.key.group).cloned().unwrap_or_default() {
             let interval = self.tree.get(id.0).map(|placed| placed.route.group_interval).unwrap_or_default();
             let next = self.groups.get(&id).map(|group| group.flush_at.max(later(told.decided_at, interval)));
-            next.into_iter().for_each(|next| self.reschedule(&id, next, true));
+            if let Some(next) = next {
+                self.reschedule(&id, next, true);
+            }
         }
         if told.cause.is_some() {
             self.finished(&told.key, false);

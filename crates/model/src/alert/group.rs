@@ -60,7 +60,7 @@ pub struct Group {
     pub(super) has_failed: bool,
 }
 
-/// A group's key, as Alertmanager writes it: the same text names the same group to PagerDuty whoever sends it.
+/// A group's key, as Alertmanager writes it: the same text names the same group to `PagerDuty` whoever sends it.
 pub(super) fn key(route: &str, labels: &Labels) -> String {
     let mut pairs = String::new();
     for (index, label) in labels.iter().enumerate() {
@@ -84,8 +84,8 @@ fn quoted(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{b}' => out.push_str("\\v"),
             '\u{c}' => out.push_str("\\f"),
-            c if c.is_control() && u32::from(c) < 0x80 => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() && u32::from(c) < 0x80 => drop(write!(out, "\\x{:02x}", u32::from(c))),
+            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }

@@ -18,7 +18,7 @@ pub struct Span {
 }
 
 impl Span {
-    fn holds(&self, value: i16) -> bool {
+    fn holds(self, value: i16) -> bool {
         (self.begin..=self.end).contains(&value)
     }
 }

@@ -165,14 +165,11 @@ impl Routing {
         routes.into_iter().filter_map(|index| Some(tree.get(index)?.route.receiver.clone())).collect()
     }
 
-    /// The interval that keeps a route quiet at a time; `Some(None)` where it is outside of all of its active ones.
-    pub(super) fn muted_by<'r>(&'r self, route: &'r Route, at: Timestamp) -> Option<Option<&'r str>> {
-        let is_in = |name: &&String| {
-            self.time_intervals.get(*name).is_some_and(|parts| parts.iter().any(|part| part.holds(at)))
-        };
-        if !route.active_time_intervals.is_empty() && !route.active_time_intervals.iter().any(|name| is_in(&name)) {
-            return Some(None);
-        }
-        route.mute_time_intervals.iter().find(is_in).map(|name| Some(name.as_str()))
+    /// Whether a route is quiet at a time: in one of its muted intervals, or outside of all of its active ones.
+    pub(super) fn is_muted(&self, route: &Route, at: Timestamp) -> bool {
+        let is_in =
+            |name: &String| self.time_intervals.get(name).is_some_and(|parts| parts.iter().any(|part| part.holds(at)));
+        let is_inactive = !route.active_time_intervals.is_empty() && !route.active_time_intervals.iter().any(is_in);
+        is_inactive || route.mute_time_intervals.iter().any(is_in)
     }
 }

@@ -71,7 +71,7 @@ impl Dispatcher {
         let nothing = (Vec::new(), Vec::new());
         let Some(placed) = self.tree.get(id.0) else { return nothing };
         let Some(receiver) = self.routing.receivers.get(&group.receiver) else { return nothing };
-        if receiver.integrations.is_empty() || self.routing.muted_by(&placed.route, at).is_some() {
+        if receiver.integrations.is_empty() || self.routing.is_muted(&placed.route, at) {
             return nothing;
         }
         let is_audible = |fingerprint: &&Fingerprint| {

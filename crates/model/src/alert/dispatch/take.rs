@@ -115,7 +115,7 @@ impl Dispatcher {
         let mut silence = Silence { updated_at: now, ..asked };
         let mut facts = Vec::new();
         if silence.id.is_empty() {
-            silence.id = new_id.to_owned();
+            new_id.clone_into(&mut silence.id);
         } else {
             let known = self.silences.get(&silence.id).map(|watched| &watched.silence);
             let known = known.ok_or_else(|| SilenceError::NotFound(silence.id.clone()))?;
@@ -123,7 +123,7 @@ impl Dispatcher {
                 if known.state(now) != SilenceState::Expired {
                     facts.push(AlertEvent::SilenceEnded { id: known.id.clone(), with_alerts: false });
                 }
-                silence.id = new_id.to_owned();
+                new_id.clone_into(&mut silence.id);
             }
         }
         let is_new = !self.silences.contains_key(&silence.id);
