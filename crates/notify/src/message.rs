@@ -206,7 +206,7 @@ fn is_like(pattern: &str, name: &str) -> bool {
             '*' => escaped.push_str("(?s).*"),
             '?' => escaped.push_str("(?s)."),
             c if c.is_alphanumeric() => escaped.push(c),
-            c => escaped.push_str(&format!("\\x{{{:x}}}", u32::from(c))),
+            c => escaped.extend(format!("\\x{{{:x}}}", u32::from(c)).chars()),
         }
     }
     prograde_model::pattern::Pattern::new(&escaped).is_ok_and(|pattern| pattern.is_match(name))

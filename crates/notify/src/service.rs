@@ -164,7 +164,9 @@ impl Shared {
         if !kept.is_empty() {
             self.records.append(&kept, at).await?;
         }
-        facts.iter().for_each(|fact| state.dispatcher.apply(fact, at));
+        for fact in &facts {
+            state.dispatcher.apply(fact, at);
+        }
         Ok(())
     }
 }

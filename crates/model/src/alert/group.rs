@@ -60,7 +60,7 @@ pub struct Group {
     pub(super) has_failed: bool,
 }
 
-/// A group's key, as Alertmanager writes it: the same text names the same group to `PagerDuty` whoever sends it.
+/// A group's key, as Alertmanager writes it: the same text names the same group to PagerDuty whoever sends it.
 pub(super) fn key(route: &str, labels: &Labels) -> String {
     let mut pairs = String::new();
     for (index, label) in labels.iter().enumerate() {

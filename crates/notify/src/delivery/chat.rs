@@ -116,7 +116,7 @@ fn in_path(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~!".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.extend(format!("%{byte:02X}").chars());
         }
     }
     out

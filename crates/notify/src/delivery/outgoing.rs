@@ -124,6 +124,7 @@ fn is_near(url: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else the client says is told in its words")]
 fn told(error: &ureq::Error, timeout: Duration) -> Failure {
     let passing = |why: String| Failure::Passing { why, retry_after: None };
     match error {

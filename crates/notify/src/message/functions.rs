@@ -7,8 +7,8 @@ use prograde_template::{CallError, Functions, Value};
 #[must_use]
 pub fn functions() -> Functions<'static> {
     Functions::new()
-        .with("toUpper", |arguments| of_text(arguments, |text| text.to_uppercase()))
-        .with("toLower", |arguments| of_text(arguments, |text| text.to_lowercase()))
+        .with("toUpper", |arguments| of_text(arguments, str::to_uppercase))
+        .with("toLower", |arguments| of_text(arguments, str::to_lowercase))
         .with("title", |arguments| of_text(arguments, title))
         .with("join", join)
         .with("match", |arguments| {

@@ -117,7 +117,7 @@ async fn send(
         let left = notification.give_up_at.duration_since(shared.now());
         let mut random = [0_u8; 8];
         // Without random bytes the wait is whole, and nothing else is lost.
-        let drawn = getrandom::fill(&mut random).map(|()| u64::from_le_bytes(random)).unwrap_or(0);
+        let drawn = getrandom::fill(&mut random).map_or(0, |()| u64::from_le_bytes(random));
         match shared.retry.next(attempts, &failure, left, drawn) {
             Attempt::GiveUp => return Ended { notification, result: Err(failure), attempts },
             Attempt::After(wait) => {
