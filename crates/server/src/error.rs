@@ -88,7 +88,7 @@ impl ServerError {
             Self::Locked { .. } => "PG0302",
             Self::Journal(JournalError::DiskFull { .. }) => "PG0304",
             Self::Journal(JournalError::Broken { .. } | JournalError::Corrupt { .. }) => "PG0305",
-            Self::Journal(_) | Self::Replay(_) => "PG0303",
+            Self::Journal(_) | Self::Replay(_) | Self::Alerts(_) => "PG0303",
             Self::AddressInUse { .. } | Self::Listen { .. } => "PG0306",
             Self::Git(_) => "PG0307",
             Self::Images(_) => "PG0308",
@@ -96,7 +96,6 @@ impl ServerError {
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(_) => config::CODE,
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
-            Self::Alerts(_) => "PG0303",
             Self::Random => "PG0309",
         }
     }

@@ -3,7 +3,7 @@
 mod data;
 mod peer;
 #[path = "../../../crates/observe/tests/observe/remote_write.rs"]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "shared with tests")]
+#[cfg_attr(not(test), expect(clippy::unwrap_used, reason = "shared with tests"))]
 mod remote_write;
 
 use std::collections::BTreeMap;
@@ -189,6 +189,7 @@ fn same(ours: &[Series], body: &Value) -> anyhow::Result<()> {
         for (sample, pair) in samples.iter().zip(values.iter()) {
             let seconds = pair.get(0).and_then(Value::as_f64).context("no time")?;
             let value: f64 = pair.get(1).and_then(Value::as_str).context("no value")?.parse()?;
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are counted exactly")]
             let time = (seconds * 1000.0 - sample.timestamp as f64).abs() < 0.5;
             let close = (value - sample.value).abs() <= 1e-9 * value.abs().max(sample.value.abs());
             ensure!(

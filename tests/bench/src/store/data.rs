@@ -104,7 +104,7 @@ impl Target {
                 Kind::Seconds => *value += f64::from(u32::try_from(requests).unwrap_or(0)) * 0.01,
                 Kind::Level => {
                     let step = f64::from(u32::try_from(self.noise.below(9)).unwrap_or(0)) - 4.0;
-                    *value = (*value + if requests % 3 == 0 { step * 4096.0 } else { 0.0 }).max(0.0);
+                    *value = (*value + if requests.is_multiple_of(3) { step * 4096.0 } else { 0.0 }).max(0.0);
                 }
                 Kind::Fraction => *value = f64::from(u32::try_from(self.noise.below(1000)).unwrap_or(0)) / 1000.0,
                 Kind::Constant => *value = 1.0,
