@@ -35,7 +35,6 @@ fn prograde(arguments: &[&str]) -> Ran {
 }
 
 /// Whether promtool is content. `None` where it is not installed, which is a failure in CI.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 fn promtool(arguments: &[&str]) -> Option<bool> {
     match Command::new("promtool").args(arguments).current_dir(folder()).output() {
         Ok(output) => Some(output.status.success()),

@@ -3,7 +3,7 @@
 mod data;
 mod peer;
 #[path = "../../../crates/observe/tests/observe/remote_write.rs"]
-#[cfg_attr(not(test), expect(clippy::unwrap_used, reason = "shared with tests"))]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "shared with tests")]
 mod remote_write;
 
 use std::collections::BTreeMap;

@@ -71,8 +71,8 @@ impl World {
         Self { dispatcher, now: at(0), told: Vec::new(), records: Vec::new(), reachable: true }
     }
 
-    fn apply(&mut self, event: AlertEvent) {
-        self.dispatcher.apply(&event, self.now);
+    fn apply(&mut self, event: &AlertEvent) {
+        self.dispatcher.apply(event, self.now);
         if event.is_recorded() {
             let stored = serde_json::to_string(&event).unwrap();
             self.records.push((self.now, serde_json::from_str(&stored).unwrap()));
@@ -84,7 +84,9 @@ impl World {
         let labels = alert.split(' ').map(|pair| pair.split_once('=').unwrap_or((ALERT_NAME, pair))).collect();
         let ends_at = Some(self.now + minutes(ends_in));
         let facts = self.dispatcher.receive(vec![Posted { labels, ends_at, ..Posted::default() }], self.now);
-        facts.unwrap().into_iter().for_each(|fact| self.apply(fact));
+        for fact in facts.unwrap() {
+            self.apply(&fact);
+        }
     }
 
     fn settle(&mut self) {
@@ -94,15 +96,17 @@ impl World {
             if facts.is_empty() && notifications.is_empty() {
                 return;
             }
-            facts.into_iter().for_each(|fact| self.apply(fact));
+            for fact in &facts {
+                self.apply(fact);
+            }
             for notification in notifications {
                 if self.reachable {
                     self.told.push(self.sentence(&notification));
                     let told = self.dispatcher.told_by(&notification);
-                    self.apply(AlertEvent::Sent(told));
+                    self.apply(&AlertEvent::Sent(told));
                 } else {
                     let key = notification.key.clone();
-                    self.apply(AlertEvent::Failed { key, why: "no answer".into(), attempts: 3 });
+                    self.apply(&AlertEvent::Failed { key, why: "no answer".into(), attempts: 3 });
                 }
             }
         }
@@ -115,8 +119,8 @@ impl World {
             .iter()
             .map(|(alert, fires)| {
                 let others = alert.labels.iter().filter(|label| &*label.name != ALERT_NAME);
-                let others: String = others.map(|label| format!("/{}", label.value)).collect();
-                format!("{}{}{others}", if *fires { "+" } else { "-" }, alert.name())
+                let name = format!("{}{}", if *fires { "+" } else { "-" }, alert.name());
+                others.fold(name, |name, label| name + "/" + &label.value)
             })
             .collect();
         format!("{minute} {} {:?} {}", notification.key.receiver, notification.cause, alerts.join(" "))
@@ -139,7 +143,7 @@ impl World {
         for (at, event) in &self.records {
             self.dispatcher.apply(event, *at);
         }
-        self.apply(AlertEvent::Resumed);
+        self.apply(&AlertEvent::Resumed);
     }
 
     fn take_told(&mut self) -> Vec<String> {
@@ -259,7 +263,7 @@ fn an_acknowledged_group_is_not_repeated_but_changes_are_told() {
     world.until(5);
     let group = world.dispatcher.groups().next().unwrap().key.clone();
     assert_eq!(group, "{}:{alertname=\"Full\"}");
-    world.apply(AlertEvent::Acknowledged { group: group.clone(), by: "ada".into(), comment: "on it".into() });
+    world.apply(&AlertEvent::Acknowledged { group: group.clone(), by: "ada".into(), comment: "on it".into() });
     world.until(200);
     world.restart();
     world.until(400);
@@ -267,10 +271,10 @@ fn an_acknowledged_group_is_not_repeated_but_changes_are_told() {
     world.post("Full disk=b", 5_000);
     world.until(410);
     assert_eq!(world.take_told(), ["1 all First +Full/a", "405 all Changed +Full/a +Full/b"]);
-    world.apply(AlertEvent::AcknowledgementWithdrawn { group: group.clone(), by: "ada".into() });
+    world.apply(&AlertEvent::AcknowledgementWithdrawn { group: group.clone(), by: "ada".into() });
     world.until(470);
     assert_eq!(world.take_told(), ["465 all Repeat +Full/a +Full/b"]);
-    world.apply(AlertEvent::Acknowledged { group: group.clone(), by: "ada".into(), comment: String::new() });
+    world.apply(&AlertEvent::Acknowledged { group: group.clone(), by: "ada".into(), comment: String::new() });
     world.post("Full disk=a", 0);
     world.post("Full disk=b", 0);
     assert_eq!(world.dispatcher.acknowledgement(&group), None);
@@ -291,7 +295,9 @@ fn silence(text: &str, until: i64, ends_with_alerts: bool) -> Silence {
 
 fn set(world: &mut World, silence: Silence, id: &str) -> String {
     let (id, facts) = world.dispatcher.set_silence(silence, id, world.now).unwrap();
-    facts.into_iter().for_each(|fact| world.apply(fact));
+    for fact in &facts {
+        world.apply(fact);
+    }
     id
 }
 
@@ -392,7 +398,9 @@ fn ten_thousand_alerts_are_grouped_and_inhibited() {
         Posted { labels: labels.into_iter().collect(), ..Posted::default() }
     });
     let facts = world.dispatcher.receive(posted.collect(), world.now).unwrap();
-    facts.into_iter().for_each(|fact| world.apply(fact));
+    for fact in &facts {
+        world.apply(fact);
+    }
     let quiet =
         world.dispatcher.firing().filter(|(_, alert)| !world.dispatcher.mutes(&alert.labels, world.now).is_empty());
     assert_eq!(quiet.count(), 10_000);
@@ -435,7 +443,7 @@ proptest! {
     fn whoever_was_told_of_an_alert_is_told_its_end(steps in prop::collection::vec(step(), 1..40)) {
         let mut world = World::new(routing());
         for (index, step) in steps.into_iter().enumerate() {
-            let now = (world.now - at(0)).total(jiff::Unit::Minute).unwrap() as i64;
+            let now = world.now.duration_since(at(0)).as_mins();
             match step {
                 Step::Post(alert, ends) => world.post(&name(alert), ends),
                 Step::Wait(minutes) => world.until(now + minutes),
@@ -459,7 +467,7 @@ proptest! {
             }
         }
         world.reachable = true;
-        let now = (world.now - at(0)).total(jiff::Unit::Minute).unwrap() as i64;
+        let now = world.now.duration_since(at(0)).as_mins();
         world.until(now + 300);
         prop_assert_eq!(world.dispatcher.firing().count(), 0);
         prop_assert_eq!(world.dispatcher.groups().count(), 0);

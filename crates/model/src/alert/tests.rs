@@ -8,7 +8,7 @@ use super::*;
 
 #[test]
 fn matchers_are_read_as_alertmanager_does() {
-    let reads = |text: &str| matchers(text).map(|all| written(&all)).unwrap_or_else(|error| format!("error: {error}"));
+    let reads = |text: &str| matchers(text).map_or_else(|error| format!("error: {error}"), |all| written(&all));
     for (text, written) in [
         ("a=b", "{a=\"b\"}"),
         (" a != \"b c\" ", "{a!=\"b c\"}"),

@@ -1,4 +1,5 @@
 //! The crate beside the real Alertmanager, its `amtool`, and a real Prometheus.
+#![cfg(test)]
 
 mod config;
 mod peer;

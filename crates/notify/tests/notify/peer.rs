@@ -4,7 +4,6 @@ use std::io::ErrorKind;
 use std::process::{Command, Output, Stdio};
 
 /// Says that a peer is not installed, which is a failure in CI.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 pub(crate) fn missing(peer: &str) {
     let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
     assert!(!ci, "{peer} is missing: run scripts/test-peers.sh");

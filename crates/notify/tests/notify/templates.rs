@@ -1,5 +1,6 @@
 //! What templates give, beside `amtool template render`.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use jiff::Timestamp;
@@ -58,8 +59,8 @@ fn notification() -> Notification {
         alerts: vec![alert("a", true), alert("b", false), alert("c", true)],
         at: Timestamp::UNIX_EPOCH,
         give_up_at: Timestamp::UNIX_EPOCH,
-        firing: Default::default(),
-        resolved: Default::default(),
+        firing: BTreeSet::default(),
+        resolved: BTreeSet::default(),
     }
 }
 

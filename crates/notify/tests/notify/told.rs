@@ -15,11 +15,14 @@ use serde_json::Value;
 use super::peer::{amtool, missing, printed};
 use super::serve::{Running, Served, free_port, wait};
 
+/// A status, and after how long it should be tried again.
+type Answer = (u16, Option<&'static str>);
+
 /// A receiver that keeps what it is told, and answers as it is asked to.
 #[derive(Clone, Default)]
 struct Receiver {
     told: Arc<Mutex<Vec<(String, HeaderMap, Value)>>>,
-    answers: Arc<Mutex<VecDeque<(u16, Option<&'static str>)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 impl Receiver {
@@ -131,10 +134,10 @@ fn receivers_are_told_the_same_as_by_alertmanager() {
         let (ours, theirs) = (first("ours", path, 1), first("theirs", path, 1));
         assert_eq!(without_times(ours), without_times(theirs), "{path}");
     }
-    let past = "--end=2001-01-01T00:00:00Z";
+    let ended = "--end=2001-01-01T00:00:00Z";
     let start = "--start=2000-01-01T00:00:00Z";
-    post(&["alert", "add", "Full", "zone=b", "job=x", start, past, "--annotation=summary=a full disk"]);
-    post(&["alert", "add", "Full", "zone=a", "job=x", start, past, "--annotation=summary=b"]);
+    post(&["alert", "add", "Full", "zone=b", "job=x", start, ended, "--annotation=summary=a full disk"]);
+    post(&["alert", "add", "Full", "zone=a", "job=x", start, ended, "--annotation=summary=b"]);
     for path in ["webhook", "slack", "pager"] {
         let last = |way: &str| {
             wait("the end is told", || {
