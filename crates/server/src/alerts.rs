@@ -1,6 +1,7 @@
 //! Alerts as the server handles them: their facts are in the journal under a subject of their own, rules post to the same
 //! service as others do, and its API stands below `/alertmanager`.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -124,7 +125,7 @@ pub(crate) fn read(file: &Path) -> Result<Config, Diagnostics> {
 /// Starts handling alerts, with the state that the facts of before give.
 pub(crate) async fn start(
     file: PathBuf,
-    url: String,
+    address: SocketAddr,
     journal: Journal,
     control: Control,
 ) -> Result<Handle, AlertsError> {
@@ -134,7 +135,7 @@ pub(crate) async fn start(
     let options = Options {
         config,
         file,
-        external_url: url,
+        external_url: format!("http://{address}/alertmanager"),
         records: Arc::new(JournalRecords { journal, version }),
         history,
         clock: Arc::new(move || control.now()),

@@ -99,20 +99,7 @@ impl Server {
             ..NodeOptions::new(data.nodes())
         };
         let node = Node::start(node_options).await?;
-        let prepared = Prepared::new(
-            MetricsOptions {
-                folder: data.metrics(),
-                retention: options.metrics_retention,
-                config: options.prometheus_config.clone(),
-                url: format!("http://{address}/prometheus"),
-            },
-            SystemClock.now(),
-        );
-        let prepared = prepared.await?;
-        if let Some(file) = &options.alertmanager_config {
-            // Before anything is decided: a server that can't tell anybody should not begin.
-            alerts::read(file).map_err(ServerError::AlertmanagerConfig)?;
-        }
+        let prepared = prepare(&options, &data, address).await?;
         let ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
@@ -123,10 +110,7 @@ impl Server {
 
         let alerts = match options.alertmanager_config {
             None => None,
-            Some(file) => {
-                let url = format!("http://{address}/alertmanager");
-                Some(alerts::start(file, url, journal.clone(), control.clone()).await?)
-            }
+            Some(file) => Some(alerts::start(file, address, journal.clone(), control.clone()).await?),
         };
         let metrics = Metrics::start(prepared, control.clone(), alerts.clone()).await;
 
@@ -195,6 +179,21 @@ impl Server {
         }
         self.data.withdraw();
     }
+}
+
+/// What observing needs, before anything is decided: a server that can't tell anybody should not begin.
+async fn prepare(options: &ServerOptions, data: &DataDir, address: SocketAddr) -> Result<Prepared, ServerError> {
+    let metrics = MetricsOptions {
+        folder: data.metrics(),
+        retention: options.metrics_retention,
+        config: options.prometheus_config.clone(),
+        url: format!("http://{address}/prometheus"),
+    };
+    let prepared = Prepared::new(metrics, SystemClock.now()).await?;
+    if let Some(file) = &options.alertmanager_config {
+        alerts::read(file).map_err(ServerError::AlertmanagerConfig)?;
+    }
+    Ok(prepared)
 }
 
 /// Tells a journal that was altered from one that merely can't be read now.

@@ -110,12 +110,12 @@ impl At<'_> {
     fn source(&mut self, metric: &Metric) {
         match (&metric.prometheus, &metric.webhook, &metric.requests, &metric.job) {
             (Some(query), None, None, None) => {
+                if let Some(url) = &query.url {
+                    self.url("prometheus", url, false);
+                }
                 self.query(&query.query);
                 match &query.url {
-                    Some(url) => {
-                        self.url("prometheus", url, false);
-                        self.token_file("prometheus", query.bearer_token_file.as_deref());
-                    }
+                    Some(_) => self.token_file("prometheus", query.bearer_token_file.as_deref()),
                     None if query.bearer_token_file.is_some() => self.add(
                         &["prometheus", "bearer_token_file"],
                         "the embedded store needs no token",

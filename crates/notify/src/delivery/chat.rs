@@ -41,6 +41,10 @@ pub(super) fn slack(letter: &Letter<'_>, slack: &Slack) -> Result<Outgoing, Fail
     if !fields.is_empty() {
         attachment.insert("fields".into(), fields.into());
     }
+    // Alertmanager sends these even where nothing is in them.
+    for field in ["callback_id", "footer"] {
+        attachment.entry(field).or_insert_with(|| "".into());
+    }
     attachment.insert("mrkdwn_in".into(), slack.mrkdwn_in.clone().into());
     let channel = letter.text("channel")?;
     if !channel.is_empty() {

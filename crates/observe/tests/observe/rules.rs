@@ -176,9 +176,14 @@ fn evaluate_all(groups: &[Group], memory: &mut Memory, minutes: i64) -> Vec<Vec<
 }
 
 /// A file for `promtool test rules` that expects, at each minute, what we wrote then.
-fn expectations(series: &[Series], evaluations: &[Vec<(Labels, f64)>]) -> String {
-    let mut text =
-        "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n".to_owned();
+/// promtool takes groups in any order but the one that it is told.
+fn expectations(groups: &[Group], series: &[Series], evaluations: &[Vec<(Labels, f64)>]) -> String {
+    let order: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    let mut text = format!(
+        "rule_files: [rules.yml]\nevaluation_interval: 1m\ngroup_eval_order: [{}]\n\
+         tests:\n- interval: 1m\n  input_series:\n",
+        order.join(", ")
+    );
     for series in series {
         let last = series.samples.last().map_or(0, |sample| sample.timestamp / 60_000);
         let values = (0..=last).map(|minute| {
@@ -222,7 +227,7 @@ fn promtool_sees_the_same_alerts_and_recorded_series() {
     assert!(states.count() > 30, "hardly anything fires");
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("rules.yml"), RULES).unwrap();
-    let expected = expectations(&series, &evaluations);
+    let expected = expectations(&groups, &series, &evaluations);
     fs::write(folder.path().join("test.yml"), &expected).unwrap();
     let Some((passed, said)) = promtool(folder.path(), &["test", "rules", "test.yml"]) else { return };
     assert!(passed, "{}", said.lines().take(60).collect::<Vec<_>>().join("\n"));

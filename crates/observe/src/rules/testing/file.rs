@@ -103,6 +103,11 @@ impl Reader<'_> {
         }
         let labels = self.read(node, "series", notation::labels);
         let values = match node.get("values") {
+            // YAML takes `0x9` for the number 9, where promtool reads ten zeros.
+            Some(value) if matches!(value.value, Value::Number(_)) => {
+                self.report(value, "a number in `values` can't be told from other notations of it", "put it in quotes");
+                None
+            }
             Some(_) => self.read(node, "values", notation::values),
             None => Some(Vec::new()),
         };

@@ -75,13 +75,7 @@ impl Parameters {
 
     /// What the series must be like, for each `match[]`; one of them is enough.
     pub(super) fn matchers(&self) -> Result<Vec<Vec<Matcher>>, Refused> {
-        let read = |text| {
-            let selector = promql::selector(text).map_err(|error| Refused::parameter("match[]", error.to_string()))?;
-            if selector.iter().all(|matcher| matcher.accepts("")) {
-                return Err(Refused::parameter("match[]", "it must contain at least one matcher that is not empty"));
-            }
-            Ok(selector)
-        };
+        let read = |text| promql::selector(text).map_err(|error| Refused::parameter("match[]", error.to_string()));
         self.all("match[]").map(read).collect()
     }
 
@@ -150,8 +144,8 @@ mod tests {
         assert_eq!(parameters.get("query"), None, "nothing is said with nothing");
         assert_eq!(parameters.between_ms().unwrap(), (5_000, i64::MAX));
         for (text, error) in [
-            ("match[]={}", "it must contain at least one matcher that is not empty"),
-            ("match[]={a=~\".*\"}", "it must contain at least one matcher that is not empty"),
+            ("match[]={}", "at least one matcher that does not accept the empty value"),
+            ("match[]={a=~\".*\"}", "at least one matcher that does not accept the empty value"),
             ("match[]=1", "match[]"),
             ("match[]=up{", "match[]"),
         ] {
