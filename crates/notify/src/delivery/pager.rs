@@ -63,9 +63,14 @@ pub(super) fn pager_duty(letter: &Letter<'_>, pager: &PagerDuty, data: &Data) ->
         "client": letter.text("client")?,
         "client_url": letter.text("client_url")?,
         "payload": payload,
-        "images": list(letter, "images", pager.images.len(), &["src", "href", "alt"])?,
-        "links": list(letter, "links", pager.links.len(), &["href", "text"])?,
     });
+    let images = list(letter, "images", pager.images.len(), &["src", "href", "alt"])?;
+    let links = list(letter, "links", pager.links.len(), &["href", "text"])?;
+    for (name, all) in [("images", images), ("links", links)] {
+        if let Some(fields) = body.as_object_mut().filter(|_| !all.is_empty()) {
+            fields.insert(name.into(), all.into());
+        }
+    }
     if body.to_string().len() > EVENT_BYTES_MAX
         && let Some(details) = body.pointer_mut("/payload/custom_details")
     {
