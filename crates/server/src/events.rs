@@ -5,6 +5,8 @@ use prograde_journal::{NewEvent, StoredEvent};
 use prograde_model::event::{Event, Recorded, VERSION};
 use prograde_model::ids::FlightId;
 
+use crate::alerts;
+
 /// The subject under which a flight's events are stored.
 pub(crate) fn subject(flight: &FlightId) -> String {
     format!("flight/{flight}")
@@ -20,12 +22,16 @@ pub(crate) fn to_store(event: &Event) -> NewEvent {
     NewEvent { event_type, version: VERSION, payload }
 }
 
-pub(crate) fn from_store(stored: &StoredEvent) -> Result<Recorded, AppendError> {
+/// A flight's fact; nothing for a fact about alerts, which is no flight's.
+pub(crate) fn from_store(stored: &StoredEvent) -> Result<Option<Recorded>, AppendError> {
+    if stored.subject == alerts::SUBJECT {
+        return Ok(None);
+    }
     let unreadable = |why: String| AppendError::Journal(format!("event {}: {why}", stored.sequence));
     let flight = flight_of(&stored.subject).ok_or_else(|| unreadable(format!("unknown subject {}", stored.subject)))?;
     let event =
         Event::decode(&stored.event_type, stored.version, stored.payload.clone()).map_err(|e| unreadable(chain(&e)))?;
-    Ok(Recorded { sequence: stored.sequence, at: stored.at, flight, event })
+    Ok(Some(Recorded { sequence: stored.sequence, at: stored.at, flight, event }))
 }
 
 /// An error and its causes in one line.

@@ -28,7 +28,7 @@ pub async fn deployments(journal: &Journal) -> Result<History, HistoryError> {
     Ok(history)
 }
 
-/// Every fact of a journal, in order.
+/// Every fact about flights in a journal, in order.
 pub async fn for_each(journal: &Journal, mut take: impl FnMut(&Recorded)) -> Result<(), HistoryError> {
     let mut after = 0;
     loop {
@@ -36,7 +36,9 @@ pub async fn for_each(journal: &Journal, mut take: impl FnMut(&Recorded)) -> Res
         let Some(last) = events.last() else { return Ok(()) };
         after = last.sequence;
         for event in &events {
-            take(&from_store(event)?);
+            if let Some(fact) = from_store(event)? {
+                take(&fact);
+            }
         }
     }
 }

@@ -7,7 +7,6 @@ use prograde_journal::{Journal, JournalError};
 use prograde_model::event::{Event, Recorded};
 use prograde_model::ids::FlightId;
 
-use crate::alerts;
 use crate::events::{chain, from_store, subject, to_store};
 
 pub(crate) struct JournalLog(pub(crate) Journal);
@@ -30,7 +29,7 @@ impl EventLog for JournalLog {
                 AppendError::Journal(chain(&error))
             }
         })?;
-        stored.iter().map(from_store).collect()
+        stored.iter().filter_map(|event| from_store(event).transpose()).collect()
     }
 
     async fn read_after(&self, sequence: u64, limit: usize) -> Result<Vec<Recorded>, AppendError> {
@@ -38,12 +37,48 @@ impl EventLog for JournalLog {
         loop {
             let stored = self.0.read_after(after, limit).await.map_err(|error| AppendError::Journal(chain(&error)))?;
             let Some(last) = stored.last().map(|event| event.sequence) else { return Ok(Vec::new()) };
-            // Facts about alerts are no flight's. Nothing is the end, so it is gone on until there is something.
-            let of_flights: Vec<_> = stored.iter().filter(|event| event.subject != alerts::SUBJECT).collect();
+            let of_flights =
+                stored.iter().filter_map(|event| from_store(event).transpose()).collect::<Result<Vec<_>, _>>()?;
+            // Nothing is the end, so it is gone on until there is something.
             if !of_flights.is_empty() {
-                return of_flights.into_iter().map(from_store).collect();
+                return Ok(of_flights);
             }
             after = last;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prograde_journal::NewEvent;
+    use prograde_model::event::Person;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::alerts;
+
+    #[tokio::test]
+    async fn any_number_of_facts_about_alerts_hides_no_flight() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        let fact = || NewEvent { event_type: "alert.resumed".into(), version: 1, payload: Value::Null };
+        let at = Timestamp::UNIX_EPOCH;
+        journal.append(alerts::SUBJECT, 0, at, (0..250).map(|_| fact()).collect()).await.unwrap();
+        let log = JournalLog(journal.clone());
+        assert_eq!(log.read_after(0, 100).await.unwrap(), [], "there is nothing but alerts");
+        let flight: FlightId = "a".repeat(32).parse().unwrap();
+        let opened = Event::Opened(prograde_model::event::Opened {
+            service: "pad".parse().unwrap(),
+            commit: "b".repeat(40).parse().unwrap(),
+            branch: "main".into(),
+            subject: "Change".into(),
+            author: Person { name: "Ann".into(), email: "ann@example.com".into() },
+            committed_at: at,
+        });
+        let recorded = log.append(&flight, 0, at, &[opened]).await.unwrap();
+        assert_eq!(log.read_after(0, 100).await.unwrap(), recorded);
+        journal.append(alerts::SUBJECT, 250, at, vec![fact()]).await.unwrap();
+        assert_eq!(log.read_after(251, 100).await.unwrap(), []);
+        journal.close().await.unwrap();
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct EventsQuery {
 
 pub(super) async fn events(State(context): State<Context>, Query(query): Query<EventsQuery>) -> Response {
     if !query.follow {
-        return ndjson(stored(context, query.after).map_ok(|event| line(&view(event))));
+        return ndjson(lines(stored(context, query.after)));
     }
     let subscription = context.journal.subscribe(query.after);
     let stop = context.stop.clone();
@@ -44,7 +44,14 @@ pub(super) async fn events(State(context): State<Context>, Query(query): Query<E
             }
         }
     });
-    ndjson(followed.map_ok(|event| line(&view(event))))
+    ndjson(lines(followed))
+}
+
+/// The flights' events; others, such as alerts', are no flight's and are in the export.
+fn lines(
+    events: impl Stream<Item = Result<StoredEvent, JournalError>> + Send + 'static,
+) -> impl Stream<Item = Result<Bytes, JournalError>> + Send + 'static {
+    events.try_filter_map(async |event| Ok(view(event).map(|view| line(&view))))
 }
 
 pub(super) async fn verify(State(context): State<Context>) -> Result<Json<VerifyView>, Failure> {
