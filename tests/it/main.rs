@@ -18,6 +18,7 @@ mod logs;
 mod metrics;
 mod migrations;
 mod observe;
+mod oncall;
 mod orders;
 mod strategies;
 mod tidy;

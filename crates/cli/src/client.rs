@@ -7,11 +7,15 @@
 mod location;
 mod stream;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use prograde_model::alert::history::Behaviour;
 use prograde_model::ids::{EnvironmentName, ServiceName};
+use prograde_model::oncall::{PageId, Rota};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
@@ -23,7 +27,8 @@ pub(crate) use stream::{Lines, Next};
 use crate::report::{self, Report};
 use crate::wire::{
     AbortRequest, ApproveRequest, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest, FlagView,
-    FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, QuarantineView, RollbackRequest, Status, VerifyView,
+    FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, PageView, QuarantineView, RollbackRequest, Status,
+    VerifyView,
 };
 
 /// How long a connection may take.
@@ -207,6 +212,31 @@ impl Client {
     pub(crate) fn dora(&self, query: &[(&str, String)]) -> Result<prograde_model::dora::Report, Report> {
         let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.get("/api/v1/dora", &query)
+    }
+
+    /// `GET /api/v1/alerts/behaviour`.
+    pub(crate) fn alert_behaviour(&self, since: Timestamp) -> Result<BTreeMap<String, Behaviour>, Report> {
+        self.get("/api/v1/alerts/behaviour", &[("since", &since.to_string())])
+    }
+
+    /// `GET /api/v1/pages`.
+    pub(crate) fn pages(&self, all: bool) -> Result<Vec<PageView>, Report> {
+        self.get("/api/v1/pages", if all { &[("all", "true")] } else { &[] })
+    }
+
+    /// `GET /api/v1/pages/{page}`.
+    pub(crate) fn page(&self, page: PageId) -> Result<PageView, Report> {
+        self.get(&format!("/api/v1/pages/{page}"), &[])
+    }
+
+    /// An order about a page: `POST /api/v1/pages`, or below one of them.
+    pub(crate) fn answer_page(&self, path: &str, request: &impl Serialize) -> Result<PageView, Report> {
+        self.post(path, request, ANSWER_WAIT)
+    }
+
+    /// `GET /api/v1/oncall`.
+    pub(crate) fn rota(&self) -> Result<Rota, Report> {
+        self.get("/api/v1/oncall", &[])
     }
 
     /// `POST /api/v1/journal/verify`.

@@ -14,6 +14,7 @@ mod ledger;
 mod measure;
 mod meter;
 mod orders;
+pub mod paging;
 pub mod ports;
 pub mod rota;
 mod scale;

@@ -2,9 +2,10 @@
 
 use jiff::tz::TimeZone;
 use prograde_model::oncall::Rota;
+use prograde_model::service::Problem;
 use prograde_model::{Diagnostic, Diagnostics};
 
-use crate::config::located;
+use crate::config;
 
 /// The code of everything that the types can't refuse.
 const CODE: &str = "PG0670";
@@ -26,8 +27,14 @@ pub fn read(file: &str, text: &str) -> Result<Rota, Diagnostics> {
     if problems.is_empty() {
         return Ok(rota);
     }
+    Err(located(CODE, file, text, problems)?)
+}
+
+/// Problems with the places in the text that they are at.
+pub fn located(code: &str, file: &str, text: &str, problems: Vec<Problem>) -> Result<Diagnostics, Diagnostics> {
     let documents = prograde_yaml::documents(file, text)?;
-    Err(Diagnostics(problems.into_iter().map(|problem| located((CODE, file), problem, documents.first())).collect()))
+    let found = problems.into_iter().map(|problem| config::located((code, file), problem, documents.first()));
+    Ok(Diagnostics(found.collect()))
 }
 
 #[cfg(test)]

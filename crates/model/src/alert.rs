@@ -16,8 +16,10 @@
 mod dispatch;
 mod event;
 mod group;
+pub mod history;
 mod inhibit;
 mod interval;
+pub mod lint;
 mod log;
 mod matchers;
 mod order;

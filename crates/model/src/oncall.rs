@@ -2,10 +2,13 @@
 //!
 //! A [`Rota`] is what `oncall.yaml` declares. A schedule is made of layers, each a rotation of people; a later layer covers an
 //! earlier one, the layer of a holiday covers both, then people swap, then overrides are laid over all. Hand-overs are at
-//! wall-clock times of a time zone. A page is a state machine like all of the product's: [`page::Page`].
+//! wall-clock times of a time zone. A page is a state machine like all of the product's: [`page::Page`]; [`Desk`] holds all of
+//! them.
 
 mod calendar;
 mod declare;
+mod desk;
+mod fact;
 mod load;
 pub mod page;
 mod problems;
@@ -17,8 +20,12 @@ pub use declare::{
     Escalation, Every, Holidays, Layer, Override, Person, PersonName, Quiet, Rota, Schedule, ScheduleName, Step, Swap,
     Weekday, Window,
 };
+pub use desk::{CallKey, Desk, Entry, Notified};
+pub use fact::{PageFact, PageId};
 pub use load::{Load, fairness, loads};
 pub use schedule::{Hole, Shift, TooLong, Zones};
 
+#[cfg(test)]
+mod desk_tests;
 #[cfg(test)]
 mod tests;

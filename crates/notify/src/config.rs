@@ -1,7 +1,7 @@
 //! `alertmanager.yml`, as Alertmanager 0.25 reads it, strictly, and with all findings told at once.
 //!
-//! Receivers that we do not have are refused by name, and so is every setting that would be without effect. Three kinds of
-//! receivers are ours alone: `matrix_configs`, `ntfy_configs` and `console_configs`.
+//! Receivers that we do not have are refused by name, and so is every setting that would be without effect. Four kinds of
+//! receivers are ours alone: `matrix_configs`, `ntfy_configs`, `console_configs` and `oncall_configs`.
 //!
 //! Source: Alertmanager documentation, "Configuration".
 
@@ -22,7 +22,7 @@ use prograde_model::diagnostic::{Diagnostic, Diagnostics};
 
 pub use http::{Authorization, Http};
 pub(crate) use receivers::SLACK_TEXTS;
-pub use receivers::{Console, Field, Kind, Matrix, Ntfy, PagerDuty, Slack, Way, Webhook};
+pub use receivers::{Console, Field, Kind, Matrix, Ntfy, Oncall, PagerDuty, Slack, Way, Webhook};
 pub use secret::{Secret, SecretError};
 
 /// The code of every finding but those below and those about YAML itself.

@@ -6,6 +6,7 @@
 mod chat;
 mod outgoing;
 mod pager;
+mod teller;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +15,10 @@ use prograde_model::alert::{Failure, Notification};
 use prograde_template::Value;
 
 use crate::config::{Kind, Way};
-use crate::message::{Data, Messages};
+use crate::message::{Data, Messages, PageLink};
 use outgoing::Client;
+
+pub use teller::Teller;
 
 /// How long one attempt may take, from the name's resolution to the answer's last byte.
 pub const ATTEMPT_MAX: Duration = Duration::from_secs(15);
@@ -58,13 +61,19 @@ impl Delivery {
         Self { messages, folder, external_url, client: Client::new() }
     }
 
-    /// Tells a receiver once. Blocks until it is told, or for the given time.
-    pub fn attempt(&self, way: &Way, notification: &Notification, timeout: Duration) -> Result<(), Failure> {
+    /// Tells a receiver once, also of the page where one is why it is told. Blocks until it is told, or for the given time.
+    pub fn attempt(
+        &self,
+        way: &Way,
+        notification: &Notification,
+        page: Option<&PageLink>,
+        timeout: Duration,
+    ) -> Result<(), Failure> {
         let timeout = timeout.min(ATTEMPT_MAX);
-        let data = Data::new(notification, &self.external_url, usize::MAX);
+        let data = Data::new(notification, &self.external_url, usize::MAX).of_page(page);
         let letter = Letter { delivery: self, notification, way: &way.name, data: data.value() };
         let request = match &way.kind {
-            Kind::Webhook(webhook) => pager::webhook(self, webhook, notification)?,
+            Kind::Webhook(webhook) => pager::webhook(self, webhook, notification, page)?,
             Kind::PagerDuty(pager) => pager::pager_duty(&letter, pager, &data)?,
             Kind::Slack(slack) => chat::slack(&letter, slack)?,
             Kind::Matrix(matrix) => chat::matrix(&letter, matrix)?,
@@ -73,6 +82,10 @@ impl Delivery {
                 let text = letter.text("text")?;
                 tracing::info!(receiver = notification.key.receiver, status = data.status, "alert: {text}");
                 return Ok(());
+            }
+            Kind::Oncall(_) => {
+                let why = "whoever is on call is told by pages alone".to_owned();
+                return Err(Failure::Lasting { why });
             }
         };
         self.client.send(&request, timeout)

@@ -11,4 +11,4 @@ pub mod message;
 pub mod service;
 
 pub use config::{Config, parse};
-pub use service::{Handle, Options, Records};
+pub use service::{Handle, Options, Pager, Records};

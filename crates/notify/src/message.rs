@@ -13,7 +13,7 @@ use prograde_template::{Call, Error, Escape, Limits, Templates, Value};
 
 use crate::config::{Config, Kind, SLACK_TEXTS};
 
-pub use data::{Data, WireAlert};
+pub use data::{Data, PageLink, WireAlert};
 pub use functions::functions;
 
 /// The code of a template that can't be used.
@@ -112,7 +112,7 @@ fn texts(config: &Config) -> Vec<(&str, &str, String, &str)> {
 fn of_kind(kind: &Kind) -> Vec<(String, &str)> {
     let numbered = |list: &str, index: usize, field: &str| format!("{list}.{index}.{field}");
     match kind {
-        Kind::Webhook(_) => Vec::new(),
+        Kind::Webhook(_) | Kind::Oncall(_) => Vec::new(),
         Kind::Console(console) => vec![("text".into(), &console.text)],
         Kind::Slack(slack) => {
             let fields = slack.fields.iter().enumerate().flat_map(|(index, field)| {

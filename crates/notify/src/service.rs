@@ -14,14 +14,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_model::alert::{AlertEvent, Dispatcher, Limits, Retry};
 use prograde_model::diagnostic::Diagnostics;
+use prograde_model::oncall::Notified;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Answer, Request, Status};
-use crate::config::{Config, Way};
-use crate::delivery::Delivery;
-use crate::message::Messages;
+use crate::config::Config;
+use crate::delivery::Teller;
 
 /// How long it is waited when facts could not be recorded.
 const RECORD_AGAIN: Duration = Duration::from_secs(1);
@@ -33,6 +33,14 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 pub trait Records: Send + Sync {
     /// Keeps facts, all or none, so that they are there after a crash once this returns.
     async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), String>;
+}
+
+/// Wakes whoever is on call.
+#[async_trait]
+pub trait Pager: Send + Sync {
+    /// Takes what is said of a group, so that it is there after a crash once this returns. `escalation` is by which people are
+    /// told, where the receiver names one. Saying the same again changes nothing.
+    async fn notified(&self, escalation: Option<&str>, said: Notified) -> Result<(), String>;
 }
 
 /// What time it is.
@@ -52,6 +60,8 @@ pub struct Options {
     pub history: Vec<(Timestamp, AlertEvent)>,
     /// What time it is.
     pub clock: Clock,
+    /// Who is told by receivers that are whoever is on call; without it there may be none of these.
+    pub pager: Option<Arc<dyn Pager>>,
     /// How much is kept.
     pub limits: Limits,
     /// How often and how far apart it is tried to tell somebody.
@@ -68,6 +78,7 @@ impl fmt::Debug for Options {
 struct Shared {
     state: Mutex<State>,
     records: Arc<dyn Records>,
+    pager: Option<Arc<dyn Pager>>,
     clock: Clock,
     retry: Retry,
     started: Timestamp,
@@ -78,8 +89,7 @@ struct Shared {
 /// What changes.
 struct State {
     dispatcher: Dispatcher,
-    delivery: Arc<Delivery>,
-    ways: Arc<Vec<(String, Vec<Way>)>>,
+    teller: Teller,
     receivers: Vec<String>,
     shown: String,
 }
@@ -104,11 +114,9 @@ impl State {
         external_url: String,
         dispatcher: Dispatcher,
     ) -> Result<Self, Diagnostics> {
-        let folder = file.parent().unwrap_or(std::path::Path::new(".")).to_owned();
-        let messages = Messages::new(&config, &file.display().to_string(), &folder)?;
-        let receivers = config.ways.iter().map(|(name, _)| name.clone()).collect();
-        let delivery = Arc::new(Delivery::new(messages, folder, external_url));
-        Ok(Self { dispatcher, delivery, ways: Arc::new(config.ways), receivers, shown: config.shown })
+        let teller = Teller::new(&config, file, external_url)?;
+        let receivers = teller.receivers().map(str::to_owned).collect();
+        Ok(Self { dispatcher, teller, receivers, shown: config.shown })
     }
 }
 
@@ -125,6 +133,7 @@ impl Options {
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             records: self.records,
+            pager: self.pager,
             clock: self.clock,
             retry: self.retry,
             started,

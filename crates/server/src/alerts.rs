@@ -1,19 +1,23 @@
 //! Alerts as the server handles them: their facts are in the journal under a subject of their own, rules post to the same
 //! service as others do, and its API stands below `/alertmanager`.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::Control;
+use prograde_control::paging::Paging;
 use prograde_journal::Journal;
 use prograde_model::alert::{AlertEvent, Limits, Retry};
+use prograde_model::oncall::Rota;
 use prograde_model::{Diagnostic, Diagnostics};
+use prograde_notify::delivery::Teller;
 use prograde_notify::service::StartError;
 use prograde_notify::{Config, Handle, Options};
 
+use crate::auth::PageKey;
+use crate::oncall;
 use crate::records::{Records, RecordsError};
 
 /// How many alerts are in one fact: each may have some kilobytes, and a fact a megabyte.
@@ -66,7 +70,7 @@ fn pieces(fact: &AlertEvent) -> Vec<AlertEvent> {
 }
 
 /// Reads an `alertmanager.yml`.
-pub(crate) fn read(file: &Path) -> Result<Config, Diagnostics> {
+fn read(file: &Path) -> Result<Config, Diagnostics> {
     let name = file.display().to_string();
     let unreadable = |error: std::io::Error| {
         let hint = "make it readable for this user, or name another one with `--alertmanager-config`";
@@ -80,27 +84,72 @@ pub(crate) fn read(file: &Path) -> Result<Config, Diagnostics> {
     prograde_notify::parse(&name, &std::fs::read_to_string(file).map_err(unreadable)?)
 }
 
-/// Starts handling alerts, with the state that the facts of before give.
-pub(crate) async fn start(
+/// What handling alerts needs, before anything is decided.
+pub(crate) struct Prepared {
+    config: Config,
     file: PathBuf,
-    address: SocketAddr,
+    rota: Option<Rota>,
+}
+
+/// Handled alerts, and pages where somebody is on call.
+#[derive(Clone)]
+pub(crate) struct Handled {
+    pub(crate) alerts: Handle,
+    pub(crate) pages: Option<Paging>,
+}
+
+impl Handled {
+    pub(crate) async fn shutdown(&self) {
+        // Who has to be paged is said first.
+        self.alerts.shutdown().await;
+        if let Some(pages) = &self.pages {
+            pages.shutdown().await;
+        }
+    }
+}
+
+/// Reads an `alertmanager.yml`, and the `oncall.yaml` that says who is on call.
+pub(crate) fn prepare(file: &Path, rota: Option<&Path>) -> Result<Prepared, Diagnostics> {
+    let config = read(file)?;
+    let rota = rota.map(|rota| oncall::read(rota, &config, file)).transpose()?;
+    if rota.is_none() && oncall::is_needed(&config) {
+        return Err(oncall::missing(file));
+    }
+    Ok(Prepared { config, file: file.to_owned(), rota })
+}
+
+/// Starts handling alerts, with the state that the facts of before give. `url` is where people find the server.
+pub(crate) async fn start(
+    prepared: Prepared,
+    (url, token): (&str, &str),
     journal: Journal,
     control: Control,
-) -> Result<Handle, AlertsError> {
-    let config = read(&file)?;
+) -> Result<Handled, AlertsError> {
+    let Prepared { config, file, rota } = prepared;
+    let external_url = format!("{url}/alertmanager");
+    let pages = match rota {
+        None => None,
+        Some(rota) => {
+            let teller = Teller::new(&config, &file, external_url.clone())?;
+            let parts = oncall::Parts { rota, teller, key: PageKey::new(token), url: url.to_owned() };
+            Some(oncall::start(parts, journal.clone(), control.clone()).await?)
+        }
+    };
     let (records, history) = Records::open(journal).await?;
     let options = Options {
         config,
         file,
-        external_url: format!("http://{address}/alertmanager"),
+        external_url,
         records: Arc::new(JournalRecords(records)),
         history,
+        pager: pages.clone().map(|pages| Arc::new(oncall::Wakes(pages)) as _),
         clock: Arc::new(move || control.now()),
         limits: Limits::default(),
         retry: Retry::default(),
     };
-    options.start().await.map_err(|error| match error {
+    let alerts = options.start().await.map_err(|error| match error {
         StartError::Configuration(found) => AlertsError::Configuration(found),
         StartError::Record(why) => AlertsError::Begin(why),
-    })
+    })?;
+    Ok(Handled { alerts, pages })
 }

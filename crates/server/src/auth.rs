@@ -7,6 +7,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use prograde_model::oncall::PageId;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::Failure;
@@ -41,6 +43,37 @@ impl Token {
 /// else, and nobody gets from it to the token that it is made from.
 pub(crate) fn flag_token(token: &str) -> String {
     hex::encode(Sha256::digest(format!("prograde flag evaluation\n{token}").as_bytes()))
+}
+
+/// What the addresses are made with at which pages are acknowledged: whoever knows one can acknowledge that page as that
+/// person, and do nothing else. They end with the server's token.
+#[derive(Clone)]
+pub(crate) struct PageKey(Hmac<Sha256>);
+
+impl PageKey {
+    pub(crate) fn new(token: &str) -> Self {
+        let digest = Sha256::digest(format!("prograde page acknowledgement\n{token}").as_bytes());
+        let mut key = hmac::digest::Key::<Hmac<Sha256>>::default();
+        // The rest of the block is zero, as RFC 2104, section 2, has it for keys that are shorter.
+        key.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self(Hmac::new(&key))
+    }
+
+    fn sealed(&self, page: PageId, person: &str) -> Hmac<Sha256> {
+        self.0.clone().chain_update(format!("{page}\n{person}"))
+    }
+
+    /// The path at which a person acknowledges a page.
+    pub(crate) fn path(&self, page: PageId, person: &str) -> String {
+        let seal = hex::encode(self.sealed(page, person).finalize().into_bytes());
+        let query = serde_urlencoded::to_string([("person", person), ("seal", seal.as_str())]).unwrap_or_default();
+        format!("/page/{page}?{query}")
+    }
+
+    /// Whether a seal is that of this page and person. Takes as long for a wrong one as for the right one.
+    pub(crate) fn is_sealed(&self, page: PageId, person: &str, seal: &str) -> bool {
+        hex::decode(seal).is_ok_and(|seal| self.sealed(page, person).verify_slice(&seal).is_ok())
+    }
 }
 
 /// The tokens that let a request evaluate flags: the server's own, and the one for just that.

@@ -73,6 +73,9 @@ pub enum ServerError {
     /// Who is told of alerts can't be read.
     #[error(transparent)]
     AlertmanagerConfig(Diagnostics),
+    /// Somebody is on call, and nothing says how they are told.
+    #[error("`--oncall` says who is on call, and nothing says how they are told")]
+    OncallAlone,
     /// The facts about alerts in the journal can't be gone on from.
     #[error(transparent)]
     Alerts(Box<dyn std::error::Error + Send + Sync>),
@@ -97,6 +100,7 @@ impl ServerError {
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(_) => config::CODE,
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
+            Self::OncallAlone => crate::oncall::CODE,
             Self::Random => "PG0309",
         }
     }
@@ -123,6 +127,7 @@ impl ServerError {
             Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
             Self::AlertmanagerConfig(_) => "correct the places named above; `amtool check-config` reads the same file".into(),
             Self::Alerts(_) => "`prograde journal verify --offline` shows the journal's state".into(),
+            Self::OncallAlone => "add `--alertmanager-config alertmanager.yml` with a receiver for each person".into(),
             Self::Random => "check /dev/urandom".into(),
         }
     }

@@ -12,6 +12,7 @@ mod events;
 pub mod export;
 pub mod history;
 mod metrics;
+mod oncall;
 mod options;
 mod records;
 mod server;

@@ -33,6 +33,10 @@ pub struct ServerOptions {
     pub prometheus_config: Option<PathBuf>,
     /// The `alertmanager.yml` that says who is told of which alerts; none by default.
     pub alertmanager_config: Option<PathBuf>,
+    /// The `oncall.yaml` that says who is on call and whom pages reach; none by default.
+    pub oncall: Option<PathBuf>,
+    /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
+    pub external_url: Option<String>,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
 }
@@ -52,6 +56,8 @@ impl ServerOptions {
             autoscale_period: Duration::from_secs(15),
             prometheus_config: None,
             alertmanager_config: None,
+            oncall: None,
+            external_url: None,
             metrics_retention: Duration::from_hours(15 * 24),
             data_dir,
         }

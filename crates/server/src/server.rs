@@ -28,7 +28,7 @@ use crate::adapters::runtime::LocalRuntime;
 use crate::adapters::source::HostedSource;
 use crate::alerts;
 use crate::api::{self, Context};
-use crate::auth;
+use crate::auth::{self, PageKey};
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
@@ -76,7 +76,7 @@ pub struct Server {
     stop: CancellationToken,
     serving: JoinHandle<()>,
     metrics: Arc<Metrics>,
-    alerts: Option<prograde_notify::Handle>,
+    handled: Option<alerts::Handled>,
 }
 
 impl Server {
@@ -99,7 +99,9 @@ impl Server {
             ..NodeOptions::new(data.nodes())
         };
         let node = Node::start(node_options).await?;
-        let prepared = prepare(&options, &data, address).await?;
+        let url = options.external_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        let url = url.trim_end_matches('/');
+        let (prepared, alerting) = prepare(&options, &data, url).await?;
         let ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
@@ -108,16 +110,19 @@ impl Server {
             Err(error) => return Err(not_replayed(error, &journal).await),
         };
 
-        let alerts = match options.alertmanager_config {
+        let handled = match alerting {
             None => None,
-            Some(file) => Some(alerts::start(file, address, journal.clone(), control.clone()).await?),
+            Some(prepared) => Some(alerts::start(prepared, (url, &token), journal.clone(), control.clone()).await?),
         };
+        let alerts = handled.as_ref().map(|handled| handled.alerts.clone());
         let metrics = Metrics::start(prepared, control.clone(), alerts.clone()).await;
 
         let stop = CancellationToken::new();
         let context = Context {
             metrics: Arc::clone(&metrics),
-            alerts: alerts.clone(),
+            pages: handled.as_ref().and_then(|handled| handled.pages.clone()),
+            page_key: PageKey::new(&token),
+            alerts,
             control: control.clone(),
             journal: journal.clone(),
             repositories,
@@ -148,7 +153,7 @@ impl Server {
             stop,
             serving,
             metrics,
-            alerts,
+            handled,
         })
     }
 
@@ -169,8 +174,8 @@ impl Server {
             self.serving.abort();
         }
         self.metrics.shutdown().await;
-        if let Some(alerts) = &self.alerts {
-            alerts.shutdown().await;
+        if let Some(handled) = &self.handled {
+            handled.shutdown().await;
         }
         self.control.shutdown().await;
         self.node.shutdown(STOP_GRACE).await;
@@ -182,18 +187,24 @@ impl Server {
 }
 
 /// What observing needs, before anything is decided: a server that can't tell anybody should not begin.
-async fn prepare(options: &ServerOptions, data: &DataDir, address: SocketAddr) -> Result<Prepared, ServerError> {
+async fn prepare(
+    options: &ServerOptions,
+    data: &DataDir,
+    url: &str,
+) -> Result<(Prepared, Option<alerts::Prepared>), ServerError> {
     let metrics = MetricsOptions {
         folder: data.metrics(),
         retention: options.metrics_retention,
         config: options.prometheus_config.clone(),
-        url: format!("http://{address}/prometheus"),
+        url: format!("{url}/prometheus"),
     };
     let prepared = Prepared::new(metrics, SystemClock.now()).await?;
-    if let Some(file) = &options.alertmanager_config {
-        alerts::read(file).map_err(ServerError::AlertmanagerConfig)?;
-    }
-    Ok(prepared)
+    let alerting = match &options.alertmanager_config {
+        None if options.oncall.is_some() => return Err(ServerError::OncallAlone),
+        None => None,
+        Some(file) => Some(alerts::prepare(file, options.oncall.as_deref()).map_err(ServerError::AlertmanagerConfig)?),
+    };
+    Ok((prepared, alerting))
 }
 
 /// Tells a journal that was altered from one that merely can't be read now.

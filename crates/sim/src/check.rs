@@ -44,6 +44,8 @@ pub enum Invariant {
     Migrations,
     /// What can't be undone is begun only where somebody approved, and is not gone back over without a person.
     Returns,
+    /// No page is lost, none goes to a person who is not on call, and none goes on once somebody has taken it.
+    Pages,
 }
 
 impl fmt::Display for Invariant {
@@ -64,6 +66,7 @@ impl fmt::Display for Invariant {
             Self::Together => "a group comes in order and goes back together in reverse",
             Self::Migrations => "nothing runs before its migration, and none is run after",
             Self::Returns => "nobody but people passes a point of no return",
+            Self::Pages => "no page is lost, misdirected, or told after it was taken",
         })
     }
 }

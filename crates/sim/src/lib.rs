@@ -9,6 +9,7 @@
 mod character;
 mod check;
 mod life;
+mod pages;
 mod random;
 mod run;
 mod scenario;
@@ -20,6 +21,7 @@ mod world;
 pub use character::{Character, Readiness};
 pub use check::{Broken, Checker, Invariant};
 pub use life::{APPEND_TAKES, Fate, Life};
+pub use pages::run_pages;
 pub use random::Random;
 pub use run::{Run, Tally, paused_runtime, run, run_mutant};
 pub use scenario::{Noise, Order, Push, Scenario, Settings, Wish};

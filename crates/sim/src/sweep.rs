@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use prograde_model::Diagnostics;
 use serde::Serialize;
 
+use crate::pages::run_pages;
 use crate::run::{Run, Tally, run};
 use crate::scenario::{Scenario, Settings};
 
@@ -74,15 +75,19 @@ fn work(from: u64, number: u64, settings: &Settings, next: &AtomicU64, stop: &At
             return Ok(part);
         }
         let scenario = Scenario::draw(from.wrapping_add(at), settings)?;
+        let seed = scenario.seed;
         let ran = run(&scenario, false)?;
+        let paged = run_pages(seed, false)?;
         part.seeds += 1;
         part.tally.add(&ran.tally);
-        if !ran.broken.is_empty() {
-            part.failed += 1;
-            if part.failures.len() < KEPT_MAX {
-                // The same seed gives the same story; only now is it worth telling.
-                part.failures.push(run(&scenario, true)?);
-            }
+        part.tally.lives += paged.tally.lives;
+        part.failed += u64::from(!ran.broken.is_empty() || !paged.broken.is_empty());
+        // The same seed gives the same story; only now is it worth telling.
+        if !ran.broken.is_empty() && part.failures.len() < KEPT_MAX {
+            part.failures.push(run(&scenario, true)?);
+        }
+        if !paged.broken.is_empty() && part.failures.len() < KEPT_MAX {
+            part.failures.push(run_pages(seed, true)?);
         }
     }
 }

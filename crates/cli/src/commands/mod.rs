@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments and what it does.
 
+pub(crate) mod alerts;
 pub(crate) mod approve;
 pub(crate) mod check;
 pub(crate) mod dora;
@@ -12,6 +13,7 @@ pub(crate) mod journal;
 pub(crate) mod logs;
 pub(crate) mod oncall;
 pub(crate) mod order;
+pub(crate) mod page;
 pub(crate) mod quarantine;
 pub(crate) mod reference;
 pub(crate) mod rules;

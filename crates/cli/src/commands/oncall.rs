@@ -1,4 +1,4 @@
-//! `prograde oncall`: who is on call, from `oncall.yaml`. No server is asked and nothing is sent.
+//! `prograde oncall`: who is on call, by the server or by an `oncall.yaml`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ const WEEKS: i64 = 5;
 /// How many holes are named.
 const HOLES_SHOWN: usize = 10;
 
-/// Show who is on call, from oncall.yaml
+/// Show who is on call, by the server or by an oncall.yaml
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct OncallArgs {
@@ -51,8 +51,8 @@ enum OncallCommand {
     /// Check the file, and that somebody is on call at every hour
     #[command(after_help = "\
 Examples:
-  prograde oncall check
-  prograde oncall check --file team/oncall.yaml --days 730
+  prograde oncall check --file oncall.yaml
+  prograde oncall check --days 730
 
 The exit code is 2 if the file can't be used, and 1 if there are hours in which nobody is on call.")]
     Check(RangeArgs),
@@ -66,9 +66,9 @@ The exit code is 2 if the file can't be used, and 1 if there are hours in which 
 
 #[derive(Debug, Args)]
 struct FileArgs {
-    /// The file with people and schedules
-    #[arg(long, default_value = "oncall.yaml", value_name = "FILE")]
-    file: PathBuf,
+    /// A file with people and schedules; by default the server is asked
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -99,7 +99,8 @@ struct RangeArgs {
 struct LoadArgs {
     #[command(flatten)]
     range: RangeArgs,
-    /// A file with the times at which somebody was paged, one a line, such as `2026-01-31T03:04:05Z`
+    /// A file with the times at which somebody was paged, one a line, such as `2026-01-31T03:04:05Z`; by default those that
+    /// the server remembers
     #[arg(long, value_name = "FILE")]
     pages: Option<PathBuf>,
 }
@@ -115,8 +116,15 @@ pub(crate) fn run(app: &App, args: &OncallArgs) -> Result<Exit, Report> {
     }
 }
 
+/// What the server works with, or what a file declares.
 fn read(app: &App, args: &FileArgs) -> Result<Rota, Report> {
-    let path = &args.file;
+    match &args.file {
+        Some(path) => of_file(app, path),
+        None => app.client()?.rota(),
+    }
+}
+
+fn of_file(app: &App, path: &Path) -> Result<Rota, Report> {
     let bytes = std::fs::read(path).map_err(|error| {
         Report::file("read", path, &error).hint("name it with `--file FILE`; docs/guides/oncall.md shows the format")
     })?;
@@ -157,7 +165,7 @@ fn chosen<'a>(rota: &'a Rota, args: &RangeArgs) -> Result<Vec<&'a Schedule>, Rep
         let names: Vec<_> = rota.schedules.iter().map(|schedule| schedule.name.as_str()).collect();
         let name = args.schedule.as_deref().unwrap_or_default();
         return Err(Report::new(report::ARGUMENT, format!("there is no schedule {name:?}"))
-            .hint(format!("the file has {}", names.join(", "))));
+            .hint(format!("there are {}", names.join(", "))));
     }
     Ok(found)
 }
@@ -290,7 +298,15 @@ fn pages(path: &Path) -> Result<Vec<Timestamp>, Report> {
 }
 
 fn load(app: &App, args: &LoadArgs) -> Result<Exit, Report> {
-    let (args, pages) = (&args.range, args.pages.as_deref().map(pages).transpose()?.unwrap_or_default());
+    let pages = match (&args.pages, &args.range.file.file) {
+        (Some(path), _) => pages(path)?,
+        (None, Some(_)) => Vec::new(),
+        // Those that only tried people out woke nobody.
+        (None, None) => {
+            app.client()?.pages(true)?.iter().filter(|page| !page.test).map(|page| page.opened_at).collect()
+        }
+    };
+    let args = &args.range;
     let rota = read(app, &args.file)?;
     let span = range(app, args)?;
     let mut found = Vec::new();

@@ -1,7 +1,7 @@
 //! `prograde rules`: Prometheus' rule files, checked and tested without a server.
 
 mod check;
-mod files;
+pub(crate) mod files;
 mod tell;
 mod test;
 

@@ -59,6 +59,12 @@ pub(crate) struct ServeArgs {
     /// The `alertmanager.yml` that says who is told of which alerts
     #[arg(long, value_name = "FILE")]
     alertmanager_config: Option<PathBuf>,
+    /// The `oncall.yaml` that says who is on call and whom pages reach
+    #[arg(long, value_name = "FILE", requires = "alertmanager_config")]
+    oncall: Option<PathBuf>,
+    /// Where people find this server, if not at the address that it listens on; stands in what they are told
+    #[arg(long, value_name = "URL", value_parser = address)]
+    external_url: Option<String>,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -85,10 +91,14 @@ impl std::fmt::Debug for Webhook {
 }
 
 fn webhook(text: &str) -> Result<Webhook, &'static str> {
+    address(text).map(Webhook).map_err(|_| "expected an address like `https://chat.example/hook`")
+}
+
+fn address(text: &str) -> Result<String, &'static str> {
     let uri: ureq::http::Uri = text.parse().map_err(|_| "it is not a URL")?;
     match (uri.scheme_str(), uri.host()) {
-        (Some("http" | "https"), Some(_)) => Ok(Webhook(text.to_owned())),
-        _ => Err("expected an address like `https://chat.example/hook`"),
+        (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
+        _ => Err("expected an address like `https://prograde.example`"),
     }
 }
 
@@ -134,6 +144,8 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
         prometheus_config: args.prometheus_config,
         alertmanager_config: args.alertmanager_config,
+        oncall: args.oncall,
+        external_url: args.external_url,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

@@ -16,7 +16,7 @@ pub type PersonName = String;
 pub type ScheduleName = String;
 
 /// All of `oncall.yaml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rota {
     /// Version of this format; 1.
@@ -25,9 +25,9 @@ pub struct Rota {
     pub people: BTreeMap<PersonName, Person>,
     /// The schedules, such as `primary` and `secondary`.
     pub schedules: Vec<Schedule>,
-    /// Whom a page reaches, and whom next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub escalation: Option<Escalation>,
+    /// Whom a page reaches, and whom next; by the name that receivers of alerts use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub escalations: BTreeMap<String, Escalation>,
 }
 
 /// Somebody who can be on call.
@@ -37,6 +37,9 @@ pub struct Person {
     /// The name in full; the short one by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The receiver of `alertmanager.yml` by which they are told of pages; needed by whoever a step tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<String>,
     /// The mail address, for calendars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,

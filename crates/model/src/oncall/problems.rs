@@ -44,8 +44,8 @@ impl Rota {
             }
             self.check_schedule(&mut found, &["schedules", &index], schedule, zones);
         }
-        if let Some(escalation) = &self.escalation {
-            self.check_escalation(&mut found, escalation, zones);
+        for (name, escalation) in &self.escalations {
+            self.check_escalation(&mut found, name, escalation, zones);
         }
         found.0
     }
@@ -120,25 +120,29 @@ impl Rota {
         }
     }
 
-    fn check_escalation(&self, found: &mut Found, escalation: &Escalation, zones: &impl Zones) {
+    fn check_escalation(&self, found: &mut Found, name: &str, escalation: &Escalation, zones: &impl Zones) {
         if escalation.steps.is_empty() || escalation.steps.len() > 20 {
             let hint = "begin with `{ schedules: [primary] }`";
-            found.add(&["escalation", "steps"], "an escalation has 1 to 20 steps".into(), hint);
+            found.add(&["escalations", name, "steps"], "an escalation has 1 to 20 steps".into(), hint);
         }
         if escalation.repeat > 100 {
-            found.add(&["escalation", "repeat"], "it repeats at most 100 times".into(), "write `repeat: 2`");
+            found.add(&["escalations", name, "repeat"], "it repeats at most 100 times".into(), "write `repeat: 2`");
         }
         for (index, quiet) in escalation.quiet.iter().enumerate() {
             let index = index.to_string();
-            check_zone(found, &["escalation", "quiet", &index, "time_zone"], &quiet.time_zone, zones);
+            check_zone(found, &["escalations", name, "quiet", &index, "time_zone"], &quiet.time_zone, zones);
             if quiet.severities.is_empty() || quiet.hours.is_empty() || quiet.hours.len() > WINDOWS_MAX {
                 let message = format!("quiet hours need `severities`, and 1 to {WINDOWS_MAX} `hours`");
-                found.add(&["escalation", "quiet", &index], message, "such as `{ from: \"22:00\", until: \"07:00\" }`");
+                found.add(
+                    &["escalations", name, "quiet", &index],
+                    message,
+                    "such as `{ from: \"22:00\", until: \"07:00\" }`",
+                );
             }
         }
         for (index, step) in escalation.steps.iter().enumerate() {
             let index = index.to_string();
-            let at = ["escalation", "steps", &index];
+            let at = ["escalations", name, "steps", &index];
             if step.schedules.is_empty() && step.people.is_empty() {
                 found.add(&at, "a step tells nobody".into(), "name `schedules` or `people`");
             }

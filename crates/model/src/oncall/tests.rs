@@ -192,7 +192,7 @@ fn everything_that_is_wrong_is_said_at_once() {
              "overrides": [{"person": "ann", "from": "2026-01-05T09:00", "until": "2026-01-05T08:00"}]},
             {"name": "p", "time_zone": "Nowhere", "layers": []},
         ],
-        "escalation": {"steps": [{"schedules": ["q"], "wait": "0s"}, {}], "repeat": 1000},
+        "escalations": {"pad": {"steps": [{"schedules": ["q"], "wait": "0s"}, {}], "repeat": 1000}},
     }))
     .unwrap();
     let found = rota.problems(&zones);
@@ -209,10 +209,10 @@ fn everything_that_is_wrong_is_said_at_once() {
             "schedules.1.name",
             "schedules.1.time_zone",
             "schedules.1.layers",
-            "escalation.repeat",
-            "escalation.steps.0.wait",
-            "escalation.steps.0.schedules",
-            "escalation.steps.1",
+            "escalations.pad.repeat",
+            "escalations.pad.steps.0.wait",
+            "escalations.pad.steps.0.schedules",
+            "escalations.pad.steps.1",
         ]
     );
 }
@@ -282,6 +282,12 @@ impl Story {
             | PageEvent::Acknowledged { .. }
             | PageEvent::Snoozed { .. }
             | PageEvent::Awoke
+            | PageEvent::Opened(_)
+            | PageEvent::Changed { .. }
+            | PageEvent::Reached { .. }
+            | PageEvent::Missed { .. }
+            | PageEvent::EndTold { .. }
+            | PageEvent::Rated { .. }
             | PageEvent::Resolved { .. } => None,
         });
         told.collect()
@@ -444,6 +450,12 @@ proptest! {
                 PageEvent::Escalated { .. } | PageEvent::StepTaken { .. } | PageEvent::Exhausted => prop_assert!(!held, "{event:?}"),
                 PageEvent::Acknowledged { .. } | PageEvent::Resolved { .. } | PageEvent::Snoozed { .. } => held = true,
                 PageEvent::Awoke => held = false,
+                PageEvent::Opened(_)
+                | PageEvent::Changed { .. }
+                | PageEvent::Reached { .. }
+                | PageEvent::Missed { .. }
+                | PageEvent::EndTold { .. }
+                | PageEvent::Rated { .. } => prop_assert!(false, "nothing tells it: {event:?}"),
                 PageEvent::Deferred { .. } | PageEvent::QuietEnded => prop_assert!(false, "there are no quiet hours"),
             }
         }

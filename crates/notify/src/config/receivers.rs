@@ -1,6 +1,7 @@
 //! `receivers`: who can be told, and how.
 
 mod chat;
+mod oncall;
 mod pager;
 
 use prograde_model::alert::Integration;
@@ -13,11 +14,19 @@ use super::secret::Secret;
 
 pub(crate) use chat::SLACK_TEXTS;
 pub use chat::{Console, Field, Matrix, Ntfy, Slack};
+pub use oncall::Oncall;
 pub use pager::{PagerDuty, Webhook};
 
 /// The kinds that we have, in the order in which a receiver's are numbered and told.
-const KINDS: [&str; 6] =
-    ["webhook_configs", "pagerduty_configs", "slack_configs", "matrix_configs", "ntfy_configs", "console_configs"];
+const KINDS: [&str; 7] = [
+    "webhook_configs",
+    "pagerduty_configs",
+    "slack_configs",
+    "matrix_configs",
+    "ntfy_configs",
+    "console_configs",
+    "oncall_configs",
+];
 
 /// The kinds of Alertmanager that we do not have, and what to do instead.
 const OTHERS: [(&str, &str); 13] = [
@@ -62,6 +71,8 @@ pub enum Kind {
     Ntfy(Ntfy),
     /// The server's log; ours alone.
     Console(Console),
+    /// Whoever is on call, until somebody acknowledges; ours alone.
+    Oncall(Oncall),
 }
 
 impl Way {
@@ -120,7 +131,8 @@ fn ways(reader: &mut Reader<'_>, receiver: &Node, kind: &str, global: &Global) -
             "slack" => (Slack::read(reader, item, global).map(Kind::Slack), false),
             "matrix" => (Matrix::read(reader, item, global).map(Kind::Matrix), true),
             "ntfy" => (Ntfy::read(reader, item, global).map(Kind::Ntfy), true),
-            _ => (Console::read(reader, item).map(Kind::Console), true),
+            "console" => (Console::read(reader, item).map(Kind::Console), true),
+            _ => (Oncall::read(reader, item).map(Kind::Oncall), true),
         };
         let send_resolved = reader.flag(item, "send_resolved").unwrap_or(resolved);
         ways.extend(read.map(|kind| Way { name: format!("{short}/{index}"), send_resolved, kind }));

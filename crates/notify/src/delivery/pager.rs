@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use super::outgoing::{Outgoing, secret};
 use super::{Delivery, Letter, cut};
 use crate::config::{PagerDuty, Webhook};
-use crate::message::Data;
+use crate::message::{Data, PageLink};
 
 /// PagerDuty takes summaries up to this length, in characters.
 const SUMMARY_MAX: usize = 1024;
@@ -21,9 +21,10 @@ pub(super) fn webhook(
     delivery: &Delivery,
     webhook: &Webhook,
     notification: &Notification,
+    page: Option<&PageLink>,
 ) -> Result<Outgoing, Failure> {
     let max = usize::try_from(webhook.max_alerts).ok().filter(|max| *max > 0).unwrap_or(usize::MAX);
-    let data = Data::new(notification, &delivery.external_url, max);
+    let data = Data::new(notification, &delivery.external_url, max).of_page(page);
     let truncated = notification.alerts.len() - data.alerts.len();
     let mut body = serde_json::to_value(&data).map_err(|error| Failure::Lasting { why: error.to_string() })?;
     if let Some(fields) = body.as_object_mut() {

@@ -33,6 +33,41 @@ pub struct Data {
     /// Where we are found.
     #[serde(rename = "externalURL")]
     pub external_url: String,
+    /// The page, where somebody is told because they are on call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<PageLink>,
+}
+
+/// What somebody who is on call is told beside the alerts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PageLink {
+    /// The page's name, such as `P-17`.
+    pub id: String,
+    /// Who is told.
+    pub person: String,
+    /// What it says in a line.
+    pub title: String,
+    /// Where they acknowledge it. Whoever knows the address can.
+    #[serde(rename = "acknowledgeURL", skip_serializing_if = "String::is_empty")]
+    pub acknowledge_url: String,
+    /// Whether it only tries out whether people are reached.
+    pub test: bool,
+}
+
+impl PageLink {
+    fn value(&self) -> Value {
+        Value::record(
+            "Page",
+            vec![
+                ("ID", Value::from(self.id.as_str())),
+                ("Person", Value::from(self.person.as_str())),
+                ("Title", Value::from(self.title.as_str())),
+                ("AcknowledgeURL", Value::from(self.acknowledge_url.as_str())),
+                ("Test", Value::Bool(self.test)),
+            ],
+        )
+    }
 }
 
 /// An alert as receivers see it.
@@ -88,8 +123,15 @@ impl Data {
             common_labels: common(alerts.iter().map(|alert| &alert.labels)),
             common_annotations: common(alerts.iter().map(|alert| &alert.annotations)),
             external_url: external_url.to_owned(),
+            page: None,
             alerts,
         }
+    }
+
+    /// The same for somebody who is on call.
+    #[must_use]
+    pub fn of_page(self, page: Option<&PageLink>) -> Self {
+        Self { page: page.cloned(), ..self }
     }
 
     /// As a template sees it.
@@ -104,6 +146,7 @@ impl Data {
                 ("CommonLabels", pairs(&self.common_labels)),
                 ("CommonAnnotations", pairs(&self.common_annotations)),
                 ("ExternalURL", Value::from(self.external_url.as_str())),
+                ("Page", self.page.as_ref().map_or(Value::Nil, PageLink::value)),
             ],
         )
     }

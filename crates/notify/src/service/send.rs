@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prograde_model::alert::{AlertEvent, Attempt, Failure, Notification, NotificationKey};
+use prograde_model::oncall::Notified;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{RECORD_AGAIN, SLEEP_MAX, Shared};
-use crate::config::Way;
-use crate::delivery::Delivery;
+use crate::config::{Kind, Oncall, Way};
+use crate::delivery::Teller;
 
 /// How many are told at the same time; others wait for their turn.
 const AT_ONCE: usize = 16;
@@ -88,19 +89,18 @@ async fn start(
         if under_way.len() >= UNDER_WAY_MAX || under_way.contains(key) {
             continue;
         }
-        let ways = state.ways.iter().find(|(name, _)| *name == key.receiver).map(|(_, ways)| ways);
-        let way = ways.and_then(|ways| ways.iter().find(|way| way.name == key.integration)).cloned();
+        let way = state.teller.ways(&key.receiver).iter().find(|way| way.name == key.integration).cloned();
         under_way.insert(key.clone());
         let (shared, turns) = (Arc::clone(shared), Arc::clone(turns));
-        let (delivery, notification) = (Arc::clone(&state.delivery), notification.clone());
-        sending.spawn(async move { send(&shared, delivery, way, notification, &turns).await });
+        let (teller, notification) = (state.teller.clone(), notification.clone());
+        sending.spawn(async move { send(&shared, teller, way, notification, &turns).await });
     }
 }
 
 /// Tells a receiver, and tries again until it knows or the time is up.
 async fn send(
     shared: &Shared,
-    delivery: Arc<Delivery>,
+    teller: Teller,
     way: Option<Way>,
     notification: Notification,
     turns: &Semaphore,
@@ -112,7 +112,7 @@ async fn send(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        let result = attempt(shared, &delivery, &way, &notification, turns).await;
+        let result = attempt(shared, &teller, &way, &notification, turns).await;
         let Err(failure) = result else { return Ended { notification, result: Ok(()), attempts } };
         let left = notification.give_up_at.duration_since(shared.now());
         let mut random = [0_u8; 8];
@@ -130,7 +130,7 @@ async fn send(
 
 async fn attempt(
     shared: &Shared,
-    delivery: &Arc<Delivery>,
+    teller: &Teller,
     way: &Way,
     notification: &Notification,
     turns: &Semaphore,
@@ -141,9 +141,26 @@ async fn attempt(
     let Ok(Ok(_turn)) = timeout(left, turns.acquire()).await else {
         return Err(passing("too many others were to be told at the same time"));
     };
-    let (delivery, way, notification) = (Arc::clone(delivery), way.clone(), notification.clone());
-    let told = tokio::task::spawn_blocking(move || delivery.attempt(&way, &notification, left)).await;
-    told.unwrap_or_else(|error| Err(passing(&format!("the attempt ended badly: {error}"))))
+    match &way.kind {
+        Kind::Oncall(oncall) => page(shared, oncall, notification).await.map_err(|why| passing(&why)),
+        Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) | Kind::Matrix(_) | Kind::Ntfy(_) | Kind::Console(_) => {
+            teller.attempt(way.clone(), notification.clone(), None, left).await
+        }
+    }
+}
+
+/// Hands what is said of a group to whoever wakes people.
+async fn page(shared: &Shared, oncall: &Oncall, notification: &Notification) -> Result<(), String> {
+    let pager = shared.pager.as_ref().ok_or("nobody is on call here")?;
+    let firing = notification.alerts.iter().filter(|(_, fires)| *fires).map(|(alert, _)| alert.clone());
+    let said = Notified {
+        // Filled in by whoever knows the escalations.
+        escalation: String::new(),
+        group: notification.key.group.clone(),
+        firing: firing.collect(),
+        cause: notification.cause,
+    };
+    pager.notified(oncall.escalation.as_deref(), said).await
 }
 
 /// Records how it ended, as often as it takes: what is not recorded would be sent again.

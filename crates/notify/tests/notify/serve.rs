@@ -64,6 +64,7 @@ impl Served {
             history: records.0.lock().unwrap().clone(),
             records: Arc::clone(&records) as _,
             clock: Arc::new(now),
+            pager: None,
             limits: Limits::default(),
             retry: Retry::default(),
         };

@@ -8,6 +8,7 @@
 
 pub mod alert;
 mod file;
+pub mod policy;
 mod reader;
 pub mod record;
 pub mod template;

@@ -3,6 +3,7 @@
 pub mod types;
 
 mod alertmanager;
+mod behaviour;
 mod dora;
 mod flags;
 mod git;
@@ -11,6 +12,7 @@ mod logs;
 mod ofrep;
 mod openapi;
 mod orders;
+mod pages;
 mod prometheus;
 mod views;
 
@@ -22,6 +24,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use prograde_control::paging::Paging;
 use prograde_control::{Control, OrderError};
 use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::Repositories;
@@ -32,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use openapi::document as openapi_document;
 
-use crate::auth::{self, Token};
+use crate::auth::{self, PageKey, Token};
 use crate::events::chain;
 use crate::metrics::Metrics;
 use types::ErrorBody;
@@ -51,6 +54,9 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// Where alerts are handled, if they are.
     pub(crate) alerts: Option<prograde_notify::Handle>,
+    /// Pages, where somebody is on call.
+    pub(crate) pages: Option<Paging>,
+    pub(crate) page_key: PageKey,
     pub(crate) ci: PathBuf,
     /// What services show to evaluate flags.
     pub(crate) flag_token: String,
@@ -76,6 +82,15 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/flags/unset", post(flags::unset))
         .route("/api/v1/flags/token", get(flags::token))
         .route("/api/v1/dora", get(dora::measures))
+        .route("/api/v1/alerts/behaviour", get(behaviour::behaviour))
+        .route("/api/v1/pages", get(pages::list).post(pages::raise))
+        .route("/api/v1/pages/{page}", get(pages::show))
+        .route("/api/v1/pages/{page}/acknowledge", post(pages::acknowledge))
+        .route("/api/v1/pages/{page}/snooze", post(pages::snooze))
+        .route("/api/v1/pages/{page}/resolve", post(pages::resolve))
+        .route("/api/v1/pages/{page}/rate", post(pages::rate))
+        .route("/api/v1/oncall", get(pages::rota))
+        .route("/api/v1/oncall/{schedule}", get(pages::calendar))
         .route("/api/v1/events", get(journal::events))
         .route("/api/v1/journal/verify", post(journal::verify))
         .route("/api/v1/journal/export", get(journal::export))
@@ -95,7 +110,11 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .fallback(|| async { Failure::not_found("there is no such path") })
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
         .with_state(context.clone());
-    Router::new().route("/healthz", get(|| async { "ok" })).merge(ofrep::router(context, token)).merge(guarded)
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .merge(pages::open_router(context.clone()))
+        .merge(ofrep::router(context, token))
+        .merge(guarded)
 }
 
 /// A failure as clients see it.

@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 21] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 31] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
@@ -50,6 +50,22 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 21] = [
         "",
         "Report",
     ),
+    ("get", "/api/v1/alerts/behaviour", "How alerts behaved, and what people did about them", "", "{name: Behaviour}"),
+    ("get", "/api/v1/pages", "Pages that are not over; with `all`, those that ended as well", "", "[PageView]"),
+    (
+        "post",
+        "/api/v1/pages",
+        "Page whoever is on call, or try out whether they are reached",
+        "RaiseRequest",
+        "PageView",
+    ),
+    ("get", "/api/v1/pages/{page}", "One page", "", "PageView"),
+    ("post", "/api/v1/pages/{page}/acknowledge", "Take a page", "AnswerRequest", "PageView"),
+    ("post", "/api/v1/pages/{page}/snooze", "Put a page off", "SnoozeRequest", "PageView"),
+    ("post", "/api/v1/pages/{page}/resolve", "Say that a page is over", "AnswerRequest", "PageView"),
+    ("post", "/api/v1/pages/{page}/rate", "Say whether a page was worth it", "RateRequest", "PageView"),
+    ("get", "/api/v1/oncall", "Who is on call, and whom pages reach: what `oncall.yaml` declares", "", "Rota"),
+    ("get", "/api/v1/oncall/{schedule}", "A schedule's next 90 days as iCalendar", "", "text/calendar"),
     ("get", "/api/v1/events", "The journal's events, one JSON object a line", "", "EventView"),
     ("post", "/api/v1/journal/verify", "Check the journal's hashes from end to end", "", "VerifyView"),
     ("get", "/api/v1/journal/export", "The journal as CloudEvents, one JSON object a line", "", "CloudEvent"),
@@ -57,7 +73,9 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 21] = [
 ];
 
 /// What may stand in the query of a path, and whether it must.
-const QUERIES: [(&str, &str, bool); 7] = [
+const QUERIES: [(&str, &str, bool); 9] = [
+    ("/api/v1/alerts/behaviour", "since", true),
+    ("/api/v1/pages", "all", false),
     ("/api/v1/dora", "since", true),
     ("/api/v1/dora", "until", false),
     ("/api/v1/dora", "by", false),

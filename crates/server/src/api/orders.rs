@@ -73,7 +73,7 @@ pub(super) fn reason(text: &str) -> Result<&str, Failure> {
     plain(text, "`reason`", 2_000)
 }
 
-fn plain<'a>(text: &'a str, what: &str, longest: usize) -> Result<&'a str, Failure> {
+pub(super) fn plain<'a>(text: &'a str, what: &str, longest: usize) -> Result<&'a str, Failure> {
     let text = text.trim();
     if text.is_empty() || text.len() > longest || text.chars().any(|c| c.is_control() && c != '\n') {
         return Err(Failure::bad_request(format!(

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use prograde_model::flag::Setting;
 use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::MetricSummary;
+use prograde_model::oncall::PageId;
 use prograde_model::runtime::Counters;
 use serde::{Deserialize, Serialize};
 
@@ -367,4 +369,102 @@ pub struct VerifyView {
     pub events: u64,
     /// Hash of the last one.
     pub head_hash: String,
+}
+
+/// One page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PageView {
+    /// Its name, such as `P-17`.
+    pub id: PageId,
+    /// What it says in a line.
+    pub title: String,
+    /// By which escalation people are told.
+    pub escalation: String,
+    /// As the alerts say it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub severity: String,
+    /// `open`, `waiting` for the end of quiet hours, `unanswered`, `acknowledged`, `snoozed` or `resolved`.
+    pub state: String,
+    /// Who was told and reached.
+    pub reached: Vec<String>,
+    /// Who is to be told and was not reached yet.
+    pub calling: Vec<String>,
+    /// Who took it first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_by: Option<String>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When it was first taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_at: Option<Timestamp>,
+    /// When it was over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+    /// When something follows by itself: the next step, or the end of a wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// How many alerts it is about.
+    pub alerts: u64,
+    /// The key of the alerts' group.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// Who raised it by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised_by: Option<String>,
+    /// Whether it only tries out whether people are reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
+    /// Whether it was worth it, as whoever rated it last says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub useful: Option<bool>,
+}
+
+/// Pages whoever is on call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RaiseRequest {
+    /// What it is about.
+    pub title: String,
+    /// By which escalation; needed where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<String>,
+    /// What quiet hours look at.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub severity: String,
+    /// Only to see whether people are reached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
+    /// Who raises it.
+    pub by: String,
+}
+
+/// Answers a page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerRequest {
+    /// Who.
+    pub by: String,
+}
+
+/// Puts a page off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnoozeRequest {
+    /// Until when.
+    pub until: Timestamp,
+    /// Who.
+    pub by: String,
+}
+
+/// Says whether a page was worth it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateRequest {
+    /// Whether it was.
+    pub useful: bool,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub comment: String,
+    /// Who.
+    pub by: String,
 }

@@ -187,6 +187,9 @@ impl Matrix {
     }
 }
 
+/// What a click on a message of ntfy opens, unless that is set otherwise: where a page is acknowledged, or all alerts.
+const CLICK: &str = "{{ if .Page }}{{ .Page.AcknowledgeURL }}{{ else }}{{ .ExternalURL }}{{ end }}";
+
 impl Ntfy {
     pub(super) fn read(reader: &mut Reader<'_>, node: &Node, global: &Global) -> Option<Self> {
         const FIELDS: [&str; 11] = [
@@ -214,7 +217,7 @@ impl Ntfy {
             text: text_or(reader, node, "text", r#"{{ template "ntfy.default.text" . }}"#),
             priority: text_or(reader, node, "priority", priority),
             tags: text_or(reader, node, "tags", ""),
-            click: text_or(reader, node, "click", "{{ .ExternalURL }}"),
+            click: text_or(reader, node, "click", CLICK),
             http: http::read(reader, node, &global.http),
             topic: topic?,
         })

@@ -1,0 +1,180 @@
+//! From an alert to a person: whoever is on call is told, the next one when nobody answers, and nobody once somebody has.
+
+use serde_json::{Value, json};
+
+use crate::world::mailbox::Mailbox;
+use crate::world::wait::until;
+use crate::world::{World, said, text};
+
+const ROTA: &str = "\
+version: 1
+people:
+  ann: { receiver: ann }
+  bob: { receiver: bob }
+schedules:
+  - name: primary
+    time_zone: UTC
+    layers: [{ name: all, from: 2020-01-01T00:00, every: 1w, people: [ann] }]
+  - name: secondary
+    time_zone: UTC
+    layers: [{ name: all, from: 2020-01-01T00:00, every: 1w, people: [bob] }]
+escalations:
+  pad:
+    repeat: 0
+    steps: [{ schedules: [primary], wait: 3s }, { schedules: [secondary], wait: 1h }]
+";
+
+fn routing(ann: &str, bob: &str) -> String {
+    format!(
+        "route: {{ receiver: pagers, group_by: [alertname], group_wait: 100ms, group_interval: 500ms, repeat_interval: 1h }}\n\
+         receivers:\n\
+         - name: pagers\n  oncall_configs: [{{ escalation: pad }}]\n\
+         - name: ann\n  webhook_configs: [{{ url: '{ann}' }}]\n\
+         - name: bob\n  webhook_configs: [{{ url: '{bob}' }}]\n"
+    )
+}
+
+const ARGUMENTS: [&str; 4] = ["--alertmanager-config", "alertmanager.yml", "--oncall", "oncall.yaml"];
+
+fn on_call(rota: &str) -> (Mailbox, Mailbox, World) {
+    let (ann, bob) = (Mailbox::open(), Mailbox::open());
+    let files = [("alertmanager.yml", &*routing(&ann.url(), &bob.url())), ("oncall.yaml", rota)];
+    let world = World::with_files(&files, &ARGUMENTS);
+    (ann, bob, world)
+}
+
+/// What a person was told of pages, by status.
+fn told(mailbox: &Mailbox, status: &str) -> Vec<Value> {
+    mailbox.all().into_iter().filter(|letter| letter["status"] == status).collect()
+}
+
+fn fire(world: &World, ends: bool) {
+    let mut alert =
+        json!({"labels": {"alertname": "Slow", "severity": "page"}, "annotations": {"summary": "orders take 4 s"}});
+    if ends {
+        alert["endsAt"] = "2020-01-01T00:00:01Z".into();
+        alert["startsAt"] = "2020-01-01T00:00:00Z".into();
+    }
+    let (status, answer) = world.post("/alertmanager/api/v2/alerts", &json!([alert]));
+    assert_eq!(status, 200, "{answer}");
+}
+
+fn page(world: &World, name: &str) -> Value {
+    world.get(&format!("/api/v1/pages/{name}"))
+}
+
+/// Follows an address without the server's token, as whoever was told does.
+fn visit(url: &str, form: Option<&str>) -> (u16, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let answer = match form {
+        None => agent.get(url).call(),
+        Some(form) => agent.post(url).header("content-type", "application/x-www-form-urlencoded").send(form),
+    };
+    let mut answer = answer.unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+}
+
+#[test]
+fn nobody_answers_so_the_next_one_is_told_and_takes_it_by_the_address_in_the_message() {
+    let (ann, bob, mut world) = on_call(ROTA);
+    fire(&world, false);
+    let letter = until("ann is told", || told(&ann, "firing").pop());
+    assert_eq!((text(&letter["page"], "id"), text(&letter["page"], "person")), ("P-1", "ann"));
+    assert_eq!(text(&letter["page"], "title"), "Slow: orders take 4 s");
+    until("it is recorded", || world.text("/api/v1/journal/export").contains("page.reached").then_some(()));
+    // The process dies while nobody has answered yet: the page goes on where it was.
+    world.kill();
+    world.start();
+    let letter = until("bob is told", || told(&bob, "firing").pop());
+    assert_eq!(told(&ann, "firing").len(), 1, "ann is not told again");
+    let url = text(&letter["page"], "acknowledgeURL").to_owned();
+
+    let (status, shown) = visit(&url, None);
+    assert!(
+        status == 200 && shown.contains("P-1 waits for somebody") && shown.contains("Acknowledge as bob"),
+        "{shown}"
+    );
+    assert_eq!(text(&page(&world, "P-1"), "state"), "open", "looking changes nothing");
+    let (path, query) = url.split_once('?').unwrap();
+    let forged = query.replace("person=bob", "person=ann");
+    assert_eq!(visit(path, Some(&forged)).0, 403);
+    assert_eq!(visit(&format!("{path}?{forged}"), None).0, 403);
+    let (status, shown) = visit(path, Some(query));
+    assert!(status == 200 && shown.contains("P-1 is yours, bob"), "{shown}");
+    let (status, shown) = visit(path, Some(query));
+    assert!(status == 409 && shown.contains("bob has acknowledged the page already"), "{shown}");
+    let groups = world.get("/alertmanager/api/v2/alerts/groups");
+    assert!(groups.to_string().contains("page P-1"), "the alerts are acknowledged too: {groups}");
+
+    fire(&world, true);
+    until("both know that it is over", || {
+        (told(&ann, "resolved").len() == 1 && told(&bob, "resolved").len() == 1).then_some(())
+    });
+    assert_eq!(text(&page(&world, "P-1"), "state"), "resolved");
+    let said = world.cli(&["page", "rate", "P-1", "--noise", "--comment", "nobody was hurt", "--by", "bob"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = world.cli(&["page", "show", "P-1"]);
+    assert!(said.stdout.contains("by bob") && said.stdout.contains("noise"), "{}", said.stdout);
+    world.end();
+}
+
+#[test]
+fn a_page_is_taken_put_off_and_tried_out_from_the_command_line() {
+    let (ann, bob, world) = on_call(&ROTA.replace("wait: 3s", "wait: 1h"));
+    let said = world.cli(&["page", "test", "--by", "cem", "--json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let letter = until("ann is told", || told(&ann, "firing").pop());
+    assert_eq!(letter["page"]["test"], true);
+    let said = world.cli(&["page", "list"]);
+    assert!(said.stdout.contains("P-1") && said.stdout.contains("open"), "{}", said.stdout);
+    for (command, expected) in [
+        (&["page", "snooze", "P-1", "--for", "1h", "--by", "ann"][..], "snoozed"),
+        (&["page", "ack", "P-1", "--by", "ann"], "acknowledged"),
+        (&["page", "resolve", "P-1", "--by", "ann"], "resolved"),
+    ] {
+        let said = world.cli(command);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert_eq!(text(&page(&world, "P-1"), "state"), expected);
+    }
+    let said = world.cli(&["page", "ack", "P-1", "--by", "bob"]);
+    assert!(said.code != 0 && said.stderr.contains("the page is resolved"), "{said:?}");
+    let said = world.cli(&["page", "ack", "P-9", "--by", "bob"]);
+    assert!(said.code != 0 && said.stderr.contains("there is no page P-9"), "{said:?}");
+    let said = world.cli(&["page", "raise", "the antenna does not turn", "--escalation", "ground", "--by", "ann"]);
+    assert!(
+        said.code != 0 && said.stderr.contains("there is no escalation \"ground\"; `oncall.yaml` has pad"),
+        "{said:?}"
+    );
+    let said = world.cli(&["oncall", "who"]);
+    assert!(said.stdout.contains("primary") && said.stdout.contains("ann"), "the server says who: {said:?}");
+    let calendar = world.text("/api/v1/oncall/primary.ics");
+    assert!(calendar.starts_with("BEGIN:VCALENDAR") && calendar.contains("SUMMARY:ann"), "{calendar}");
+    until("ann knows that it is over", || told(&ann, "resolved").pop());
+    assert!(bob.all().is_empty(), "bob was never needed");
+    world.end();
+}
+
+#[test]
+fn who_can_not_be_told_keeps_the_server_from_starting() {
+    let (_ann, _bob, mut world) = on_call(ROTA);
+    world.stop();
+    let cases = [
+        (ROTA.replace("{ receiver: ann }", "{}"), "oncall.yaml:3", "ann is paged, and has no `receiver`"),
+        (
+            ROTA.replace("{ receiver: ann }", "{ receiver: pagers }"),
+            "oncall.yaml:3",
+            "no receiver \"pagers\" that tells a person",
+        ),
+        (ROTA.replace("  pad:", "  ground:"), "alertmanager.yml", "escalation \"pad\", which is not declared"),
+    ];
+    for (rota, place, why) in cases {
+        std::fs::write(world.dir().join("oncall.yaml"), rota).unwrap();
+        let said = said(&mut world.serve(&world.data(), std::net::SocketAddr::from(([127, 0, 0, 1], 0))));
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(
+            said.stderr.contains(place) && said.stderr.contains(why) && said.stderr.contains("PG0672"),
+            "{}",
+            said.stderr
+        );
+    }
+}
