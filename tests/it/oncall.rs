@@ -52,8 +52,9 @@ fn fire(world: &World, ends: bool) {
     let mut alert =
         json!({"labels": {"alertname": "Slow", "severity": "page"}, "annotations": {"summary": "orders take 4 s"}});
     if ends {
-        alert["endsAt"] = "2020-01-01T00:00:01Z".into();
-        alert["startsAt"] = "2020-01-01T00:00:00Z".into();
+        let known = &world.get("/alertmanager/api/v2/alerts")[0];
+        alert["startsAt"] = known["startsAt"].clone();
+        alert["endsAt"] = known["updatedAt"].clone();
     }
     let (status, answer) = world.post("/alertmanager/api/v2/alerts", &json!([alert]));
     assert_eq!(status, 200, "{answer}");
