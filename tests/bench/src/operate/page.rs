@@ -68,7 +68,7 @@ fn start(prograde: &Path, site: &Site) -> anyhow::Result<Server> {
 
 fn prometheus_config(site: &Site, whose: &str) -> String {
     format!(
-        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}\n\
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 500ms}}\n\
          rule_files: [rules.yml]\n\
          scrape_configs:\n\
          - {{job_name: site, metrics_path: /{whose}/metrics, static_configs: [{{targets: ['{}']}}]}}\n",
