@@ -23,18 +23,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// One that lets pipelines take the built example.
     pub(crate) fn start(binaries: &Binaries) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(&binaries.prograde);
+        command.args(["serve", "--ci-pass-env", "BENCH_*"]).env("BENCH_PAD", fs::canonicalize(&binaries.pad)?);
+        Self::start_in(tempfile::tempdir()?, command)
+    }
+
+    /// A command that is `prograde serve`, with the folder's `data` as its data directory.
+    pub(crate) fn start_in(folder: tempfile::TempDir, mut command: Command) -> anyhow::Result<Self> {
         let data = folder.path().join("data");
         let log = fs::File::create(folder.path().join("server.log"))?;
-        let mut child = Command::new(&binaries.prograde)
-            .args(["serve", "--listen", "127.0.0.1:0", "--ci-pass-env", "BENCH_*", "--data-dir"])
-            .arg(&data)
-            .env("BENCH_PAD", fs::canonicalize(&binaries.pad)?)
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("starting prograde serve")?;
+        command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(&data).current_dir(folder.path());
+        let mut child = command.stdout(log.try_clone()?).stderr(log).spawn().context("starting prograde serve")?;
         let found = until("the server to start", || {
             ensure!(
                 child.try_wait()?.is_none(),
@@ -55,6 +56,16 @@ impl Server {
                 Err(error)
             }
         }
+    }
+
+    /// Where it answers.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// With what it lets us in.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -8,12 +8,16 @@ mod journal;
 mod judge;
 mod load;
 mod memory;
-mod store;
+mod operate;
 mod table;
 
 use std::path::PathBuf;
 
 use clap::Parser;
+
+/// The one of the product, as it is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What to measure.
 #[derive(Debug, Parser)]
@@ -24,8 +28,11 @@ enum Bench {
     Judge(Judging),
     /// How long a feature flag takes to evaluate.
     Flags(Place),
-    /// The store of time series: what it takes in, what it needs, and how fast it answers.
-    Store(Storing),
+    /// Time series, queries, rules and alerts, beside Prometheus and Alertmanager.
+    Operate(Operating),
+    /// Takes in a million series and tells what they take: a part of `operate`, in a process of its own.
+    #[command(hide = true)]
+    Hold,
     /// What control adds to a flight, and what a bad commit harms.
     Flight(Binaries),
 }
@@ -38,13 +45,13 @@ struct Place {
     out: PathBuf,
 }
 
-/// What the store is asked to do.
+/// What is measured of operating.
 #[derive(Debug, clap::Args)]
-struct Storing {
+struct Operating {
     #[command(flatten)]
     place: Place,
     #[command(flatten)]
-    extent: store::Extent,
+    extent: operate::Extent,
 }
 
 /// How canaries are judged.
@@ -85,7 +92,10 @@ fn main() -> anyhow::Result<()> {
             table::publish("judge", &judging.place.out, &judge::run(judging.runs, judging.plots.as_deref())?)
         }
         Bench::Flags(place) => table::publish("flags", &place.out, &flags::measure()?),
-        Bench::Store(storing) => table::publish("store", &storing.place.out, &store::measure(storing.extent)?),
+        Bench::Operate(operating) => {
+            table::publish("operate", &operating.place.out, &operate::measure(&operating.extent)?)
+        }
+        Bench::Hold => table::print(&operate::hold()?),
         Bench::Flight(binaries) => {
             let mut rows = flight::measure(&binaries)?;
             rows.push(memory::measure(&binaries)?);

@@ -55,6 +55,11 @@ pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// Prints something for another program.
+pub(crate) fn print(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{}", serde_json::to_string(value)?)?)
+}
+
 /// Prints the rows and writes them to `<out>/<name>.json`.
 pub(crate) fn publish(name: &str, out: &Path, rows: &[Row]) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
@@ -62,7 +67,7 @@ pub(crate) fn publish(name: &str, out: &Path, rows: &[Row]) -> anyhow::Result<()
     for row in rows {
         let met = row.met.map_or("-", |met| if met { "yes" } else { "NO" });
         let beside = match (row.peer, row.peer_value) {
-            (Some(peer), Some(value)) => format!("  {peer}: {value:.1}"),
+            (Some(peer), Some(value)) => format!("  {peer}: {value:.1}, {:.2} of it", row.value / value),
             (None | Some(_), _) => String::new(),
         };
         writeln!(

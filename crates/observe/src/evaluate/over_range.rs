@@ -5,6 +5,7 @@ use super::error::EvaluateError;
 use super::select::Samples;
 use super::timeline::Timeline;
 use super::track::{Track, check_unique};
+use crate::functions::moving::Memory;
 use crate::functions::range::{self, Window};
 use crate::promql::expression::{Range, RangeFunction, Scalar};
 use crate::sample::Series;
@@ -43,20 +44,24 @@ impl Evaluation<'_> {
         timeline: &Timeline,
     ) -> Result<Vec<Option<f64>>, EvaluateError> {
         let all = series.samples.as_slice();
+        let mut memory = Memory::new(function, all);
         let (mut begin, mut end) = (0, 0);
-        let mut values = Vec::with_capacity(timeline.count());
-        for (step, now_ms) in timeline.iter().enumerate() {
+        let window_at = |(step, now_ms): (usize, i64)| {
             let end_ms = samples.ends.at(now_ms);
             let start_ms = end_ms.saturating_sub(samples.range_ms);
             let after = |from: usize| all.get(from..).unwrap_or_default().iter();
             end += after(end).take_while(|sample| sample.timestamp <= end_ms).count();
             begin += after(begin).take_while(|sample| sample.timestamp < start_ms).count();
-            let inside = all.get(begin..end).unwrap_or_default();
-            self.budget.work(u64::try_from(inside.len()).unwrap_or(u64::MAX))?;
-            let window = Window { samples: inside, start_ms, end_ms, now_ms };
             let argument = |index: usize| arguments.get(index).and_then(|values| values.get(step)).copied();
             let arguments = [argument(0).unwrap_or(f64::NAN), argument(1).unwrap_or(f64::NAN)];
-            values.push(if inside.is_empty() { None } else { range::apply(function, &window, arguments)? });
+            (Window { series: all, begin, end, start_ms, end_ms, now_ms }, arguments)
+        };
+        let windows: Vec<(Window<'_>, [f64; 2])> = timeline.iter().enumerate().map(window_at).collect();
+        let mut values = Vec::with_capacity(timeline.count());
+        for some in windows.chunks(range::AT_ONCE) {
+            let samples: usize = some.iter().map(|(window, _)| window.samples().len()).sum();
+            self.budget.work(u64::try_from(samples).unwrap_or(u64::MAX))?;
+            range::apply(function, some, &mut memory, &mut values)?;
         }
         Ok(values)
     }

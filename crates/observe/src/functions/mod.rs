@@ -5,6 +5,7 @@ pub(crate) mod date;
 pub(crate) mod fold;
 pub(crate) mod histogram;
 pub(crate) mod kahan;
+pub(crate) mod moving;
 pub(crate) mod over_time;
 pub(crate) mod quantile;
 pub(crate) mod range;

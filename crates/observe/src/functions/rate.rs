@@ -17,25 +17,20 @@ fn seconds_between(from_ms: i64, to_ms: i64) -> f64 {
     to_ms.saturating_sub(from_ms) as f64 / 1000.0
 }
 
-/// `rate`, `increase` and `delta`.
-pub(crate) fn extrapolated(window: &Window<'_>, is_counter: bool, per_second: bool) -> Option<f64> {
-    let (first, last) = (window.samples.first()?, window.samples.last()?);
-    if window.samples.len() < 2 {
-        return None;
-    }
+/// `rate`, `increase` and, without resets, `delta`. Resets are the samples of the window, by their places in the series, that
+/// are lower than the one before them.
+pub(crate) fn extrapolated(window: &Window<'_>, resets: Option<&[usize]>, per_second: bool) -> Option<f64> {
+    let [first, between @ .., last] = window.samples() else { return None };
     let mut growth = last.value - first.value;
-    if is_counter {
-        growth = window.samples.windows(2).fold(growth, |growth, pair| match pair {
-            [before, after] if after.value < before.value => growth + before.value,
-            _ => growth,
-        });
+    for reset in resets.unwrap_or_default() {
+        growth += window.series.get(reset.checked_sub(1)?)?.value;
     }
     let sampled = seconds_between(first.timestamp, last.timestamp);
     #[expect(clippy::cast_precision_loss, reason = "there are fewer samples than a float counts exactly")]
-    let usual = sampled / (window.samples.len() - 1) as f64;
+    let usual = sampled / (between.len() + 1) as f64;
     let mut before = seconds_between(window.start_ms, first.timestamp);
     let after = seconds_between(last.timestamp, window.end_ms);
-    if is_counter && growth > 0.0 && first.value >= 0.0 {
+    if resets.is_some() && growth > 0.0 && first.value >= 0.0 {
         let since_zero = sampled * (first.value / growth);
         if since_zero < before {
             before = since_zero;

@@ -22,7 +22,7 @@ use prograde_observe::tsdb::Database;
 use prograde_observe::{Append, Incoming, Labels, Sample};
 use siphasher::sip::SipHasher13;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::telling::{Posted, Receiver};
@@ -140,20 +140,23 @@ impl Evaluating {
     }
 
     async fn run_group(self, group: Arc<GroupState>) {
-        let period = Duration::from_millis(u64::try_from(group.interval_ms).unwrap_or(60_000));
-        // Groups are spread over the period, each always at the same moment of it.
-        let first = Instant::now() + period.mul_f64(share_of(&group));
-        let mut ticks = interval_at(first, period);
-        // Where evaluating takes longer than the period, evaluations are left out, not run after each other.
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let moments = Moments::of(&group);
         let (mut restored, mut posted) = (false, Posted::default());
+        let mut last_ms = moments.latest(self.control.now().as_millisecond());
         loop {
+            let wait_ms = moments.after(last_ms).saturating_sub(self.control.now().as_millisecond());
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                _ = ticks.tick() => {}
+                () = sleep(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))) => {}
             }
+            // Where evaluating takes longer than the period, evaluations are left out, not run after each other.
+            let at_ms = moments.latest(self.control.now().as_millisecond());
+            if at_ms <= last_ms {
+                continue;
+            }
+            last_ms = at_ms;
             let (this, of, first) = (self.clone(), Arc::clone(&group), !restored);
-            let evaluated = spawn_blocking(move || this.evaluate(&of, first)).await;
+            let evaluated = spawn_blocking(move || this.evaluate(&of, at_ms, first)).await;
             restored = true;
             if let Err(error) = evaluated {
                 tracing::error!(group = group.group.name, "evaluating rules ended badly: {error}");
@@ -165,8 +168,7 @@ impl Evaluating {
     }
 
     /// Evaluates all rules of a group at one time. At the first time alerts go on from where they were before.
-    fn evaluate(&self, group: &GroupState, first: bool) {
-        let at_ms = self.control.now().as_millisecond();
+    fn evaluate(&self, group: &GroupState, at_ms: i64, first: bool) {
         let deadline = Instant::now() + super::QUERY_TIMEOUT;
         let goes_on = || !self.stop.is_cancelled() && Instant::now() < deadline;
         let options = Options { goes_on: &goes_on, ..Options::default() };
@@ -244,9 +246,43 @@ pub(crate) fn rule_name(rule: &Rule) -> &str {
     }
 }
 
-/// At which part of its period a group is evaluated.
-fn share_of(group: &GroupState) -> f64 {
-    let mut hasher = SipHasher13::new();
-    (&group.file, &group.group.name).hash(&mut hasher);
-    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or(0)) / f64::from(u32::MAX)
+/// The times at which a group is evaluated: exactly a period apart, whenever it really happens. A timer that is late by a
+/// millisecond would otherwise make an alert with a `for` of some periods wait for one more. Groups are spread over the
+/// period, each always at the same part of it.
+#[derive(Debug, Clone, Copy)]
+struct Moments {
+    period_ms: i64,
+    offset_ms: i64,
+}
+
+impl Moments {
+    fn of(group: &GroupState) -> Self {
+        let mut hasher = SipHasher13::new();
+        (&group.file, &group.group.name).hash(&mut hasher);
+        let offset_ms = i64::try_from(hasher.finish() >> 1).unwrap_or(0).rem_euclid(group.interval_ms);
+        Self { period_ms: group.interval_ms, offset_ms }
+    }
+
+    /// The latest one that is not after a time.
+    fn latest(self, now_ms: i64) -> i64 {
+        now_ms.saturating_sub(now_ms.saturating_sub(self.offset_ms).rem_euclid(self.period_ms))
+    }
+
+    /// The one that follows another.
+    fn after(self, moment_ms: i64) -> i64 {
+        moment_ms.saturating_add(self.period_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_a_period_apart_however_late_one_looks() {
+        let moments = Moments { period_ms: 1000, offset_ms: 300 };
+        assert_eq!([1299, 1300, 1301, 2299, 2300].map(|now| moments.latest(now)), [300, 1300, 1300, 1300, 2300]);
+        assert_eq!(moments.after(moments.latest(1999)), 2300);
+        assert_eq!(moments.latest(-1), -700);
+    }
 }

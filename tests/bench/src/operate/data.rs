@@ -2,8 +2,6 @@
 
 use prograde_observe::{Labels, Sample};
 
-/// When the first scrape is.
-pub(crate) const BEGIN_MS: i64 = 1_600_000_000_000;
 /// How far scrapes of one target are apart.
 pub(crate) const INTERVAL_MS: i64 = 15_000;
 
@@ -11,8 +9,10 @@ const BOUNDS: [&str; 12] = ["0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.
 const PATHS: [&str; 3] = ["/", "/orders", "/orders/{id}"];
 const CODES: [&str; 4] = ["200", "204", "404", "500"];
 
+const WORKERS: usize = 36;
+
 /// How many series a target has.
-pub(crate) const SERIES_PER_TARGET: usize = BOUNDS.len() * PATHS.len() + CODES.len() * 2 + 6;
+pub(crate) const SERIES_PER_TARGET: usize = BOUNDS.len() * PATHS.len() + CODES.len() * 2 + WORKERS + 6;
 
 /// A generator of numbers that are the same each time (Marsaglia, "Xorshift RNGs", 2003).
 #[derive(Debug, Clone)]
@@ -74,6 +74,9 @@ impl Target {
             add("http_requests_total", &[("code", code)], Kind::Count(1 + place * place * 20));
             add("http_response_bytes_total", &[("code", code)], Kind::Count(1 + place * place * 20));
         }
+        for worker in 0..WORKERS {
+            add("worker_memory_bytes", &[("worker", &worker.to_string())], Kind::Level);
+        }
         add("process_cpu_seconds_total", &[], Kind::Seconds);
         add("process_resident_memory_bytes", &[], Kind::Level);
         add("process_open_fds", &[], Kind::Level);
@@ -85,7 +88,8 @@ impl Target {
         Self { series, kinds, noise, load, phase_ms }
     }
 
-    /// The next scrape, which is so many after the first: all values change, and the time is that of all of them.
+    /// The next scrape, which is so many after the first: all values change, and the time is that of all of them, in
+    /// milliseconds after the beginning.
     pub(crate) fn scrape(&mut self, count: i64) -> i64 {
         let late_ms = if self.noise.below(10) == 0 { i64::try_from(self.noise.below(5)).unwrap_or(0) } else { 0 };
         // Nights are quiet.
@@ -110,7 +114,7 @@ impl Target {
                 Kind::Constant => *value = 1.0,
             }
         }
-        BEGIN_MS + self.phase_ms + count * INTERVAL_MS + late_ms
+        self.phase_ms + count * INTERVAL_MS + late_ms
     }
 
     /// The values of now as samples.
