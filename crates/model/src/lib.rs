@@ -23,6 +23,7 @@ pub mod latency;
 pub mod matcher;
 pub mod metric;
 pub mod migration;
+pub mod objective;
 pub mod oncall;
 pub mod pattern;
 pub mod quantity;

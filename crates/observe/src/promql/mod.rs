@@ -16,6 +16,7 @@ mod lexer;
 mod modifiers;
 mod parser;
 mod selectors;
+pub(crate) mod windowed;
 #[cfg(test)]
 mod tests;
 

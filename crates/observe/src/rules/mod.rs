@@ -8,7 +8,7 @@
 
 pub mod alert;
 mod file;
-mod reader;
+pub(crate) mod reader;
 pub mod record;
 pub mod template;
 pub mod testing;
