@@ -32,6 +32,7 @@ pub mod replay;
 pub mod rollout;
 pub mod runtime;
 pub mod service;
+pub mod stored;
 pub mod toil;
 pub mod work;
 pub mod workload;

@@ -8,21 +8,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::Control;
-use prograde_journal::{Journal, JournalError, NewEvent};
-use prograde_model::alert::{AlertEvent, DecodeError, Limits, Retry, VERSION};
+use prograde_journal::Journal;
+use prograde_model::alert::{AlertEvent, Limits, Retry};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_notify::service::StartError;
-use prograde_notify::{Config, Handle, Options, Records};
-use tokio::sync::Mutex;
+use prograde_notify::{Config, Handle, Options};
 
-use crate::events::chain;
+use crate::records::{Records, RecordsError};
 
-/// Under which subject the facts are stored.
-pub(crate) const SUBJECT: &str = "alerts";
 /// How many alerts are in one fact: each may have some kilobytes, and a fact a megabyte.
 const ALERTS_IN_FACT_MAX: usize = 100;
-/// How many facts are read at once.
-const READ_CHUNK: usize = 1_000;
 /// The largest `alertmanager.yml`, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -34,35 +29,20 @@ pub(crate) enum AlertsError {
     Configuration(#[from] Diagnostics),
     /// The facts of before can't be read.
     #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// A fact of before is none that this release knows.
-    #[error("event {sequence} of the journal can't be read")]
-    Fact {
-        /// Its place.
-        sequence: u64,
-        /// Why.
-        source: DecodeError,
-    },
+    Records(#[from] RecordsError),
     /// That it begins could not be recorded.
     #[error("the beginning could not be recorded: {0}")]
     Begin(String),
 }
 
 /// The facts' place in the journal.
-struct JournalRecords {
-    journal: Journal,
-    /// How many there are.
-    version: Mutex<u64>,
-}
+struct JournalRecords(Records);
 
 #[async_trait]
-impl Records for JournalRecords {
+impl prograde_notify::Records for JournalRecords {
     async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), String> {
-        let events: Vec<NewEvent> = facts.iter().flat_map(pieces).map(|fact| to_store(&fact)).collect();
-        let mut version = self.version.lock().await;
-        let stored = self.journal.append(SUBJECT, *version, at, events).await.map_err(|error| chain(&error))?;
-        *version += u64::try_from(stored.len()).unwrap_or(0);
-        Ok(())
+        let pieces: Vec<AlertEvent> = facts.iter().flat_map(pieces).collect();
+        self.0.append(&pieces, at).await
     }
 }
 
@@ -82,28 +62,6 @@ fn pieces(fact: &AlertEvent) -> Vec<AlertEvent> {
         | AlertEvent::Sent(_)
         | AlertEvent::Failed { .. }
         | AlertEvent::Resumed => vec![fact.clone()],
-    }
-}
-
-fn to_store(fact: &AlertEvent) -> NewEvent {
-    let (event_type, payload) = fact.encode();
-    NewEvent { event_type, version: VERSION, payload }
-}
-
-/// All facts of before, in order.
-async fn history(journal: &Journal) -> Result<Vec<(Timestamp, AlertEvent)>, AlertsError> {
-    let mut facts = Vec::new();
-    loop {
-        let version = u64::try_from(facts.len()).unwrap_or(u64::MAX);
-        let chunk = journal.read_subject_after(SUBJECT, version, READ_CHUNK).await?;
-        if chunk.is_empty() {
-            return Ok(facts);
-        }
-        for stored in chunk {
-            let sequence = stored.sequence;
-            let fact = AlertEvent::decode(&stored.event_type, stored.version, stored.payload);
-            facts.push((stored.at, fact.map_err(|source| AlertsError::Fact { sequence, source })?));
-        }
     }
 }
 
@@ -130,13 +88,12 @@ pub(crate) async fn start(
     control: Control,
 ) -> Result<Handle, AlertsError> {
     let config = read(&file)?;
-    let history = history(&journal).await?;
-    let version = Mutex::new(u64::try_from(history.len()).unwrap_or(u64::MAX));
+    let (records, history) = Records::open(journal).await?;
     let options = Options {
         config,
         file,
         external_url: format!("http://{address}/alertmanager"),
-        records: Arc::new(JournalRecords { journal, version }),
+        records: Arc::new(JournalRecords(records)),
         history,
         clock: Arc::new(move || control.now()),
         limits: Limits::default(),

@@ -14,6 +14,7 @@ use prograde_supply::SupplyError;
 
 use crate::alerts::AlertsError;
 use crate::metrics::MetricsError;
+use crate::records::RecordsError;
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
@@ -140,8 +141,10 @@ impl From<AlertsError> for ServerError {
     fn from(error: AlertsError) -> Self {
         match error {
             AlertsError::Configuration(found) => Self::AlertmanagerConfig(found),
-            AlertsError::Journal(error) => error.into(),
-            error @ (AlertsError::Fact { .. } | AlertsError::Begin(_)) => Self::Alerts(Box::new(error)),
+            AlertsError::Records(RecordsError::Journal(error)) => error.into(),
+            error @ (AlertsError::Records(RecordsError::Fact { .. }) | AlertsError::Begin(_)) => {
+                Self::Alerts(Box::new(error))
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use prograde_journal::{NewEvent, StoredEvent};
 use prograde_model::event::{Event, Recorded, VERSION};
 use prograde_model::ids::FlightId;
 
-use crate::alerts;
+use crate::records;
 
 /// The subject under which a flight's events are stored.
 pub(crate) fn subject(flight: &FlightId) -> String {
@@ -22,9 +22,9 @@ pub(crate) fn to_store(event: &Event) -> NewEvent {
     NewEvent { event_type, version: VERSION, payload }
 }
 
-/// A flight's fact; nothing for a fact about alerts, which is no flight's.
+/// A flight's fact; nothing for a fact that is no flight's, such as one about alerts.
 pub(crate) fn from_store(stored: &StoredEvent) -> Result<Option<Recorded>, AppendError> {
-    if stored.subject == alerts::SUBJECT {
+    if records::is_subject(&stored.subject) {
         return Ok(None);
     }
     let unreadable = |why: String| AppendError::Journal(format!("event {}: {why}", stored.sequence));

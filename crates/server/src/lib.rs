@@ -13,6 +13,7 @@ pub mod export;
 pub mod history;
 mod metrics;
 mod options;
+mod records;
 mod server;
 
 pub use error::ServerError;

@@ -55,7 +55,6 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::alerts;
 
     #[tokio::test]
     async fn any_number_of_facts_about_alerts_hides_no_flight() {
@@ -63,7 +62,7 @@ mod tests {
         let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
         let fact = || NewEvent { event_type: "alert.resumed".into(), version: 1, payload: Value::Null };
         let at = Timestamp::UNIX_EPOCH;
-        journal.append(alerts::SUBJECT, 0, at, (0..250).map(|_| fact()).collect()).await.unwrap();
+        journal.append("alerts", 0, at, (0..250).map(|_| fact()).collect()).await.unwrap();
         let log = JournalLog(journal.clone());
         assert_eq!(log.read_after(0, 100).await.unwrap(), [], "there is nothing but alerts");
         let flight: FlightId = "a".repeat(32).parse().unwrap();
@@ -77,7 +76,7 @@ mod tests {
         });
         let recorded = log.append(&flight, 0, at, &[opened]).await.unwrap();
         assert_eq!(log.read_after(0, 100).await.unwrap(), recorded);
-        journal.append(alerts::SUBJECT, 250, at, vec![fact()]).await.unwrap();
+        journal.append("alerts", 250, at, vec![fact()]).await.unwrap();
         assert_eq!(log.read_after(251, 100).await.unwrap(), []);
         journal.close().await.unwrap();
     }
