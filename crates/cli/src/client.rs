@@ -22,9 +22,9 @@ pub(crate) use stream::{Lines, Next};
 
 use crate::report::{self, Report};
 use crate::wire::{
-    AbortRequest, ApproveRequest, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest, FlagView,
-    FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, QuarantineView, RollbackRequest,
-    Status, VerifyView,
+    AbortRequest, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest,
+    FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, QuarantineView,
+    RollbackRequest, Status, VerifyView,
 };
 
 /// How long a connection may take.
@@ -126,6 +126,12 @@ impl Client {
     pub(crate) fn flight_log(&self, id: &str) -> Result<impl Read + use<>, Report> {
         let path = format!("/api/v1/flights/{id}/log");
         Ok(self.good(self.call(&path, &[], ANSWER_WAIT)?)?.into_body().into_with_config().limit(u64::MAX).reader())
+    }
+
+    /// `GET /api/v1/budgets`.
+    pub(crate) fn budgets(&self, service: Option<&str>) -> Result<Vec<BudgetView>, Report> {
+        let query: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
+        self.get("/api/v1/budgets", &query)
     }
 
     /// `POST /api/v1/flights/{id}/approve`.

@@ -31,6 +31,7 @@ use crate::api::{self, Context};
 use crate::auth;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
+use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
 
@@ -100,7 +101,14 @@ impl Server {
         };
         let node = Node::start(node_options).await?;
         let prepared = prepare(&options, &data, address).await?;
-        let ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
+        let ports = ports(
+            &options,
+            &data,
+            &repositories,
+            &deployments,
+            &layout,
+            (&node, prepared.asking(), prepared.budgets()),
+        );
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
         let control = match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
@@ -188,6 +196,7 @@ async fn prepare(options: &ServerOptions, data: &DataDir, address: SocketAddr) -
         retention: options.metrics_retention,
         config: options.prometheus_config.clone(),
         url: format!("http://{address}/prometheus"),
+        objectives: options.objectives.clone(),
     };
     let prepared = Prepared::new(metrics, SystemClock.now()).await?;
     if let Some(file) = &options.alertmanager_config {
@@ -220,7 +229,7 @@ fn ports(
     repositories: &Repositories,
     deployments: &Arc<Deployments>,
     layout: &Layout,
-    (node, store): (&Node, Arc<Asking>),
+    (node, store, budgets): (&Node, Arc<Asking>, Arc<Budgets>),
 ) -> Ports {
     let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
@@ -241,6 +250,6 @@ fn ports(
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
         measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs, store)),
-        holds: Vec::new(),
+        holds: vec![budgets],
     }
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each: its arguments and what it does.
 
 pub(crate) mod approve;
+pub(crate) mod budget;
 pub(crate) mod check;
 pub(crate) mod dora;
 pub(crate) mod explain;
@@ -10,6 +11,7 @@ pub(crate) mod generate;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod logs;
+pub(crate) mod objectives;
 pub(crate) mod oncall;
 pub(crate) mod order;
 pub(crate) mod quarantine;

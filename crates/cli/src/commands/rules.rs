@@ -1,8 +1,8 @@
 //! `prograde rules`: Prometheus' rule files, checked and tested without a server.
 
 mod check;
-mod files;
-mod tell;
+pub(crate) mod files;
+pub(crate) mod tell;
 mod test;
 
 use std::path::PathBuf;

@@ -59,6 +59,9 @@ pub(crate) struct ServeArgs {
     /// The `alertmanager.yml` that says who is told of which alerts
     #[arg(long, value_name = "FILE")]
     alertmanager_config: Option<PathBuf>,
+    /// A file of objectives, of OpenSLO or Sloth, or a folder of them; can be given several times
+    #[arg(long, value_name = "PATH")]
+    objectives: Vec<PathBuf>,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -134,6 +137,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
         prometheus_config: args.prometheus_config,
         alertmanager_config: args.alertmanager_config,
+        objectives: args.objectives,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

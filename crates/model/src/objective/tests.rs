@@ -58,7 +58,8 @@ fn a_rate_that_can_not_be_reached_is_looked_at_by_no_alert() {
 fn a_tenth_of_a_percent_of_thirty_days_is_43_minutes() {
     let objective = objective(0.999, Window::Rolling(30 * DAY_MS));
     let now = at("2026-01-31T00:00:00Z");
-    let measured = Measured { bad_ratio: Some(0.000_6), events: Some(1_000_000.0), over: vec![(3_600_000, Some(0.003))] };
+    let measured =
+        Measured { bad_ratio: Some(0.000_6), events: Some(1_000_000.0), over: vec![(3_600_000, Some(0.003))] };
     let budget = Budget::of(&objective, measured, now).unwrap();
     assert!((budget.minutes - 43.2).abs() < 1e-9);
     assert!((budget.spent.unwrap() - 0.6).abs() < 1e-9);

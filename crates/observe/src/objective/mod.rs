@@ -79,7 +79,8 @@ pub fn read(files: &[(String, String)]) -> Result<Read, Diagnostics> {
         found.extend(reader.found);
     }
     if read.objectives.len() > OBJECTIVES_MAX {
-        let message = format!("there are {} objectives, more than the {OBJECTIVES_MAX} that are kept", read.objectives.len());
+        let message =
+            format!("there are {} objectives, more than the {OBJECTIVES_MAX} that are kept", read.objectives.len());
         found.push(Diagnostic::file(CODE, "objectives", message, "have another server look after some of them"));
     }
     if !found.is_empty() {
@@ -99,11 +100,16 @@ impl Reader<'_> {
             (None, None, Some("prometheus/v1")) => self.sloth(node),
             (Some(version), ..) if version.starts_with("openslo/") => {
                 let hint = "write `apiVersion: openslo/v1`";
-                self.unsupported(node.get("apiVersion").unwrap_or(node), format!("version {version} is not read"), hint);
+                self.unsupported(
+                    node.get("apiVersion").unwrap_or(node),
+                    format!("version {version} is not read"),
+                    hint,
+                );
                 Vec::new()
             }
             _ => {
-                let hint = "begin with `apiVersion: openslo/v1` and `kind: SLO`, or with Sloth's `version: prometheus/v1`";
+                let hint =
+                    "begin with `apiVersion: openslo/v1` and `kind: SLO`, or with Sloth's `version: prometheus/v1`";
                 self.report(node, "this is neither OpenSLO nor Sloth", hint);
                 Vec::new()
             }

@@ -139,7 +139,18 @@ impl Reader<'_> {
             };
             let (service, description) = (common.service.clone(), common.description.clone());
             let labels = common.labels.clone();
-            objectives.push(Objective { id, name, service, description, target, window, indicator, labels, alerting, gate });
+            objectives.push(Objective {
+                id,
+                name,
+                service,
+                description,
+                target,
+                window,
+                indicator,
+                labels,
+                alerting,
+                gate,
+            });
         }
         objectives
     }

@@ -212,9 +212,7 @@ fn alerts(objective: &Objective, text: &mut String) {
 /// Too fast over the long window, and over the short one still.
 fn pair(objective: &Objective, window: BurnWindow) -> String {
     let these = selector(objective);
-    let over = |ms: i64| {
-        format!("({}{these} > ({} * {}))", ratio_name(ms), window.factor, objective.budget_ratio())
-    };
+    let over = |ms: i64| format!("({}{these} > ({} * {}))", ratio_name(ms), window.factor, objective.budget_ratio());
     format!("(\n  {}\n  and ignoring(sloth_window)\n  {}\n)", over(window.short_ms), over(window.long_ms))
 }
 

@@ -59,7 +59,8 @@ impl Reader<'_> {
         if !self.mapping(node, "a PrometheusServiceLevel", &known) {
             return Vec::new();
         }
-        let annotations = node.get("metadata").map(|metadata| self.named_texts(metadata, "annotations")).unwrap_or_default();
+        let annotations =
+            node.get("metadata").map(|metadata| self.named_texts(metadata, "annotations")).unwrap_or_default();
         let Some(spec) = node.get("spec") else {
             self.report(node, "`spec` is missing", "add `spec`");
             return Vec::new();
@@ -112,7 +113,11 @@ impl Reader<'_> {
         let id = self.id(node, &common.service, &name);
         let percent = self.figure(node, "objective");
         if percent.is_none() && node.get("objective").is_none() {
-            self.report(node, "`objective` is missing", "add the percentage that must be good, such as `objective: 99.9`");
+            self.report(
+                node,
+                "`objective` is missing",
+                "add the percentage that must be good, such as `objective: 99.9`",
+            );
         }
         let target = self.target(node.get("objective").unwrap_or(node), percent.map(|percent| percent / 100.0));
         let indicator = self.sloth_indicator(node, common.names);

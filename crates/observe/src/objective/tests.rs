@@ -120,7 +120,8 @@ fn slices(method: &str, metric: &str, objective: &str) -> String {
     )
 }
 
-const RAW: &str = "{ ratioMetric: { rawType: success, raw: { metricSource: { type: Prometheus, spec: { query: up_share } } } } }";
+const RAW: &str =
+    "{ ratioMetric: { rawType: success, raw: { metricSource: { type: Prometheus, spec: { query: up_share } } } } }";
 const THRESHOLD: &str = "{ thresholdMetric: { metricSource: { type: Prometheus, spec: { query: 'max(latency)' } } } }";
 const EVENTS: &str = "{ ratioMetric: { counter: true, bad: { metricSource: { type: Prometheus, spec: { query: 'sum(bad)' } } }, \
                       total: { metricSource: { type: Prometheus, spec: { query: 'sum(all)' } } } } }";
@@ -158,11 +159,20 @@ fn what_can_not_be_used_is_refused_with_its_place() {
     refused(&slices("Occurrences", THRESHOLD, target), "`op` is missing");
     refused(&slices("Occurrences", RAW, "{ target: 1 }"), "a target of 100% can't be kept an account of");
     refused(&slices("Occurrences", RAW, "{ target: 0.9, targetPercent: 90 }"), "either `target` or `targetPercent`");
-    refused(&slices("Occurrences", RAW, target).replace("Prometheus", "Datadog"), "a source of type Datadog can't be asked");
+    refused(
+        &slices("Occurrences", RAW, target).replace("Prometheus", "Datadog"),
+        "a source of type Datadog can't be asked",
+    );
     refused(&slices("Occurrences", RAW, target).replace("4w", "1M"), "has no fixed length");
     refused(&slices("Occurrences", RAW, target).replace("up_share", "'sum('"), "[PG0681]");
-    refused(&slices("Occurrences", EVENTS, target).replace("sum(bad)", "sum(rate(bad[5m]))"), "can't be asked over windows");
-    refused(&slices("Occurrences", RAW, target).replace("service: pad", "service: pad\n  colour: red"), "unknown field `colour`");
+    refused(
+        &slices("Occurrences", EVENTS, target).replace("sum(bad)", "sum(rate(bad[5m]))"),
+        "can't be asked over windows",
+    );
+    refused(
+        &slices("Occurrences", RAW, target).replace("service: pad", "service: pad\n  colour: red"),
+        "unknown field `colour`",
+    );
     refused(&OPENSLO.replace("indicatorRef: good-requests", "indicatorRef: bad"), "there is no SLI called \"bad\"");
     refused(&OPENSLO.replace("Europe/Berlin", "Europe/Bonn"), "there is no time zone");
     refused(&OPENSLO.replace("openslo/v1\nkind: SLO", "openslo/v1alpha\nkind: SLO"), "is not read");
@@ -302,7 +312,10 @@ spec: { target: email }
         })
         .collect();
     assert_eq!((alerts[0].0.as_str(), alerts[0].1), ("BurnsFast", 300_000));
-    assert!(alerts[0].2.starts_with("slo:sli_error:ratio_rate1h30m{") && alerts[0].2.ends_with("> (2 * 0.1)"), "{alerts:?}");
+    assert!(
+        alerts[0].2.starts_with("slo:sli_error:ratio_rate1h30m{") && alerts[0].2.ends_with("> (2 * 0.1)"),
+        "{alerts:?}"
+    );
     assert_eq!(alerts.len(), 2, "and that half is spent");
     assert!(rules.contains("\"notification_target\": \"desk\""));
     refused(&text.replace("threshold: 2", "threshold: fast"), "expected a number");

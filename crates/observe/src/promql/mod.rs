@@ -16,9 +16,9 @@ mod lexer;
 mod modifiers;
 mod parser;
 mod selectors;
-pub(crate) mod windowed;
 #[cfg(test)]
 mod tests;
+pub(crate) mod windowed;
 
 pub use error::{ParseError, Reason};
 pub use expression::Expression;

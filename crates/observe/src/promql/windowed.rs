@@ -18,9 +18,7 @@ pub(crate) fn windowed(text: &str, function: &str, range: &str) -> Result<String
     };
     let (mut written, mut copied, mut at) = (String::new(), 0, 0);
     while let Some((start, token)) = tokens.get(at) {
-        let is_sign = |offset: usize, sign: &str| {
-            matches!(tokens.get(at + offset), Some((_, Token::Sign(found))) if *found == sign)
-        };
+        let is_sign = |offset: usize, sign: &str| matches!(tokens.get(at + offset), Some((_, Token::Sign(found))) if *found == sign);
         match token {
             Token::Sign("[") => return refuse(*start, "a range"),
             Token::Sign("@") => return refuse(*start, "`@`"),
@@ -30,7 +28,8 @@ pub(crate) fn windowed(text: &str, function: &str, range: &str) -> Result<String
                     at += 1;
                 }
             }
-            Token::Word(word) if is_one_of(word, &KEYWORDS) || is_sign(1, "(") || is_aggregation(tokens.get(at + 1)) => {}
+            Token::Word(word)
+                if is_one_of(word, &KEYWORDS) || is_sign(1, "(") || is_aggregation(tokens.get(at + 1)) => {}
             Token::Word(_) | Token::Sign("{") => {
                 let mut end = at;
                 if is_sign(0, "{") || is_sign(1, "{") {
@@ -95,7 +94,10 @@ mod tests {
         check("http_requests_total", "rate(http_requests_total[5m])");
         check("sum(a{code=~\"5..|}\"})", "sum(rate(a{code=~\"5..|}\"}[5m]))");
         check("sum by (job) (a) - on(job) b{x='1'}", "sum by (job) (rate(a[5m])) - on(job) rate(b{x='1'}[5m])");
-        check("sum(a) without (pod) or {__name__=\"b\"}", "sum(rate(a[5m])) without (pod) or rate({__name__=\"b\"}[5m])");
+        check(
+            "sum(a) without (pod) or {__name__=\"b\"}",
+            "sum(rate(a[5m])) without (pod) or rate({__name__=\"b\"}[5m])",
+        );
         check("a + 2 * clamp_min(b, 1)", "rate(a[5m]) + 2 * clamp_min(rate(b[5m]), 1)");
         check("a * on(job) group_left(x, y) b # c", "rate(a[5m]) * on(job) group_left(x, y) rate(b[5m]) # c");
     }

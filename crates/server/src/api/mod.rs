@@ -3,6 +3,7 @@
 pub mod types;
 
 mod alertmanager;
+mod budgets;
 mod dora;
 mod flags;
 mod git;
@@ -76,6 +77,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/flags/set", post(flags::set))
         .route("/api/v1/flags/unset", post(flags::unset))
         .route("/api/v1/flags/token", get(flags::token))
+        .route("/api/v1/budgets", get(budgets::list))
         .route("/api/v1/dora", get(dora::measures))
         .route("/api/v1/events", get(journal::events))
         .route("/api/v1/journal/verify", post(journal::verify))

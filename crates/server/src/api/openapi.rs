@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 22] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 23] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
@@ -57,6 +57,7 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 22] = [
         "",
         "Report",
     ),
+    ("get", "/api/v1/budgets", "Error budgets: what is left of each, and how fast it goes", "", "[BudgetView]"),
     ("get", "/api/v1/events", "The journal's events, one JSON object a line", "", "EventView"),
     ("post", "/api/v1/journal/verify", "Check the journal's hashes from end to end", "", "VerifyView"),
     ("get", "/api/v1/journal/export", "The journal as CloudEvents, one JSON object a line", "", "CloudEvent"),
@@ -64,7 +65,8 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 22] = [
 ];
 
 /// What may stand in the query of a path, and whether it must.
-const QUERIES: [(&str, &str, bool); 7] = [
+const QUERIES: [(&str, &str, bool); 8] = [
+    ("/api/v1/budgets", "service", false),
     ("/api/v1/dora", "since", true),
     ("/api/v1/dora", "until", false),
     ("/api/v1/dora", "by", false),

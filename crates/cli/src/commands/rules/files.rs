@@ -17,7 +17,7 @@ const TEXT_BYTES_MAX: u64 = 4 << 20;
 const FILES_MAX: usize = 10_000;
 
 /// The text of a file.
-pub(super) fn text(path: &Path) -> Result<String, Diagnostics> {
+pub(crate) fn text(path: &Path) -> Result<String, Diagnostics> {
     let shown = path.display().to_string();
     let unusable = |message: String| Diagnostics::from(Diagnostic::file(report::FILE, shown.clone(), message, ""));
     let file = File::open(path).map_err(|error| unusable(format!("the file can't be read: {error}")))?;

@@ -129,7 +129,11 @@ impl Reader<'_> {
             Some(Value::Number(number)) => match number.as_u64().and_then(|minutes| i64::try_from(minutes).ok()) {
                 Some(minutes @ 1..=1_000_000) => Some(minutes * 60_000),
                 Some(_) | None => {
-                    self.report(node, "`timeSliceWindow` must be a whole number of minutes", "write `timeSliceWindow: 1m`");
+                    self.report(
+                        node,
+                        "`timeSliceWindow` must be a whole number of minutes",
+                        "write `timeSliceWindow: 1m`",
+                    );
                     None
                 }
             },
@@ -137,7 +141,11 @@ impl Reader<'_> {
                 self.shorthand(node, "timeSliceWindow")
             }
             None => {
-                self.report(node, "`timeSliceWindow` is missing", "add how long a slice is, such as `timeSliceWindow: 1m`");
+                self.report(
+                    node,
+                    "`timeSliceWindow` is missing",
+                    "add how long a slice is, such as `timeSliceWindow: 1m`",
+                );
                 None
             }
         }
@@ -236,7 +244,11 @@ impl Reader<'_> {
 
     fn source<'n>(&mut self, node: &'n Node, known: &Known<'_>) -> Option<(&'n Node, String)> {
         let Some(source) = node.get("metricSource") else {
-            self.report(node, "`metricSource` is missing", "add `metricSource: { type: Prometheus, spec: { query: ... } }`");
+            self.report(
+                node,
+                "`metricSource` is missing",
+                "add `metricSource: { type: Prometheus, spec: { query: ... } }`",
+            );
             return None;
         };
         self.mapping(source, "`metricSource`", &["metricSourceRef", "type", "spec"]);

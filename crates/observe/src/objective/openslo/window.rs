@@ -34,7 +34,11 @@ impl Reader<'_> {
                 None
             }
             (None, false) => {
-                self.report(window, "a window that does not roll needs `calendar`", "write `isRolling: true`, or add `calendar`");
+                self.report(
+                    window,
+                    "a window that does not roll needs `calendar`",
+                    "write `isRolling: true`, or add `calendar`",
+                );
                 None
             }
         }
@@ -62,7 +66,11 @@ impl Reader<'_> {
             self.report(node, format!("`startTime` can't be read: {error}"), hint);
         });
         let zone = TimeZone::get(&zone).map_err(|_| {
-            self.report(node, format!("there is no time zone {zone:?}"), "write it as IANA names it, such as `Europe/Berlin`");
+            self.report(
+                node,
+                format!("there is no time zone {zone:?}"),
+                "write it as IANA names it, such as `Europe/Berlin`",
+            );
         });
         let calendar = Calendar { count, unit, start: start.ok()?, zone: zone.ok()? };
         let window_read = Window::Calendar(calendar);
