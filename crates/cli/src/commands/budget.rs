@@ -66,11 +66,11 @@ pub(crate) fn render(budgets: &[BudgetView], explain: bool, style: Style) -> Str
     let mut below = String::new();
     for budget in budgets {
         table.row(row(budget));
-        for problem in &budget.problem {
+        if let Some(problem) = &budget.problem {
             let word = Tone::Bad.paint("not measured:", style.colour);
             below.extend([format!("{word} {}: {}\n", budget.id, one_line(problem))]);
         }
-        for hold in &budget.hold {
+        if let Some(hold) = &budget.hold {
             let word = Tone::Warning.paint("held:", style.colour);
             below.extend([format!("{word} {} until {hold} has some left; fixes pass\n", gate(budget))]);
         }

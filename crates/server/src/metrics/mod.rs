@@ -349,8 +349,8 @@ impl Asking {
 
 impl MetricsOptions {
     fn settings(&self) -> Result<Settings, Diagnostics> {
-        let read = |file| Settings::read(file, &self.url);
-        let mut settings = self.config.as_ref().map_or_else(|| Ok(Settings::none()), read)?;
+        let mut settings =
+            self.config.as_ref().map_or_else(|| Ok(Settings::none()), |file| Settings::read(file, &self.url))?;
         if !self.objectives.is_empty() {
             let retention_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
             let interval_ms = settings.config.global.evaluation_interval_ms;
