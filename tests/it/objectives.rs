@@ -113,5 +113,8 @@ fn files_that_can_not_be_used_keep_the_server_from_starting_and_name_the_place()
     assert!(said.code == 2 && said.stderr.contains("slo.yml:6") && said.stderr.contains("PG0680"), "{said:?}");
     std::fs::write(world.dir().join("slo.yml"), OBJECTIVES).unwrap();
     let said = refused(&world, &[]);
-    assert!(said.code == 2 && said.stderr.contains("PG0683") && said.stderr.contains("--metrics-retention"), "{said:?}");
+    assert!(
+        said.code == 2 && said.stderr.contains("PG0683") && said.stderr.contains("--metrics-retention"),
+        "{said:?}"
+    );
 }

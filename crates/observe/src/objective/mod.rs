@@ -90,9 +90,9 @@ pub fn read(files: &[(String, String)]) -> Result<Read, Diagnostics> {
     Ok(read)
 }
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
     /// The objectives of a document, of whichever format it is.
-    fn objectives(&mut self, node: &Node, open: &openslo::Known<'_>, notices: &mut Vec<String>) -> Vec<Objective> {
+    fn objectives(&mut self, node: &Node, open: &openslo::Known<'r>, notices: &mut Vec<String>) -> Vec<Objective> {
         let field = |name: &str| node.get(name).and_then(Node::as_str);
         match (field("apiVersion"), field("kind"), field("version")) {
             (Some("openslo/v1"), Some(kind), _) => self.openslo(node, kind, open, notices),

@@ -18,8 +18,8 @@ use crate::rules::reader::Reader;
 /// Kinds that others name.
 const NAMED: [&str; 6] = ["DataSource", "SLI", "AlertPolicy", "AlertCondition", "AlertNotificationTarget", "Service"];
 
-/// The objects that others name, by kind and name.
-pub(super) struct Known<'a>(BTreeMap<(&'a str, &'a str), &'a Node>);
+/// The objects that others name, by kind and name, with the files that they stand in.
+pub(super) struct Known<'a>(BTreeMap<(&'a str, &'a str), (&'a str, &'a Node)>);
 
 impl<'a> Known<'a> {
     pub(super) fn collect(documents: &'a [Document<'a>], found: &mut Vec<Diagnostic>) -> Self {
@@ -33,7 +33,7 @@ impl<'a> Known<'a> {
                 continue;
             }
             if let (Some(kind), Some(name)) = (kind, name)
-                && known.insert((kind, name), node).is_some()
+                && known.insert((kind, name), (document.file, node)).is_some()
             {
                 let message = format!("there are two objects of kind {kind} called {name:?}");
                 found.push(Diagnostic::file(CODE, document.file, message, "give one another name").at(node.line, 1));
@@ -42,8 +42,8 @@ impl<'a> Known<'a> {
         Self(known)
     }
 
-    /// The object that a text names.
-    fn find(&self, reader: &mut Reader<'_>, kind: &'static str, place: &Node) -> Option<&'a Node> {
+    /// The object that a text names, and its file.
+    fn find(&self, reader: &mut Reader<'_>, kind: &'static str, place: &Node) -> Option<(&'a str, &'a Node)> {
         let name = reader.scalar(place, kind)?;
         let object = self.0.get(&(kind, name.as_str())).copied();
         if object.is_none() {
@@ -62,13 +62,21 @@ struct Common {
     labels: BTreeMap<String, String>,
 }
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
+    /// What an object in another file says; findings name that file.
+    fn in_file<T>(&mut self, file: &'r str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let here = std::mem::replace(&mut self.file, file);
+        let read = read(self);
+        self.file = here;
+        read
+    }
+
     /// The objectives of an SLO; of any other object none.
     pub(super) fn openslo(
         &mut self,
         node: &Node,
         kind: &str,
-        known: &Known<'_>,
+        known: &Known<'r>,
         notices: &mut Vec<String>,
     ) -> Vec<Objective> {
         if !self.mapping(node, "an object of OpenSLO", &["apiVersion", "kind", "metadata", "spec"]) {
@@ -99,7 +107,7 @@ impl Reader<'_> {
         }
     }
 
-    fn slo(&mut self, node: &Node, known: &Known<'_>, notices: &mut Vec<String>) -> Vec<Objective> {
+    fn slo(&mut self, node: &Node, known: &Known<'r>, notices: &mut Vec<String>) -> Vec<Objective> {
         const KNOWN: [&str; 8] = [
             "description",
             "service",

@@ -322,3 +322,14 @@ spec: { target: email }
     refused(&text.replace("kind: burnrate", "kind: budget"), "a condition of kind budget is not known");
     assert_eq!(burn_windows(28 * 86_400_000).len(), 4);
 }
+
+#[test]
+fn what_is_wrong_in_another_file_is_said_of_that_file() {
+    let slo = slices("Occurrences", RAW, "{ target: 0.9 }");
+    let slo = slo.replace(&format!("indicator: {{ spec: {RAW} }}"), "indicatorRef: shared");
+    let sli =
+        "apiVersion: openslo/v1\nkind: SLI\nmetadata: { name: shared }\nspec:\n  ratioMetric: { rawType: maybe }\n";
+    let files = [("slo.yml".to_owned(), slo), ("sli.yml".to_owned(), sli.to_owned())];
+    let found = read(&files).unwrap_err().to_string();
+    assert!(found.starts_with("sli.yml:5:"), "{found}");
+}

@@ -8,8 +8,8 @@ use prograde_yaml::Node;
 use super::Known;
 use crate::rules::reader::Reader;
 
-impl Reader<'_> {
-    pub(super) fn policies(&mut self, spec: &Node, known: &Known<'_>, name: &str) -> Option<Alerting> {
+impl<'r> Reader<'r> {
+    pub(super) fn policies(&mut self, spec: &Node, known: &Known<'r>, name: &str) -> Option<Alerting> {
         let alert = alert_name(name);
         let policies = self.items(spec, "alertPolicies");
         if policies.is_empty() {
@@ -18,16 +18,16 @@ impl Reader<'_> {
         }
         let mut conditions = Vec::new();
         for policy in policies {
-            let object = match policy.get("alertPolicyRef") {
+            let (file, object) = match policy.get("alertPolicyRef") {
                 Some(name) => known.find(self, "AlertPolicy", name)?,
-                None => policy,
+                None => (self.file, policy),
             };
-            conditions.extend(self.policy(object, known)?);
+            conditions.extend(self.in_file(file, |reader| reader.policy(object, known))?);
         }
         Some(Alerting { name: alert, page: None, ticket: None, conditions })
     }
 
-    fn policy(&mut self, node: &Node, known: &Known<'_>) -> Option<Vec<Condition>> {
+    fn policy(&mut self, node: &Node, known: &Known<'r>) -> Option<Vec<Condition>> {
         let spec = node.get("spec").unwrap_or(node);
         let known_fields = [
             "description",
@@ -55,16 +55,16 @@ impl Reader<'_> {
             self.report(spec, "an AlertPolicy has just one condition", "make a policy of each");
             return None;
         };
-        let object = match item.get("conditionRef") {
+        let (file, object) = match item.get("conditionRef") {
             Some(name) => known.find(self, "AlertCondition", name)?,
-            None => item,
+            None => (self.file, item),
         };
-        let condition = self.condition(object, labels)?;
+        let condition = self.in_file(file, |reader| reader.condition(object, labels))?;
         let is_wanted = self.flag(spec, "alertWhenBreaching").unwrap_or(true);
         Some(if is_wanted { vec![condition] } else { Vec::new() })
     }
 
-    fn target_name(&mut self, node: &Node, known: &Known<'_>) -> Option<String> {
+    fn target_name(&mut self, node: &Node, known: &Known<'r>) -> Option<String> {
         if let Some(name) = node.get("targetRef") {
             known.find(self, "AlertNotificationTarget", name)?;
             return self.scalar(name, "targetRef");

@@ -32,7 +32,7 @@ enum Bad {
 /// A slice is looked at so often, where a moment is all that the query knows.
 const LOOKS: i64 = 12;
 
-impl Reader<'_> {
+impl<'r> Reader<'r> {
     pub(super) fn method(&mut self, spec: &Node) -> Option<Method> {
         let text = self.needed(spec, "budgetingMethod")?;
         match text.as_str() {
@@ -53,25 +53,21 @@ impl Reader<'_> {
         spec: &Node,
         objective: &Node,
         (method, window): (Method, Option<&Window>),
-        known: &Known<'_>,
+        known: &Known<'r>,
     ) -> Option<Indicator> {
-        let inner = match (spec.get("indicator"), spec.get("indicatorRef")) {
-            (Some(inline), None) => inline.get("spec").unwrap_or(inline),
-            (None, Some(name)) => known.find(self, "SLI", name)?.get("spec")?,
+        let (file, inner) = match (spec.get("indicator"), spec.get("indicatorRef")) {
+            (Some(inline), None) => (self.file, inline.get("spec").unwrap_or(inline)),
+            (None, Some(name)) => {
+                let (file, object) = known.find(self, "SLI", name)?;
+                (file, object.get("spec").unwrap_or(object))
+            }
             (Some(_), Some(_)) | (None, None) => {
                 self.report(spec, "an SLO has either `indicator` or `indicatorRef`", "add one of them");
                 return None;
             }
         };
-        self.mapping(inner, "an indicator", &["description", "thresholdMetric", "ratioMetric"]);
-        let bad = match (inner.get("ratioMetric"), inner.get("thresholdMetric")) {
-            (Some(ratio), None) => self.ratio(ratio, known)?,
-            (None, Some(threshold)) => self.threshold(threshold, objective, known)?,
-            (Some(_), Some(_)) | (None, None) => {
-                self.report(inner, "an indicator has either `ratioMetric` or `thresholdMetric`", "add one of them");
-                return None;
-            }
-        };
+        let limit = inner.get("thresholdMetric").and_then(|_| self.limit(objective));
+        let bad = self.in_file(file, |reader| reader.bad(inner, limit.as_deref(), known))?;
         if method == Method::Occurrences {
             return Some(match bad {
                 Bad::Events { bad, total } => Indicator::Events { bad, total },
@@ -80,6 +76,19 @@ impl Reader<'_> {
             });
         }
         self.sliced(objective, bad, (method, window?))
+    }
+
+    /// What an indicator says; `limit` is what a metric is bad beyond.
+    fn bad(&mut self, inner: &Node, limit: Option<&str>, known: &Known<'r>) -> Option<Bad> {
+        self.mapping(inner, "an indicator", &["description", "thresholdMetric", "ratioMetric"]);
+        match (inner.get("ratioMetric"), inner.get("thresholdMetric")) {
+            (Some(ratio), None) => self.ratio(ratio, known),
+            (None, Some(threshold)) => self.threshold(threshold, limit?, known),
+            (Some(_), Some(_)) | (None, None) => {
+                self.report(inner, "an indicator has either `ratioMetric` or `thresholdMetric`", "add one of them");
+                None
+            }
+        }
     }
 
     /// The bad share of each slice, or whether it is bad.
@@ -151,7 +160,7 @@ impl Reader<'_> {
         }
     }
 
-    fn ratio(&mut self, node: &Node, known: &Known<'_>) -> Option<Bad> {
+    fn ratio(&mut self, node: &Node, known: &Known<'r>) -> Option<Bad> {
         self.mapping(node, "`ratioMetric`", &["counter", "good", "bad", "total", "raw", "rawType"]);
         if let Some(raw) = node.get("raw") {
             return self.raw(node, raw, known);
@@ -173,7 +182,7 @@ impl Reader<'_> {
         }
     }
 
-    fn counted(&mut self, node: &Node, field: &str, function: &str, known: &Known<'_>) -> Option<String> {
+    fn counted(&mut self, node: &Node, field: &str, function: &str, known: &Known<'r>) -> Option<String> {
         let (place, text) = self.metric(node, field, known)?;
         match query::over_window(&text, function) {
             Ok(query) => self.query(place, query),
@@ -185,7 +194,7 @@ impl Reader<'_> {
         }
     }
 
-    fn raw(&mut self, node: &Node, raw: &Node, known: &Known<'_>) -> Option<Bad> {
+    fn raw(&mut self, node: &Node, raw: &Node, known: &Known<'r>) -> Option<Bad> {
         for field in ["good", "bad", "total"] {
             if let Some(place) = node.get(field) {
                 self.report(place, format!("`{field}` and `raw` exclude each other"), "take one of them out");
@@ -205,8 +214,8 @@ impl Reader<'_> {
         Some(if has_window(&query) { Bad::Ratio(query) } else { Bad::Now(query) })
     }
 
-    fn threshold(&mut self, node: &Node, objective: &Node, known: &Known<'_>) -> Option<Bad> {
-        self.mapping(node, "`thresholdMetric`", &["metricSource"]);
+    /// Beyond what a metric is bad, in PromQL, such as `> bool 0.5`.
+    fn limit(&mut self, objective: &Node) -> Option<String> {
         let op = self.needed(objective, "op")?;
         // What is bad is the opposite; no number, such as the latency of no requests, is not bad.
         let bad = match op.as_str() {
@@ -223,17 +232,22 @@ impl Reader<'_> {
             self.report(objective, "`value` is missing", "add what the metric is compared with");
             return None;
         };
+        Some(format!("{bad} bool {value}"))
+    }
+
+    fn threshold(&mut self, node: &Node, limit: &str, known: &Known<'r>) -> Option<Bad> {
+        self.mapping(node, "`thresholdMetric`", &["metricSource"]);
         let (place, text) = self.source(node, known)?;
         if has_window(&text) {
             let hint = "write a fixed range; the metric is compared at each time, whatever the window";
             self.unsupported(place, "a threshold's query has no window", hint);
             return None;
         }
-        Some(Bad::Now(self.query(place, format!("({text}) {bad} bool {value}"))?))
+        Some(Bad::Now(self.query(place, format!("({text}) {limit}"))?))
     }
 
     /// The query of one of a ratio's metrics, and where it stands.
-    fn metric<'n>(&mut self, node: &'n Node, field: &str, known: &Known<'_>) -> Option<(&'n Node, String)> {
+    fn metric<'n>(&mut self, node: &'n Node, field: &str, known: &Known<'r>) -> Option<(&'n Node, String)> {
         let Some(metric) = node.get(field) else {
             self.report(node, format!("`{field}` is missing"), &format!("add `{field}`"));
             return None;
@@ -242,7 +256,7 @@ impl Reader<'_> {
         self.source(metric, known)
     }
 
-    fn source<'n>(&mut self, node: &'n Node, known: &Known<'_>) -> Option<(&'n Node, String)> {
+    fn source<'n>(&mut self, node: &'n Node, known: &Known<'r>) -> Option<(&'n Node, String)> {
         let Some(source) = node.get("metricSource") else {
             self.report(
                 node,
@@ -253,7 +267,7 @@ impl Reader<'_> {
         };
         self.mapping(source, "`metricSource`", &["metricSourceRef", "type", "spec"]);
         let referred = match source.get("metricSourceRef") {
-            Some(name) => known.find(self, "DataSource", name)?.get("spec"),
+            Some(name) => known.find(self, "DataSource", name)?.1.get("spec"),
             None => None,
         };
         let kind = source.get("type").or_else(|| referred.and_then(|spec| spec.get("type")));
