@@ -131,8 +131,8 @@ proptest! {
     #[test]
     fn a_window_s_rate_spends_its_share(days in 1_i64..400) {
         for window in burn_windows(days * DAY_MS) {
-            #[expect(clippy::cast_precision_loss, reason = "days")]
-            let spent = window.factor * window.long_ms as f64 / (days * DAY_MS) as f64;
+            let seconds = |ms: i64| f64::from(i32::try_from(ms / 1_000).unwrap());
+            let spent = window.factor * seconds(window.long_ms) / seconds(days * DAY_MS);
             prop_assert!((spent - window.share).abs() < 1e-6, "{window:?}");
             prop_assert!(window.short_ms < window.long_ms);
         }

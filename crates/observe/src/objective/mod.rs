@@ -64,7 +64,7 @@ pub fn read(files: &[(String, String)]) -> Result<Read, Diagnostics> {
         }
     }
     let open = openslo::Known::collect(&documents, &mut found);
-    let (mut read, mut places): (Read, BTreeMap<String, String>) = Default::default();
+    let (mut read, mut places) = (Read::default(), BTreeMap::<String, String>::new());
     for document in &documents {
         let mut reader = Reader::new(document.file, CODE);
         let objectives = reader.objectives(&document.node, &open, &mut read.notices);
