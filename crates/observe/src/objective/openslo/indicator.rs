@@ -66,7 +66,7 @@ impl<'r> Reader<'r> {
                 return None;
             }
         };
-        let limit = inner.get("thresholdMetric").and_then(|_| self.limit(objective));
+        let limit = inner.get("thresholdMetric").and_then(|_| self.bad_beyond(objective));
         let bad = self.in_file(file, |reader| reader.bad(inner, limit.as_deref(), known))?;
         if method == Method::Occurrences {
             return Some(match bad {
@@ -215,7 +215,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Beyond what a metric is bad, in PromQL, such as `> bool 0.5`.
-    fn limit(&mut self, objective: &Node) -> Option<String> {
+    fn bad_beyond(&mut self, objective: &Node) -> Option<String> {
         let op = self.needed(objective, "op")?;
         // What is bad is the opposite; no number, such as the latency of no requests, is not bad.
         let bad = match op.as_str() {
