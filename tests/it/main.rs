@@ -17,6 +17,7 @@ mod kill;
 mod logs;
 mod metrics;
 mod migrations;
+mod objectives;
 mod observe;
 mod oncall;
 mod orders;

@@ -26,9 +26,9 @@ pub(crate) use stream::{Lines, Next};
 
 use crate::report::{self, Report};
 use crate::wire::{
-    AbortRequest, ApproveRequest, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest, FlagView,
-    FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, PageView, QuarantineView, RollbackRequest, Status,
-    VerifyView,
+    AbortRequest, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest,
+    FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, PageView, QuarantineView,
+    RollbackRequest, Status, VerifyView,
 };
 
 /// How long a connection may take.
@@ -132,9 +132,20 @@ impl Client {
         Ok(self.good(self.call(&path, &[], ANSWER_WAIT)?)?.into_body().into_with_config().limit(u64::MAX).reader())
     }
 
+    /// `GET /api/v1/budgets`.
+    pub(crate) fn budgets(&self, service: Option<&str>) -> Result<Vec<BudgetView>, Report> {
+        let query: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
+        self.get("/api/v1/budgets", &query)
+    }
+
     /// `POST /api/v1/flights/{id}/approve`.
     pub(crate) fn approve(&self, id: &str, request: &ApproveRequest) -> Result<Ordered, Report> {
         self.post(&format!("/api/v1/flights/{id}/approve"), request, ANSWER_WAIT)
+    }
+
+    /// `POST /api/v1/flights/{id}/override`.
+    pub(crate) fn override_hold(&self, id: &str, request: &OverrideRequest) -> Result<Ordered, Report> {
+        self.post(&format!("/api/v1/flights/{id}/override"), request, ANSWER_WAIT)
     }
 
     /// `POST /api/v1/flights/{id}/abort`.

@@ -23,6 +23,7 @@ pub mod latency;
 pub mod matcher;
 pub mod metric;
 pub mod migration;
+pub mod objective;
 pub mod oncall;
 pub mod pattern;
 pub mod quantity;
@@ -33,6 +34,7 @@ pub mod runtime;
 pub mod service;
 pub mod stored;
 pub mod toil;
+pub mod work;
 pub mod workload;
 
 #[cfg(test)]

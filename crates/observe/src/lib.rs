@@ -11,6 +11,7 @@ pub mod append;
 pub mod evaluate;
 pub mod exposition;
 mod functions;
+pub mod objective;
 pub mod otlp;
 pub mod promql;
 pub mod relabel;

@@ -98,7 +98,7 @@ impl ServerError {
             Self::Images(_) => "PG0308",
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
-            Self::PrometheusConfig(_) => config::CODE,
+            Self::PrometheusConfig(found) => settings_code(found),
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
             Self::OncallAlone => crate::oncall::CODE,
             Self::Random => "PG0309",
@@ -122,6 +122,9 @@ impl ServerError {
             Self::Git(_) => "check the folders `repos` and `deployments` in the data directory, and that there is space".into(),
             Self::Images(_) => "check the folder `registry` in the data directory".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
+            Self::PrometheusConfig(found) if settings_code(found) != config::CODE => {
+                "correct the places named above; `prograde objectives check` reads the same files".into()
+            }
             Self::PrometheusConfig(_) => "correct the places named above; `promtool check config` reads the same file".into(),
             Self::Metrics(DatabaseError::InUse { .. }) => "stop the process that has the folder `metrics` of the data directory open".into(),
             Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
@@ -131,6 +134,13 @@ impl ServerError {
             Self::Random => "check /dev/urandom".into(),
         }
     }
+}
+
+/// The code of what is wrong with files of objectives where only they are wrong, else that of `prometheus.yml`.
+fn settings_code(found: &Diagnostics) -> &'static str {
+    const OF_OBJECTIVES: [&str; 4] = ["PG0680", "PG0681", "PG0682", "PG0683"];
+    let first = found.0.first().map_or("", |first| first.code.as_str());
+    OF_OBJECTIVES.into_iter().find(|code| *code == first).unwrap_or(config::CODE)
 }
 
 impl From<MetricsError> for ServerError {

@@ -37,6 +37,8 @@ pub struct ServerOptions {
     pub oncall: Option<PathBuf>,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
+    /// Files and folders of objectives, of OpenSLO or Sloth; none by default.
+    pub objectives: Vec<PathBuf>,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
 }
@@ -58,6 +60,7 @@ impl ServerOptions {
             alertmanager_config: None,
             oncall: None,
             external_url: None,
+            objectives: Vec::new(),
             metrics_retention: Duration::from_hours(15 * 24),
             data_dir,
         }

@@ -31,6 +31,7 @@ use crate::api::{self, Context};
 use crate::auth::{self, PageKey};
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
+use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
 
@@ -102,7 +103,14 @@ impl Server {
         let url = options.external_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let url = url.trim_end_matches('/');
         let (prepared, alerting) = prepare(&options, &data, url).await?;
-        let ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
+        let ports = ports(
+            &options,
+            &data,
+            &repositories,
+            &deployments,
+            &layout,
+            (&node, prepared.asking(), prepared.budgets()),
+        );
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
         let control = match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
@@ -197,6 +205,7 @@ async fn prepare(
         retention: options.metrics_retention,
         config: options.prometheus_config.clone(),
         url: format!("{url}/prometheus"),
+        objectives: options.objectives.clone(),
     };
     let prepared = Prepared::new(metrics, SystemClock.now()).await?;
     let alerting = match &options.alertmanager_config {
@@ -231,7 +240,7 @@ fn ports(
     repositories: &Repositories,
     deployments: &Arc<Deployments>,
     layout: &Layout,
-    (node, store): (&Node, Arc<Asking>),
+    (node, store, budgets): (&Node, Arc<Asking>, Arc<Budgets>),
 ) -> Ports {
     let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
@@ -252,5 +261,6 @@ fn ports(
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
         measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs, store)),
+        holds: vec![budgets as _],
     }
 }

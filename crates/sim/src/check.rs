@@ -46,6 +46,8 @@ pub enum Invariant {
     Returns,
     /// No page is lost, none goes to a person who is not on call, and none goes on once somebody has taken it.
     Pages,
+    /// What is held stays out, unless it is a fix that may pass.
+    Held,
 }
 
 impl fmt::Display for Invariant {
@@ -67,6 +69,7 @@ impl fmt::Display for Invariant {
             Self::Migrations => "nothing runs before its migration, and none is run after",
             Self::Returns => "nobody but people passes a point of no return",
             Self::Pages => "no page is lost, misdirected, or told after it was taken",
+            Self::Held => "what is held stays out",
         })
     }
 }

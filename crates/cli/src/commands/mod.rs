@@ -2,6 +2,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod approve;
+pub(crate) mod budget;
 pub(crate) mod check;
 pub(crate) mod dora;
 pub(crate) mod explain;
@@ -11,6 +12,7 @@ pub(crate) mod generate;
 pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod logs;
+pub(crate) mod objectives;
 pub(crate) mod oncall;
 pub(crate) mod order;
 pub(crate) mod page;

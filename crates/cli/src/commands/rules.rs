@@ -2,7 +2,7 @@
 
 mod check;
 pub(crate) mod files;
-mod tell;
+pub(crate) mod tell;
 mod test;
 
 use std::path::PathBuf;

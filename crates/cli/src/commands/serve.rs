@@ -65,6 +65,9 @@ pub(crate) struct ServeArgs {
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
+    /// A file of objectives, of OpenSLO or Sloth, or a folder of them; can be given several times
+    #[arg(long, value_name = "PATH")]
+    objectives: Vec<PathBuf>,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -146,6 +149,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         alertmanager_config: args.alertmanager_config,
         oncall: args.oncall,
         external_url: args.external_url,
+        objectives: args.objectives,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

@@ -18,6 +18,7 @@ mod parser;
 mod selectors;
 #[cfg(test)]
 mod tests;
+pub(crate) mod windowed;
 
 pub use error::{ParseError, Reason};
 pub use expression::Expression;

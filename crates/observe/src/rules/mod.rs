@@ -9,7 +9,7 @@
 pub mod alert;
 mod file;
 pub mod policy;
-mod reader;
+pub(crate) mod reader;
 pub mod record;
 pub mod template;
 pub mod testing;

@@ -8,30 +8,30 @@ use prograde_model::duration;
 const DURATION: &str = "write a duration such as 5m or 1h30m";
 
 /// Reads one file.
-pub(super) struct Reader<'a> {
-    pub(super) file: &'a str,
+pub(crate) struct Reader<'a> {
+    pub(crate) file: &'a str,
     /// The code of findings.
-    pub(super) code: &'static str,
-    pub(super) found: Vec<Diagnostic>,
+    pub(crate) code: &'static str,
+    pub(crate) found: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: &'a str, code: &'static str) -> Self {
+    pub(crate) fn new(file: &'a str, code: &'static str) -> Self {
         Self { file, code, found: Vec::new() }
     }
 
     /// What was read if nothing is wrong, or else all findings in the order of their lines.
-    pub(super) fn finished<T>(mut self, read: T) -> Result<T, Diagnostics> {
+    pub(crate) fn finished<T>(mut self, read: T) -> Result<T, Diagnostics> {
         self.found.sort_by_key(|finding| (finding.line, finding.column));
         if self.found.is_empty() { Ok(read) } else { Err(Diagnostics(self.found)) }
     }
 
-    pub(super) fn report(&mut self, node: &Node, message: impl Into<String>, hint: &str) {
+    pub(crate) fn report(&mut self, node: &Node, message: impl Into<String>, hint: &str) {
         self.found.push(Diagnostic::file(self.code, self.file, message, hint).at(node.line, node.column));
     }
 
     /// Refuses what is no mapping, and fields that are not among the known ones.
-    pub(super) fn mapping(&mut self, node: &Node, what: &str, known: &[&str]) -> bool {
+    pub(crate) fn mapping(&mut self, node: &Node, what: &str, known: &[&str]) -> bool {
         if !matches!(node.value, Value::Mapping(_)) {
             self.report(node, format!("expected {what}, found {}", node.kind()), "");
             return false;
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The items of a field; nothing where it is left out.
-    pub(super) fn items<'n>(&mut self, node: &'n Node, field: &str) -> &'n [Node] {
+    pub(crate) fn items<'n>(&mut self, node: &'n Node, field: &str) -> &'n [Node] {
         let Some(list) = node.get(field) else { return &[] };
         if !matches!(list.value, Value::Sequence(_) | Value::Null) {
             self.report(list, format!("expected a list in `{field}`, found {}", list.kind()), "");
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text as YAML has it; a plain whole number or boolean is taken as it would be written.
-    pub(super) fn scalar(&mut self, node: &Node, field: &str) -> Option<String> {
+    pub(crate) fn scalar(&mut self, node: &Node, field: &str) -> Option<String> {
         match &node.value {
             Value::String(text) => Some(text.clone()),
             Value::Bool(flag) => Some(flag.to_string()),
@@ -69,12 +69,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn text(&mut self, node: &Node, field: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, node: &Node, field: &str) -> Option<String> {
         let value = node.get(field)?;
         self.scalar(value, field)
     }
 
-    pub(super) fn duration(&mut self, node: &Node, field: &str) -> Option<i64> {
+    pub(crate) fn duration(&mut self, node: &Node, field: &str) -> Option<i64> {
         let value = node.get(field)?;
         let text = self.scalar(value, field)?;
         let parsed = duration::parse_or_nothing(&text);

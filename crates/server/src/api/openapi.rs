@@ -8,12 +8,19 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 31] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 33] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
     ("get", "/api/v1/flights/{id}/log", "What the pipeline's steps printed", "", "text/plain"),
     ("post", "/api/v1/flights/{id}/approve", "Let a flight into an environment", "ApproveRequest", "Ordered"),
+    (
+        "post",
+        "/api/v1/flights/{id}/override",
+        "Let a flight past something that holds its gate",
+        "OverrideRequest",
+        "Ordered",
+    ),
     ("post", "/api/v1/flights/{id}/abort", "End a flight where it is", "AbortRequest", "Ordered"),
     (
         "post",
@@ -66,6 +73,7 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 31] = [
     ("post", "/api/v1/pages/{page}/rate", "Say whether a page was worth it", "RateRequest", "PageView"),
     ("get", "/api/v1/oncall", "Who is on call, and whom pages reach: what `oncall.yaml` declares", "", "Rota"),
     ("get", "/api/v1/oncall/{schedule}", "A schedule's next 90 days as iCalendar", "", "text/calendar"),
+    ("get", "/api/v1/budgets", "Error budgets: what is left of each, and how fast it goes", "", "[BudgetView]"),
     ("get", "/api/v1/events", "The journal's events, one JSON object a line", "", "EventView"),
     ("post", "/api/v1/journal/verify", "Check the journal's hashes from end to end", "", "VerifyView"),
     ("get", "/api/v1/journal/export", "The journal as CloudEvents, one JSON object a line", "", "CloudEvent"),
@@ -73,9 +81,10 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 31] = [
 ];
 
 /// What may stand in the query of a path, and whether it must.
-const QUERIES: [(&str, &str, bool); 9] = [
+const QUERIES: [(&str, &str, bool); 10] = [
     ("/api/v1/alerts/behaviour", "since", true),
     ("/api/v1/pages", "all", false),
+    ("/api/v1/budgets", "service", false),
     ("/api/v1/dora", "since", true),
     ("/api/v1/dora", "until", false),
     ("/api/v1/dora", "by", false),

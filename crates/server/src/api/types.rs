@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use prograde_model::flag::Setting;
+use prograde_model::gate::Hold;
 use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::MetricSummary;
@@ -141,6 +142,9 @@ pub struct EntryView {
     pub standing: String,
     /// What the gate waits for, where it does.
     pub missing: Vec<String>,
+    /// What holds the gate, where something that is no part of the release does; a person can let the flight past each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
     /// Who approved.
     pub approvals: Vec<String>,
     /// The candidate's share of traffic in percent.
@@ -197,6 +201,77 @@ pub struct EventView {
     pub data: serde_json::Value,
 }
 
+/// An objective and what is left of its error budget.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BudgetView {
+    /// Its id, such as `pad-availability`.
+    pub id: String,
+    /// Its name.
+    pub objective: String,
+    /// The service as the objective names it.
+    pub service: String,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The share of events that must be good.
+    pub target: f64,
+    /// Over what time, such as `30d`.
+    pub window: String,
+    /// When it was measured, RFC 3339; none before the first time.
+    pub measured_at: Option<String>,
+    /// From when the window goes, RFC 3339.
+    pub from: Option<String>,
+    /// When it ends, RFC 3339.
+    pub until: Option<String>,
+    /// `unknown`, `good`, `half spent` or `spent`.
+    pub state: String,
+    /// The share of the budget that is spent; more than 1 where more was.
+    pub spent: Option<f64>,
+    /// How many minutes of everything being bad the whole budget is, and how many are left.
+    pub minutes: Option<f64>,
+    /// How many are left.
+    pub minutes_left: Option<f64>,
+    /// How many events there were in the window, where they can be counted.
+    pub events: Option<f64>,
+    /// How many of them were bad.
+    pub events_bad: Option<f64>,
+    /// How many more may be bad.
+    pub events_left: Option<f64>,
+    /// How fast it goes now: 1 spends it in just the window.
+    pub burn_rate: Option<f64>,
+    /// The same over the windows that alerts look at.
+    pub burns: Vec<BurnView>,
+    /// In how many seconds it will be gone at that rate, if it goes.
+    pub gone_in_s: Option<i64>,
+    /// The service whose gate is held when it is spent.
+    pub gate_service: Option<ServiceName>,
+    /// The environment, where one alone is.
+    pub gate_environment: Option<EnvironmentName>,
+    /// What holds the gate now, if it does.
+    pub hold: Option<String>,
+    /// Why it could not be measured at the last try.
+    pub problem: Option<String>,
+    /// How it was calculated, a line for each step.
+    pub explained: Vec<String>,
+}
+
+/// How fast a budget goes over a pair of windows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BurnView {
+    /// `page` or `ticket`.
+    pub severity: String,
+    /// The long window, such as `1h`.
+    pub long: String,
+    /// The short window.
+    pub short: String,
+    /// The rate from which people are told.
+    pub limit: f64,
+    /// The rate over the long window.
+    pub rate: Option<f64>,
+    /// The rate over the short window.
+    pub rate_short: Option<f64>,
+}
+
 /// Body of `POST /api/v1/flights/{id}/approve`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -205,6 +280,20 @@ pub struct ApproveRequest {
     pub environment: Option<EnvironmentName>,
     /// Who approves.
     pub by: String,
+}
+
+/// Body of `POST /api/v1/flights/{id}/override`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideRequest {
+    /// The environment; by default the one that the flight waits for.
+    pub environment: Option<EnvironmentName>,
+    /// What holds its gate, such as `budget/pad-availability`.
+    pub hold: String,
+    /// Who lets it past.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Body of `POST /api/v1/flights/{id}/abort`.

@@ -1,6 +1,7 @@
 //! The embedded store of time series, while the server runs: opened with it, kept in order, asked with bounds, and given
 //! what the server itself knows.
 
+pub(crate) mod objectives;
 mod own;
 pub(crate) mod rules;
 mod settings;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use own::exposition;
 
+use objectives::Budgets;
 use own::Own;
 use rules::{Evaluating, GroupState};
 use settings::Settings;
@@ -70,6 +72,8 @@ pub(crate) struct MetricsOptions {
     pub(crate) config: Option<PathBuf>,
     /// Where this server is found, for links in alerts.
     pub(crate) url: String,
+    /// Files and folders of objectives.
+    pub(crate) objectives: Vec<PathBuf>,
 }
 
 /// The store, for those who ask it.
@@ -89,6 +93,7 @@ pub(crate) struct Metrics {
     scraping: scrape::Handle,
     stop: CancellationToken,
     following: Mutex<JoinSet<()>>,
+    budgets: Arc<Budgets>,
     evaluation: Mutex<Evaluation>,
 }
 
@@ -98,6 +103,7 @@ pub(crate) struct Prepared {
     settings: Settings,
     database: Arc<Database>,
     asking: Arc<Asking>,
+    budgets: Arc<Budgets>,
 }
 
 impl Prepared {
@@ -106,12 +112,21 @@ impl Prepared {
         Arc::clone(&self.asking)
     }
 
+    /// The error budgets, for those who are held by them.
+    pub(crate) fn budgets(&self) -> Arc<Budgets> {
+        Arc::clone(&self.budgets)
+    }
+
     /// Reads what is to be done, and opens the store or makes it.
     pub(crate) async fn new(options: MetricsOptions, now: Timestamp) -> Result<Self, MetricsError> {
         let settings = options.settings()?;
         let database = Arc::new(open(&options, now).await?);
         let asking = Arc::new(Asking::new(Arc::clone(&database)));
-        Ok(Self { options, settings, database, asking })
+        let budgets = Arc::new(Budgets::default());
+        budgets.follow(settings.objectives.clone());
+        // Before anything is decided: what held gates when the last server ended holds them still.
+        measure(&budgets, &database, now, &CancellationToken::new()).await;
+        Ok(Self { options, settings, database, asking, budgets })
     }
 }
 
@@ -148,7 +163,7 @@ impl Metrics {
         control: Control,
         alerts: Option<prograde_notify::Handle>,
     ) -> Arc<Self> {
-        let Prepared { options, settings, database, asking } = prepared;
+        let Prepared { options, settings, database, asking, budgets } = prepared;
         let clock = Arc::new(ControlClock(control.clone()));
         let jobs = settings.config.jobs.clone();
         let scraping = scrape::run(scrape::Options { jobs, append: Arc::clone(&database) as _, clock }).await;
@@ -161,6 +176,7 @@ impl Metrics {
             scraping,
             stop: CancellationToken::new(),
             following: Mutex::default(),
+            budgets,
             evaluation: Mutex::default(),
         });
         this.evaluate(settings).await;
@@ -193,14 +209,27 @@ impl Metrics {
             external: settings.external,
             stop: stop.clone(),
         };
+        self.budgets.follow(settings.objectives);
         let mut task = JoinSet::new();
         task.spawn(evaluating.run(settings.groups.clone()));
+        let period = objectives::period(settings.config.global.evaluation_interval_ms);
+        task.spawn(follow_budgets(
+            (Arc::clone(&self.budgets), Arc::clone(&self.database)),
+            self.control.clone(),
+            period,
+            stop.clone(),
+        ));
         *evaluation = Evaluation { groups: settings.groups, stop, task };
     }
 
     /// The groups of rules, in the order of their files.
     pub(crate) async fn groups(&self) -> Vec<Arc<GroupState>> {
         self.evaluation.lock().await.groups.clone()
+    }
+
+    /// The error budgets.
+    pub(crate) fn budgets(&self) -> &Budgets {
+        &self.budgets
     }
 
     /// What is scraped, and how.
@@ -320,7 +349,16 @@ impl Asking {
 
 impl MetricsOptions {
     fn settings(&self) -> Result<Settings, Diagnostics> {
-        self.config.as_ref().map_or_else(|| Ok(Settings::none()), |file| Settings::read(file, &self.url))
+        let mut settings =
+            self.config.as_ref().map_or_else(|| Ok(Settings::none()), |file| Settings::read(file, &self.url))?;
+        if !self.objectives.is_empty() {
+            let retention_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+            let interval_ms = settings.config.global.evaluation_interval_ms;
+            let read = objectives::read(&self.objectives, (interval_ms, retention_ms))?;
+            settings.groups.extend(read.groups);
+            settings.objectives = read.objectives;
+        }
+        Ok(settings)
     }
 }
 
@@ -332,6 +370,37 @@ impl Evaluation {
                 tracing::error!("evaluating rules ended badly: {error}");
             }
         }
+    }
+}
+
+/// Measures budgets until it is stopped.
+async fn follow_budgets(
+    (budgets, database): (Arc<Budgets>, Arc<Database>),
+    control: Control,
+    period: Duration,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => measure(&budgets, &database, control.now(), &stop).await,
+        }
+    }
+}
+
+/// Measures all budgets once, on a thread that may wait for the disk.
+async fn measure(budgets: &Arc<Budgets>, database: &Arc<Database>, now: Timestamp, stop: &CancellationToken) {
+    let (budgets, database, stop) = (Arc::clone(budgets), Arc::clone(database), stop.clone());
+    let measured = spawn_blocking(move || {
+        let deadline = Instant::now() + QUERY_TIMEOUT;
+        let goes_on = || !stop.is_cancelled() && Instant::now() < deadline;
+        let options = evaluate::Options { goes_on: &goes_on, ..evaluate::Options::default() };
+        budgets.measure(&database, now, &options);
+    });
+    if let Err(error) = measured.await {
+        tracing::error!("measuring error budgets ended badly: {error}");
     }
 }
 

@@ -61,6 +61,13 @@ pub(crate) struct GroupState {
 }
 
 impl GroupState {
+    /// A group of a file that has not been evaluated yet.
+    pub(crate) fn new(file: &Path, group: Group, interval_ms: i64) -> Self {
+        let states = Mutex::new(vec![RuleState::default(); group.rules.len()]);
+        let interval_ms = group.interval_ms.unwrap_or(interval_ms).max(1);
+        Self { file: file.to_owned(), group, interval_ms, states }
+    }
+
     /// How each rule goes, in their order.
     pub(crate) fn states(&self) -> MutexGuard<'_, Vec<RuleState>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,11 +79,10 @@ pub(crate) fn read(patterns: &[PathBuf], interval_ms: i64) -> Result<Vec<Arc<Gro
     let (mut groups, mut found) = (Vec::new(), Vec::new());
     for file in files(patterns, &mut found) {
         match read_file(&file) {
-            Ok(of_file) => groups.extend(of_file.into_iter().map(|group| {
-                let states = Mutex::new(vec![RuleState::default(); group.rules.len()]);
-                let interval_ms = group.interval_ms.unwrap_or(interval_ms).max(1);
-                Arc::new(GroupState { file: file.clone(), group, interval_ms, states })
-            })),
+            Ok(of_file) => {
+                let of_file = of_file.into_iter().map(|group| GroupState::new(&file, group, interval_ms));
+                groups.extend(of_file.map(Arc::new));
+            }
             Err(of_file) => found.extend(of_file.0),
         }
     }

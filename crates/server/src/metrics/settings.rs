@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use prograde_model::Diagnostics;
+use prograde_model::objective::Objective;
 use prograde_observe::Labels;
 use prograde_observe::rules::template::External;
 use prograde_observe::scrape::config::{self, Config};
@@ -15,13 +16,14 @@ pub(crate) struct Settings {
     pub(crate) config: Config,
     pub(crate) groups: Vec<Arc<GroupState>>,
     pub(crate) external: Arc<External>,
+    pub(crate) objectives: Vec<Objective>,
 }
 
 impl Settings {
     /// Nothing is scraped and nothing is evaluated.
     pub(crate) fn none() -> Self {
         let external = Arc::new(External::default());
-        Self { config: Config::default(), groups: Vec::new(), external }
+        Self { config: Config::default(), groups: Vec::new(), external, objectives: Vec::new() }
     }
 
     /// Reads a file, and the files of rules that it names; all that is wrong with them. `url` is where this server is found.
@@ -41,6 +43,6 @@ impl Settings {
         let pairs = config.global.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let labels: Labels = pairs.collect();
         let external = Arc::new(External { labels, url: url.to_owned() });
-        Ok(Self { config, groups, external })
+        Ok(Self { config, groups, external, objectives: Vec::new() })
     }
 }

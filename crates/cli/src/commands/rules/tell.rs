@@ -12,7 +12,7 @@ use crate::printer::{Printer, Tone, cleaned};
 use crate::report::Report;
 
 /// Each finding, with its place.
-pub(super) fn findings(printer: &Printer, errors: &[Diagnostic]) -> Result<(), Report> {
+pub(crate) fn findings(printer: &Printer, errors: &[Diagnostic]) -> Result<(), Report> {
     let word = Tone::Bad.paint("error", printer.style().colour);
     for error in errors {
         printer.line(format_args!("{word}: {}", cleaned(&error.to_string())))?;
