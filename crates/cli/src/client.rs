@@ -23,7 +23,8 @@ pub(crate) use stream::{Lines, Next};
 use crate::report::{self, Report};
 use crate::wire::{
     AbortRequest, ApproveRequest, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest, FlagView,
-    FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, QuarantineView, RollbackRequest, Status, VerifyView,
+    FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, QuarantineView, RollbackRequest,
+    Status, VerifyView,
 };
 
 /// How long a connection may take.
@@ -130,6 +131,11 @@ impl Client {
     /// `POST /api/v1/flights/{id}/approve`.
     pub(crate) fn approve(&self, id: &str, request: &ApproveRequest) -> Result<Ordered, Report> {
         self.post(&format!("/api/v1/flights/{id}/approve"), request, ANSWER_WAIT)
+    }
+
+    /// `POST /api/v1/flights/{id}/override`.
+    pub(crate) fn override_hold(&self, id: &str, request: &OverrideRequest) -> Result<Ordered, Report> {
+        self.post(&format!("/api/v1/flights/{id}/override"), request, ANSWER_WAIT)
     }
 
     /// `POST /api/v1/flights/{id}/abort`.

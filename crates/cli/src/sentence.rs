@@ -108,7 +108,9 @@ fn tone(event: &Event) -> Tone {
         | Event::Migrated { failure: None, .. }
         | Event::Checked { failure: None, .. }
         | Event::Ended { outcome: Outcome::Landed } => Tone::Good,
-        Event::RollbackOrdered { .. } | Event::FlagSet { .. } | Event::FlagUnset { .. } => Tone::Warning,
+        Event::Overridden { .. } | Event::RollbackOrdered { .. } | Event::FlagSet { .. } | Event::FlagUnset { .. } => {
+            Tone::Warning
+        }
         Event::FlagWatched { limit, .. } => {
             if limit.is_some() {
                 Tone::Bad
@@ -181,6 +183,7 @@ fn known(event: &Event) -> String {
         }
         Event::Ended { outcome: how } => outcome(how),
         Event::Approved { .. }
+        | Event::Overridden { .. }
         | Event::GatePassed { .. }
         | Event::Unchanged { .. }
         | Event::Deployed { .. }
@@ -202,6 +205,9 @@ fn known(event: &Event) -> String {
 fn in_environment(event: &Event) -> String {
     match event {
         Event::Approved { environment, by } => format!("{environment}: approved by {by}"),
+        Event::Overridden { environment, hold, by, reason } => {
+            format!("{environment}: let past {hold} by {by}: {reason}")
+        }
         Event::GatePassed { place, replaces } => match replaces {
             Some(flight) => format!("{place}: entered, in the place of flight {}", flight.short()),
             None => format!("{place}: entered, as the first"),

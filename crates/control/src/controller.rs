@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use prograde_model::event::Event;
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
+use prograde_model::gate::Holds;
 use prograde_model::ids::{FlightId, Target};
 use prograde_model::runtime::Observation;
 use tokio::sync::{Notify, watch};
@@ -19,10 +20,12 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock, SteadyClock};
 use crate::effects::Effects;
 use crate::halted::{Halted, Part, called};
+use crate::holding::Holding;
 use crate::ledger::Ledger;
 use crate::measure::{Judged, Measuring, Readings};
 use crate::ports::{
-    AppendError, Deployments, EventLog, Images, Jobs, Measures, Notice, Notifier, Pipelines, Prober, Runtime, Source,
+    AppendError, Deployments, EventLog, Gatekeeper, Images, Jobs, Measures, Notice, Notifier, Pipelines, Prober,
+    Runtime, Source,
 };
 use crate::scale::Scaling;
 use crate::source::{FlightIds, RandomIds};
@@ -50,6 +53,8 @@ pub struct Ports {
     pub notifier: Arc<dyn Notifier>,
     /// Measures what releases are judged by beside their requests.
     pub measures: Arc<dyn Measures>,
+    /// Know what keeps releases out beside what the journal says; all of them are asked.
+    pub holds: Vec<Arc<dyn Gatekeeper>>,
 }
 
 /// How the controllers behave.
@@ -106,6 +111,7 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     troubles: Mutex<BTreeMap<Target, String>>,
     pub(crate) halted: Halted,
+    pub(crate) holding: Holding,
     tellings: Tellings,
     readings: Arc<Readings>,
     looked_since: Timestamp,
@@ -131,6 +137,7 @@ impl Control {
             stop: CancellationToken::new(),
             troubles: Mutex::default(),
             halted: Halted::default(),
+            holding: Holding::default(),
             tellings: Tellings::default(),
             readings: Arc::default(),
         });
@@ -163,6 +170,11 @@ impl Control {
     /// Why a flight is not decided upon any more, if it is not.
     pub fn halted(&self, flight: &FlightId) -> Option<String> {
         self.inner.halted.reason(flight)
+    }
+
+    /// What keeps releases out, as it was last known.
+    pub fn holds(&self) -> Arc<Holds> {
+        self.inner.holding.known()
     }
 
     /// The controllers' clock.
@@ -217,6 +229,7 @@ impl Inner {
             }
             facts.borrow_and_update();
             runtime.borrow_and_update();
+            self.look_at_holds().await;
             self.round(&mut synced).await;
             self.scale(&mut scaling, &synced).await;
             effects.start_wanted();
@@ -287,12 +300,12 @@ impl Inner {
 
     /// Records what follows for one flight; whether anything did.
     async fn decide(&self, id: &FlightId) -> bool {
-        let now = self.clock.now();
+        let (now, holds) = (self.clock.now(), self.holding.known());
         let decided = self
             .ledger
             .record(id, now, |fleet| {
                 let Some(flight) = fleet.flight(id) else { return Ok::<_, AppendError>(Vec::new()) };
-                let decide = || flight.decide(fleet, |target| self.observe(target), now);
+                let decide = || flight.decide(fleet, |target| self.observe(target), &holds, now);
                 Ok(self.halted.guard(flight, decide, |notice| self.tell(notice)))
             })
             .await;

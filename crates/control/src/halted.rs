@@ -163,6 +163,7 @@ mod tests {
             subject: "Change".into(),
             author: Person { name: "Ann".into(), email: "ann@example.com".into() },
             committed_at: jiff::Timestamp::UNIX_EPOCH,
+            work: None,
         };
         Flight::new("a".repeat(32).parse().unwrap(), opened, 1, jiff::Timestamp::UNIX_EPOCH)
     }

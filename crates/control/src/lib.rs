@@ -10,6 +10,7 @@ mod controller;
 mod effects;
 pub mod flags;
 mod halted;
+mod holding;
 mod ledger;
 mod measure;
 mod meter;

@@ -1,4 +1,4 @@
-//! What people order: approve, abort, roll back, lift a quarantine. Each is decided by the model under the ledger's lock,
+//! What people order: approve, override, abort, roll back, lift a quarantine. Each is decided by the model under the ledger's lock,
 //! so that no order meets a state that it was not decided for.
 
 use prograde_model::event::Event;
@@ -36,6 +36,18 @@ impl Control {
         let now = self.inner.clock.now();
         let seen = |target: &Target| self.inner.observe(target);
         self.order(flight, |flight, _| flight.approve(environment, by, seen, now)).await
+    }
+
+    /// Lets a flight past something that keeps releases out of the environment named or the one that it waits for.
+    pub async fn override_hold(
+        &self,
+        flight: &FlightId,
+        (environment, hold): (Option<&EnvironmentName>, &str),
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Event>, OrderError> {
+        let holds = self.holds();
+        self.order(flight, |flight, _| flight.override_hold(&holds, (environment, hold), by, reason)).await
     }
 
     /// Ends a flight where it is.

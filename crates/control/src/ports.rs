@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use prograde_model::Diagnostics;
 use prograde_model::event::{Event, JobRecord, Opened, Person, Recorded};
 use prograde_model::flight::Flight;
+use prograde_model::gate::Holds;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
 use prograde_model::metric::{Found, MetricSource};
@@ -402,6 +403,13 @@ impl Notice {
             text,
         }
     }
+}
+
+/// Knows of something beside the journal that keeps releases out, such as a spent error budget.
+#[async_trait]
+pub trait Gatekeeper: Send + Sync {
+    /// What keeps which releases out now. It is asked before each look, so it answers from what it knows already.
+    async fn held(&self) -> Result<Holds, PortError>;
 }
 
 /// Tells people.

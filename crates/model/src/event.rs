@@ -19,6 +19,7 @@ use crate::release::Release;
 use crate::rollout::RolloutEvent;
 use crate::runtime::Tally;
 use crate::service::Service;
+use crate::work::Work;
 
 /// A fact as the journal holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +92,18 @@ pub enum Event {
         environment: EnvironmentName,
         /// Who.
         by: String,
+    },
+    /// A person let it past something that keeps releases out of an environment.
+    #[serde(rename = "gate.overridden")]
+    Overridden {
+        /// Which environment.
+        environment: EnvironmentName,
+        /// What kept it out, such as `budget/pad-availability`.
+        hold: String,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
     },
     /// The gate is open and nobody else is inside: it enters.
     #[serde(rename = "gate.passed")]
@@ -321,6 +334,9 @@ pub struct Opened {
     /// When it was committed.
     #[schemars(with = "String")]
     pub committed_at: Timestamp,
+    /// What its message says that it mends, if it does; such a flight passes gates that are held for features alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Work>,
 }
 
 /// A person as Git knows them.

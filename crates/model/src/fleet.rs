@@ -163,6 +163,7 @@ impl Fleet {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Overridden { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }
             | Event::MigrationStarted { .. }

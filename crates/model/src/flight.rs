@@ -6,7 +6,7 @@
 mod back;
 mod orders;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ use crate::entry::{Entry, Rollback, Standing};
 use crate::event::{Event, JobRecord, Opened, Outcome, Place, Recorded};
 use crate::flag::Flags;
 use crate::fleet::Fleet;
-use crate::gate::{Closure, GateState, gate};
+use crate::gate::{Closure, GateState, Holds, gate};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
 use crate::migration::MigrationState;
 use crate::release::Release;
@@ -56,6 +56,8 @@ pub struct Flight {
     pub releases: BTreeMap<ServiceName, Release>,
     /// Who approved for each environment, in order, each once.
     pub approvals: BTreeMap<EnvironmentName, Vec<String>>,
+    /// What people let it past that keeps releases out of each environment.
+    pub overrides: BTreeMap<EnvironmentName, BTreeSet<String>>,
     /// Where it goes, in order: every service in one environment, then in the next.
     pub places: Vec<Target>,
     /// What happened in each place.
@@ -135,6 +137,7 @@ impl Flight {
             pipeline: Pipeline::default(),
             releases: BTreeMap::new(),
             approvals: BTreeMap::new(),
+            overrides: BTreeMap::new(),
             places: Vec::new(),
             entries: BTreeMap::new(),
             outcome: None,
@@ -303,10 +306,16 @@ impl Flight {
     }
 
     /// The facts that follow now, to be appended together.
-    pub fn decide(&self, fleet: &Fleet, seen: impl Fn(&Target) -> Observation, now: Timestamp) -> Vec<Event> {
+    pub fn decide(
+        &self,
+        fleet: &Fleet,
+        seen: impl Fn(&Target) -> Observation,
+        holds: &Holds,
+        now: Timestamp,
+    ) -> Vec<Event> {
         match self.stage() {
             Stage::Reading | Stage::Building | Stage::Imaging => self.decide_early(fleet),
-            Stage::At(target, Standing::Outside) => self.decide_gate(fleet, &target.environment),
+            Stage::At(target, Standing::Outside) => self.decide_gate(fleet, &target.environment, holds),
             Stage::At(target, Standing::Migrating) => self.decide_migrating(&target),
             Stage::At(target, Standing::Rolling | Standing::Leaving) => {
                 let Some(rollout) = self.entry(&target).and_then(Entry::moving) else {
@@ -342,8 +351,8 @@ impl Flight {
         }
     }
 
-    fn decide_gate(&self, fleet: &Fleet, environment: &EnvironmentName) -> Vec<Event> {
-        match gate(fleet, self, environment) {
+    fn decide_gate(&self, fleet: &Fleet, environment: &EnvironmentName, holds: &Holds) -> Vec<Event> {
+        match gate(fleet, self, environment, holds) {
             GateState::Open => self.places_in(environment).map(|target| self.enters(fleet, target)).collect(),
             GateState::Waiting { .. } => Vec::new(),
             GateState::Closed { reason: Closure::Superseded { by } } => {
@@ -560,6 +569,9 @@ impl Flight {
             Event::Approved { environment, by } => {
                 self.approvals.entry(environment.clone()).or_default().push(by.clone());
             }
+            Event::Overridden { environment, hold, .. } => {
+                self.overrides.entry(environment.clone()).or_default().insert(hold.clone());
+            }
             Event::GatePassed { place, .. }
             | Event::Unchanged { place, .. }
             | Event::Deployed { place, .. }
@@ -636,6 +648,7 @@ impl Flight {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Overridden { .. }
             | Event::Quarantined { .. }
             | Event::QuarantineLifted { .. }
             | Event::Scaled { .. }

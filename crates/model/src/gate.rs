@@ -1,7 +1,11 @@
 //! A gate: what must hold before a flight enters an environment.
 
+mod hold;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use hold::{Hold, Holds};
 
 use crate::fleet::Fleet;
 use crate::flight::Flight;
@@ -45,6 +49,11 @@ pub enum Missing {
         /// Which.
         by: FlightId,
     },
+    /// Something that is no part of the release keeps it out.
+    Held {
+        /// What.
+        holds: Vec<Hold>,
+    },
 }
 
 /// Why a flight can't enter.
@@ -63,8 +72,8 @@ pub enum Closure {
     },
 }
 
-/// What the gate of `environment` says to `flight`.
-pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> GateState {
+/// What the gate of `environment` says to `flight` while `holds` keep releases out.
+pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName, holds: &Holds) -> GateState {
     if let Some(reason) = closure(fleet, flight, environment) {
         return GateState::Closed { reason };
     }
@@ -80,6 +89,10 @@ pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Ga
         fleet.active().find(|f| f.id != flight.id && f.service == flight.service && f.occupies(environment))
     {
         missing.push(Missing::Occupied { by: other.id.clone() });
+    }
+    let holds = holds.on(flight, environment);
+    if !holds.is_empty() {
+        missing.push(Missing::Held { holds });
     }
     if missing.is_empty() { GateState::Open } else { GateState::Waiting { missing } }
 }

@@ -35,6 +35,7 @@ pub mod runtime;
 pub mod service;
 pub mod status_page;
 pub mod toil;
+pub mod work;
 pub mod workload;
 
 #[cfg(test)]

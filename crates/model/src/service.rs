@@ -106,6 +106,9 @@ pub struct GateRules {
     /// How many people must approve; default 0.
     #[serde(default)]
     pub approvals: u32,
+    /// Who may let a release past what holds the gate, such as a spent error budget; default anybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overrides_by: Option<Vec<String>>,
 }
 
 /// How a release takes over from the one before.

@@ -11,6 +11,7 @@ use crate::event::{Event, Opened, Person, Place, Recorded, VERSION};
 use crate::flag::{Flags, Setting};
 use crate::fleet::Fleet;
 use crate::flight::{Effect, Flight, Refusal, Stage};
+use crate::gate::Holds;
 use crate::group::Member;
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target, Weight};
 use crate::migration::Migration;
@@ -18,6 +19,7 @@ use crate::release::Release;
 use crate::rollout::RolloutEvent;
 use crate::runtime::{Counters, Observation, VersionSeen};
 use crate::service::Service;
+use crate::work::Work;
 use crate::workload::{Container, RollingUpdate, Workload};
 
 /// What is wrong with a flight.
@@ -56,6 +58,8 @@ pub(crate) struct Story {
     same: BTreeMap<(FlightId, ServiceName), FlightId>,
     seen: BTreeMap<Target, Observation>,
     counted: BTreeMap<(Target, FlightId), Counters>,
+    /// What keeps releases out.
+    pub(crate) holds: Holds,
 }
 
 pub(crate) fn id(letter: char) -> FlightId {
@@ -131,11 +135,16 @@ impl Story {
             same: BTreeMap::new(),
             seen: BTreeMap::new(),
             counted: BTreeMap::new(),
+            holds: Holds::default(),
         }
     }
 
     /// A commit arrives.
     pub(crate) fn push(&mut self, flight: char) -> &mut Self {
+        self.pushed(flight, None)
+    }
+
+    fn pushed(&mut self, flight: char, work: Option<Work>) -> &mut Self {
         let author = Person { name: "Ann".into(), email: "ann@example.com".into() };
         let opened = Opened {
             service: "pad".parse::<ServiceName>().unwrap(),
@@ -144,9 +153,15 @@ impl Story {
             subject: format!("Change {flight}"),
             author,
             committed_at: self.now,
+            work,
         };
         self.record(&id(flight), vec![Event::Opened(opened)]);
         self
+    }
+
+    /// A commit arrives that mends something.
+    pub(crate) fn push_fix(&mut self, flight: char) -> &mut Self {
+        self.pushed(flight, Some(Work::Fix))
     }
 
     /// A commit arrives that is ill.
@@ -304,7 +319,7 @@ impl Story {
             let before = self.journal.len();
             for flight in self.fleet.active().map(|f| f.id.clone()).collect::<Vec<_>>() {
                 let seen = |at: &Target| self.seen.get(at).cloned().unwrap_or_default();
-                let events = self.fleet.flight(&flight).unwrap().decide(&self.fleet, seen, self.now);
+                let events = self.fleet.flight(&flight).unwrap().decide(&self.fleet, seen, &self.holds, self.now);
                 self.record(&flight, events);
             }
             let watches: Vec<_> = self.fleet.flag_watches().map(|(t, f)| (t.clone(), f.clone())).collect();

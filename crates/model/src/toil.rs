@@ -1,4 +1,5 @@
-//! What people had to do by hand, counted from the journal: approvals, orders, lifted quarantines, flags.
+//! What people had to do by hand, counted from the journal: approvals, orders, lifted quarantines,
+//! flags, flights that were let past what holds releases.
 //!
 //! Toil is work that is manual, repetitive and could be automated (Beyer and others, *Site Reliability Engineering*, chapter 5).
 //! The journal can't know whether an approval was worth its time; it knows how many there were.
@@ -21,6 +22,8 @@ const PARTS: [&str; 3] = ["judge", "checks", "group"];
 pub enum Act {
     /// Let a flight into an environment, or a step pass that could not be judged.
     Approved,
+    /// Let a flight past something that keeps releases out.
+    Overrode,
     /// Ended a flight on its way.
     Ended,
     /// Took a release back that served.
@@ -91,6 +94,7 @@ fn act(event: &Event) -> Option<(&str, Act)> {
         | Event::Migrated { by: Some(by), .. }
         | Event::Ended { outcome: Outcome::Aborted { by, .. } } => Some((by, Act::Ended)),
         Event::RollbackOrdered { by, .. } => Some((by, Act::RolledBack)),
+        Event::Overridden { by, .. } => Some((by, Act::Overrode)),
         Event::QuarantineLifted { by, .. } => Some((by, Act::Lifted)),
         Event::FlagSet { by, .. } | Event::FlagUnset { by, .. } => Some((by, Act::Flagged)),
         Event::Rollout { .. }

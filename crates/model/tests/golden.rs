@@ -9,10 +9,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use prograde_model::event::{DecodeError, Event, JobConclusion, Outcome, VERSION};
+use prograde_model::event::{DecodeError, Event, JobConclusion, Opened, Outcome, VERSION};
 use prograde_model::flag::Setting;
 use prograde_model::judge::Verdict;
 use prograde_model::rollout::{Cause, RolloutEvent, Strategy};
+use prograde_model::work::Work;
 use serde_json::{Value, json};
 
 /// A match without a wildcard and the list of all its answers, from one table: a variant that is not in the table does
@@ -35,6 +36,7 @@ forms! {
         Event::PipelineFinished { .. } => "pipeline.finished",
         Event::ReleaseRecorded(_) => "release.recorded",
         Event::Approved { .. } => "gate.approved",
+        Event::Overridden { .. } => "gate.overridden",
         Event::GatePassed { .. } => "gate.passed",
         Event::Unchanged { .. } => "environment.unchanged",
         Event::Deployed { .. } => "environment.deployed",
@@ -108,8 +110,10 @@ forms! {
     }
 }
 
-/// The forms of a group's facts, which name a service.
+/// The forms of a group's facts, which name a service, and of commits that say what they mend.
 const OF_GROUPS: &[&str] = &[
+    "flight.opened.fix",
+    "flight.opened.reliability",
     "flight.configured.group",
     "release.recorded.group",
     "gate.passed.group",
@@ -140,6 +144,8 @@ fn variants(event_type: &str) -> Vec<&'static str> {
 /// The name of an event's file, less version and ending.
 fn form(of: &Event) -> String {
     let variant = match of {
+        Event::Opened(Opened { work: Some(Work::Fix), .. }) => "fix",
+        Event::Opened(Opened { work: Some(Work::Reliability), .. }) => "reliability",
         Event::Configured { group, .. } if !group.is_empty() => "group",
         Event::ReleaseRecorded(release) if release.service.is_some() => "group",
         Event::GatePassed { place, .. } | Event::RollbackOrdered { place, .. } if place.service.is_some() => "group",
@@ -166,6 +172,7 @@ fn form(of: &Event) -> String {
         Event::Rollout { event: RolloutEvent::Failed { cause: why, .. }, .. } => cause(why),
         Event::Rollout { event, .. } => return rollout_event(event).to_owned(),
         Event::Opened(_)
+        | Event::Overridden { .. }
         | Event::Configured { .. }
         | Event::JobStarted { .. }
         | Event::ReleaseRecorded(_)

@@ -241,5 +241,6 @@ fn ports(
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
         measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs, store)),
+        holds: Vec::new(),
     }
 }

@@ -44,6 +44,8 @@ pub enum Invariant {
     Migrations,
     /// What can't be undone is begun only where somebody approved, and is not gone back over without a person.
     Returns,
+    /// What is held stays out, unless it is a fix that may pass.
+    Held,
 }
 
 impl fmt::Display for Invariant {
@@ -64,6 +66,7 @@ impl fmt::Display for Invariant {
             Self::Together => "a group comes in order and goes back together in reverse",
             Self::Migrations => "nothing runs before its migration, and none is run after",
             Self::Returns => "nobody but people passes a point of no return",
+            Self::Held => "what is held stays out",
         })
     }
 }

@@ -26,7 +26,7 @@ pub use scenario::{Noise, Order, Push, Scenario, Settings, Wish};
 pub use story::{Kind, Line};
 pub use sweep::{Sweep, SweepError, sweep};
 pub use trouble::{Part, Trouble, Window};
-pub use world::{Cluster, Commit, Git, Migrating, Mutant, State, World, Wrote, commit, digest};
+pub use world::{Closing, Cluster, Commit, Git, Migrating, Mutant, State, World, Wrote, commit, digest};
 
 #[cfg(test)]
 mod tests;

@@ -10,17 +10,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::ports::{
-    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Head, Images, JobEnd, JobFact, JobRun, Jobs,
-    MeasureError, Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, ReplicaUse, Revert,
-    RunVersion, Runtime, Source,
+    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Gatekeeper, Head, Images, JobEnd, JobFact,
+    JobRun, Jobs, MeasureError, Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, ReplicaUse,
+    Revert, RunVersion, Runtime, Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
+use prograde_model::gate::Holds;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::metric::Found;
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
+use prograde_model::work::Work;
 use prograde_model::workload::Workload;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
@@ -112,6 +114,7 @@ impl Life {
             prober: Arc::clone(self) as _,
             measures: Arc::clone(self) as _,
             notifier: Arc::clone(self) as _,
+            holds: vec![Arc::clone(self) as _],
         }
     }
 
@@ -283,6 +286,7 @@ impl Source for Life {
             subject: world.push_of(&head.commit).map_or_else(String::new, |push| format!("Change {}", push.commit)),
             author: Person { name: "Ann".into(), email: "ann@example.com".into() },
             committed_at: Timestamp::UNIX_EPOCH,
+            work: world.push_of(&head.commit).filter(|push| push.fix).map(|_| Work::Fix),
         };
         Ok(self.call(Part::Source, opened).await?)
     }
@@ -444,6 +448,17 @@ impl Prober for Life {
             target.map_or(503, |target| world.status(target))
         };
         self.call(Part::Prober, status).await.map_err(|Lost| "the answer was lost".to_owned())
+    }
+}
+
+/// Asked before each look, and answered from what is known: no call that a process could die in.
+#[async_trait]
+impl Gatekeeper for Life {
+    async fn held(&self) -> Result<Holds, PortError> {
+        if self.dead.load(Ordering::SeqCst) {
+            return std::future::pending().await;
+        }
+        self.world.at(self.now_ms()).held()
     }
 }
 

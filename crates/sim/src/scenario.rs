@@ -12,7 +12,7 @@ use prograde_model::service::{Service, StrategyName};
 use crate::character::Character;
 use crate::random::Random;
 use crate::trouble::{Part, Trouble, Window};
-use crate::world::Migrating;
+use crate::world::{Closing, Migrating};
 
 /// A commit that arrives.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +29,8 @@ pub struct Push {
     pub migrating: Option<Migrating>,
     /// Whether the controllers are told; else they find it when they look.
     pub announced: bool,
+    /// Whether its message says that it is a fix.
+    pub fix: bool,
 }
 
 /// What a person wants.
@@ -93,6 +95,8 @@ pub struct Scenario {
     pub orders: Vec<Order>,
     /// What goes wrong, and when.
     pub windows: Vec<Window>,
+    /// When releases are kept out.
+    pub closings: Vec<Closing>,
     /// How single calls go wrong.
     pub noise: Noise,
     /// After how many calls each life ends, and how long nobody lives then, in milliseconds.
@@ -133,6 +137,7 @@ impl Scenario {
             // From a stream of its own, as it came later than the others.
             migrations(&mut Random::new(seed ^ 0x0513_A7E0), &mut pushes);
         }
+        let closings = closings(&mut Random::new(seed ^ 0x401D_401D_401D), calm_ms, &mut pushes);
         let windows = windows(&mut random.branch(), unit_ms, calm_ms);
         let wrong_ms: i64 = windows.iter().map(|w| if let Trouble::Clock(ms) = w.trouble { ms.abs() } else { 0 }).sum();
         let flight_ms = unit_ms + wait_ms + 4_000 * i64::from(progress_deadline_s) + 600_000;
@@ -154,6 +159,7 @@ impl Scenario {
             calm_ms,
             pushes,
             windows,
+            closings,
             config,
             service,
         })
@@ -172,6 +178,7 @@ impl Scenario {
             traffic: vec![(0, 1_000)],
             orders: Vec::new(),
             windows: Vec::new(),
+            closings: Vec::new(),
             noise: Noise::default(),
             deaths: Vec::new(),
             busy: Duration::from_millis(250),
@@ -294,7 +301,8 @@ fn pushes(random: &mut Random, unit_ms: i64, calm_ms: i64) -> Vec<Push> {
             }
             Some(_) | None => (number, Character::draw(random, unit_ms)),
         };
-        pushes.push(Push { at_ms, commit: number, image, character, migrating: None, announced: random.chance(800) });
+        let announced = random.chance(800);
+        pushes.push(Push { at_ms, commit: number, image, character, migrating: None, announced, fix: false });
         at_ms = (at_ms + random.pick([500, unit_ms / 2, unit_ms, unit_ms * 2])).min(calm_ms);
         at_ms += i64::try_from(number).unwrap_or_default();
     }
@@ -314,6 +322,25 @@ fn migrations(random: &mut Random, pushes: &mut [Push]) {
         };
         push.migrating = random.chance(600).then_some(migrating);
     }
+}
+
+/// In some worlds releases are kept out for a while, and some are fixes.
+fn closings(random: &mut Random, calm_ms: i64, pushes: &mut [Push]) -> Vec<Closing> {
+    if !random.chance(250) {
+        return Vec::new();
+    }
+    pushes.iter_mut().for_each(|push| push.fix = random.chance(300));
+    let closing = |random: &mut Random| {
+        let (a, b) = (random.between(0, calm_ms), random.between(0, calm_ms));
+        Closing {
+            from_ms: a.min(b),
+            to_ms: a.max(b),
+            fixes_pass: random.chance(700),
+            last_only: random.chance(500),
+            unknown: random.chance(200),
+        }
+    };
+    (0..random.between(1, 4)).map(|_| closing(random)).collect()
 }
 
 /// By the requests that a replica answers, in windows that are short beside a rollout or long.

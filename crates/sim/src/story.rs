@@ -75,6 +75,9 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
         Event::PipelineFinished { succeeded, .. } => format!("pipeline {}", if *succeeded { "good" } else { "failed" }),
         Event::ReleaseRecorded(release) => format!("image {}", release.digest.short()),
         Event::Approved { environment, by } => format!("approved for {environment} by {by}"),
+        Event::Overridden { environment, hold, by, reason } => {
+            format!("let past {hold} into {environment} by {by}: {reason}")
+        }
         Event::GatePassed { place, replaces } => match replaces {
             Some(other) => format!("enters {place}, where {} serves", named(other)),
             None => format!("enters {place}, where nothing serves"),

@@ -80,6 +80,7 @@ fn each_check_can_fail() {
         (Mutant::RunsUnmigrated, Invariant::Migrations),
         (Mutant::MigratesAgain, Invariant::Migrations),
         (Mutant::HidesPoints, Invariant::Returns),
+        (Mutant::HidesHolds, Invariant::Held),
     ] {
         assert!(breaks(mutant, invariant), "{mutant:?} does not break: {invariant}");
     }

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod git;
+mod holding;
 mod judging;
 mod migrations;
 
@@ -13,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use prograde_control::ports::{AppendError, Deployment, Measurement, Notice, PortError, Revert, RunVersion};
 use prograde_model::event::{Event, Recorded};
+use prograde_model::gate::Holds;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::metric::{Found, MetricSource};
@@ -29,6 +31,7 @@ use crate::story::{self, Kind, Line};
 use crate::trouble::{Part, Trouble, Window};
 pub use cluster::Cluster;
 pub use git::{Commit, Git, Wrote};
+pub use holding::Closing;
 pub(crate) use judging::{cause_of, judged};
 use migrations::Migrated;
 pub use migrations::Migrating;
@@ -73,6 +76,8 @@ pub enum Mutant {
     MigratesAgain,
     /// Nobody is told that a migration can't be undone.
     HidesPoints,
+    /// Nobody is told what keeps releases out.
+    HidesHolds,
 }
 
 /// All that is remembered.
@@ -108,6 +113,9 @@ pub struct State {
     shown: BTreeMap<Target, Observation>,
     ids: u64,
     migrated: Migrated,
+    closings: Vec<Closing>,
+    /// What was last said to keep releases out.
+    answered: Holds,
 }
 
 /// The state, and the news of it.
@@ -179,6 +187,8 @@ impl State {
             shown: BTreeMap::new(),
             ids: 0,
             migrated: Migrated::default(),
+            closings: scenario.closings.clone(),
+            answered: Holds::default(),
         }
     }
 
@@ -190,7 +200,7 @@ impl State {
     /// A commit arrives now whose release does something to its data first.
     pub fn push_migrating(&mut self, number: u64, character: Character, migrating: Option<Migrating>) {
         let (at_ms, announced) = (self.now_ms, false);
-        self.pushes.push(Push { at_ms, commit: number, image: number, character, migrating, announced });
+        self.pushes.push(Push { at_ms, commit: number, image: number, character, migrating, announced, fix: false });
     }
 
     /// So many requests a second arrive at each target from now on.
@@ -335,6 +345,7 @@ impl State {
         }
         let events = self.mutated_facts(events);
         self.check_facts(flight, at, &events);
+        self.check_held(flight, &events);
         if self.mutant == Some(Mutant::MigratesAgain) {
             self.migrate_again(flight, &events);
         }

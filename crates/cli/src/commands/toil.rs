@@ -18,15 +18,16 @@ use crate::text::{Cell, Table, count};
 /// The most weeks.
 const WEEKS_MAX: usize = 1_000;
 /// The columns, in order.
-const ACTS: [(Act, &str); 5] = [
+const ACTS: [(Act, &str); 6] = [
     (Act::Approved, "approved"),
+    (Act::Overrode, "overrode"),
     (Act::Ended, "ended"),
     (Act::RolledBack, "rolled_back"),
     (Act::Lifted, "lifted"),
     (Act::Flagged, "flagged"),
 ];
 
-/// Count what people did by hand: approvals, aborts, rollbacks, lifted quarantines and flags, by week and person
+/// Count what people did by hand: approvals, overrides, aborts, rollbacks, lifted quarantines and flags, by week and person
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -59,7 +60,8 @@ pub(crate) fn run(app: &App, args: &ToilArgs) -> Result<Exit, Report> {
             .hint("write a later `--since`")
     })?;
     let toil = if args.offline { offline(app)? } else { asked(app)? };
-    let mut table = Table::new(&["WEEK OF", "PERSON", "APPROVED", "ENDED", "ROLLED BACK", "LIFTED", "FLAGS"]);
+    let mut table =
+        Table::new(&["WEEK OF", "PERSON", "APPROVED", "OVERRODE", "ENDED", "ROLLED BACK", "LIFTED", "FLAGS"]);
     let mut found = Vec::new();
     for week in weeks {
         let day = week.from.to_zoned(zone.clone()).date().to_string();

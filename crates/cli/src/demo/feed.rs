@@ -50,6 +50,7 @@ impl Moment {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Overridden { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }
             | Event::MigrationStarted { .. }

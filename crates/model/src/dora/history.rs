@@ -102,6 +102,7 @@ impl History {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Overridden { .. }
             | Event::GatePassed { .. }
             | Event::Unchanged { .. }
             | Event::MigrationStarted { .. }

@@ -58,6 +58,7 @@ impl Told {
             subject: format!("Change {number}"),
             author,
             committed_at: at(committed),
+            work: None,
         };
         let config = json!({"version": 1, "service": service, "image": {"artifact": "a", "binary": "b"},
             "environments": [{"name": "test"}, {"name": "production"}]});

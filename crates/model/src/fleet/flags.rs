@@ -185,6 +185,7 @@ impl Fleet {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Overridden { .. }
             | Event::GatePassed { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }

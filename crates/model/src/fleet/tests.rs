@@ -281,7 +281,7 @@ proptest! {
                 assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
             }
             for flight in fleet.flights() {
-                flight.decide(&fleet, |_| seen.clone(), now);
+                flight.decide(&fleet, |_| seen.clone(), &crate::gate::Holds::default(), now);
             }
         }
         let replay = |facts: &[Recorded]| {

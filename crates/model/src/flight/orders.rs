@@ -6,6 +6,7 @@ use super::{Flight, Stage};
 use crate::entry::{Entry, Standing};
 use crate::event::{Event, Outcome};
 use crate::fleet::Fleet;
+use crate::gate::Holds;
 use crate::ids::{EnvironmentName, FlightId, Target};
 use crate::judge::Sample;
 use crate::rollout::{Cause, RolloutEvent};
@@ -41,6 +42,28 @@ pub enum Refusal {
         by: String,
         /// Which environment.
         environment: EnvironmentName,
+    },
+    /// That does not keep it out.
+    #[error("flight {flight} is not held by {hold:?} in {environment}{}", held_by(.holds))]
+    NotHeld {
+        /// Which flight.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+        /// By what it is not held.
+        hold: String,
+        /// What holds it there.
+        holds: Vec<String>,
+    },
+    /// Not everybody may let flights past what keeps releases out there.
+    #[error("{by} may not let a flight past what holds it in {environment}, {}", who_may(.may))]
+    NotEntitled {
+        /// Who.
+        by: String,
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Who may.
+        may: Vec<String>,
     },
     /// The flight does not serve there, or is already being taken back.
     #[error("flight {flight} does not serve in {environment}")]
@@ -153,6 +176,14 @@ pub enum Refusal {
     NoReason,
 }
 
+fn held_by(holds: &[String]) -> String {
+    if holds.is_empty() { String::new() } else { format!(", but by {}", holds.join(", ")) }
+}
+
+fn who_may(may: &[String]) -> String {
+    if may.is_empty() { "and nobody may".to_owned() } else { format!("only {} may", may.join(", ")) }
+}
+
 impl Flight {
     /// A person lets it into the environment that it waits for or into the one named, or lets a step pass there that
     /// could not be judged.
@@ -187,6 +218,41 @@ impl Flight {
             return Err(Refusal::ApprovedBefore { by: by.to_owned(), environment: name });
         }
         Ok(vec![Event::Approved { environment: name, by: by.to_owned() }])
+    }
+
+    /// A person lets it past something that keeps releases out of the environment that it waits for, or of the one named.
+    pub fn override_hold(
+        &self,
+        holds: &Holds,
+        (environment, hold): (Option<&EnvironmentName>, &str),
+        by: &str,
+        reason: &str,
+    ) -> Result<Vec<Event>, Refusal> {
+        if self.outcome.is_some() {
+            return Err(Refusal::Ended { flight: self.id.clone() });
+        }
+        if reason.trim().is_empty() {
+            return Err(Refusal::NoReason);
+        }
+        let nothing = || Refusal::NothingToApprove { flight: self.id.clone() };
+        let waiting = match self.stage() {
+            Stage::At(target, Standing::Outside) => Some(target.environment),
+            Stage::Reading | Stage::Building | Stage::Imaging | Stage::At(..) | Stage::Notifying | Stage::Done => None,
+        };
+        let name = environment.cloned().or(waiting).ok_or_else(nothing)?;
+        let service = self.service_config().ok_or_else(nothing)?;
+        let rules = service.environment(&name).ok_or_else(|| self.no_environment(&name))?;
+        if let Some(may) = rules.gate.overrides_by.as_ref().filter(|may| may.iter().all(|one| one != by)) {
+            return Err(Refusal::NotEntitled { by: by.to_owned(), environment: name, may: may.clone() });
+        }
+        let outside = self.places_in(&name).all(|target| self.standing(target) == Standing::Outside);
+        let held: Vec<String> = holds.on(self, &name).into_iter().map(|held| held.id).collect();
+        if !outside || !held.iter().any(|id| id == hold) {
+            let holds = if outside { held } else { Vec::new() };
+            return Err(Refusal::NotHeld { flight: self.id.clone(), environment: name, hold: hold.to_owned(), holds });
+        }
+        let (hold, by, reason) = (hold.to_owned(), by.to_owned(), reason.to_owned());
+        Ok(vec![Event::Overridden { environment: name, hold, by, reason }])
     }
 
     fn no_environment(&self, name: &EnvironmentName) -> Refusal {

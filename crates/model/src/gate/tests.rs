@@ -17,7 +17,7 @@ fn rolling(name: &str) -> Stage {
 /// What production's gate says to a flight.
 #[track_caller]
 fn check(story: &Story, flight: char, expected: &GateState) {
-    assert_eq!(gate(&story.fleet, story.flight(flight), &environment("production")), *expected);
+    assert_eq!(gate(&story.fleet, story.flight(flight), &environment("production"), &story.holds), *expected);
 }
 
 fn waiting(missing: Vec<Missing>) -> GateState {
@@ -148,4 +148,121 @@ fn an_earlier_flight_never_replaces_a_later_one() {
     assert_eq!(story.flight('b').outcome, Some(Outcome::Landed));
     assert_eq!(story.flight('a').outcome, Some(Outcome::Superseded { by: id('b') }));
     check(&story, 'a', &GateState::Closed { reason: Closure::Superseded { by: id('b') } });
+}
+
+fn hold(name: &str, fixes_pass: bool) -> Hold {
+    Hold { id: name.into(), reason: "the budget of pad-availability is spent".into(), fixes_pass }
+}
+
+fn held(holds: &[Hold]) -> GateState {
+    waiting(vec![Missing::Held { holds: holds.to_vec() }])
+}
+
+/// Of production alone, of every environment, and of another service.
+fn holding(service: &str, at: Option<&str>, holds: &[Hold]) -> Holds {
+    let mut all = Holds::default();
+    holds.iter().for_each(|hold| all.add(service.parse().unwrap(), at.map(environment), hold.clone()));
+    all
+}
+
+#[test]
+fn a_feature_waits_while_it_is_held_and_enters_when_it_is_not() {
+    let budget = hold("budget/pad-availability", true);
+    for at in [None, Some("production")] {
+        let mut story = Story::new(&two_environments(0));
+        story.holds = holding("pad", at, std::slice::from_ref(&budget));
+        story.push('a').run();
+        check(&story, 'a', &held(std::slice::from_ref(&budget)));
+        assert_eq!(story.serving("test"), "a:100", "where releases are tried they still are");
+        assert_eq!(story.serving("production"), "");
+        story.holds = Holds::default();
+        story.run();
+        assert_eq!(story.flight('a').outcome, Some(Outcome::Landed));
+    }
+    let mut story = Story::new(&production());
+    story.holds = holding("pad", None, std::slice::from_ref(&budget));
+    story.push('a').run();
+    check(&story, 'a', &held(std::slice::from_ref(&budget)));
+    story.holds = holding("mill", None, std::slice::from_ref(&budget));
+    check(&story, 'a', &GateState::Open);
+    story.holds = holding("pad", Some("test"), &[budget]);
+    check(&story, 'a', &GateState::Open);
+}
+
+#[test]
+fn a_fix_passes_what_lets_fixes_pass_and_nothing_else() {
+    let (budget, action) = (hold("budget/pad-availability", true), hold("action/INC-3-1", false));
+    let mut story = Story::new(&two_environments(0));
+    story.holds = holding("pad", None, &[budget.clone(), action.clone()]);
+    story.push_fix('a').run();
+    check(&story, 'a', &held(std::slice::from_ref(&action)));
+    story.holds = holding("pad", None, std::slice::from_ref(&budget));
+    story.run();
+    assert_eq!(story.flight('a').outcome, Some(Outcome::Landed));
+    story.push('b').run();
+    check(&story, 'b', &held(&[budget]));
+}
+
+#[test]
+fn what_is_inside_is_not_held_and_goes_back_as_ever() {
+    let mut story = Story::new(&production());
+    story.push('a').run().push_ill('b', Ill::Requests).until('b', &rolling("production"));
+    story.holds = holding("pad", None, &[hold("budget/x", false)]);
+    story.run();
+    assert_eq!(story.serving("production"), "a:100");
+    assert!(matches!(story.flight('b').outcome, Some(Outcome::RolledBack { .. })));
+}
+
+#[test]
+fn a_person_lets_one_flight_past_one_hold_with_a_reason() {
+    let (budget, action) = (hold("budget/pad-availability", true), hold("action/INC-3-1", false));
+    let mut story = Story::new(&two_environments(0));
+    story.holds = holding("pad", None, &[budget.clone(), action.clone()]);
+    story.push('a').run();
+    let over = |story: &mut Story, at: Option<&str>, hold: &str, reason: &str| {
+        let (holds, at) = (story.holds.clone(), at.map(environment));
+        story.order('a', |flight, _| flight.override_hold(&holds, (at.as_ref(), hold), "ann", reason))
+    };
+    assert_eq!(over(&mut story, None, &budget.id, " "), Err(Refusal::NoReason));
+    let unknown = over(&mut story, None, "budget/mill", "it is late").unwrap_err();
+    assert_eq!(
+        unknown.to_string(),
+        format!(
+            "flight {} is not held by \"budget/mill\" in production, but by budget/pad-availability, action/INC-3-1",
+            id('a')
+        )
+    );
+    let not_there = over(&mut story, Some("test"), &budget.id, "it is late").unwrap_err();
+    assert!(not_there.to_string().ends_with("in test"), "{not_there}");
+    over(&mut story, None, &budget.id, "the customer waits").unwrap();
+    check(&story, 'a', &held(std::slice::from_ref(&action)));
+    assert!(matches!(over(&mut story, None, &budget.id, "again"), Err(Refusal::NotHeld { .. })), "once is enough");
+    over(&mut story, Some("production"), &action.id, "it is done").unwrap();
+    story.run();
+    assert_eq!(story.flight('a').outcome, Some(Outcome::Landed));
+    assert!(
+        story.told('a').contains("production/overridden production/overridden production/passed"),
+        "{}",
+        story.told('a')
+    );
+    story.push('b').run();
+    check(&story, 'b', &held(&[budget, action]));
+}
+
+#[test]
+fn who_may_let_a_flight_past_is_the_environment_s_to_say() {
+    let environments = serde_json::json!([{"name": "production", "gate": {"overrides_by": ["ann", "bob"]}}]);
+    let mut story = Story::new(&environments);
+    story.holds = holding("pad", None, &[hold("budget/x", true)]);
+    story.push('a').run();
+    let holds = story.holds.clone();
+    let over = |by: &'static str| {
+        let holds = holds.clone();
+        move |flight: &Flight, _: &Fleet| flight.override_hold(&holds, (None, "budget/x"), by, "it is late")
+    };
+    let refused = story.order('a', over("eve")).unwrap_err();
+    assert_eq!(refused.to_string(), "eve may not let a flight past what holds it in production, only ann, bob may");
+    story.order('a', over("bob")).unwrap();
+    story.run();
+    assert_eq!(story.flight('a').outcome, Some(Outcome::Landed));
 }

@@ -156,7 +156,7 @@ fn what_can_not_be_undone_needs_an_approval_in_each_environment() {
         let says = |name: &str, needed| {
             let missing = Missing::Approvals { given: 0, needed, point_of_no_return: true };
             assert_eq!(
-                gate(&story.fleet, story.flight('b'), &environment(name)),
+                gate(&story.fleet, story.flight('b'), &environment(name), &story.holds),
                 GateState::Waiting { missing: vec![missing] }
             );
         };

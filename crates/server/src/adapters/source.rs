@@ -5,6 +5,7 @@ use prograde_control::ports::{Files, Head, PortError, Source};
 use prograde_gitops::git::{GitError, MAIN, Repositories, Repository};
 use prograde_model::event::{Opened, Person};
 use prograde_model::ids::{CommitId, ServiceName};
+use prograde_model::work::Work;
 use prograde_model::{Diagnostic, Diagnostics};
 
 use crate::events::chain;
@@ -66,6 +67,7 @@ impl Source for HostedSource {
             subject: info.subject.chars().take(200).collect(),
             author: Person { name: info.author_name, email: info.author_email },
             committed_at: info.time,
+            work: Work::of_message(&info.message),
         })
     }
 

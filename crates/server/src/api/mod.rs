@@ -67,6 +67,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/flights/{id}/log", get(logs::pipeline))
         .route("/api/v1/flights/{id}/approve", post(orders::approve))
         .route("/api/v1/flights/{id}/abort", post(orders::abort))
+        .route("/api/v1/flights/{id}/override", post(orders::override_hold))
         .route("/api/v1/services/{service}/rollback", post(orders::roll_back))
         .route("/api/v1/services/{service}/logs", get(logs::service))
         .route("/api/v1/quarantine", get(views::quarantine))
@@ -166,6 +167,11 @@ impl From<OrderError> for Failure {
             }
             OrderError::Refused(refusal @ (Refusal::Leaving { .. } | Refusal::OnTheWay { .. })) => {
                 let hint = "`prograde flight show` tells how far it is; `--to` another release sends it there instead";
+                Self::refused(refusal.to_string(), hint)
+            }
+            OrderError::Refused(refusal @ Refusal::NotEntitled { .. }) => {
+                let hint = "`overrides_by` in the gate of `prograde.yaml` says who may; a commit that says it is a fix, by \
+                            `fix:` or the trailer `Prograde-Work: fix`, passes what lets fixes pass";
                 Self::refused(refusal.to_string(), hint)
             }
             OrderError::Refused(refusal) => {

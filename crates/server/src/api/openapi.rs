@@ -8,12 +8,19 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 21] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 22] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
     ("get", "/api/v1/flights/{id}/log", "What the pipeline's steps printed", "", "text/plain"),
     ("post", "/api/v1/flights/{id}/approve", "Let a flight into an environment", "ApproveRequest", "Ordered"),
+    (
+        "post",
+        "/api/v1/flights/{id}/override",
+        "Let a flight past something that holds its gate",
+        "OverrideRequest",
+        "Ordered",
+    ),
     ("post", "/api/v1/flights/{id}/abort", "End a flight where it is", "AbortRequest", "Ordered"),
     (
         "post",

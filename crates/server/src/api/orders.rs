@@ -6,7 +6,7 @@ use axum::extract::{Path, State};
 use prograde_model::event::Event;
 use prograde_model::ids::{FlightId, ServiceName, Target};
 
-use super::types::{AbortRequest, ApproveRequest, LiftRequest, Ordered, RollbackRequest};
+use super::types::{AbortRequest, ApproveRequest, LiftRequest, Ordered, OverrideRequest, RollbackRequest};
 use super::views::find_flight;
 use super::{Context, Failure};
 
@@ -28,6 +28,19 @@ pub(super) async fn approve(
     let order = body(order)?;
     let flight = find_flight(&context, &id)?;
     let events = context.control.approve(&flight, order.environment.as_ref(), named(&order.by)?).await?;
+    Ok(ordered(flight, &events))
+}
+
+pub(super) async fn override_hold(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+    order: Body<OverrideRequest>,
+) -> Result<Json<Ordered>, Failure> {
+    let order = body(order)?;
+    let flight = find_flight(&context, &id)?;
+    let (by, reason) = (named(&order.by)?, reason(&order.reason)?);
+    let what = (order.environment.as_ref(), plain(&order.hold, "`hold`", 200)?);
+    let events = context.control.override_hold(&flight, what, by, reason).await?;
     Ok(ordered(flight, &events))
 }
 

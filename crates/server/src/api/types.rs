@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use prograde_model::flag::Setting;
+use prograde_model::gate::Hold;
 use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::MetricSummary;
@@ -139,6 +140,9 @@ pub struct EntryView {
     pub standing: String,
     /// What the gate waits for, where it does.
     pub missing: Vec<String>,
+    /// What holds the gate, where something that is no part of the release does; a person can let the flight past each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
     /// Who approved.
     pub approvals: Vec<String>,
     /// The candidate's share of traffic in percent.
@@ -203,6 +207,20 @@ pub struct ApproveRequest {
     pub environment: Option<EnvironmentName>,
     /// Who approves.
     pub by: String,
+}
+
+/// Body of `POST /api/v1/flights/{id}/override`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideRequest {
+    /// The environment; by default the one that the flight waits for.
+    pub environment: Option<EnvironmentName>,
+    /// What holds its gate, such as `budget/pad-availability`.
+    pub hold: String,
+    /// Who lets it past.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Body of `POST /api/v1/flights/{id}/abort`.

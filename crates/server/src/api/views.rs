@@ -9,7 +9,7 @@ use prograde_model::entry::{Entry, Standing};
 use prograde_model::event::{Outcome, Place};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::{Flight, Stage};
-use prograde_model::gate::{GateState, Missing, gate};
+use prograde_model::gate::{GateState, Hold, Holds, Missing, gate};
 use prograde_model::ids::{Digest, EnvironmentName, FlightId, ServiceName, Target};
 use prograde_model::judge::Verdict;
 use prograde_model::metric;
@@ -36,11 +36,12 @@ pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
             (t, o)
         })
         .collect();
+    let holds = context.control.holds();
     let (sequence, views, active) = context.control.with_fleet(|fleet| {
         let views = seen.iter().map(|(target, seen)| target_view(&context, fleet, target, seen)).collect();
         let mut active: Vec<&Flight> = fleet.active().collect();
         active.sort_by_key(|f| std::cmp::Reverse(f.opened_at_sequence));
-        (fleet.sequence(), views, active.into_iter().map(|f| summary(fleet, f)).collect())
+        (fleet.sequence(), views, active.into_iter().map(|f| summary(fleet, f, &holds)).collect())
     });
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Json(Status { version, sequence, targets: views, active, quarantines: quarantines(&context) })
@@ -76,12 +77,13 @@ pub(super) async fn flights(
     Query(query): Query<FlightsQuery>,
 ) -> Json<Vec<FlightSummary>> {
     let limit = query.limit.unwrap_or(FLIGHTS).min(FLIGHTS_MAX);
+    let holds = context.control.holds();
     Json(context.control.with_fleet(|fleet| {
         let mut found: Vec<&Flight> =
             fleet.flights().filter(|f| query.service.as_ref().is_none_or(|s| f.flies(s))).collect();
         found.sort_by_key(|f| std::cmp::Reverse(f.opened_at_sequence));
         found.truncate(limit);
-        found.into_iter().map(|f| summary(fleet, f)).collect()
+        found.into_iter().map(|f| summary(fleet, f, &holds)).collect()
     }))
 }
 
@@ -100,7 +102,7 @@ pub(super) async fn flight(
         data: event.payload,
     });
     let events: Vec<EventView> = events.collect();
-    let now = context.control.now();
+    let (now, holds) = (context.control.now(), context.control.holds());
     let targets = context.control.with_fleet(|fleet| {
         let flight = fleet.flight(&id);
         flight.map(|f| f.entries.keys().cloned().collect::<Vec<_>>()).unwrap_or_default()
@@ -114,11 +116,11 @@ pub(super) async fn flight(
         .collect();
     let view = context.control.with_fleet(|fleet| {
         fleet.flight(&id).map(|flight| FlightView {
-            summary: summary(fleet, flight),
+            summary: summary(fleet, flight, &holds),
             digest: flight.releases.get(&flight.service).filter(|_| !flight.is_group()).map(|r| r.digest.clone()),
             digests: digests(flight),
             jobs: jobs(flight),
-            environments: entries(fleet, flight, &seen, now),
+            environments: entries(fleet, flight, (&seen, &holds), now),
             notices: flight.notices.clone(),
             stage_ms: stage_ms(flight),
             events,
@@ -187,7 +189,7 @@ fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observa
 }
 
 /// A flight in one line.
-fn summary(fleet: &Fleet, flight: &Flight) -> FlightSummary {
+fn summary(fleet: &Fleet, flight: &Flight, holds: &Holds) -> FlightSummary {
     let (stage, environment) = stage_name(flight);
     let at = match flight.stage() {
         Stage::At(at, _) => Some(at),
@@ -200,7 +202,7 @@ fn summary(fleet: &Fleet, flight: &Flight) -> FlightSummary {
         subject: flight.opened.subject.clone(),
         author: flight.opened.author.name.clone(),
         stage: stage.to_owned(),
-        detail: detail(fleet, flight, at.as_ref()),
+        detail: detail(fleet, flight, (at.as_ref(), holds)),
         environment,
         opened_at: flight.opened_at.to_string(),
         ended_at: flight.ended_at.filter(|_| flight.outcome.is_some()).map(|at| at.to_string()),
@@ -240,7 +242,7 @@ fn stage_name(flight: &Flight) -> (&'static str, Option<EnvironmentName>) {
     }
 }
 
-fn detail(fleet: &Fleet, flight: &Flight, at: Option<&Target>) -> String {
+fn detail(fleet: &Fleet, flight: &Flight, (at, holds): (Option<&Target>, &Holds)) -> String {
     if let Some(outcome) = &flight.outcome {
         return match outcome {
             Outcome::Landed => "serves all traffic".to_owned(),
@@ -257,7 +259,7 @@ fn detail(fleet: &Fleet, flight: &Flight, at: Option<&Target>) -> String {
     }
     if let Some(target) = at {
         if flight.standing(target) == Standing::Outside {
-            return missing(fleet, flight, &target.environment).join(", ");
+            return words(&missing(fleet, flight, &target.environment, holds)).join(", ");
         }
         let of = if flight.is_group() { format!("{}: ", target.service) } else { String::new() };
         if let Some(entry) = flight.entry(target).filter(|_| flight.standing(target) == Standing::Migrating) {
@@ -280,20 +282,24 @@ fn detail(fleet: &Fleet, flight: &Flight, at: Option<&Target>) -> String {
     if running.is_empty() { String::new() } else { format!("runs {}", running.join(", ")) }
 }
 
-fn missing(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Vec<String> {
-    match gate(fleet, flight, environment) {
+fn missing(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName, holds: &Holds) -> Vec<Missing> {
+    match gate(fleet, flight, environment, holds) {
         GateState::Open | GateState::Closed { .. } => Vec::new(),
-        GateState::Waiting { missing } => missing
-            .iter()
-            .map(|m| match m {
-                Missing::Approvals { given, needed, point_of_no_return } => {
-                    let why = if *point_of_no_return { ": its migration can't be undone" } else { "" };
-                    format!("has {given} of {needed} approvals{why}")
-                }
-                Missing::Occupied { by } => format!("waits for flight {} to leave", by.short()),
-            })
-            .collect(),
+        GateState::Waiting { missing } => missing,
     }
+}
+
+/// What a gate waits for, each thing in words.
+fn words(missing: &[Missing]) -> Vec<String> {
+    let of = |missing: &Missing| match missing {
+        Missing::Approvals { given, needed, point_of_no_return } => {
+            let why = if *point_of_no_return { ": its migration can't be undone" } else { "" };
+            vec![format!("has {given} of {needed} approvals{why}")]
+        }
+        Missing::Occupied { by } => vec![format!("waits for flight {} to leave", by.short())],
+        Missing::Held { holds } => holds.iter().map(ToString::to_string).collect(),
+    };
+    missing.iter().flat_map(of).collect()
 }
 
 fn jobs(flight: &Flight) -> Vec<JobView> {
@@ -316,9 +322,14 @@ fn conclusion(conclusion: prograde_model::event::JobConclusion) -> &'static str 
     }
 }
 
-fn entries(fleet: &Fleet, flight: &Flight, seen: &BTreeMap<Target, Observation>, now: Timestamp) -> Vec<EntryView> {
+fn entries(
+    fleet: &Fleet,
+    flight: &Flight,
+    (seen, holds): (&BTreeMap<Target, Observation>, &Holds),
+    now: Timestamp,
+) -> Vec<EntryView> {
     let nothing = Observation::default();
-    let view = |target| entry_view(fleet, flight, target, seen.get(target).unwrap_or(&nothing), now);
+    let view = |target| entry_view(fleet, flight, target, (seen.get(target).unwrap_or(&nothing), holds), now);
     flight.places.iter().map(view).collect()
 }
 
@@ -327,16 +338,24 @@ fn digests(flight: &Flight) -> BTreeMap<ServiceName, Digest> {
     flight.releases.iter().filter(|_| flight.is_group()).map(of).collect()
 }
 
-fn entry_view(fleet: &Fleet, flight: &Flight, target: &Target, seen: &Observation, now: Timestamp) -> EntryView {
+fn entry_view(
+    fleet: &Fleet,
+    flight: &Flight,
+    target: &Target,
+    (seen, holds): (&Observation, &Holds),
+    now: Timestamp,
+) -> EntryView {
     let entry = flight.entry(target).cloned().unwrap_or_default();
     let Place { environment, service } = flight.place(target);
     // The gate is the environment's: the first of a group's services says what it waits for.
     let at_gate = flight.stage() == Stage::At(target.clone(), Standing::Outside);
     let judged = entry.moving().and_then(|r| r.judgment(seen, now));
     let live = seen.version(&flight.id).map(|v| v.counters);
+    let waits_for = if at_gate { missing(fleet, flight, &environment, holds) } else { Vec::new() };
     EntryView {
         standing: standing_name(flight, target).to_owned(),
-        missing: if at_gate { missing(fleet, flight, &environment) } else { Vec::new() },
+        missing: words(&waits_for),
+        holds: waits_for.into_iter().flat_map(held).collect(),
         approvals: flight.approvals.get(&environment).cloned().unwrap_or_default(),
         weight: seen.version(&flight.id).map_or(0, |v| v.weight.percent()),
         step: step(&entry),
@@ -349,6 +368,13 @@ fn entry_view(fleet: &Fleet, flight: &Flight, target: &Target, seen: &Observatio
         failure: failure(&entry),
         environment,
         service,
+    }
+}
+
+fn held(missing: Missing) -> Vec<Hold> {
+    match missing {
+        Missing::Held { holds } => holds,
+        Missing::Approvals { .. } | Missing::Occupied { .. } => Vec::new(),
     }
 }
 

@@ -210,6 +210,10 @@ pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
         if entry.missing.iter().any(|what| what.contains("approval")) {
             steps.push(format!("prograde approve {id} --environment {}", entry.environment));
         }
+        for hold in &entry.holds {
+            let place = &entry.environment;
+            steps.push(format!("prograde approve {id} --environment {place} --override {} --reason TEXT", hold.id));
+        }
     }
     match flight.stage.as_str() {
         "rejected" => steps.push(format!("prograde flight log {id}")),

@@ -1,0 +1,83 @@
+//! What keeps releases out that is no fact of theirs: a spent error budget, an action item of an incident. It comes and
+//! goes by itself, so it is told to the gate each time and never recorded; that a person let a flight past it is.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::flight::Flight;
+use crate::ids::{EnvironmentName, ServiceName};
+
+/// One thing that keeps releases out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hold {
+    /// Its name, by which a person lets a flight past it, such as `budget/pad-availability`.
+    pub id: String,
+    /// Why, in words that stand alone.
+    pub reason: String,
+    /// Whether a flight passes whose commit says that it mends something.
+    pub fixes_pass: bool,
+}
+
+impl std::fmt::Display for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "held: {}{}", self.reason, if self.fixes_pass { "; fixes pass" } else { "" })
+    }
+}
+
+/// All that keeps releases out now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Holds(BTreeMap<(ServiceName, Option<EnvironmentName>), Vec<Hold>>);
+
+impl Holds {
+    /// Keeps a service's releases out of an environment; of all but the first of several where none is named, since that
+    /// is where releases are tried.
+    pub fn add(&mut self, service: ServiceName, environment: Option<EnvironmentName>, hold: Hold) {
+        let held = self.0.entry((service, environment)).or_default();
+        if held.iter().all(|known| known.id != hold.id) {
+            held.push(hold);
+        }
+    }
+
+    /// Adds what others keep out.
+    pub fn extend(&mut self, others: &Self) {
+        for ((service, environment), holds) in &others.0 {
+            for hold in holds {
+                self.add(service.clone(), environment.clone(), hold.clone());
+            }
+        }
+    }
+
+    /// Whether nothing is kept out.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, with the service and the environment where one is named.
+    pub fn all(&self) -> impl Iterator<Item = (&ServiceName, Option<&EnvironmentName>, &Hold)> {
+        self.0.iter().flat_map(|((service, environment), holds)| {
+            holds.iter().map(move |hold| (service, environment.as_ref(), hold))
+        })
+    }
+
+    /// What keeps a flight out of an environment: of its own service, or of any that it brings there. What a person let it
+    /// past, and what lets fixes pass where it is one, does not.
+    pub fn on(&self, flight: &Flight, environment: &EnvironmentName) -> Vec<Hold> {
+        let environments = flight.service_config().map(|service| service.environments.as_slice()).unwrap_or_default();
+        let is_trial = environments.len() > 1 && environments.first().is_some_and(|first| first.name == *environment);
+        let concerns = |(service, at): &(ServiceName, Option<EnvironmentName>)| {
+            let is_there = at.as_ref().map_or(!is_trial, |at| at == environment);
+            is_there && (flight.service == *service || flight.places_in(environment).any(|t| t.service == *service))
+        };
+        let mut found: Vec<Hold> = Vec::new();
+        for hold in self.0.iter().filter(|(key, _)| concerns(key)).flat_map(|(_, holds)| holds) {
+            let passes = (hold.fixes_pass && flight.opened.work.is_some())
+                || flight.overrides.get(environment).is_some_and(|past| past.contains(&hold.id));
+            if !passes && found.iter().all(|known| known.id != hold.id) {
+                found.push(hold.clone());
+            }
+        }
+        found
+    }
+}
