@@ -12,6 +12,7 @@ use super::event::IncidentEvent;
 use super::id::{ActionId, IncidentId};
 use super::refusal::{Limit, Refusal, lines, text};
 use super::state::{Incident, Link, words};
+use crate::gate::{Hold, Holds};
 use crate::ids::Target;
 
 /// How long releases may go on without waiting for an action item, in days.
@@ -243,10 +244,23 @@ impl Incidents {
         Ok(vec![fact])
     }
 
-    /// The action items that releases wait for in a place.
-    pub fn holding<'a>(&'a self, target: &'a Target, now: Timestamp) -> impl Iterator<Item = &'a Action> {
-        let of_place = |action: &&Action| self.incident(action.incident).is_some_and(|known| known.target == *target);
-        self.actions().filter(move |action| action.holds(now)).filter(of_place)
+    /// What they keep out now. Fixes pass: one of them may be what ends the next incident, or the item itself.
+    pub fn holds(&self, now: Timestamp) -> Holds {
+        let mut holds = Holds::default();
+        for action in self.actions().filter(|action| action.holds(now)) {
+            let Some(Target { environment, service }) = self.incident(action.incident).map(|known| &known.target) else {
+                continue;
+            };
+            let Action { id, incident, title, owner, due, .. } = action;
+            let late = if action.is_overdue(now) { "was due" } else { "due" };
+            let hold = Hold {
+                id: format!("action/{id}"),
+                reason: format!("{id} of {incident} is not done: {title} ({owner}, {late} {due})"),
+                fixes_pass: true,
+            };
+            holds.add(service.clone(), Some(environment.clone()), hold);
+        }
+        holds
     }
 
     /// The open action items, the one first that would have saved most: pages before minutes, then the one that is due first.

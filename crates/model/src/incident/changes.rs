@@ -160,6 +160,7 @@ impl Changes {
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }
             | Event::Approved { .. }
+            | Event::Overridden { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }
             | Event::Migrated { .. }

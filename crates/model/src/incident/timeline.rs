@@ -201,6 +201,9 @@ fn of_flight(event: &Event) -> Option<(crate::event::Place, String, Option<&str>
         Event::FlagUnset { environment, flag, by, reason, .. } => {
             Some((place(environment), format!("flag {flag} left to Git by {by}: {reason}"), Some(by)))
         }
+        Event::Overridden { environment, hold, by, reason } => {
+            Some((place(environment), format!("let past {hold} by {by}: {reason}"), Some(by)))
+        }
         Event::Opened(_)
         | Event::Configured { .. }
         | Event::JobStarted { .. }
