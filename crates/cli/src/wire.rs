@@ -1,7 +1,8 @@
 //! The server's wire types, under one short name.
 
 pub(crate) use prograde_server::api::types::{
-    AbortRequest, ApproveRequest, EntryView, ErrorBody, EventView, FlagSetRequest, FlagSettingView, FlagToken,
-    FlagUnsetRequest, FlagView, FlightSummary, FlightView, JobView, LiftRequest, LogLineView, Ordered, OverrideRequest,
-    QuarantineView, RollbackRequest, Status, TargetView, VerifyView, VersionView,
+    AbortRequest, ActionOrderRequest, ActionRequest, ApproveRequest, DeclareRequest, EntryView, ErrorBody, EventView,
+    FlagSetRequest, FlagSettingView, FlagToken, FlagUnsetRequest, FlagView, FlightSummary, FlightView, IncidentOrdered,
+    IncidentRequest, IncidentView, JobView, LiftRequest, LogLineView, MitigateRequest, Ordered, OverrideRequest,
+    PostmortemRequest, PostmortemView, QuarantineView, RollbackRequest, Status, TargetView, VerifyView, VersionView,
 };

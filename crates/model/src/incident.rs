@@ -21,6 +21,7 @@ mod refusal;
 mod state;
 mod suspects;
 mod timeline;
+mod unhelped;
 
 #[cfg(test)]
 mod tests;

@@ -120,7 +120,10 @@ impl StatusPage {
             html.push_str("<table>\n<tr><th>Service</th><th>Environment</th><th>State</th></tr>\n");
             for PublicService { service, environment, state } in &self.services {
                 let (class, word) = (class(*state), class(*state));
-                put(&mut html, format_args!("<tr><td>{service}</td><td>{environment}</td><td class=\"{class}\">{word}</td></tr>"));
+                put(
+                    &mut html,
+                    format_args!("<tr><td>{service}</td><td>{environment}</td><td class=\"{class}\">{word}</td></tr>"),
+                );
             }
             html.push_str("</table>\n");
         }
@@ -159,7 +162,8 @@ fn public(incident: &Incident) -> PublicIncident {
         title: incident.title.clone(),
         service: incident.target.service.clone(),
         environment: incident.target.environment.clone(),
-        stage: if incident.mitigated_at.is_some() && incident.is_open() { "mitigated" } else { stage(incident.stage) }.to_owned(),
+        stage: if incident.mitigated_at.is_some() && incident.is_open() { "mitigated" } else { stage(incident.stage) }
+            .to_owned(),
         since: incident.since,
         mitigated_at: incident.mitigated_at,
         resolved_at: incident.resolved.as_ref().map(|(at, _)| *at),
@@ -291,13 +295,19 @@ mod tests {
         };
         order(&mut known, &Order::Publish { message: "We \"look\" & <b>see</b>".into() }, 60);
         let shown = page(&known, 61);
-        assert_eq!((shown.services[0].state, shown.services[1].state), (ServiceState::Outage, ServiceState::Operational));
+        assert_eq!(
+            (shown.services[0].state, shown.services[1].state),
+            (ServiceState::Outage, ServiceState::Operational)
+        );
         let html = shown.html();
         assert!(!html.contains("<script") && !html.contains("<b>") && !html.contains("secret"), "{html}");
         insta::assert_snapshot!(html);
         order(&mut known, &Order::Resolve { cause: "a lock".into() }, 120);
         assert_eq!(page(&known, 121).incidents[0].stage, "resolved");
         assert_eq!(page(&known, 15 * 86_400).incidents, []);
-        assert_eq!(StatusPage::of(&known, [&target("test")], |_| false, at(130)).services[0].state, ServiceState::Outage);
+        assert_eq!(
+            StatusPage::of(&known, [&target("test")], |_| false, at(130)).services[0].state,
+            ServiceState::Outage
+        );
     }
 }

@@ -46,39 +46,51 @@ fn all() -> Vec<(&'static str, IncidentEvent)> {
         ("", declared(Origin::Person { by: by() })),
         ("page", declared(Origin::Page { page: text("p-17") })),
         ("judge", declared(Origin::Judge { flight })),
-        ("", IncidentEvent::SeverityChanged {
-            incident,
-            from: Severity::Sev2,
-            to: Severity::Sev1,
-            by: by(),
-            reason: text("all orders"),
-        }),
-        ("", IncidentEvent::RoleTaken {
-            incident,
-            role: Role::Commander,
-            person: text("Bob"),
-            before: Some(by()),
-            by: by(),
-        }),
-        ("", IncidentEvent::StageChanged {
-            incident,
-            from: Stage::Declare,
-            to: Stage::Investigate,
-            skipped: vec![Stage::Mitigate],
-            by: by(),
-        }),
+        (
+            "",
+            IncidentEvent::SeverityChanged {
+                incident,
+                from: Severity::Sev2,
+                to: Severity::Sev1,
+                by: by(),
+                reason: text("all orders"),
+            },
+        ),
+        (
+            "",
+            IncidentEvent::RoleTaken {
+                incident,
+                role: Role::Commander,
+                person: text("Bob"),
+                before: Some(by()),
+                by: by(),
+            },
+        ),
+        (
+            "",
+            IncidentEvent::StageChanged {
+                incident,
+                from: Stage::Declare,
+                to: Stage::Investigate,
+                skipped: vec![Stage::Mitigate],
+                by: by(),
+            },
+        ),
         ("", IncidentEvent::NoteAdded { incident, text: text("the queue grows\nfast"), about: at(-60), by: by() }),
         ("", link(Link::Flight("4bf92f3577b34da6a3ce929d0e0e4736".parse().unwrap()))),
         ("alerts", link(Link::AlertGroup(text("{}:{alertname=\"QueueIsDeep\"}")))),
         ("page", link(Link::Page(text("p-17")))),
         ("url", link(Link::Url(text("https://example.com/board")))),
-        ("", IncidentEvent::Described {
-            incident,
-            title: Some(text("Orders are late")),
-            channel: Some(text("#inc-1")),
-            stakeholders: Some(vec![text("the shop")]),
-            by: by(),
-        }),
+        (
+            "",
+            IncidentEvent::Described {
+                incident,
+                title: Some(text("Orders are late")),
+                channel: Some(text("#inc-1")),
+                stakeholders: Some(vec![text("the shop")]),
+                by: by(),
+            },
+        ),
         ("", IncidentEvent::UpdatePublished { incident, message: text("We are looking."), by: by() }),
         ("", IncidentEvent::Unpublished { incident, by: by() }),
         ("", IncidentEvent::MitigationBegun { incident, way: way.clone(), by: by() }),
@@ -87,17 +99,23 @@ fn all() -> Vec<(&'static str, IncidentEvent)> {
         ("", IncidentEvent::Resolved { incident, cause: text("a lock was held too long"), by: by() }),
         ("", IncidentEvent::Reopened { incident, to: Stage::Declare, reason: text("again"), by: by() }),
         ("", IncidentEvent::Merged { incident: IncidentId::new(2), into: incident, by: by() }),
-        ("", IncidentEvent::PostmortemPublished { incident, sha256: "ab".repeat(32), text: text("# INC-1\n"), by: by() }),
-        ("", IncidentEvent::ActionAdded {
-            action,
-            incident,
-            title: text("Test with locks"),
-            owner: text("Bob"),
-            due: "2027-02-01".parse().unwrap(),
-            kind: ActionKind::Prevent,
-            gate: true,
-            by: by(),
-        }),
+        (
+            "",
+            IncidentEvent::PostmortemPublished { incident, sha256: "ab".repeat(32), text: text("# INC-1\n"), by: by() },
+        ),
+        (
+            "",
+            IncidentEvent::ActionAdded {
+                action,
+                incident,
+                title: text("Test with locks"),
+                owner: text("Bob"),
+                due: "2027-02-01".parse().unwrap(),
+                kind: ActionKind::Prevent,
+                gate: true,
+                by: by(),
+            },
+        ),
         ("", IncidentEvent::ActionDone { action, note: text("commit abc"), by: by() }),
         ("", IncidentEvent::ActionDropped { action, reason: text("the queue is gone"), by: by() }),
         ("", IncidentEvent::ActionOverridden { action, until: at(86_400), reason: text("a fix"), by: by() }),
@@ -118,7 +136,10 @@ fn what_was_stored_can_be_read() {
         assert_eq!(payload, stored, "{event_type}");
         assert_eq!(IncidentEvent::decode(&event_type, VERSION, stored.clone()).unwrap(), fact, "{event_type}");
         assert!(IncidentEvent::decode(&event_type, VERSION + 1, stored).is_err(), "a later release's");
-        assert!(IncidentEvent::decode(&event_type, VERSION, serde_json::json!({"unknown": 1})).is_err(), "{event_type}");
+        assert!(
+            IncidentEvent::decode(&event_type, VERSION, serde_json::json!({"unknown": 1})).is_err(),
+            "{event_type}"
+        );
     }
     IncidentEvent::decode("incident.unheard_of", VERSION, serde_json::Value::Null).unwrap_err();
 }

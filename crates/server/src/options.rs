@@ -33,6 +33,8 @@ pub struct ServerOptions {
     pub prometheus_config: Option<PathBuf>,
     /// The `alertmanager.yml` that says who is told of which alerts; none by default.
     pub alertmanager_config: Option<PathBuf>,
+    /// Whether the status page at `/status` is shown without the token; no by default.
+    pub public_status: bool,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
 }
@@ -52,6 +54,7 @@ impl ServerOptions {
             autoscale_period: Duration::from_secs(15),
             prometheus_config: None,
             alertmanager_config: None,
+            public_status: false,
             metrics_retention: Duration::from_hours(15 * 24),
             data_dir,
         }

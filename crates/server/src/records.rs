@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use prograde_journal::{Journal, JournalError, NewEvent};
 use prograde_model::alert::{AlertEvent, DecodeError, VERSION};
+use prograde_model::incident::IncidentEvent;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -11,7 +12,7 @@ use crate::events::chain;
 /// How many facts are read at once.
 const READ_CHUNK: usize = 1_000;
 /// The subjects of all kinds; what stands under another is a flight's.
-const SUBJECTS: [&str; 1] = [AlertEvent::SUBJECT];
+const SUBJECTS: [&str; 2] = [AlertEvent::SUBJECT, IncidentEvent::SUBJECT];
 
 /// Whether a subject is one of those.
 pub(crate) fn is_subject(subject: &str) -> bool {

@@ -31,6 +31,7 @@ use crate::api::{self, Context};
 use crate::auth;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
+use crate::incidents::Desk;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
 
@@ -77,6 +78,7 @@ pub struct Server {
     serving: JoinHandle<()>,
     metrics: Arc<Metrics>,
     alerts: Option<prograde_notify::Handle>,
+    incidents: Desk,
 }
 
 impl Server {
@@ -100,7 +102,9 @@ impl Server {
         };
         let node = Node::start(node_options).await?;
         let prepared = prepare(&options, &data, address).await?;
-        let ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
+        let incidents = Desk::open(journal.clone()).await?;
+        let mut ports = ports(&options, &data, &repositories, &deployments, &layout, (&node, prepared.asking()));
+        ports.holds.push(Arc::new(incidents.clone()));
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
         let control = match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
@@ -114,10 +118,14 @@ impl Server {
         };
         let metrics = Metrics::start(prepared, control.clone(), alerts.clone()).await;
 
+        incidents.follow(control.clone());
+
         let stop = CancellationToken::new();
         let context = Context {
             metrics: Arc::clone(&metrics),
             alerts: alerts.clone(),
+            incidents: incidents.clone(),
+            public_status: options.public_status,
             control: control.clone(),
             journal: journal.clone(),
             repositories,
@@ -149,6 +157,7 @@ impl Server {
             serving,
             metrics,
             alerts,
+            incidents,
         })
     }
 
@@ -172,6 +181,7 @@ impl Server {
         if let Some(alerts) = &self.alerts {
             alerts.shutdown().await;
         }
+        self.incidents.shutdown().await;
         self.control.shutdown().await;
         self.node.shutdown(STOP_GRACE).await;
         if let Err(error) = self.journal.close().await {

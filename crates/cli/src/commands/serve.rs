@@ -59,6 +59,9 @@ pub(crate) struct ServeArgs {
     /// The `alertmanager.yml` that says who is told of which alerts
     #[arg(long, value_name = "FILE")]
     alertmanager_config: Option<PathBuf>,
+    /// Show the status page at /status to everybody, without the token
+    #[arg(long)]
+    public_status: bool,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -134,6 +137,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
         prometheus_config: args.prometheus_config,
         alertmanager_config: args.alertmanager_config,
+        public_status: args.public_status,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 use super::Incidents;
@@ -248,7 +248,8 @@ impl Incidents {
     pub fn holds(&self, now: Timestamp) -> Holds {
         let mut holds = Holds::default();
         for action in self.actions().filter(|action| action.holds(now)) {
-            let Some(Target { environment, service }) = self.incident(action.incident).map(|known| &known.target) else {
+            let Some(Target { environment, service }) = self.incident(action.incident).map(|known| &known.target)
+            else {
                 continue;
             };
             let Action { id, incident, title, owner, due, .. } = action;
@@ -332,13 +333,7 @@ impl Incidents {
         }
     }
 
-    fn change_action(
-        &mut self,
-        id: ActionId,
-        event: &IncidentEvent,
-        at: Timestamp,
-        change: impl FnOnce(&mut Action),
-    ) {
+    fn change_action(&mut self, id: ActionId, event: &IncidentEvent, at: Timestamp, change: impl FnOnce(&mut Action)) {
         let Some(action) = self.actions.get_mut(&id) else { return };
         change(action);
         let incident = action.incident;

@@ -299,12 +299,8 @@ impl Changes {
             self.serving.remove(&target);
         }
         self.returning.insert(key, to.cloned());
-        let what = What::Return {
-            flight: flight.clone(),
-            to: to.cloned(),
-            by: by.to_owned(),
-            reason: reason.to_owned(),
-        };
+        let what =
+            What::Return { flight: flight.clone(), to: to.cloned(), by: by.to_owned(), reason: reason.to_owned() };
         self.add(target, what, vec![(at, Weight::ALL)]);
     }
 

@@ -39,10 +39,8 @@ pub fn trend(incidents: &Incidents, span: Span, zone: &TimeZone, now: Timestamp)
     let of = |part: Span| {
         let of_month = |incident: &&Incident| part.contains(incident.declared_at) && incident.merged_into.is_none();
         let found: Vec<&Incident> = incidents.incidents().filter(of_month).collect();
-        let mut within: Vec<u64> = found
-            .iter()
-            .filter_map(|incident| u64::try_from(incident.mitigated_within()?.as_secs()).ok())
-            .collect();
+        let mut within: Vec<u64> =
+            found.iter().filter_map(|incident| u64::try_from(incident.mitigated_within()?.as_secs()).ok()).collect();
         within.sort_unstable();
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let actions = || found.iter().flat_map(|incident| incidents.actions_of(incident.id));

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Incidents;
 use super::event::IncidentEvent;
 use super::id::IncidentId;
 use super::refusal::{Limit, Refusal, lines, text};
 use super::state::{Incident, Link, Origin, Role, Severity, Stage, Way};
-use super::Incidents;
 use crate::ids::{FlightId, Target};
 
 /// How much later than now something may be that happened: clocks differ.
@@ -171,7 +171,11 @@ impl Incidents {
                 Ok(vec![IncidentEvent::Reopened { incident: id, to: Stage::Declare, reason, by }])
             }
             Order::Merge { into } => self.merge(incident, *into, by),
-            Order::Severity { .. } | Order::Role { .. } | Order::Stage { .. } | Order::Mitigated { .. } | Order::Resolve { .. } => {
+            Order::Severity { .. }
+            | Order::Role { .. }
+            | Order::Stage { .. }
+            | Order::Mitigated { .. }
+            | Order::Resolve { .. } => {
                 incident.refuse_if_resolved()?;
                 incident.work(order, by)
             }
@@ -205,11 +209,8 @@ impl Incidents {
         }
         let Way::Rollback { flight, .. } = &way;
         let link = Link::Flight(flight.clone());
-        let linked = (!incident.links.contains(&link)).then(|| IncidentEvent::LinkAdded {
-            incident: id,
-            link,
-            by: by.clone(),
-        });
+        let linked =
+            (!incident.links.contains(&link)).then(|| IncidentEvent::LinkAdded { incident: id, link, by: by.clone() });
         let to = incident.forward(Stage::Mitigate, &by);
         Ok(to.into_iter().chain(linked).chain([IncidentEvent::MitigationBegun { incident: id, way, by }]).collect())
     }

@@ -429,7 +429,8 @@ impl IncidentEvent {
             | Self::ActionDone { by, .. }
             | Self::ActionDropped { by, .. }
             | Self::ActionOverridden { by, .. } => by,
-            Self::Declared { origin: Origin::Page { .. } | Origin::Judge { .. }, .. } | Self::MitigationFailed { .. } => {
+            Self::Declared { origin: Origin::Page { .. } | Origin::Judge { .. }, .. }
+            | Self::MitigationFailed { .. } => {
                 return None;
             }
         };

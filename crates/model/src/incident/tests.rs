@@ -106,7 +106,10 @@ fn of_two_who_resolve_at_once_the_second_is_told_who_was_first() {
     assert!(!desk.incident().is_open());
     assert_eq!(desk.order(20, &Order::Reopen { reason: "again".into() }).unwrap(), "incident.reopened");
     assert_eq!((desk.incident().stage, desk.incident().mitigated_at), (Stage::Declare, None));
-    assert_eq!(desk.order(21, &Order::Reopen { reason: "again".into() }), Err(Refusal::NotResolved { incident: inc(1) }));
+    assert_eq!(
+        desk.order(21, &Order::Reopen { reason: "again".into() }),
+        Err(Refusal::NotResolved { incident: inc(1) })
+    );
 }
 
 #[test]
@@ -238,10 +241,7 @@ fn the_release_that_came_last_is_named_first_with_the_way_back() {
     let percents: Vec<u8> = first.steps.iter().map(|step| step.percent).collect();
     assert_eq!(percents, [10, 100]);
     assert_eq!(first.diff.as_deref().unwrap(), format!("git diff {}..{}", "a".repeat(40), "b".repeat(40)));
-    assert_eq!(
-        first.mitigation.as_deref(),
-        Some("prograde rollback pad --environment production --reason INC-1")
-    );
+    assert_eq!(first.mitigation.as_deref(), Some("prograde rollback pad --environment production --reason INC-1"));
     assert!(!found[1].in_force && found[1].mitigation.is_none(), "{:?}", found[1]);
 
     story.roll_back('b', "production", None).unwrap();
@@ -267,7 +267,11 @@ fn a_canary_that_failed_is_gone_and_its_requests_are_counted() {
     let bad = changes.of(&id('b'), &target("production")).unwrap();
     assert!(bad.ended_at.is_some() && bad.requests.failures > 0, "{bad:?}");
     let found = suspects(&changes, &story.fleet, &question(target("production"), story.now));
-    assert_eq!((found[0].flight.clone(), found[1].flight.clone()), (id('a'), id('b')), "what serves before what is gone");
+    assert_eq!(
+        (found[0].flight.clone(), found[1].flight.clone()),
+        (id('a'), id('b')),
+        "what serves before what is gone"
+    );
 }
 
 fn orders() -> impl Strategy<Value = Order> {
@@ -316,4 +320,33 @@ proptest! {
         }
         prop_assert_eq!(replayed, desk.known);
     }
+}
+
+#[test]
+fn a_rollback_that_did_not_help_is_an_incident_and_one_that_did_is_none() {
+    let mut story = Story::new(&serde_json::json!([{
+        "name": "production", "strategy": "canary", "analysis": {"wait_max": "2m"}, "watch": "10m",
+        "steps": [{"weight": 100, "bake": "10s"}]
+    }]));
+    story.push('a').run();
+    story.push_ill('b', Ill::Late).run();
+    let place = target("production");
+    assert_eq!(story.fleet.current(&place), Some(&id('a')), "the judge took it back");
+    let asked = |story: &Story, known: &Incidents, failed: u64| {
+        let mut seen = story.seen("production");
+        let version = seen.versions.iter_mut().find(|version| version.revision == id('a')).unwrap();
+        version.counters.requests += 1_000;
+        version.counters.failures += failed;
+        known.unhelped(&story.fleet, |_| seen.clone(), story.now)
+    };
+    let mut known = Incidents::default();
+    assert_eq!(asked(&story, &known, 0), []);
+    let declared = asked(&story, &known, 900);
+    assert_eq!((declared.len(), &declared[0].origin), (1, &Origin::Judge { flight: id('b') }));
+    assert!(declared[0].title.len() <= Limit::TITLE && declared[0].title.contains("did not help"), "{declared:?}");
+    let facts = known.declare(&declared[0], story.now).unwrap();
+    facts.iter().for_each(|fact| known.apply(fact, story.now));
+    assert_eq!(asked(&story, &known, 900), [], "it is said once");
+    story.now += SignedDuration::from_mins(16);
+    assert_eq!(asked(&story, &Incidents::default(), 900), [], "what comes later is something else");
 }

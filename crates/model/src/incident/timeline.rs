@@ -108,7 +108,9 @@ fn told(fact: &IncidentEvent) -> String {
         IncidentEvent::RoleTaken { role, person, before: Some(before), .. } => {
             format!("{person} takes the role {role} over from {before}")
         }
-        IncidentEvent::StageChanged { from, to, skipped, .. } if skipped.is_empty() => format!("{from} is over, now {to}"),
+        IncidentEvent::StageChanged { from, to, skipped, .. } if skipped.is_empty() => {
+            format!("{from} is over, now {to}")
+        }
         IncidentEvent::StageChanged { from, to, skipped, .. } => {
             let skipped: Vec<&str> = skipped.iter().map(|stage| stage.word()).collect();
             format!("{from} is over, now {to}; left out: {}", skipped.join(", "))

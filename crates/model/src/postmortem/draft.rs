@@ -133,7 +133,13 @@ fn cause(text: &mut String, of: Draft<'_>) {
             line(text, format_args!("\nWhat it changed: `git diff {before}..{commit}`."));
         }
     } else {
-        line(text, format_args!("No release was taken back: `prograde incident suspects {}` lists what changed before.", of.incident.id));
+        line(
+            text,
+            format_args!(
+                "No release was taken back: `prograde incident suspects {}` lists what changed before.",
+                of.incident.id
+            ),
+        );
     }
     if let Some(cause) = &of.incident.cause {
         line(text, format_args!("\n{}", inline(cause)));
@@ -145,7 +151,12 @@ fn actions(text: &mut String, of: Draft<'_>) {
     text.push_str("## Action items\n\n");
     if of.actions.is_empty() {
         let id = of.incident.id;
-        line(text, format_args!("<!-- prograde action add {id} --title TEXT --owner NAME --due DATE --kind prevent|detect|mitigate -->"));
+        line(
+            text,
+            format_args!(
+                "<!-- prograde action add {id} --title TEXT --owner NAME --due DATE --kind prevent|detect|mitigate -->"
+            ),
+        );
         return;
     }
     text.push_str("| Item | What | Kind | Owner | Due | State |\n|---|---|---|---|---|---|\n");

@@ -11,11 +11,14 @@ use crate::diagnostic::Diagnostic;
 pub const CODE: &str = "PG0703";
 
 /// What to write instead of a judgment in hindsight.
-const HINDSIGHT: &str = "write what was done, what was known then, and what in the system would have made the other way the easy one";
+const HINDSIGHT: &str =
+    "write what was done, what was known then, and what in the system would have made the other way the easy one";
 /// What to write instead of an error that people make.
-const ERROR: &str = "that is where the question begins: write what made the action look right, and what let it reach users";
+const ERROR: &str =
+    "that is where the question begins: write what made the action look right, and what let it reach users";
 /// What to write instead of what people are said to be.
-const CHARACTER: &str = "say nothing of what people are: write what they saw, what they did, and what the system did with it";
+const CHARACTER: &str =
+    "say nothing of what people are: write what they saw, what they did, and what the system did with it";
 /// What to write instead of what people did not do.
 const OMISSION: &str = "write what happened, and what would have reminded anybody or done it by itself";
 /// What to write instead of a name.
@@ -59,8 +62,28 @@ const PHRASES: [(&str, &str); 32] = [
 
 /// What blames the person whose name stands right before it, or after `by` behind it.
 const VERBS: [&str; 22] = [
-    "broke", "broken", "caused", "forgot", "failed", "missed", "ignored", "overlooked", "neglected", "erred", "blundered",
-    "wrongly", "mistakenly", "mistake", "error", "fault", "oversight", "botched", "ruined", "introduced", "didn't", "not",
+    "broke",
+    "broken",
+    "caused",
+    "forgot",
+    "failed",
+    "missed",
+    "ignored",
+    "overlooked",
+    "neglected",
+    "erred",
+    "blundered",
+    "wrongly",
+    "mistakenly",
+    "mistake",
+    "error",
+    "fault",
+    "oversight",
+    "botched",
+    "ruined",
+    "introduced",
+    "didn't",
+    "not",
 ];
 /// How many words may stand between a name and the verb.
 const BETWEEN_MAX: usize = 2;

@@ -23,7 +23,10 @@ fn sentences_that_judge_are_found_where_they_stand() {
     assert_eq!(found("It was human error."), ["1:8 \"human error\" judges people"]);
     assert_eq!(found("- Ada broke it"), ["1:3 a person is named beside \"broke\""]);
     assert_eq!(found("This was caused by Ada Example."), ["1:20 a person is named beside \"caused\""]);
-    assert_eq!(found("Bob\u{2019}s fault, really"), ["1:1 \"'s fault\" judges people", "1:1 a person is named beside \"fault\""]);
+    assert_eq!(
+        found("Bob\u{2019}s fault, really"),
+        ["1:1 \"'s fault\" judges people", "1:1 a person is named beside \"fault\""]
+    );
     assert_eq!(found("| 12:00 | Ada did not test |"), ["1:11 a person is named beside \"not\""]);
     assert_eq!(found("Über Ada wrongly"), ["1:6 a person is named beside \"wrongly\""]);
 }
@@ -68,7 +71,7 @@ fn a_draft_names_the_commit_that_was_taken_back_and_blames_nobody() {
     let mut changes = Changes::default();
     story.journal.iter().for_each(|fact| changes.apply(fact));
     let mut known = Incidents::default();
-    let mut take = |facts: Vec<crate::incident::IncidentEvent>, known: &mut Incidents, second| {
+    let take = |facts: Vec<crate::incident::IncidentEvent>, known: &mut Incidents, second| {
         facts.iter().for_each(|fact| known.apply(fact, at(second)));
     };
     let declare = Declare {

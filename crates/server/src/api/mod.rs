@@ -6,6 +6,7 @@ mod alertmanager;
 mod dora;
 mod flags;
 mod git;
+mod incidents;
 mod journal;
 mod logs;
 mod ofrep;
@@ -34,6 +35,7 @@ pub use openapi::document as openapi_document;
 
 use crate::auth::{self, Token};
 use crate::events::chain;
+use crate::incidents::Desk;
 use crate::metrics::Metrics;
 use types::ErrorBody;
 
@@ -49,6 +51,9 @@ pub(crate) struct Context {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) incidents: Desk,
+    /// Whether the status page needs no token.
+    pub(crate) public_status: bool,
     /// Where alerts are handled, if they are.
     pub(crate) alerts: Option<prograde_notify::Handle>,
     pub(crate) ci: PathBuf,
@@ -92,11 +97,19 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .merge(git)
         .merge(prometheus::router())
         .merge(alertmanager::router())
+        .merge(incidents::router())
+        .merge(if context.public_status { Router::new() } else { incidents::status_page() })
         .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
         .with_state(context.clone());
-    Router::new().route("/healthz", get(|| async { "ok" })).merge(ofrep::router(context, token)).merge(guarded)
+    let open = if context.public_status { incidents::status_page() } else { Router::new() };
+    let open = open.with_state(context.clone());
+    Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .merge(open)
+        .merge(ofrep::router(context, token))
+        .merge(guarded)
 }
 
 /// A failure as clients see it.
