@@ -40,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use crate::labels::Labels;
 
 pub use dispatch::{Dispatcher, Limits, Posted, Refused};
-pub use event::{AlertEvent, DecodeError, Prolonged, Told, VERSION};
+pub use event::{AlertEvent, Prolonged, Told};
 pub use group::{Acknowledgement, Group, Mutes};
 pub use inhibit::Inhibition;
 pub use interval::{DayOfMonth, Span, TimeInterval};

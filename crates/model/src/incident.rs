@@ -32,7 +32,7 @@ use jiff::Timestamp;
 
 pub use action::{Action, ActionKind, ActionOrder, ActionState, NewAction, Override, Ranked};
 pub use changes::{Change, Changes, What};
-pub use event::{IncidentEvent, VERSION};
+pub use event::IncidentEvent;
 pub use id::{ActionId, IncidentId};
 pub use measure::{Month, trend};
 pub use orders::{Declare, Order};

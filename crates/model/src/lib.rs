@@ -34,6 +34,7 @@ pub mod rollout;
 pub mod runtime;
 pub mod service;
 pub mod status_page;
+pub mod stored;
 pub mod toil;
 pub mod work;
 pub mod workload;

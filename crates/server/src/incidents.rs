@@ -9,33 +9,21 @@ use jiff::Timestamp;
 use prograde_control::ports::{Gatekeeper, PortError};
 use prograde_control::{Clock as _, Control, SystemClock};
 use prograde_journal::Journal;
-use prograde_model::alert::DecodeError;
 use prograde_model::entry::Standing;
 use prograde_model::gate::Holds;
 use prograde_model::ids::{FlightId, Target};
-use prograde_model::incident::{IncidentEvent, Incidents, Refusal, VERSION};
-use serde_json::Value;
+use prograde_model::incident::{IncidentEvent, Incidents, Refusal};
+use prograde_model::stored::Fact as _;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::records::{Fact, Records, RecordsError};
+use crate::records::{Records, RecordsError};
 
 /// How often it is looked where releases are and how requests go although nothing happened.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
 /// How long to wait after a fact could not be recorded.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-
-impl Fact for IncidentEvent {
-    const SUBJECT: &'static str = "incidents";
-    const VERSION: u32 = VERSION;
-    fn encode(&self) -> (String, Value) {
-        Self::encode(self)
-    }
-    fn decode(event_type: &str, version: u32, payload: Value) -> Result<Self, DecodeError> {
-        Self::decode(event_type, version, payload)
-    }
-}
 
 /// Why an order about an incident was not carried out.
 #[derive(Debug, thiserror::Error)]

@@ -1,10 +1,10 @@
-//! Facts that are no flight's: each kind has a subject of its own in the journal, and a state that is the fold of them.
+//! The places in the journal of facts that are no flight's.
 
 use jiff::Timestamp;
 use prograde_journal::{Journal, JournalError, NewEvent};
-use prograde_model::alert::{AlertEvent, DecodeError, VERSION};
+use prograde_model::alert::AlertEvent;
 use prograde_model::incident::IncidentEvent;
-use serde_json::Value;
+use prograde_model::stored::{DecodeError, Fact};
 use tokio::sync::Mutex;
 
 use crate::events::chain;
@@ -17,29 +17,6 @@ const SUBJECTS: [&str; 2] = [AlertEvent::SUBJECT, IncidentEvent::SUBJECT];
 /// Whether a subject is one of those.
 pub(crate) fn is_subject(subject: &str) -> bool {
     SUBJECTS.contains(&subject)
-}
-
-/// A kind of facts.
-pub(crate) trait Fact: Sized {
-    /// Under which subject they are stored.
-    const SUBJECT: &'static str;
-    /// In which form they are written.
-    const VERSION: u32;
-    /// The type and the payload to store.
-    fn encode(&self) -> (String, Value);
-    /// A stored fact of any version.
-    fn decode(event_type: &str, version: u32, payload: Value) -> Result<Self, DecodeError>;
-}
-
-impl Fact for AlertEvent {
-    const SUBJECT: &'static str = "alerts";
-    const VERSION: u32 = VERSION;
-    fn encode(&self) -> (String, Value) {
-        Self::encode(self)
-    }
-    fn decode(event_type: &str, version: u32, payload: Value) -> Result<Self, DecodeError> {
-        Self::decode(event_type, version, payload)
-    }
 }
 
 /// Why the facts of before can't be read.

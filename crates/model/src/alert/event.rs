@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::log::{Cause, NotificationKey};
 use super::silence::Silence;
 use super::{Alert, Fingerprint};
 use crate::labels::Labels;
+use crate::stored::Fact;
 
 /// A fact about alerts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -120,55 +120,12 @@ pub struct Told {
     pub until: Timestamp,
 }
 
-/// The version in which these facts are stored.
-pub const VERSION: u32 = 1;
-
-/// Why a stored fact can't be read.
-#[derive(Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// A later release wrote it.
-    #[error("{event_type} has version {version}, this release knows {VERSION}")]
-    Version {
-        /// Its type.
-        event_type: String,
-        /// Its version.
-        version: u32,
-    },
-    /// It is not what its type says.
-    #[error("{event_type} can't be read")]
-    Payload {
-        /// Its type.
-        event_type: String,
-        /// What does not fit.
-        source: serde_json::Error,
-    },
+impl Fact for AlertEvent {
+    const SUBJECT: &'static str = "alerts";
+    const VERSION: u32 = 1;
 }
 
 impl AlertEvent {
-    /// Its type and payload as they are stored.
-    pub fn encode(&self) -> (String, Value) {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(fact)) => fact.into_iter().next().unwrap_or_default(),
-            Ok(Value::String(event_type)) => (event_type, Value::Null),
-            // What these types are made of can always be told.
-            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) | Err(_) => Default::default(),
-        }
-    }
-
-    /// The fact of a type and payload.
-    pub fn decode(event_type: &str, version: u32, payload: Value) -> Result<Self, DecodeError> {
-        if version != VERSION {
-            return Err(DecodeError::Version { event_type: event_type.to_owned(), version });
-        }
-        let fact = if payload.is_null() {
-            Value::String(event_type.to_owned())
-        } else {
-            Value::Object([(event_type.to_owned(), payload)].into_iter().collect())
-        };
-        serde_json::from_value(fact)
-            .map_err(|source| DecodeError::Payload { event_type: event_type.to_owned(), source })
-    }
-
     /// Whether it must outlast a restart.
     pub fn is_recorded(&self) -> bool {
         match self {

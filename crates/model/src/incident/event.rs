@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::action::ActionKind;
 use super::id::{ActionId, IncidentId};
 use super::state::{Link, Origin, Role, Severity, Stage, Way};
-use crate::alert::DecodeError;
 use crate::ids::{EnvironmentName, ServiceName};
+use crate::stored::Fact;
 
 /// A fact about an incident or an action item.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -262,28 +261,7 @@ pub enum IncidentEvent {
     },
 }
 
-/// The version in which these facts are stored.
-pub const VERSION: u32 = 1;
-
-impl IncidentEvent {
-    /// Its type and payload as they are stored.
-    pub fn encode(&self) -> (String, Value) {
-        match serde_json::to_value(self) {
-            Ok(Value::Object(fact)) => fact.into_iter().next().unwrap_or_default(),
-            // What these types are made of can always be told.
-            Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) | Err(_) => {
-                Default::default()
-            }
-        }
-    }
-
-    /// The fact of a type and payload.
-    pub fn decode(event_type: &str, version: u32, payload: Value) -> Result<Self, DecodeError> {
-        if version != VERSION {
-            return Err(DecodeError::Version { event_type: event_type.to_owned(), version });
-        }
-        let fact = Value::Object([(event_type.to_owned(), payload)].into_iter().collect());
-        serde_json::from_value(fact)
-            .map_err(|source| DecodeError::Payload { event_type: event_type.to_owned(), source })
-    }
+impl Fact for IncidentEvent {
+    const SUBJECT: &'static str = "incidents";
+    const VERSION: u32 = 1;
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::Target;
+use crate::stored::Fact;
 use crate::testing::{Ill, Story, id, production, target};
 
 fn at(second: i64) -> Timestamp {
@@ -316,7 +317,7 @@ proptest! {
         let mut replayed = Incidents::default();
         for (when, fact) in &desk.facts {
             let (event_type, payload) = fact.encode();
-            replayed.apply(&IncidentEvent::decode(&event_type, VERSION, payload).unwrap(), *when);
+            replayed.apply(&IncidentEvent::decode(&event_type, IncidentEvent::VERSION, payload).unwrap(), *when);
         }
         prop_assert_eq!(replayed, desk.known);
     }

@@ -20,6 +20,7 @@ use prograde_model::incident::{
 };
 use prograde_model::postmortem;
 use prograde_model::status_page::StatusPage;
+use prograde_model::stored::Fact as _;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 

@@ -1,14 +1,9 @@
-//! Every fact about alerts that a journal may hold can be read for ever.
-//!
-//! `golden/alerts/<type>.v<version>.json` is a payload as that version stored it. **These files are never changed and never
-//! deleted**, for the reasons that `golden.rs` gives. A new fact needs a file before this test passes.
-#![cfg(test)]
-
-use std::path::Path;
+//! Facts about alerts.
 
 use jiff::Timestamp;
-use prograde_model::alert::{Alert, AlertEvent, Cause, Fingerprint, NotificationKey, Silence, Told, VERSION, matchers};
-use prograde_model::labels::Labels;
+use prograde_model::alert::{Alert, AlertEvent, Cause, Fingerprint, NotificationKey, Silence, Told, matchers};
+
+use crate::check;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -87,17 +82,5 @@ fn all() -> Vec<AlertEvent> {
 
 #[test]
 fn what_was_stored_can_be_read() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/alerts");
-    let labels: Labels = alert().labels;
-    assert_eq!(labels.get("alertname"), "QueueIsDeep");
-    for fact in all() {
-        let (event_type, payload) = fact.encode();
-        let file = folder.join(format!("{event_type}.v{VERSION}.json"));
-        let stored: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
-        assert_eq!(payload, stored, "{event_type}");
-        assert_eq!(AlertEvent::decode(&event_type, VERSION, stored.clone()).unwrap(), fact, "{event_type}");
-        assert!(AlertEvent::decode(&event_type, VERSION + 1, stored).is_err(), "a later release's");
-        assert!(AlertEvent::decode(&event_type, VERSION, serde_json::json!({"unknown": 1})).is_err(), "{event_type}");
-    }
-    assert!(AlertEvent::decode("alert.unheard_of", VERSION, serde_json::Value::Null).is_err());
+    check("alerts", &all());
 }
