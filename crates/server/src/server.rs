@@ -136,14 +136,7 @@ impl Server {
             stop: stop.clone(),
         };
         let router = api::router(context, &token);
-        let stopping = stop.clone();
-        #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
-        let serving = tokio::spawn(async move {
-            let serve = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
-            if let Err(error) = serve.await {
-                tracing::error!("the API ended badly: {error}");
-            }
-        });
+        let serving = serve(listener, router, stop.clone());
         data.announce(address)?;
         tracing::info!(%address, "serving");
         Ok(Self {
@@ -189,6 +182,17 @@ impl Server {
         }
         self.data.withdraw();
     }
+}
+
+/// Answers requests until it is told to stop.
+fn serve(listener: TcpListener, router: axum::Router, stopping: CancellationToken) -> JoinHandle<()> {
+    #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
+    tokio::spawn(async move {
+        let serve = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+        if let Err(error) = serve.await {
+            tracing::error!("the API ended badly: {error}");
+        }
+    })
 }
 
 /// What observing needs, before anything is decided: a server that can't tell anybody should not begin.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use incident::{
     ActionOrderRequest, ActionRequest, DeclareRequest, IncidentOrdered, IncidentRequest, IncidentView, MitigateRequest,
-    PostmortemRequest, PostmortemView, TimelineView,
+    PostmortemRequest, PostmortemView,
 };
 
 /// The server and everything that it looks after.

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use jiff::SignedDuration;
 use prograde_model::ids::{EnvironmentName, FlightId, ServiceName};
 use prograde_model::incident::{
-    Action, ActionId, ActionOrder, Entry, Incident, IncidentId, Incidents, NewAction, Order, Origin, Severity, Stage,
-    Suspect,
+    Action, ActionId, ActionOrder, Incident, IncidentId, Incidents, NewAction, Order, Origin, Severity, Stage, Suspect,
 };
 use serde::{Deserialize, Serialize};
 
@@ -207,6 +206,3 @@ pub struct PostmortemView {
     /// The names of the people who had to do with it, and of those who wrote what was changed.
     pub people: Vec<String>,
 }
-
-/// Answer to `GET /api/v1/incidents/{id}/timeline`.
-pub type TimelineView = Vec<Entry>;
