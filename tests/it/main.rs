@@ -13,6 +13,7 @@ mod faults;
 mod first_flight;
 mod flags;
 mod groups;
+mod incidents;
 mod kill;
 mod logs;
 mod metrics;

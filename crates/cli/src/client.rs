@@ -4,6 +4,7 @@
 //! caller allows. The token is sent to the server that was asked for and nowhere else: no redirect is followed and no
 //! proxy is used.
 
+mod incidents;
 mod location;
 mod stream;
 

@@ -1,8 +1,9 @@
 //! The server's wire types, under one short name.
 
 pub(crate) use prograde_server::api::types::{
-    AbortRequest, AnswerRequest, ApproveRequest, BudgetView, EntryView, ErrorBody, EventView, FlagSetRequest,
-    FlagSettingView, FlagToken, FlagUnsetRequest, FlagView, FlightSummary, FlightView, JobView, LiftRequest,
-    LogLineView, Ordered, OverrideRequest, PageView, QuarantineView, RaiseRequest, RateRequest, RollbackRequest,
-    SnoozeRequest, Status, TargetView, VerifyView, VersionView,
+    AbortRequest, ActionOrderRequest, ActionRequest, AnswerRequest, ApproveRequest, BudgetView, DeclareRequest,
+    EntryView, ErrorBody, EventView, FlagSetRequest, FlagSettingView, FlagToken, FlagUnsetRequest, FlagView,
+    FlightSummary, FlightView, IncidentOrdered, IncidentRequest, IncidentView, JobView, LiftRequest, LogLineView,
+    MitigateRequest, Ordered, OverrideRequest, PageView, PostmortemRequest, PostmortemView, QuarantineView,
+    RaiseRequest, RateRequest, RollbackRequest, SnoozeRequest, Status, TargetView, VerifyView, VersionView,
 };

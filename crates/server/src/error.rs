@@ -76,12 +76,21 @@ pub enum ServerError {
     /// Somebody is on call, and nothing says how they are told.
     #[error("`--oncall` says who is on call, and nothing says how they are told")]
     OncallAlone,
-    /// The facts about alerts in the journal can't be gone on from.
+    /// The facts about alerts or incidents in the journal can't be gone on from.
     #[error(transparent)]
     Alerts(Box<dyn std::error::Error + Send + Sync>),
     /// The system gives no random bytes for a token.
     #[error("the system gives no random bytes")]
     Random,
+}
+
+impl From<RecordsError> for ServerError {
+    fn from(error: RecordsError) -> Self {
+        match error {
+            RecordsError::Journal(error) => error.into(),
+            error @ RecordsError::Fact { .. } => Self::Alerts(Box::new(error)),
+        }
+    }
 }
 
 impl ServerError {

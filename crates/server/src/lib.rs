@@ -11,6 +11,7 @@ mod error;
 mod events;
 pub mod export;
 pub mod history;
+mod incidents;
 mod metrics;
 mod oncall;
 mod options;

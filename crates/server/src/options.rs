@@ -39,6 +39,8 @@ pub struct ServerOptions {
     pub external_url: Option<String>,
     /// Files and folders of objectives, of OpenSLO or Sloth; none by default.
     pub objectives: Vec<PathBuf>,
+    /// Whether the status page at `/status` is shown without the token; no by default.
+    pub public_status: bool,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
 }
@@ -61,6 +63,7 @@ impl ServerOptions {
             oncall: None,
             external_url: None,
             objectives: Vec::new(),
+            public_status: false,
             metrics_retention: Duration::from_hours(15 * 24),
             data_dir,
         }

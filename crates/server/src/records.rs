@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use prograde_journal::{Journal, JournalError, NewEvent};
 use prograde_model::alert::AlertEvent;
+use prograde_model::incident::IncidentEvent;
 use prograde_model::oncall::PageFact;
 use prograde_model::stored::{DecodeError, Fact};
 use tokio::sync::Mutex;
@@ -12,7 +13,7 @@ use crate::events::chain;
 /// How many facts are read at once.
 const READ_CHUNK: usize = 1_000;
 /// The subjects of all kinds; what stands under another is a flight's.
-const SUBJECTS: [&str; 2] = [AlertEvent::SUBJECT, PageFact::SUBJECT];
+const SUBJECTS: [&str; 3] = [AlertEvent::SUBJECT, IncidentEvent::SUBJECT, PageFact::SUBJECT];
 
 /// Whether a subject is one of those.
 pub(crate) fn is_subject(subject: &str) -> bool {

@@ -31,6 +31,7 @@ use crate::api::{self, Context};
 use crate::auth::{self, PageKey};
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
+use crate::incidents::Desk;
 use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
@@ -78,6 +79,7 @@ pub struct Server {
     serving: JoinHandle<()>,
     metrics: Arc<Metrics>,
     handled: Option<alerts::Handled>,
+    incidents: Desk,
 }
 
 impl Server {
@@ -103,7 +105,8 @@ impl Server {
         let url = options.external_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let url = url.trim_end_matches('/');
         let (prepared, alerting) = prepare(&options, &data, url).await?;
-        let ports = ports(
+        let incidents = Desk::open(journal.clone()).await?;
+        let mut ports = ports(
             &options,
             &data,
             &repositories,
@@ -111,6 +114,7 @@ impl Server {
             &layout,
             (&node, prepared.asking(), prepared.budgets()),
         );
+        ports.holds.push(Arc::new(incidents.clone()));
         let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
         let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
         let control = match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
@@ -125,12 +129,16 @@ impl Server {
         let alerts = handled.as_ref().map(|handled| handled.alerts.clone());
         let metrics = Metrics::start(prepared, control.clone(), alerts.clone()).await;
 
+        incidents.follow(control.clone());
+
         let stop = CancellationToken::new();
         let context = Context {
             metrics: Arc::clone(&metrics),
             pages: handled.as_ref().and_then(|handled| handled.pages.clone()),
             page_key: PageKey::new(&token),
             alerts,
+            incidents: incidents.clone(),
+            public_status: options.public_status,
             control: control.clone(),
             journal: journal.clone(),
             repositories,
@@ -141,14 +149,7 @@ impl Server {
             stop: stop.clone(),
         };
         let router = api::router(context, &token);
-        let stopping = stop.clone();
-        #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
-        let serving = tokio::spawn(async move {
-            let serve = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
-            if let Err(error) = serve.await {
-                tracing::error!("the API ended badly: {error}");
-            }
-        });
+        let serving = serve(listener, router, stop.clone());
         data.announce(address)?;
         tracing::info!(%address, "serving");
         Ok(Self {
@@ -162,6 +163,7 @@ impl Server {
             serving,
             metrics,
             handled,
+            incidents,
         })
     }
 
@@ -185,6 +187,7 @@ impl Server {
         if let Some(handled) = &self.handled {
             handled.shutdown().await;
         }
+        self.incidents.shutdown().await;
         self.control.shutdown().await;
         self.node.shutdown(STOP_GRACE).await;
         if let Err(error) = self.journal.close().await {
@@ -192,6 +195,17 @@ impl Server {
         }
         self.data.withdraw();
     }
+}
+
+/// Answers requests until it is told to stop.
+fn serve(listener: TcpListener, router: axum::Router, stopping: CancellationToken) -> JoinHandle<()> {
+    #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
+    tokio::spawn(async move {
+        let serve = axum::serve(listener, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+        if let Err(error) = serve.await {
+            tracing::error!("the API ended badly: {error}");
+        }
+    })
 }
 
 /// What observing needs, before anything is decided: a server that can't tell anybody should not begin.

@@ -68,6 +68,9 @@ pub(crate) struct ServeArgs {
     /// A file of objectives, of OpenSLO or Sloth, or a folder of them; can be given several times
     #[arg(long, value_name = "PATH")]
     objectives: Vec<PathBuf>,
+    /// Show the status page at /status to everybody, without the token
+    #[arg(long)]
+    public_status: bool,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -150,6 +153,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         oncall: args.oncall,
         external_url: args.external_url,
         objectives: args.objectives,
+        public_status: args.public_status,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

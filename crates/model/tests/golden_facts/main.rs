@@ -11,6 +11,7 @@ use prograde_model::stored::Fact;
 use serde_json::{Value, json};
 
 mod alerts;
+mod incidents;
 mod pages;
 
 /// Checks that each fact is stored as its file has it, and read from there.

@@ -8,6 +8,7 @@ mod budgets;
 mod dora;
 mod flags;
 mod git;
+mod incidents;
 mod journal;
 mod logs;
 mod ofrep;
@@ -38,6 +39,7 @@ pub use openapi::document as openapi_document;
 
 use crate::auth::{self, PageKey, Token};
 use crate::events::chain;
+use crate::incidents::Desk;
 use crate::metrics::Metrics;
 use types::ErrorBody;
 
@@ -53,6 +55,9 @@ pub(crate) struct Context {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) incidents: Desk,
+    /// Whether the status page needs no token.
+    pub(crate) public_status: bool,
     /// Where alerts are handled, if they are.
     pub(crate) alerts: Option<prograde_notify::Handle>,
     /// Pages, where somebody is on call.
@@ -109,12 +114,17 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .merge(git)
         .merge(prometheus::router())
         .merge(alertmanager::router())
+        .merge(incidents::router())
+        .merge(if context.public_status { Router::new() } else { incidents::status_page() })
         .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
         .with_state(context.clone());
+    let open = if context.public_status { incidents::status_page() } else { Router::new() };
+    let open = open.with_state(context.clone());
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
+        .merge(open)
         .merge(pages::open_router(context.clone()))
         .merge(ofrep::router(context, token))
         .merge(guarded)

@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 33] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 47] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
@@ -50,6 +50,26 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 33] = [
         "evaluationRequest",
         "evaluationSuccess",
     ),
+    ("get", "/api/v1/incidents", "Incidents that are open, the newest first; with `all`, all", "", "[IncidentView]"),
+    ("post", "/api/v1/incidents", "Declare an incident", "DeclareRequest", "IncidentOrdered"),
+    ("get", "/api/v1/incidents/trend", "Incidents by month", "", "[Month]"),
+    ("get", "/api/v1/incidents/{id}", "An incident, with the likeliest suspect while it is open", "", "IncidentView"),
+    ("post", "/api/v1/incidents/{id}/order", "Order something of an incident", "IncidentRequest", "IncidentOrdered"),
+    ("post", "/api/v1/incidents/{id}/rollback", "Take a release back to end it", "MitigateRequest", "IncidentOrdered"),
+    ("get", "/api/v1/incidents/{id}/suspects", "What changed before it, the likeliest first", "", "[Suspect]"),
+    ("get", "/api/v1/incidents/{id}/timeline", "What happened around it, in order", "", "[Entry]"),
+    ("get", "/api/v1/incidents/{id}/postmortem", "Its post-mortem, or a draft of one", "", "PostmortemView"),
+    ("post", "/api/v1/incidents/{id}/postmortem", "Publish its post-mortem", "PostmortemRequest", "IncidentOrdered"),
+    ("get", "/api/v1/actions", "Action items, those that would have saved most first", "", "[Ranked]"),
+    ("post", "/api/v1/actions", "Add an action item", "ActionRequest", "IncidentOrdered"),
+    (
+        "post",
+        "/api/v1/actions/{id}/order",
+        "Close an action item or let releases pass",
+        "ActionOrderRequest",
+        "IncidentOrdered",
+    ),
+    ("get", "/status.json", "What everybody may know", "", "StatusPage"),
     (
         "get",
         "/api/v1/dora",
@@ -81,10 +101,15 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 33] = [
 ];
 
 /// What may stand in the query of a path, and whether it must.
-const QUERIES: [(&str, &str, bool); 10] = [
+const QUERIES: [(&str, &str, bool); 15] = [
     ("/api/v1/alerts/behaviour", "since", true),
     ("/api/v1/pages", "all", false),
     ("/api/v1/budgets", "service", false),
+    ("/api/v1/incidents", "all", false),
+    ("/api/v1/incidents", "service", false),
+    ("/api/v1/incidents/trend", "since", true),
+    ("/api/v1/incidents/trend", "time_zone", false),
+    ("/api/v1/incidents/{id}/suspects", "hours", false),
     ("/api/v1/dora", "since", true),
     ("/api/v1/dora", "until", false),
     ("/api/v1/dora", "by", false),

@@ -1,5 +1,7 @@
 //! The API's wire types. They are what clients see and stay as they are while the model moves.
 
+mod incident;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -11,6 +13,11 @@ use prograde_model::metric::MetricSummary;
 use prograde_model::oncall::PageId;
 use prograde_model::runtime::Counters;
 use serde::{Deserialize, Serialize};
+
+pub use incident::{
+    ActionOrderRequest, ActionRequest, DeclareRequest, IncidentOrdered, IncidentRequest, IncidentView, MitigateRequest,
+    PostmortemRequest, PostmortemView,
+};
 
 /// The server and everything that it looks after.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ use super::{Context, Failure};
 
 /// How many flights a list has when nobody says, and at the most.
 const FLIGHTS: usize = 20;
-const FLIGHTS_MAX: usize = 1_000;
+pub(super) const FLIGHTS_MAX: usize = 1_000;
 
 pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
     let targets: Vec<Target> = context.control.with_fleet(|fleet| fleet.targets().cloned().collect());
