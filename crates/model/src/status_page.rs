@@ -282,7 +282,9 @@ mod tests {
         };
         for (title, second) in [("<script>alert(1)</script>", 0), ("secret", 1)] {
             let facts = known.declare(&declare(title), at(second)).unwrap();
-            facts.iter().for_each(|fact| known.apply(fact, at(second)));
+            for fact in &facts {
+                known.apply(fact, at(second));
+            }
         }
         let page = |known: &Incidents, second| {
             StatusPage::of(known, [&target("production"), &target("test")], |_| true, at(second))
@@ -291,7 +293,9 @@ mod tests {
         assert_eq!(page(&known, 2).services[0].state, ServiceState::Operational, "nobody was told");
         let order = |known: &mut Incidents, order: &Order, second| {
             let facts = known.decide("INC-1".parse().unwrap(), order, "ann <secret>", at(second)).unwrap();
-            facts.iter().for_each(|fact| known.apply(fact, at(second)));
+            for fact in &facts {
+                known.apply(fact, at(second));
+            }
         };
         order(&mut known, &Order::Publish { message: "We \"look\" & <b>see</b>".into() }, 60);
         let shown = page(&known, 61);

@@ -33,11 +33,11 @@ impl Work {
 fn trailer(message: &str) -> Option<&str> {
     let (subject, body) = message.trim_end().split_once('\n')?;
     let last = body.rsplit("\n\n").next().filter(|_| !subject.is_empty())?;
-    let values = last.lines().filter_map(|line| {
+    let mut values = last.lines().filter_map(|line| {
         let (key, value) = line.split_once(':')?;
         key.trim_end().eq_ignore_ascii_case(TRAILER).then_some(value.trim())
     });
-    values.last()
+    values.next_back()
 }
 
 /// `fix: …`, `fix(scope)!: …`, `revert: …`, and `Revert "…"`.

@@ -56,7 +56,7 @@ impl Desk {
         let (records, history) = Records::open(journal.clone()).await?;
         Ok(Self(Arc::new(Inner {
             journal,
-            known: RwLock::new(folded(history)),
+            known: RwLock::new(folded(&history)),
             writing: Mutex::new(Some(records)),
             stop: CancellationToken::new(),
             task: StdMutex::default(),
@@ -89,7 +89,9 @@ impl Desk {
         };
         records.append(&facts, now).await.map_err(IncidentError::Record)?;
         let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-        facts.iter().for_each(|fact| known.apply(fact, now));
+        for fact in &facts {
+            known.apply(fact, now);
+        }
         *writing = Some(records);
         Ok(facts)
     }
@@ -97,7 +99,7 @@ impl Desk {
     async fn read_again(&self) -> Result<Records, IncidentError> {
         let read = Records::open(self.0.journal.clone()).await;
         let (records, history) = read.map_err(|error| IncidentError::Record(crate::events::chain(&error)))?;
-        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = folded(history);
+        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = folded(&history);
         Ok(records)
     }
 
@@ -173,9 +175,11 @@ fn is_out(fleet: &prograde_model::fleet::Fleet, flight: &FlightId, target: &Targ
     matches!(standing, Some(Standing::Unreverted | Standing::Gone))
 }
 
-fn folded(history: Vec<(Timestamp, IncidentEvent)>) -> Incidents {
+fn folded(history: &[(Timestamp, IncidentEvent)]) -> Incidents {
     let mut known = Incidents::default();
-    history.iter().for_each(|(at, fact)| known.apply(fact, *at));
+    for (at, fact) in history {
+        known.apply(fact, *at);
+    }
     known
 }
 

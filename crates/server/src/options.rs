@@ -37,7 +37,7 @@ pub struct ServerOptions {
     pub oncall: Option<PathBuf>,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
-    /// Files and folders of objectives, of OpenSLO or Sloth; none by default.
+    /// Files and folders of objectives, of `OpenSLO` or Sloth; none by default.
     pub objectives: Vec<PathBuf>,
     /// Whether the status page at `/status` is shown without the token; no by default.
     pub public_status: bool,

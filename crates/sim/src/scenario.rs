@@ -329,7 +329,9 @@ fn closings(random: &mut Random, calm_ms: i64, pushes: &mut [Push]) -> Vec<Closi
     if !random.chance(250) {
         return Vec::new();
     }
-    pushes.iter_mut().for_each(|push| push.fix = random.chance(300));
+    for push in pushes.iter_mut() {
+        push.fix = random.chance(300);
+    }
     let closing = |random: &mut Random| {
         let (a, b) = (random.between(0, calm_ms), random.between(0, calm_ms));
         Closing {

@@ -1,4 +1,4 @@
-//! `prograde objectives`: files of OpenSLO and Sloth, checked and turned into rules without a server.
+//! `prograde objectives`: files of `OpenSLO` and Sloth, checked and turned into rules without a server.
 
 use std::path::PathBuf;
 
@@ -27,7 +27,7 @@ enum ObjectivesCommand {
     Rules(RulesArgs),
 }
 
-/// Check files of OpenSLO v1 and Sloth: their form, what they name, and every query
+/// Check files of `OpenSLO` v1 and Sloth: their form, what they name, and every query
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

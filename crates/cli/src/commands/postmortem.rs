@@ -112,12 +112,13 @@ fn draft(app: &App, args: &DraftArgs) -> Result<Exit, Report> {
             let mut out = fs::File::options().write(true).create_new(true).open(file)?;
             std::io::Write::write_all(&mut out, view.text.as_bytes())
         };
-        write(file).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
+        write(file).map_err(|error| {
+            if error.kind() == std::io::ErrorKind::AlreadyExists {
                 Report::new(report::EXISTS, format!("{} is there already", file.display()))
                     .hint("name another one with `--out FILE`")
+            } else {
+                Report::file("write", file, &error)
             }
-            _ => Report::file("write", file, &error),
         })?;
         app.printer.note("Written", file.display());
         app.printer.next(format_args!("prograde postmortem lint {} --incident {}", file.display(), args.incident));

@@ -65,7 +65,7 @@ pub(crate) struct ServeArgs {
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
-    /// A file of objectives, of OpenSLO or Sloth, or a folder of them; can be given several times
+    /// A file of objectives, of `OpenSLO` or Sloth, or a folder of them; can be given several times
     #[arg(long, value_name = "PATH")]
     objectives: Vec<PathBuf>,
     /// Show the status page at /status to everybody, without the token

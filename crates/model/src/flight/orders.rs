@@ -246,9 +246,9 @@ impl Flight {
             return Err(Refusal::NotEntitled { by: by.to_owned(), environment: name, may: may.clone() });
         }
         let outside = self.places_in(&name).all(|target| self.standing(target) == Standing::Outside);
-        let held: Vec<String> = holds.on(self, &name).into_iter().map(|held| held.id).collect();
-        if !outside || !held.iter().any(|id| id == hold) {
-            let holds = if outside { held } else { Vec::new() };
+        let kept: Vec<String> = holds.on(self, &name).into_iter().map(|kept| kept.id).collect();
+        if !outside || !kept.iter().any(|id| id == hold) {
+            let holds = if outside { kept } else { Vec::new() };
             return Err(Refusal::NotHeld { flight: self.id.clone(), environment: name, hold: hold.to_owned(), holds });
         }
         let (hold, by, reason) = (hold.to_owned(), by.to_owned(), reason.to_owned());

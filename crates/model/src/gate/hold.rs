@@ -34,9 +34,9 @@ impl Holds {
     /// Keeps a service's releases out of an environment; of all but the first of several where none is named, since that
     /// is where releases are tried.
     pub fn add(&mut self, service: ServiceName, environment: Option<EnvironmentName>, hold: Hold) {
-        let held = self.0.entry((service, environment)).or_default();
-        if held.iter().all(|known| known.id != hold.id) {
-            held.push(hold);
+        let there = self.0.entry((service, environment)).or_default();
+        if there.iter().all(|known| known.id != hold.id) {
+            there.push(hold);
         }
     }
 

@@ -161,7 +161,9 @@ fn held(holds: &[Hold]) -> GateState {
 /// Of production alone, of every environment, and of another service.
 fn holding(service: &str, at: Option<&str>, holds: &[Hold]) -> Holds {
     let mut all = Holds::default();
-    holds.iter().for_each(|hold| all.add(service.parse().unwrap(), at.map(environment), hold.clone()));
+    for hold in holds {
+        all.add(service.parse().unwrap(), at.map(environment), hold.clone());
+    }
     all
 }
 

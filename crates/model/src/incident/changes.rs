@@ -89,7 +89,7 @@ struct Known {
 #[derive(Debug, Clone, Default)]
 pub struct Changes {
     flights: BTreeMap<FlightId, Known>,
-    changes: Vec<Change>,
+    all: Vec<Change>,
     /// The last change of a flight in a place.
     latest: BTreeMap<(FlightId, Target), usize>,
     /// The flights that are on their way back, and to which.
@@ -103,12 +103,12 @@ pub struct Changes {
 impl Changes {
     /// All of them, in order.
     pub fn all(&self) -> &[Change] {
-        &self.changes
+        &self.all
     }
 
     /// What one flight changed in a place last.
     pub fn of(&self, flight: &FlightId, target: &Target) -> Option<&Change> {
-        self.changes.get(*self.latest.get(&(flight.clone(), target.clone()))?)
+        self.all.get(*self.latest.get(&(flight.clone(), target.clone()))?)
     }
 
     /// The commit that a flight flies.
@@ -177,14 +177,14 @@ impl Changes {
 
     fn add(&mut self, target: Target, what: What, steps: Vec<(Timestamp, Weight)>) -> usize {
         let (requests, beside) = (Counters::default(), Counters::default());
-        self.changes.push(Change { target, what, steps, ended_at: None, requests, beside });
-        self.changes.len() - 1
+        self.all.push(Change { target, what, steps, ended_at: None, requests, beside });
+        self.all.len() - 1
     }
 
     fn with(&mut self, flight: &FlightId, place: &Place, change: impl FnOnce(&mut Change)) {
         let key = self.target(flight, place).map(|target| (flight.clone(), target));
         let index = key.and_then(|key| self.latest.get(&key)).copied();
-        if let Some(found) = index.and_then(|index| self.changes.get_mut(index)) {
+        if let Some(found) = index.and_then(|index| self.all.get_mut(index)) {
             change(found);
         }
     }
@@ -219,7 +219,7 @@ impl Changes {
         let back_to = self.returning.get(&key).cloned();
         let returning = back_to.is_some();
         let base = self.base.get(&index).copied().unwrap_or_default();
-        let Some(change) = self.changes.get_mut(index) else { return };
+        let Some(change) = self.all.get_mut(index) else { return };
         match event {
             RolloutEvent::Started(start) if !returning && feels_start(start) => change.steps.push((at, Weight::ZERO)),
             RolloutEvent::StepEntered { weight, candidate, .. } if !returning => {
@@ -272,14 +272,14 @@ impl Changes {
         let index = flight.and_then(|flight| self.latest.get(&(flight, target.clone()))).copied();
         if let Some(index) = index {
             self.serving.insert(target.clone(), index);
-            if let Some(change) = self.changes.get_mut(index) {
+            if let Some(change) = self.all.get_mut(index) {
                 change.ended_at = None;
             }
         }
     }
 
     fn end(&mut self, index: usize, at: Timestamp) {
-        if let Some(change) = self.changes.get_mut(index) {
+        if let Some(change) = self.all.get_mut(index) {
             change.ended_at.get_or_insert(at);
         }
     }

@@ -203,7 +203,7 @@ pub enum Refusal {
 
 /// A text as it is kept: without blanks around it, and refused where it is none that can be shown in one place.
 pub(super) fn text(what: &'static str, text: &str, limit: usize) -> Result<String, Refusal> {
-    checked(what, text, limit, |c| c.is_control())
+    checked(what, text, limit, char::is_control)
 }
 
 /// The same for one that may have lines.

@@ -356,9 +356,13 @@ impl Incident {
                 self.links.insert(link.clone());
             }
             IncidentEvent::Described { title, channel, stakeholders, .. } => {
-                title.iter().for_each(|title| self.title.clone_from(title));
+                if let Some(title) = title {
+                    self.title.clone_from(title);
+                }
                 self.channel = channel.clone().or(self.channel.take());
-                stakeholders.iter().for_each(|all| self.stakeholders.clone_from(all));
+                if let Some(all) = stakeholders {
+                    self.stakeholders.clone_from(all);
+                }
             }
             IncidentEvent::UpdatePublished { message, .. } => {
                 self.public = true;

@@ -223,7 +223,9 @@ fn a_post_mortem_closes_the_review_until_the_incident_comes_back() {
 
 fn changes(story: &Story) -> Changes {
     let mut changes = Changes::default();
-    story.journal.iter().for_each(|fact| changes.apply(fact));
+    for fact in &story.journal {
+        changes.apply(fact);
+    }
     changes
 }
 
@@ -346,7 +348,9 @@ fn a_rollback_that_did_not_help_is_an_incident_and_one_that_did_is_none() {
     assert_eq!((declared.len(), &declared[0].origin), (1, &Origin::Judge { flight: id('b') }));
     assert!(declared[0].title.len() <= Limit::TITLE && declared[0].title.contains("did not help"), "{declared:?}");
     let facts = known.declare(&declared[0], story.now).unwrap();
-    facts.iter().for_each(|fact| known.apply(fact, story.now));
+    for fact in &facts {
+        known.apply(fact, story.now);
+    }
     assert_eq!(asked(&story, &known, 900), [], "it is said once");
     story.now += SignedDuration::from_mins(16);
     assert_eq!(asked(&story, &Incidents::default(), 900), [], "what comes later is something else");

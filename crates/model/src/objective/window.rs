@@ -56,7 +56,7 @@ impl Unit {
             }
     }
 
-    /// The letter of OpenSLO's durations.
+    /// The letter of `OpenSLO`'s durations.
     fn letter(self) -> char {
         match self {
             Self::Day => 'd',

@@ -69,10 +69,14 @@ fn a_draft_names_the_commit_that_was_taken_back_and_blames_nobody() {
     story.push('a').run();
     story.push('b').run();
     let mut changes = Changes::default();
-    story.journal.iter().for_each(|fact| changes.apply(fact));
+    for fact in &story.journal {
+        changes.apply(fact);
+    }
     let mut known = Incidents::default();
     let take = |facts: Vec<crate::incident::IncidentEvent>, known: &mut Incidents, second| {
-        facts.iter().for_each(|fact| known.apply(fact, at(second)));
+        for fact in &facts {
+            known.apply(fact, at(second));
+        }
     };
     let declare = Declare {
         title: "orders <b>lost</b> | all".into(),

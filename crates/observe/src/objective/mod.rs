@@ -1,10 +1,10 @@
 //! Objectives as teams write them, and what is evaluated for each: recording rules of its error ratios, and alerts on how fast
 //! its budget goes.
 //!
-//! [`read`] takes OpenSLO v1 and Sloth's `prometheus/v1`, also as the Kubernetes resource `PrometheusServiceLevel`.
+//! [`read`] takes `OpenSLO` v1 and Sloth's `prometheus/v1`, also as the Kubernetes resource `PrometheusServiceLevel`.
 //! [`rules::file`] makes a rule file of what was read, with Sloth's names, so that dashboards made for it work.
 //!
-//! Source: OpenSLO, "Specification", v1; Sloth 0.11, `pkg/prometheus/api/v1`, `pkg/kubernetes/api/sloth/v1`.
+//! Source: `OpenSLO`, "Specification", v1; Sloth 0.11, `pkg/prometheus/api/v1`, `pkg/kubernetes/api/sloth/v1`.
 
 mod openslo;
 mod query;

@@ -1,6 +1,6 @@
-//! OpenSLO, version 1. What one object names may stand in any file that is read with it.
+//! `OpenSLO`, version 1. What one object names may stand in any file that is read with it.
 //!
-//! Source: OpenSLO, "Specification", v1.
+//! Source: `OpenSLO`, "Specification", v1.
 
 mod alerts;
 mod indicator;

@@ -132,7 +132,7 @@ fn slices_and_moments_are_recorded_and_averaged() {
         let read = read_one(&slices(method, metric, objective)).unwrap();
         match read.objectives[0].indicator.clone() {
             Indicator::Recorded { query, every_ms } => (query, every_ms),
-            other => panic!("{other:?}"),
+            other @ (Indicator::Events { .. } | Indicator::Ratio(_)) => panic!("{other:?}"),
         }
     };
     let target = "{ target: 0.9, op: lte, value: 0.5 }";

@@ -73,6 +73,7 @@ mod tests {
             subject: "Change".into(),
             author: Person { name: "Ann".into(), email: "ann@example.com".into() },
             committed_at: at,
+            work: None,
         });
         let recorded = log.append(&flight, 0, at, &[opened]).await.unwrap();
         assert_eq!(log.read_after(0, 100).await.unwrap(), recorded);

@@ -114,14 +114,18 @@ fn page(view: &IncidentView, style: Style, now: Timestamp) -> String {
     if !view.stakeholders.is_empty() {
         line("stakeholders", view.stakeholders.join(", "));
     }
-    view.links.iter().for_each(|link| line("see", link.clone()));
+    for link in &view.links {
+        line("see", link.clone());
+    }
     if let (Some(at), Some(within)) = (&view.mitigated_at, view.mitigated_within_s) {
         line("mitigated", format!("{}, users were hurt for {}", when(at, now, style), span(within)));
     }
     if let (Some(at), Some(by)) = (&view.resolved_at, &view.resolved_by) {
         line("resolved", format!("{} by {by}", when(at, now, style)));
     }
-    optional("cause", &view.cause).into_iter().for_each(|(name, cause)| line(name, cause));
+    if let Some((name, cause)) = optional("cause", &view.cause) {
+        line(name, cause);
+    }
     if let Some(into) = view.merged_into {
         line("merged into", into.to_string());
     }
@@ -141,7 +145,7 @@ fn page(view: &IncidentView, style: Style, now: Timestamp) -> String {
         lines.push(String::new());
         lines.extend(suspicion(suspect, 1, style));
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.join("\n") + "\n"
 }
 
 /// A suspect in a few lines.
@@ -164,9 +168,15 @@ fn suspicion(suspect: &Suspect, rank: usize, style: Style) -> Vec<String> {
             suspect.steps.iter().map(|step| format!("{}% {}", step.percent, exact(step.at))).collect();
         line("traffic", &steps.join(", "));
     }
-    suspect.diff.iter().for_each(|diff| line("diff", diff));
-    suspect.mitigation.iter().for_each(|command| line("mitigate", command));
-    suspect.no_way.iter().for_each(|why| line("no way", why));
+    if let Some(diff) = &suspect.diff {
+        line("diff", diff);
+    }
+    if let Some(command) = &suspect.mitigation {
+        line("mitigate", command);
+    }
+    if let Some(why) = &suspect.no_way {
+        line("no way", why);
+    }
     lines
 }
 

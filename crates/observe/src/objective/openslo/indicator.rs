@@ -135,9 +135,10 @@ impl<'r> Reader<'r> {
     fn slice(&mut self, node: &Node) -> Option<i64> {
         match node.get("timeSliceWindow").map(|field| &field.value) {
             // A plain number is minutes.
-            Some(Value::Number(number)) => match number.as_u64().and_then(|minutes| i64::try_from(minutes).ok()) {
-                Some(minutes @ 1..=1_000_000) => Some(minutes * 60_000),
-                Some(_) | None => {
+            Some(Value::Number(number)) => {
+                if let Some(minutes @ 1..=1_000_000) = number.as_u64().and_then(|minutes| i64::try_from(minutes).ok()) {
+                    Some(minutes * 60_000)
+                } else {
                     self.report(
                         node,
                         "`timeSliceWindow` must be a whole number of minutes",
@@ -145,7 +146,7 @@ impl<'r> Reader<'r> {
                     );
                     None
                 }
-            },
+            }
             Some(Value::Null | Value::Bool(_) | Value::String(_) | Value::Sequence(_) | Value::Mapping(_)) => {
                 self.shorthand(node, "timeSliceWindow")
             }

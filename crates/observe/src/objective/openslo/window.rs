@@ -1,4 +1,4 @@
-//! The window of an SLO, and durations as OpenSLO writes them.
+//! The window of an SLO, and durations as `OpenSLO` writes them.
 
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
