@@ -22,6 +22,7 @@ mod objectives;
 mod observe;
 mod oncall;
 mod orders;
+mod story;
 mod strategies;
 mod tidy;
 mod world;

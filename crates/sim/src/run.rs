@@ -121,6 +121,7 @@ pub fn run_mutant(scenario: &Scenario, telling: bool, mutant: Option<Mutant>) ->
         let mut state = world.last();
         let now_ms = state.now_ms.saturating_add(dead_ms);
         state.check.disturbed = true;
+        state.forget_answer();
         if state.mutant == Some(Mutant::ForgetsFact) {
             state.journal.pop();
         }

@@ -294,6 +294,8 @@ async fn told(context: &Context, changes: &Changes, incident: &Incident) -> Resu
     read.await.map_err(|error| Failure::internal(&error))?;
     let alerts = records::read(&context.journal).await.map_err(|error| Failure::internal(&error))?;
     entries.extend(incident::alert_entries(incident, &alerts, span));
+    let pages = records::read(&context.journal).await.map_err(|error| Failure::internal(&error))?;
+    entries.extend(incident::page_entries(incident, &pages, span));
     Ok(incident::timeline(entries))
 }
 

@@ -44,6 +44,11 @@ impl State {
         Ok(if self.mutant == Some(Mutant::HidesHolds) { Holds::default() } else { holds })
     }
 
+    /// A process that begins knows no last answer: it has to ask.
+    pub(crate) fn forget_answer(&mut self) {
+        self.answered = Holds::default();
+    }
+
     /// Nobody enters who was said to be held. Whoever decided knew just the last answer.
     pub(super) fn check_held(&mut self, id: &FlightId, events: &[Event]) {
         let Some(flight) = self.check.known.flight(id) else { return };
