@@ -35,7 +35,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(commands::serve::ServeArgs),
-    /// See it work: fly a service four times on this machine, well and badly, under traffic
+    /// See it work on this machine, under traffic: commits that fly well and badly, or an incident from symptom to lesson
     Demo(demo::DemoArgs),
     #[command(flatten)]
     Brief(Brief),

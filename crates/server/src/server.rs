@@ -96,31 +96,15 @@ impl Server {
         let repositories = Repositories::open(data.repos()).await?;
         let deployments = Arc::new(Deployments::open(data.deployments()).await?);
         let layout = Layout::open(&data.registry())?;
-        let node_options = NodeOptions {
-            address: options.node_address,
-            restart_backoff: options.restart_backoff,
-            ..NodeOptions::new(data.nodes())
-        };
-        let node = Node::start(node_options).await?;
+        let node = start_node(&options, &data).await?;
         let url = options.external_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let url = url.trim_end_matches('/');
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
-        let mut ports = ports(
-            &options,
-            &data,
-            &repositories,
-            &deployments,
-            &layout,
-            (&node, prepared.asking(), prepared.budgets()),
-        );
+        let observed = (&node, prepared.asking(), prepared.budgets());
+        let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed);
         ports.holds.push(Arc::new(incidents.clone()));
-        let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
-        let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
-        let control = match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
-            Ok(control) => control,
-            Err(error) => return Err(not_replayed(error, &journal).await),
-        };
+        let control = start_control(&options, ports, &journal).await?;
 
         let handled = match alerting {
             None => None,
@@ -194,6 +178,24 @@ impl Server {
             tracing::error!("the journal could not be closed: {error}");
         }
         self.data.withdraw();
+    }
+}
+
+async fn start_node(options: &ServerOptions, data: &DataDir) -> Result<Node, ServerError> {
+    let node_options = NodeOptions {
+        address: options.node_address,
+        restart_backoff: options.restart_backoff,
+        ..NodeOptions::new(data.nodes())
+    };
+    Ok(Node::start(node_options).await?)
+}
+
+async fn start_control(options: &ServerOptions, ports: Ports, journal: &Journal) -> Result<Control, ServerError> {
+    let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
+    let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
+    match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
+        Ok(control) => Ok(control),
+        Err(error) => Err(not_replayed(error, journal).await),
     }
 }
 

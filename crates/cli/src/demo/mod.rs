@@ -8,6 +8,7 @@ mod chapter;
 mod display;
 mod expectations;
 mod feed;
+mod incident;
 mod latency;
 mod load;
 mod mailbox;
@@ -52,10 +53,14 @@ use crate::client::{Client, Token};
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::report::{self, Report};
+use crate::text::span_ms;
 
 /// Settings of `prograde demo`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
+    /// What is shown: commits that are rolled out, well and badly; or an incident, from the first symptom to the next release
+    #[arg(value_enum, default_value_t = Shown::Rollout, value_name = "STORY")]
+    story: Shown,
     /// Users' requests in a second
     #[arg(long, value_name = "N", default_value = "500", value_parser = clap::value_parser!(u32).range(100..=10_000))]
     rate: u32,
@@ -77,6 +82,21 @@ pub(crate) struct DemoArgs {
     /// The user's own directory
     #[arg(long, env = "HOME", hide = true, value_name = "DIR")]
     user_home: Option<OsString>,
+}
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Shown {
+    /// Four commits, of which two are bad
+    Rollout,
+    /// A release that turns bad once it has all traffic
+    Incident,
+}
+
+/// What came of it.
+enum Told {
+    Rollout(Box<Record>, Vec<Expectation>),
+    Incident(Vec<Expectation>),
 }
 
 impl DemoArgs {
@@ -103,7 +123,7 @@ pub(crate) async fn run(args: DemoArgs, printer: &Printer) -> Result<Exit, Repor
     let dir = dir.map_err(|error| Report::new(report::SYSTEM, "can't make a temporary directory").because(&error))?;
     let mut server = None;
     let told = tokio::select! {
-        told = perform(&args, printer, dir.path(), &mut server) => told,
+        told = show(&args, printer, dir.path(), &mut server) => told,
         stopped = stop_signal() => Err(stopped),
     };
     let told = match (told, server.as_mut().and_then(Server::ended)) {
@@ -119,8 +139,20 @@ pub(crate) async fn run(args: DemoArgs, printer: &Printer) -> Result<Exit, Repor
         }
     }
     clean_up(dir, args.keep, printer)?;
-    let (record, expectations) = told?;
-    conclude(printer, &record, &expectations, began.elapsed())
+    match told? {
+        Told::Rollout(record, expectations) => conclude(printer, &record, &expectations, began.elapsed()),
+        Told::Incident(expectations) => {
+            let took = display::whole_ms(began.elapsed());
+            if printer.style().json {
+                let data = incident::as_json(&expectations, took);
+                printer.json_line(&json!({"type": "demo.summary", "data": data}))?;
+            } else {
+                let verdicts = summary::verdicts(&expectations, printer.style());
+                printer.text(format!("\n{verdicts}The demo took {}.\n", span_ms(took)))?;
+            }
+            judged(&expectations)
+        }
+    }
 }
 
 /// What a failure looked like from here, where its cause is elsewhere.
@@ -143,6 +175,27 @@ async fn stop_signal() -> Report {
     Report::cancelled()
 }
 
+/// Shows what was asked for.
+async fn show(args: &DemoArgs, printer: &Printer, dir: &Path, slot: &mut Option<Server>) -> Result<Told, Report> {
+    match args.story {
+        Shown::Rollout => {
+            let (record, expectations) = perform(args, printer, dir, slot).await?;
+            Ok(Told::Rollout(Box::new(record), expectations))
+        }
+        Shown::Incident => {
+            tools::look_for_all().await?;
+            let program = this_program()?;
+            let cache_dir = args.cache_dir(dir);
+            let setup = |webhook, more| ServerSetup { program, dir: dir.to_owned(), cache_dir, webhook, more };
+            incident::tell(setup, args.settings(), printer, dir, slot).await.map(Told::Incident)
+        }
+    }
+}
+
+fn this_program() -> Result<PathBuf, Report> {
+    std::env::current_exe().map_err(|error| Report::new(report::SYSTEM, "this program can't be found").because(&error))
+}
+
 /// Sets the scene and tells the story. The server stays in `slot`, also when this is cancelled.
 async fn perform(
     args: &DemoArgs,
@@ -154,10 +207,9 @@ async fn perform(
     let display = Display::new(printer, std::io::stderr().is_terminal());
     let mailbox = Mailbox::open().await;
     let mailbox = mailbox.map_err(|error| Report::new(report::SYSTEM, "can't listen on 127.0.0.1").because(&error))?;
-    let program = std::env::current_exe();
-    let program =
-        program.map_err(|error| Report::new(report::SYSTEM, "this program can't be found").because(&error))?;
-    let setup = ServerSetup { program, dir: dir.to_owned(), cache_dir: args.cache_dir(dir), webhook: mailbox.url() };
+    let program = this_program()?;
+    let (webhook, more) = (mailbox.url(), Vec::new());
+    let setup = ServerSetup { program, dir: dir.to_owned(), cache_dir: args.cache_dir(dir), webhook, more };
     let server = Server::start(setup).await;
     let server = server.map_err(|error| Report::new(report::DEMO, error.to_string()).caused_by(&error))?;
     let server = slot.insert(server);
@@ -217,6 +269,11 @@ fn conclude(printer: &Printer, record: &Record, expectations: &[Expectation], to
     } else {
         printer.text(summary::text(record, expectations, took, printer.style()))?;
     }
+    judged(expectations)
+}
+
+/// A failure if anything did not happen as it was expected.
+fn judged(expectations: &[Expectation]) -> Result<Exit, Report> {
     let failed = expectations.iter().filter(|expectation| !expectation.met).count();
     if failed == 0 {
         return Ok(Exit::Done);

@@ -65,6 +65,24 @@ pub(crate) fn fail_no_more() -> Edit {
     Edit::new(FAULTS, "ERROR_SHARE: f64 = 0.2;", "ERROR_SHARE: f64 = 0.0;")
 }
 
+/// Whether a request fails, as the service decides it.
+const DRAW: &str = "fastrand::f64() < self.error_share\n";
+/// The same with a bug that no canary shows: from 40 s after the first request on, more and more requests fail, up to
+/// half of them.
+const DRAW_MORE_AND_MORE: &str = "static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+        let late = (BEGAN.elapsed().as_secs_f64() - 40.0) / 60.0;
+        fastrand::f64() < self.error_share + late.clamp(0.0, 0.5)\n";
+
+/// More and more requests fail the longer the program runs.
+pub(crate) fn fail_more_and_more() -> Edit {
+    Edit::new(FAULTS, DRAW, DRAW_MORE_AND_MORE)
+}
+
+/// They do not any more.
+pub(crate) fn fail_no_more_and_more() -> Edit {
+    Edit::new(FAULTS, DRAW_MORE_AND_MORE, DRAW)
+}
+
 /// The program crashes before it listens.
 pub(crate) fn crash_at_start() -> Edit {
     Edit::new(FAULTS, "CRASH_AT_START: bool = false;", "CRASH_AT_START: bool = true;")

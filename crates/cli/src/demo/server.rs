@@ -56,6 +56,8 @@ pub(crate) struct ServerSetup {
     pub(crate) cache_dir: PathBuf,
     /// Where notifications are posted to.
     pub(crate) webhook: String,
+    /// What it is started with besides.
+    pub(crate) more: Vec<OsString>,
 }
 
 impl ServerSetup {
@@ -78,6 +80,7 @@ impl ServerSetup {
             ("--notify-webhook", self.webhook.clone().into()),
         ];
         arguments.extend(options.into_iter().flat_map(|(name, value)| [name.into(), value]));
+        arguments.extend(self.more.iter().cloned());
         arguments
     }
 
@@ -194,6 +197,7 @@ mod tests {
             dir: dir.to_owned(),
             cache_dir: dir.join("cache"),
             webhook: "http://127.0.0.1:9/".into(),
+            more: Vec::new(),
         }
     }
 

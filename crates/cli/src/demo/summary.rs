@@ -150,7 +150,7 @@ fn users(record: &Record) -> String {
 }
 
 /// One line for each expectation.
-fn verdicts(expectations: &[Expectation], style: Style) -> String {
+pub(crate) fn verdicts(expectations: &[Expectation], style: Style) -> String {
     let mut text = String::new();
     for Expectation { name, met, detail } in expectations {
         let (tone, word) = if *met { (Tone::Good, "ok") } else { (Tone::Bad, "FAILED") };
