@@ -69,7 +69,8 @@ pub(crate) fn fail_no_more() -> Edit {
 const DRAW: &str = "fastrand::f64() < self.error_share\n";
 /// The same with a bug that no canary shows: from 40 s after the first request on, more and more requests fail, up to
 /// half of them.
-const DRAW_MORE_AND_MORE: &str = "static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+const DRAW_MORE_AND_MORE: &str =
+    "static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
         let late = (BEGAN.elapsed().as_secs_f64() - 40.0) / 60.0;
         fastrand::f64() < self.error_share + late.clamp(0.0, 0.5)\n";
 

@@ -192,7 +192,7 @@ fn alerts(objective: &Objective, text: &mut String) {
             objective.burn_windows().into_iter().filter(|window| window.severity == severity).collect();
         let Some(notes) = notes.as_ref().filter(|_| !windows.is_empty()) else { continue };
         let pairs: Vec<String> = windows.iter().map(|window| pair(objective, *window)).collect();
-        let query = pairs.join("\nor ignoring(sloth_window)\n");
+        let query = pairs.join("\nor\n");
         let summary = format!(
             "{} of {} spends its error budget too fast: {{{{ $value | humanizePercentage }}}} of what it counts is bad now",
             objective.name, objective.service
@@ -212,8 +212,12 @@ fn alerts(objective: &Objective, text: &mut String) {
 /// Too fast over the long window, and over the short one still.
 fn pair(objective: &Objective, window: BurnWindow) -> String {
     let these = selector(objective);
-    let over = |ms: i64| format!("({}{these} > ({} * {}))", ratio_name(ms), window.factor, objective.budget_ratio());
-    format!("(\n  {}\n  and ignoring(sloth_window)\n  {}\n)", over(window.short_ms), over(window.long_ms))
+    // Without the window's label, or the alert would be another one whenever the pair that it fires by changes.
+    let over = |ms: i64| {
+        let most = window.factor;
+        format!("max without (sloth_window) ({}{these} > ({most} * {}))", ratio_name(ms), objective.budget_ratio())
+    };
+    format!("(\n  {}\n  and\n  {}\n)", over(window.short_ms), over(window.long_ms))
 }
 
 fn own_condition(text: &mut String, objective: &Objective, condition: &Condition) {

@@ -240,15 +240,15 @@ fn the_rules_of_every_objective_can_be_read_and_have_sloth_s_names() {
     });
     insta::assert_snapshot!(page.unwrap().query, @r#"
     (
-      (slo:sli_error:ratio_rate5m{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (14.4 * 0.001))
-      and ignoring(sloth_window)
-      (slo:sli_error:ratio_rate1h{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (14.4 * 0.001))
+      max without (sloth_window) (slo:sli_error:ratio_rate5m{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (14.4 * 0.001))
+      and
+      max without (sloth_window) (slo:sli_error:ratio_rate1h{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (14.4 * 0.001))
     )
-    or ignoring(sloth_window)
+    or
     (
-      (slo:sli_error:ratio_rate30m{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (6 * 0.001))
-      and ignoring(sloth_window)
-      (slo:sli_error:ratio_rate6h{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (6 * 0.001))
+      max without (sloth_window) (slo:sli_error:ratio_rate30m{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (6 * 0.001))
+      and
+      max without (sloth_window) (slo:sli_error:ratio_rate6h{sloth_id="pad-availability", sloth_service="pad", sloth_slo="availability"} > (6 * 0.001))
     )
     "#);
 }
