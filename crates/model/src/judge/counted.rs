@@ -128,7 +128,8 @@ impl<'a> Counter<'a> {
             Counted { cells: [Cell::default(); PARTS], failures: float(failures), requests: float(requests), ..*whole };
         if !alone {
             // An audience may come more often now than before: their share is the larger one.
-            let least = bounds::lower(requests, requests + their_requests, self.analysis.log_bounds_needed());
+            let least =
+                bounds::lower(requests, requests.saturating_add(their_requests), self.analysis.log_bounds_needed());
             if least > whole.share {
                 since.share = least;
                 let fails = self.beside(least, self.analysis.failure_slack.ratio());

@@ -41,7 +41,6 @@ pub enum RolloutEvent {
         /// The step, from 0; the watch counts as one more.
         step: u32,
         /// What it has shown.
-        #[serde(flatten)]
         mark: Mark,
     },
     /// A step's bake time is over but it can't be judged yet: traffic stays as it is.
