@@ -104,8 +104,9 @@ impl Average {
 impl<'a> Case<'a> {
     pub(super) fn new(analysis: &'a Analysis, evidence: &'a Evidence<'a>) -> Self {
         let mut counter = Counter::new(analysis, evidence);
-        let counted: Vec<Counted> = evidence.samples().map(|shown| counter.sample(shown)).collect();
-        let mut case = Self { analysis, evidence, counter, counted, since: Vec::new(), whole: 1.0, pace: [0.0; PARTS] };
+        let all: Vec<Counted> = evidence.samples().map(|shown| counter.sample(shown)).collect();
+        let mut case =
+            Self { analysis, evidence, counter, counted: all, since: Vec::new(), whole: 1.0, pace: [0.0; PARTS] };
         case.pace = case.pace_now();
         case.count_since_marks();
         case
