@@ -2,7 +2,7 @@
 
 use prograde_model::event::{Event, JobConclusion, Outcome, VERSION};
 use prograde_model::flag::Setting;
-use prograde_model::judge::{Sample, Verdict};
+use prograde_model::judge::{Count, Sample, Verdict};
 use prograde_model::metric::{MetricSummary, MetricVerdict};
 use prograde_model::rollout::{RolloutEvent, Strategy};
 use prograde_model::runtime::Counters;
@@ -95,6 +95,11 @@ pub(crate) fn event(view: &EventView) -> (Tone, String) {
     (tone, one_line(&text))
 }
 
+/// Whether an event only serves to explain others: people see it as JSON, and in the verdicts that it explains.
+pub(crate) fn is_detail(view: &EventView) -> bool {
+    view.event_type == "rollout.marked"
+}
+
 fn tone(event: &Event) -> Tone {
     match event {
         Event::JobFinished { result, .. } => match result.conclusion {
@@ -124,6 +129,7 @@ fn tone(event: &Event) -> Tone {
             RolloutEvent::Failed { .. } => Tone::Bad,
             RolloutEvent::Started(_)
             | RolloutEvent::StepEntered { .. }
+            | RolloutEvent::Marked { .. }
             | RolloutEvent::Watched { .. }
             | RolloutEvent::Withdrawn { .. } => Tone::Plain,
         },
@@ -296,6 +302,11 @@ fn rollout(event: &RolloutEvent) -> String {
             Strategy::Return => format!("return to flight {} starts", start.candidate.short()),
         },
         RolloutEvent::StepEntered { step, weight, .. } => format!("step {} gets {weight} of the traffic", step + 1),
+        RolloutEvent::Marked { step, mark } => {
+            let Count { requests: of, failures, .. } = mark.candidate;
+            let seen = requests(Counters { requests: of, failures, latency_us_sum: 0 });
+            format!("step {} marked after {}: {seen}", step + 1, span_ms(mark.elapsed_ms))
+        }
         RolloutEvent::StepHeld { step, verdict: held, metrics, .. } => {
             format!("step {} held: {}", step + 1, opinion(held, metrics))
         }

@@ -213,7 +213,7 @@ impl Entry {
             | RolloutEvent::StepPassed { evidence, .. }
             | RolloutEvent::Failed { evidence, .. }
             | RolloutEvent::Watched { evidence, .. } => before + Counters::from(&evidence.candidate),
-            RolloutEvent::Started(_) => return,
+            RolloutEvent::Started(_) | RolloutEvent::Marked { .. } => return,
         };
     }
 }

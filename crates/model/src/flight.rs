@@ -21,6 +21,7 @@ use crate::flag::Flags;
 use crate::fleet::Fleet;
 use crate::gate::{Closure, GateState, Holds, gate};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
+use crate::judge::SEGMENTS;
 use crate::migration::MigrationState;
 use crate::release::Release;
 use crate::rollout::{Cause, Conflict, Phase, RolloutEvent, Start, Strategy};
@@ -301,6 +302,7 @@ impl Flight {
             strategy: Strategy::Return,
             watch: None,
             progress_deadline_s: 0,
+            segments: 0,
         };
         Some(Event::Rollout { place: self.place(target), event: RolloutEvent::Started(start) })
     }
@@ -488,6 +490,7 @@ impl Flight {
             replicas,
             autoscaled,
             progress_deadline_s: workload.progress_deadline_s,
+            segments: SEGMENTS,
         }
     }
 

@@ -8,7 +8,8 @@
 //! for a tolerated ratio `r`, whatever the common failure rate does over the day; a tolerated difference is paid for
 //! request by request ([`mixture`]). So for every `theta > 1`
 //! `theta^hits / (1 + q0 (theta - 1))^failures` is a non-negative supermartingale that starts at 1, and so is any
-//! average of such products over `theta`, over metrics and over the step in which the trouble began ([`suspicion`]).
+//! average of such products over `theta`, over metrics and over the step in which the trouble began, or the mark within the
+//! step that is judged ([`suspicion`], [`marks`]).
 //! Ville's inequality bounds the chance that it ever exceeds `1/alpha` by `alpha`, however often it is looked at.
 //!
 //! **Pass.** What the next step exposes must be bounded first ([`target`]).
@@ -23,6 +24,8 @@ use crate::runtime::Tally;
 
 mod analysis;
 mod bounds;
+mod counted;
+mod marks;
 mod mixture;
 mod suspicion;
 mod target;
@@ -30,6 +33,7 @@ mod thresholds;
 mod verdict;
 
 pub use analysis::{Analysis, Synthetic, Undecided};
+pub use marks::{Count, Mark, Marks, SEGMENTS, mark};
 pub use verdict::{Finding, Measure, Part, Verdict};
 
 /// Both versions' requests during a step of constant weight, or the time after the last one; stored with its verdict, so
@@ -59,6 +63,8 @@ pub struct Evidence<'a> {
     pub earlier: &'a [Sample],
     /// What is judged.
     pub now: &'a Sample,
+    /// What it had shown by some moments of it; none where steps are judged as a whole.
+    pub marks: Option<&'a Marks>,
     /// The candidate's share of traffic after a pass; none at the end.
     pub next: Option<Weight>,
 }
@@ -137,12 +143,13 @@ pub fn judge(analysis: &Analysis, evidence: &Evidence<'_>) -> Verdict {
     }
     let goal = target::Goal::new(analysis, evidence);
     let to_rule_out = goal.missing();
-    let doubt = suspicion.is_doubt() && !(suspicion.is_of_failures() && goal.calm() == 0);
+    let calm = || goal.calm(&case.suspected(&suspicion));
+    let doubt = suspicion.is_doubt() && !(suspicion.is_of_failures() && calm() == 0);
     if to_rule_out == 0 && !doubt {
         return Verdict::Pass;
     }
     let requests_missing = if doubt {
-        let most = if suspicion.is_of_failures() { goal.calm() } else { u64::MAX };
+        let most = if suspicion.is_of_failures() { calm() } else { u64::MAX };
         case.calm_after(to_rule_out.max(1), most.max(to_rule_out).max(1))
     } else {
         to_rule_out

@@ -99,6 +99,7 @@ fn then(event: &RolloutEvent) -> Option<(Then, &Sample, &[MetricSummary])> {
         }
         RolloutEvent::Started(_)
         | RolloutEvent::StepEntered { .. }
+        | RolloutEvent::Marked { .. }
         | RolloutEvent::Promoted { .. }
         | RolloutEvent::Withdrawn { .. } => None,
     }

@@ -18,7 +18,7 @@ pub use shape::Shape;
 pub use strategy::{AudienceRule, Strategy, Watch};
 
 use crate::ids::Weight;
-use crate::judge::Sample;
+use crate::judge::{Marks, Sample};
 use crate::runtime::Tally;
 use crate::service::Step;
 
@@ -65,6 +65,8 @@ pub struct Baking {
     pub restarts: u32,
     /// Whether it was already said that the step is held.
     pub held: bool,
+    /// What it had shown by some moments of it; none where steps are judged as a whole.
+    pub marks: Option<Marks>,
 }
 
 /// The candidate has all traffic.
@@ -76,6 +78,8 @@ pub struct Promoted {
     pub before: Tally,
     /// Whether it is still watched.
     pub watched: Watched,
+    /// What it had shown by some moments of the watch, while that goes on.
+    pub marks: Option<Marks>,
 }
 
 /// How the watch after the last step goes.
@@ -179,7 +183,18 @@ impl Rollout {
                     mirrored: mirrored.clone(),
                     restarts: *restarts,
                     held: false,
+                    marks: Marks::new(self.start.segments),
                 })
+            }
+            (Phase::Baking(baking), RolloutEvent::Marked { step, mark }) if baking.step == *step => {
+                let mut baking = baking.clone();
+                baking.marks.iter_mut().for_each(|marks| marks.add(mark.clone()));
+                Phase::Baking(baking)
+            }
+            (Phase::Promoted(now), RolloutEvent::Marked { mark, .. }) if now.watched == Watched::Watching => {
+                let mut now = now.clone();
+                now.marks.iter_mut().for_each(|marks| marks.add(mark.clone()));
+                Phase::Promoted(now)
             }
             (Phase::Baking(baking), RolloutEvent::StepHeld { step, .. }) if baking.step == *step => {
                 Phase::Baking(Baking { held: true, ..baking.clone() })
@@ -193,8 +208,11 @@ impl Rollout {
                 if self.reference.is_empty() {
                     self.reference.clone_from(stable);
                 }
-                let watched = if self.start.watch.is_some() { Watched::Watching } else { Watched::Over };
-                Phase::Promoted(Promoted { since: at, before: candidate.clone(), watched })
+                let (watched, marks) = match self.start.watch {
+                    Some(_) => (Watched::Watching, Marks::new(self.start.segments)),
+                    None => (Watched::Over, None),
+                };
+                Phase::Promoted(Promoted { since: at, before: candidate.clone(), watched, marks })
             }
             (Phase::Preparing { .. } | Phase::Baking(_), RolloutEvent::Failed { cause, .. }) => {
                 self.weight = Weight::ZERO;
@@ -202,15 +220,28 @@ impl Rollout {
             }
             (Phase::Withdrawing { cause }, RolloutEvent::Withdrawn { .. }) => Phase::Withdrawn { cause: cause.clone() },
             (Phase::Promoted(now), RolloutEvent::Watched { .. }) if now.watched == Watched::Watching => {
-                Phase::Promoted(Promoted { watched: Watched::Over, ..now.clone() })
+                Phase::Promoted(Promoted { watched: Watched::Over, marks: None, ..now.clone() })
             }
             (Phase::Promoted(now), RolloutEvent::Failed { cause, .. }) if now.watched == Watched::Watching => {
-                Phase::Promoted(Promoted { watched: Watched::Failed { cause: cause.clone() }, ..now.clone() })
+                Phase::Promoted(Promoted {
+                    watched: Watched::Failed { cause: cause.clone() },
+                    marks: None,
+                    ..now.clone()
+                })
             }
             (phase, event) => return Err(Conflict { phase: phase.name(), event: event.name() }),
         };
         self.phase = phase;
         Ok(())
+    }
+
+    /// What the step that bakes, or the watch, had shown by some moments of it; none where steps are judged as a whole.
+    pub fn marks(&self) -> Option<&Marks> {
+        match &self.phase {
+            Phase::Baking(baking) => baking.marks.as_ref(),
+            Phase::Promoted(promoted) => promoted.marks.as_ref(),
+            Phase::Preparing { .. } | Phase::Withdrawing { .. } | Phase::Withdrawn { .. } => None,
+        }
     }
 
     /// The step of that number. A first release has none, as it has nobody to be compared with.

@@ -522,9 +522,10 @@ impl Story {
         shares.collect::<Vec<_>>().join(" ")
     }
 
-    /// What happened to a flight, in the words of the stored types.
+    /// What happened to a flight, in the words of the stored types, without the marks of its steps.
     pub(crate) fn told(&self, flight: char) -> String {
-        let of = self.journal.iter().filter(|r| r.flight == id(flight));
+        let is_mark = |r: &&Recorded| matches!(r.event, Event::Rollout { event: RolloutEvent::Marked { .. }, .. });
+        let of = self.journal.iter().filter(|r| r.flight == id(flight)).filter(|r| !is_mark(r));
         of.map(word).collect::<Vec<_>>().join(" ")
     }
 

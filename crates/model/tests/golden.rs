@@ -58,6 +58,7 @@ forms! {
     fn rollout_event(RolloutEvent) in ROLLOUT_EVENTS {
         RolloutEvent::Started(_) => "rollout.started",
         RolloutEvent::StepEntered { .. } => "rollout.step_entered",
+        RolloutEvent::Marked { .. } => "rollout.marked",
         RolloutEvent::StepHeld { .. } => "rollout.step_held",
         RolloutEvent::StepPassed { .. } => "rollout.step_passed",
         RolloutEvent::Watched { .. } => "rollout.watched",
@@ -133,9 +134,9 @@ fn variants(event_type: &str) -> Vec<&'static str> {
         "environment.rollback_ordered" => &["emptied", "back"],
         "flag.set" => SETTINGS,
         "flight.ended" => OUTCOMES,
-        "rollout.started" => return [STRATEGIES, &["autoscaled"]].concat(),
+        "rollout.started" => return [STRATEGIES, &["autoscaled", "segmented"]].concat(),
         "rollout.step_held" => VERDICTS,
-        "rollout.failed" => return [CAUSES, &["serves_on"]].concat(),
+        "rollout.failed" => return [CAUSES, &["serves_on", "within_step"]].concat(),
         _ => &[],
     };
     variants.to_vec()
@@ -166,9 +167,15 @@ fn form(of: &Event) -> String {
         Event::FlagWatched { limit, .. } => ["good", "failed"][usize::from(limit.is_some())],
         Event::Ended { outcome: how } => outcome(how),
         Event::Rollout { event: RolloutEvent::Started(start), .. } if start.autoscaled.is_some() => "autoscaled",
+        Event::Rollout { event: RolloutEvent::Started(start), .. } if start.segments > 0 => "segmented",
         Event::Rollout { event: RolloutEvent::Started(start), .. } => strategy(&start.strategy),
         Event::Rollout { event: RolloutEvent::StepHeld { verdict: said, .. }, .. } => verdict(said),
         Event::Rollout { event: RolloutEvent::Failed { serves_on: true, .. }, .. } => "serves_on",
+        Event::Rollout { event: RolloutEvent::Failed { cause: Cause::Judged { finding, .. }, .. }, .. }
+            if finding.as_ref().is_some_and(|finding| finding.since_ms.is_some()) =>
+        {
+            "within_step"
+        }
         Event::Rollout { event: RolloutEvent::Failed { cause: why, .. }, .. } => cause(why),
         Event::Rollout { event, .. } => return rollout_event(event).to_owned(),
         Event::Opened(_)

@@ -134,6 +134,10 @@ fn rollout(event: &RolloutEvent) -> String {
             format!("{how} of {} replicas started", start.replicas)
         }
         RolloutEvent::StepEntered { step, weight, .. } => format!("step {} entered: {weight}", step + 1),
+        RolloutEvent::Marked { step, mark } => {
+            let seen = &mark.candidate;
+            format!("step {} marked: {} of {} requests failed", step + 1, seen.failures, seen.requests)
+        }
         RolloutEvent::StepHeld { step, .. } => format!("step {} held: it can't be judged yet", step + 1),
         RolloutEvent::StepPassed { step, by: Some(by), .. } => format!("step {} let pass by {by}", step + 1),
         RolloutEvent::StepPassed { step, evidence, by: None, .. } => {

@@ -136,12 +136,18 @@ fn compare(bad: &Outcome, candidate: Candidate, good: &[Outcome]) -> Vec<Row> {
         let careful = good.iter().any(|good| {
             good.rate.to_bits() == rate.to_bits() && good.of(*who).is_some_and(|good| good.rolled_back <= 0.01)
         });
-        rows.push(if who.is_limit() {
+        let row = if who.is_limit() {
             let comparable = !matches!(candidate, Candidate::Late(_)) && cell.rolled_back >= 0.99;
-            if *who == Who::WaldTolerating && comparable {
+            let least = rules::least_by_failures();
+            if *who != Who::WaldTolerating || !comparable {
+                row
+            } else if cell.harmed >= least {
                 row.judged("at most twice", own.harmed <= 2.0 * cell.harmed)
             } else {
-                row
+                rows.push(Row { goal: Some("beyond the limit"), ..row });
+                Row::plain(&format!("{name}, {rate}/s: harmed"), own.harmed, "requests")
+                    .beside("the same, by failures alone", least)
+                    .judged("at most twice", own.harmed <= 2.0 * least)
             }
         } else if !careful {
             Row { goal: Some("it rolls back good"), ..row }
@@ -149,7 +155,8 @@ fn compare(bad: &Outcome, candidate: Candidate, good: &[Outcome]) -> Vec<Row> {
             Row { goal: Some("it notices not"), ..row }
         } else {
             beside_rule(row, bad, *who, own.harmed, cell.harmed)
-        });
+        };
+        rows.push(row);
     }
     rows
 }
@@ -172,6 +179,9 @@ fn costs() -> Vec<Row> {
     let evidence = cost::typical(Candidate::Good);
     let stored = serde_json::to_vec(&evidence).map_or(0, |json| json.len());
     let bytes = cost::memory_bytes(&evidence) * 10_000.0;
+    let marks: Vec<usize> =
+        evidence.marks().iter().filter_map(|mark| Some(serde_json::to_vec(mark).ok()?.len())).collect();
+    let mark = marks.iter().sum::<usize>() / marks.len().max(1);
     vec![
         Row::below(
             "one judgment, three steps with latencies",
@@ -183,5 +193,6 @@ fn costs() -> Vec<Row> {
         Row::below("one Rollout::decide while a step bakes", cost::decision_ns(&evidence), "ns", 5_000.0, "under 5000"),
         Row::below("evidence of 10,000 rollouts", bytes / 1_048_576.0, "MiB", 200.0, "under 200"),
         Row::plain("evidence stored as JSON", stream::float(stored as u64), "bytes"),
+        Row::plain("one of its seven marks", stream::float(mark as u64), "bytes"),
     ]
 }

@@ -44,7 +44,7 @@ impl Moment {
             | Event::JobStarted { .. }
             | Event::PipelineFinished { succeeded: true, .. }
             | Event::GatePassed { .. }
-            | Event::Rollout { event: RolloutEvent::Started(_), .. } => false,
+            | Event::Rollout { event: RolloutEvent::Started(_) | RolloutEvent::Marked { .. }, .. } => false,
             Event::Opened(_)
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }

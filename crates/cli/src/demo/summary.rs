@@ -83,6 +83,7 @@ fn step_time(flown: &Flown, wanted: u32) -> Option<Duration> {
             RolloutEvent::StepPassed { .. } | RolloutEvent::Failed { .. } => true,
             RolloutEvent::Started(_)
             | RolloutEvent::StepEntered { .. }
+            | RolloutEvent::Marked { .. }
             | RolloutEvent::StepHeld { .. }
             | RolloutEvent::Promoted { .. }
             | RolloutEvent::Watched { .. }

@@ -271,6 +271,7 @@ impl History {
                 }
             }
             RolloutEvent::Started(_)
+            | RolloutEvent::Marked { .. }
             | RolloutEvent::StepHeld { .. }
             | RolloutEvent::StepPassed { .. }
             | RolloutEvent::Watched { .. } => {}

@@ -87,6 +87,7 @@ impl Told {
             stable_replicas: u32::from(stable.is_some()),
             autoscaled: None,
             progress_deadline_s: 60,
+            segments: 0,
         };
         self.fact(number, minute, Event::Deployed { place: production_place(), commit }).rollout(
             number,

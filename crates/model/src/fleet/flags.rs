@@ -97,7 +97,7 @@ impl Fleet {
             return self.end_flag_watch(target, None, seen, now).into_iter().collect();
         };
         let sample = self.flag_sample(target, watch, seen, now);
-        let evidence = Evidence { reference: &watch.before, earlier: &[], now: &sample, next: None };
+        let evidence = Evidence { reference: &watch.before, earlier: &[], now: &sample, marks: None, next: None };
         let verdict = judge::judge(&rules.analysis, &evidence);
         match &verdict {
             Verdict::Fail { limit, .. } => {

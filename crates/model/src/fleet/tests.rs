@@ -187,6 +187,7 @@ fn rollout_fact() -> impl Strategy<Value = RolloutEvent> {
                 stable_replicas: 2,
                 autoscaled: None,
                 progress_deadline_s: 1,
+                segments: 0,
             })
         }),
         (step(), weight()).prop_map(move |(step, weight)| RolloutEvent::StepEntered {

@@ -262,7 +262,11 @@ impl Changes {
                 change.requests = more(change.requests, *candidate);
                 change.ended_at.get_or_insert(at);
             }
-            RolloutEvent::Started(_) | RolloutEvent::StepEntered { .. } | RolloutEvent::Withdrawn { .. } => {}
+            // A mark is of a step as far as it is; what comes of it is counted when it ends.
+            RolloutEvent::Started(_)
+            | RolloutEvent::StepEntered { .. }
+            | RolloutEvent::Marked { .. }
+            | RolloutEvent::Withdrawn { .. } => {}
         }
     }
 

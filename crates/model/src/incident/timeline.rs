@@ -235,7 +235,7 @@ fn of_rollout(event: &RolloutEvent) -> Option<String> {
         RolloutEvent::Failed { cause, .. } => Some(format!("failed: {cause}")),
         RolloutEvent::Promoted { .. } => Some("all of the traffic has moved".to_owned()),
         RolloutEvent::Withdrawn { .. } => Some("out of the environment".to_owned()),
-        RolloutEvent::StepPassed { .. } | RolloutEvent::Watched { .. } => None,
+        RolloutEvent::StepPassed { .. } | RolloutEvent::Watched { .. } | RolloutEvent::Marked { .. } => None,
     }
 }
 

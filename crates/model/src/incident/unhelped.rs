@@ -72,7 +72,7 @@ fn failing(
         stable: Tally::default(),
         elapsed_ms: u64::try_from(passed.as_millis()).unwrap_or(0),
     };
-    let evidence = Evidence { reference: &nothing, earlier: &[], now: &sample, next: None };
+    let evidence = Evidence { reference: &nothing, earlier: &[], now: &sample, next: None, marks: None };
     match judge::judge(analysis, &evidence) {
         verdict @ Verdict::Fail { .. } => Some(verdict.to_string()),
         Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. } => None,

@@ -2,6 +2,7 @@
 
 use super::tests::Owned;
 use super::*;
+use crate::quantity::Period;
 
 /// A small generator (xorshift64*, Vigna 2014) so that runs are the same everywhere.
 struct Dice(u64);
@@ -36,7 +37,8 @@ struct World {
     slower: f64,
 }
 
-/// Steps of 1,500, 3,000 and 1,500 requests, looked at after every 25: whether any look said Fail.
+/// Steps of 1,500, 3,000 and 1,500 requests, looked at after every 25 and marked every five seconds: whether any look said
+/// Fail.
 fn fails(world: World, seed: u64) -> bool {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
     let mut evidence = Owned::default();
@@ -45,6 +47,7 @@ fn fails(world: World, seed: u64) -> bool {
     }
     for (percent, requests, next) in [(5, 1_500, Some(50)), (50, 3_000, Some(100)), (100, 1_500, None)] {
         evidence.now = Sample { weight: Weight::new(percent).unwrap(), ..Sample::default() };
+        evidence.marks = Marks::new(SEGMENTS);
         evidence.next = next.map(|next| Weight::new(next).unwrap());
         for request in 0..requests {
             let hour = f64::from(request) / f64::from(requests);
@@ -58,6 +61,11 @@ fn fails(world: World, seed: u64) -> bool {
             evidence.now.elapsed_ms += 10;
             if request % 25 == 0 && matches!(judge(&Analysis::default(), &evidence.view()), Verdict::Fail { .. }) {
                 return true;
+            }
+            let is_due = |marks: &Marks| marks.is_due(Period::seconds(requests / 100), &evidence.now);
+            if evidence.marks.as_ref().is_some_and(is_due) {
+                let mark = mark(&Analysis::default(), &evidence.view());
+                evidence.marks.iter_mut().for_each(|marks| marks.add(mark.clone()));
             }
         }
         evidence.earlier.push(std::mem::take(&mut evidence.now));

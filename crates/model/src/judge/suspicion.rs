@@ -1,49 +1,52 @@
 //! How much speaks against a candidate: a weighted average of e-processes, which is one itself.
 //!
-//! Its parts look at failures, at failures above the absolute limit, and at slow requests beyond three thresholds. Each
-//! part is again an average over the step in which the trouble began, so that a long good past does not hide it.
+//! Its parts look at failures, at failures above the absolute limit, and at slow requests beyond four thresholds. Each
+//! part is again an average over the step in which the trouble began, and over the marks of the step that is judged, so that
+//! a long good past does not hide it.
 
-use super::mixture::{Cell, Mixture};
-use super::thresholds::{QUANTILES, Thresholds};
+use super::counted::{Counted, Counter, FAILURES, LIMIT, PARTS};
+use super::marks::{MARKS_PART, Mark};
+use super::mixture::Mixture;
+use super::thresholds::QUANTILES;
 use super::verdict::{Finding, Measure, Part};
-use super::{Analysis, Evidence, Sample, Shown, bounds, float, ratio};
+use super::{Analysis, Evidence, Shown, float, ratio};
 use crate::latency::Latencies;
 use crate::quantity::Share;
+use crate::runtime::Tally;
 
 /// Evidence from which on a step is not left although what is to be ruled out is: it is more likely than not that
 /// something is wrong, and a little more traffic tells.
 const DOUBT: f64 = 2.0;
-/// How many times as often as the stable version did until now the candidate may fail where nobody runs beside it: the
-/// share of failures differs between times of the day.
-const ALONE_RATIO: f64 = 2.0;
-/// How many parts there are: failures, the absolute limit, four thresholds of latency.
-const PARTS: usize = 6;
-/// Their weights, which sum to 1.
+/// The parts' weights, which sum to 1.
 const WEIGHTS: [f64; PARTS] = [0.7, 0.06, 0.06, 0.06, 0.06, 0.06];
 /// Nobody is surer than this.
 const ODDS_MOST: f64 = 1e9;
-const FAILURES: usize = 0;
-const LIMIT: usize = 1;
+/// Logarithm of what a mark may add to the evidence without being worth the time of adding it.
+const LEAST: f64 = -8.0;
 
 /// All that speaks for or against a candidate, counted.
 #[derive(Debug)]
 pub(super) struct Case<'a> {
     analysis: &'a Analysis,
     evidence: &'a Evidence<'a>,
-    thresholds: Option<Thresholds>,
+    counter: Counter<'a>,
     /// By sample.
     counted: Vec<Counted>,
+    /// What the last sample says since each of its marks that can be asked.
+    since: Vec<Since<'a>>,
+    /// The weight of "it began with a sample" as a part of those that began with or within it.
+    whole: f64,
     /// How many draws each part gets with a further request of the candidate, if it is good.
     pace: [f64; PARTS],
 }
 
-/// What a sample says.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    /// By part.
-    cells: [Cell; PARTS],
-    failures: f64,
-    requests: f64,
+/// What the last sample says since a mark.
+#[derive(Debug)]
+struct Since<'a> {
+    mark: &'a Mark,
+    /// Logarithm of the weight of "it began here".
+    log_weight: f64,
+    counted: Counted,
 }
 
 /// What speaks against a candidate.
@@ -53,11 +56,15 @@ pub(super) struct Suspicion {
     pub(super) log_evidence: f64,
     /// The part that says most,
     part: usize,
-    /// and from which sample on.
+    /// and from which sample on,
     from: usize,
+    /// or from which place in [`Case::since`].
+    since: Option<usize>,
 }
 
 impl Suspicion {
+    const NONE: Self = Self { log_evidence: f64::NEG_INFINITY, part: FAILURES, from: 0, since: None };
+
     /// Whether the step should not be left.
     pub(super) fn is_doubt(&self) -> bool {
         self.log_evidence >= DOUBT.ln()
@@ -69,57 +76,50 @@ impl Suspicion {
     }
 }
 
+/// An average of which terms are added one by one.
+#[derive(Debug)]
+struct Average {
+    total: f64,
+    largest: f64,
+    of_largest: Suspicion,
+}
+
+impl Average {
+    const EMPTY: Self = Self { total: 0.0, largest: f64::NEG_INFINITY, of_largest: Suspicion::NONE };
+
+    fn add(&mut self, log: f64, part: usize, from: usize, since: Option<usize>) {
+        if log > self.largest {
+            self.largest = log;
+            self.of_largest = Suspicion { part, from, since, ..Suspicion::NONE };
+        }
+        self.total += log.exp();
+    }
+
+    fn suspicion(self) -> Suspicion {
+        let log_evidence = if self.total.is_finite() { self.total.ln() } else { self.largest };
+        Suspicion { log_evidence, ..self.of_largest }
+    }
+}
+
 impl<'a> Case<'a> {
     pub(super) fn new(analysis: &'a Analysis, evidence: &'a Evidence<'a>) -> Self {
-        let thresholds = Thresholds::new(analysis, evidence);
-        let mut case = Self { analysis, evidence, thresholds, counted: Vec::new(), pace: [0.0; PARTS] };
-        let alone = alone_limit(analysis, evidence);
-        case.counted = evidence.samples().map(|shown| case.count(shown, alone)).collect();
+        let mut counter = Counter::new(analysis, evidence);
+        let all: Vec<Counted> = evidence.samples().map(|shown| counter.sample(shown)).collect();
+        let mut case =
+            Self { analysis, evidence, counter, counted: all, since: Vec::new(), whole: 1.0, pace: [0.0; PARTS] };
         case.pace = case.pace_now();
+        case.count_since_marks();
         case
     }
 
-    fn count(&self, Shown { step, sample, of_users }: Shown<'_>, alone: f64) -> Counted {
-        let (failures, requests) = (float(sample.candidate.failures), float(sample.candidate.requests));
-        let share = sample.share();
-        let mut cells = [Cell::default(); PARTS];
-        let [of_failures, of_limit, slow @ ..] = &mut cells;
-        if let Some(w) = share {
-            let w = sample.least_share(self.analysis).min(w);
-            let odds = w * self.analysis.failure_ratio_max.ratio().max(1.0);
-            let of = failures + float(sample.stable.failures);
-            // A declared request is answered as said or it is not: what nobody would notice is no excuse there, and many
-            // that are good do not outweigh what users have seen.
-            let slack = if of_users { self.analysis.failure_slack.ratio() } else { 0.0 };
-            *of_failures = Cell { hits: failures, of, p: odds / (odds + 1.0 - w), tries: requests, slack };
-            let p = beside_limit(self.analysis, self.evidence, sample);
-            *of_limit = Cell { hits: failures, of: requests, p, ..Cell::default() };
-        } else {
-            *of_failures = Cell { hits: failures, of: requests, p: alone, ..Cell::default() };
-        }
-        if let Some(thresholds) = self.thresholds.filter(|thresholds| step >= thresholds.from) {
-            self.count_slow(sample, share, &thresholds, slow);
-        }
-        // However many of our own requests are good, what users have seen still matters.
-        Counted { cells, failures, requests: if of_users { requests } else { 0.0 } }
-    }
-
-    fn count_slow(&self, sample: &Sample, share: Option<f64>, thresholds: &Thresholds, cells: &mut [Cell; 4]) {
-        let candidate = &sample.candidate.latencies;
-        if let Some(w) = share {
-            let ours = candidate.at_least_each(thresholds.beside);
-            let theirs = sample.stable.latencies.at_least_each(thresholds.stable);
-            for ((cell, ours), theirs) in cells.iter_mut().zip(ours).zip(theirs) {
-                *cell = Cell { hits: float(ours), of: float(ours) + float(theirs), p: w, ..Cell::default() };
-            }
-        } else {
-            let total = float(candidate.total());
-            let (slow, of) = thresholds.past;
-            let ours = candidate.at_least_each(thresholds.alone);
-            for ((cell, ours), theirs) in cells.iter_mut().zip(ours).zip(slow) {
-                let p = bounds::upper(theirs, of, self.analysis.log_bounds_needed());
-                *cell = Cell { hits: float(ours), of: total, p, ..Cell::default() };
-            }
+    fn count_since_marks(&mut self) {
+        let (Some(marks), Some(whole)) = (self.evidence.marks, self.counted.last()) else { return };
+        self.whole = 1.0 - MARKS_PART;
+        let began = began(self.counted.len() - 1);
+        for (weight, mark) in marks.weighted() {
+            let log_weight = (weight * began).ln();
+            let counted = self.counter.since(whole, mark);
+            self.since.extend(counted.map(|counted| Since { mark, log_weight, counted }));
         }
     }
 
@@ -146,34 +146,60 @@ impl<'a> Case<'a> {
 
     /// What speaks against the candidate once it has had `more` good requests.
     pub(super) fn suspicion(&self, more: u64) -> Suspicion {
-        let mut found = Suspicion { log_evidence: f64::NEG_INFINITY, part: FAILURES, from: 0 };
-        let mut largest = f64::NEG_INFINITY;
-        let mut total = 0.0;
+        let mut average = Average::EMPTY;
         for (part, weight) in WEIGHTS.into_iter().enumerate() {
+            self.add_since_marks(&mut average, part, weight.ln(), more);
             let mut mixture = Mixture::START;
             let (mut failures, mut requests) = (0.0, 0.0);
             for (from, counted) in self.counted.iter().enumerate().rev() {
-                let Some(mut cell) = counted.cells.get(part).copied() else { continue };
+                let more = if from + 1 == self.counted.len() { more } else { 0 };
+                self.multiply(&mut mixture, counted, part, more);
                 failures += counted.failures;
-                requests += counted.requests;
-                if from + 1 == self.counted.len() && more > 0 {
-                    cell.of += self.pace.get(part).copied().unwrap_or(1.0) * float(more);
-                    cell.tries += float(more);
-                    requests += float(more);
-                }
-                mixture.add(cell);
+                requests += counted.requests + float(more);
                 if part <= LIMIT && failures < self.analysis.immaterial() * requests {
                     continue;
                 }
-                let log = mixture.log() + (weight * began(from)).ln();
-                if log > largest {
-                    (largest, found.part, found.from) = (log, part, from);
-                }
-                total += log.exp();
+                let log = mixture.log() + (weight * (self.whole * began(from))).ln();
+                average.add(log, part, from, None);
             }
         }
-        found.log_evidence = if total.is_finite() { total.ln() } else { largest };
-        found
+        average.suspicion()
+    }
+
+    fn add_since_marks(&self, average: &mut Average, part: usize, log_of_part: f64, more: u64) {
+        let from = self.counted.len().saturating_sub(1);
+        for (at, Since { log_weight, counted, .. }) in self.since.iter().enumerate() {
+            if part == LIMIT || counted.cells.get(part).is_none_or(|cell| cell.hits <= 0.0) {
+                continue;
+            }
+            if part == FAILURES && counted.failures < self.analysis.immaterial() * (counted.requests + float(more)) {
+                continue;
+            }
+            let mut mixture = Mixture::START;
+            self.multiply(&mut mixture, counted, part, more);
+            let log_weight = log_of_part + log_weight;
+            average.add(mixture.log_from(LEAST - log_weight) + log_weight, part, from, Some(at));
+        }
+    }
+
+    fn multiply(&self, mixture: &mut Mixture, counted: &Counted, part: usize, more: u64) {
+        let (Some(cell), Some(null)) = (counted.cells.get(part), self.counter.null(counted, part)) else { return };
+        let mut cell = *cell;
+        if more > 0 {
+            cell.of += self.pace.get(part).copied().unwrap_or(1.0) * float(more);
+            cell.tries += float(more);
+        }
+        mixture.add(cell, null);
+    }
+
+    /// Users' requests of the step that is judged, as far as they are suspected.
+    pub(super) fn suspected(&self, suspicion: &Suspicion) -> Tally {
+        let mark = suspicion.since.and_then(|at| self.since.get(at)).map(|since| since.mark);
+        let now = &self.evidence.now.candidate;
+        match mark.and_then(|mark| mark.candidate.since(now)) {
+            Some((failures, requests)) => Tally { requests, failures, ..Tally::default() },
+            None => Tally { requests: now.requests, failures: now.failures, ..Tally::default() },
+        }
     }
 
     /// How many good requests from `least` on leave no doubt.
@@ -183,35 +209,54 @@ impl<'a> Case<'a> {
 
     /// The numbers behind a suspicion.
     pub(super) fn finding(&self, suspicion: &Suspicion) -> Finding {
-        let mut finding =
-            Finding { odds: super::whole(suspicion.log_evidence.exp().min(ODDS_MOST)), ..Finding::default() };
         let slow = suspicion.part.checked_sub(LIMIT + 1).and_then(|at| self.slow(at));
-        let (mut ours, mut theirs, mut expected) = (Part::default(), Part::default(), 0.0);
-        for (counted, Shown { sample, .. }) in self.counted.iter().zip(self.evidence.samples()).skip(suspicion.from) {
-            let Some(cell) = counted.cells.get(suspicion.part) else { continue };
-            ours.add(super::whole(cell.hits), sample.candidate.requests);
-            if sample.share().is_none() {
-                expected = cell.p.max(expected);
-            } else if suspicion.part == LIMIT {
-                expected = cell.p.max(expected);
-                theirs.add(sample.stable.failures, sample.stable.requests);
-            } else {
-                theirs.add(super::whole(cell.of - cell.hits), sample.stable.requests);
+        let mut seen = Seen::default();
+        let since = suspicion.since.and_then(|at| self.since.get(at));
+        if let Some(since) = since {
+            let Evidence { now, .. } = self.evidence;
+            let theirs = since.mark.stable.since(&now.stable).unwrap_or_default();
+            let ours = since.mark.candidate.since(&now.candidate).map_or(0, |(_, requests)| requests);
+            self.see(&mut seen, &since.counted, suspicion.part, (ours, theirs), now.share().is_none());
+        } else {
+            let all = self.counted.iter().zip(self.evidence.samples()).skip(suspicion.from);
+            for (counted, Shown { sample, .. }) in all {
+                let theirs = (sample.stable.failures, sample.stable.requests);
+                let requests = (sample.candidate.requests, theirs);
+                self.see(&mut seen, counted, suspicion.part, requests, sample.share().is_none());
             }
         }
+        let Seen { ours, theirs, mut expected } = seen;
         if expected == 0.0 {
             let (ratio, slack) = (self.analysis.failure_ratio_max.ratio(), self.analysis.failure_slack.ratio());
             expected = if slow.is_some() { theirs.share() } else { theirs.share() * ratio + slack };
         }
-        finding.measure = slow.unwrap_or(Measure::Failures);
-        finding.limit = Share::nearest(expected);
-        finding.candidate = ours;
-        finding.stable = (theirs.requests > 0).then_some(theirs);
-        finding
+        Finding {
+            measure: slow.unwrap_or(Measure::Failures),
+            candidate: ours,
+            stable: (theirs.requests > 0).then_some(theirs),
+            limit: Share::nearest(expected),
+            odds: super::whole(suspicion.log_evidence.exp().min(ODDS_MOST)),
+            since_ms: since.map(|since| since.mark.elapsed_ms),
+        }
+    }
+
+    /// Takes in what one sample, or the rest of one, shows of a part.
+    fn see(&self, seen: &mut Seen, counted: &Counted, part: usize, (ours, theirs): (u64, (u64, u64)), alone: bool) {
+        let (Some(cell), Some(null)) = (counted.cells.get(part), self.counter.null(counted, part)) else { return };
+        seen.ours.add(super::whole(cell.hits), ours);
+        let (their_failures, their_requests) = theirs;
+        if alone {
+            seen.expected = null.p.max(seen.expected);
+        } else if part == LIMIT {
+            seen.expected = null.p.max(seen.expected);
+            seen.theirs.add(their_failures, their_requests);
+        } else {
+            seen.theirs.add(super::whole(cell.of - cell.hits), their_requests);
+        }
     }
 
     fn slow(&self, at: usize) -> Option<Measure> {
-        let thresholds = self.thresholds?;
+        let thresholds = self.counter.thresholds?;
         let beside = self.evidence.now.share().is_some();
         let ours = if beside { thresholds.beside } else { thresholds.alone };
         Some(Measure::Latency {
@@ -221,29 +266,16 @@ impl<'a> Case<'a> {
     }
 }
 
+/// Numbers of both versions.
+#[derive(Debug, Default)]
+struct Seen {
+    ours: Part,
+    theirs: Part,
+    /// The share that is tolerated, where it does not come from theirs.
+    expected: f64,
+}
+
 /// The weight of "it began with this sample", which sum to 1 over all that may come.
 fn began(from: usize) -> f64 {
     if from == 0 { 0.8 } else { 0.2 * 0.5f64.powi(i32::try_from(from).unwrap_or(i32::MAX)) }
-}
-
-/// The share above which failures are the candidate's where nobody runs beside it: what the stable version may have had,
-/// with room for the time of the day; never less than would matter.
-fn alone_limit(analysis: &Analysis, evidence: &Evidence<'_>) -> f64 {
-    let (failures, requests) = evidence.known();
-    let bound =
-        bounds::upper(failures, requests, analysis.log_bounds_needed()).max(ALONE_RATIO * ratio(failures, requests));
-    let bound = if failures == 0 { bound.min(analysis.failure_share_max.ratio()) } else { bound };
-    bound.max(analysis.failure_share_detect.ratio() / 5.0)
-}
-
-/// The absolute limit beside a stable version: the setting, or what the stable version may suffer itself, now or usually.
-fn beside_limit(analysis: &Analysis, evidence: &Evidence<'_>, sample: &Sample) -> f64 {
-    let needed = analysis.log_bounds_needed();
-    let excuse = |failures, requests| if failures == 0 { 0.0 } else { bounds::upper(failures, requests, needed) };
-    let (failures, requests) = evidence.known();
-    analysis
-        .failure_share_max
-        .ratio()
-        .max(excuse(sample.stable.failures, sample.stable.requests))
-        .max(excuse(failures, requests))
 }

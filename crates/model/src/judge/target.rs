@@ -25,16 +25,15 @@ const MISSING_MAX: u64 = 1 << 40;
 
 /// What is to be ruled out.
 #[derive(Debug)]
-pub(super) struct Goal<'a> {
-    users: &'a Tally,
+pub(super) struct Goal {
     /// Users' and synthetic requests.
     seen: Tally,
     share: f64,
     immaterial: f64,
 }
 
-impl<'a> Goal<'a> {
-    pub(super) fn new(analysis: &Analysis, evidence: &'a Evidence<'a>) -> Self {
+impl Goal {
+    pub(super) fn new(analysis: &Analysis, evidence: &Evidence<'_>) -> Self {
         let detect = analysis.failure_share_detect.ratio();
         let risked = evidence.next.map_or(detect, |next| step_share(detect, next));
         let (failures, requests) = if evidence.now.share().is_some() {
@@ -48,7 +47,7 @@ impl<'a> Goal<'a> {
         let beyond = |share: f64| (stable + share).clamp(1e-6, 0.999);
         let users = &evidence.now.candidate;
         let seen = evidence.now.synthetic.as_deref().map_or_else(|| users.clone(), |more| both(users, &more.candidate));
-        Self { users, seen, share: beyond(risked), immaterial: beyond(detect / 5.0) }
+        Self { seen, share: beyond(risked), immaterial: beyond(detect / 5.0) }
     }
 
     /// How many more requests are needed if all of them succeed.
@@ -56,10 +55,10 @@ impl<'a> Goal<'a> {
         missing(&self.seen, self.share)
     }
 
-    /// How many more requests show, if all of them succeed, that what was suspected does not matter. Users' alone: others
-    /// may be of a kind that never fails.
-    pub(super) fn calm(&self) -> u64 {
-        missing(self.users, self.immaterial)
+    /// How many more requests show, if all of them succeed, that what was suspected does not matter. Users' alone, and of
+    /// them those that are suspected: others may be of a kind that never fails.
+    pub(super) fn calm(&self, suspected: &Tally) -> u64 {
+        missing(suspected, self.immaterial)
     }
 }
 

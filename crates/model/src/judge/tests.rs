@@ -11,12 +11,15 @@ pub(super) struct Owned {
     pub(super) reference: Tally,
     pub(super) earlier: Vec<Sample>,
     pub(super) now: Sample,
+    #[serde(skip)]
+    pub(super) marks: Option<Marks>,
     pub(super) next: Option<Weight>,
 }
 
 impl Owned {
     pub(super) fn view(&self) -> Evidence<'_> {
-        Evidence { reference: &self.reference, earlier: &self.earlier, now: &self.now, next: self.next }
+        let marks = self.marks.as_ref();
+        Evidence { reference: &self.reference, earlier: &self.earlier, now: &self.now, marks, next: self.next }
     }
 }
 
@@ -114,6 +117,96 @@ fn a_good_past_does_not_hide_a_bad_present() {
     evidence.now.weight = weight(10);
     evidence.earlier = vec![good];
     assert!(matches!(verdict(&evidence), Verdict::Fail { .. }));
+}
+
+/// Three minutes in which nothing was wrong, marked, and two seconds more at a thousand requests a second.
+fn three_good_minutes_and(candidate: (u64, u64), stable: (u64, u64)) -> Owned {
+    let mut evidence = marked(step((1_800, 2), (178_200, 178)), 180_000);
+    let now = &mut evidence.now;
+    (now.elapsed_ms, now.candidate) = (182_000, tally(1_800 + candidate.0, 2 + candidate.1));
+    now.stable = tally(178_200 + stable.0, 178 + stable.1);
+    evidence
+}
+
+/// With a mark of what it has shown so far.
+fn marked(mut evidence: Owned, elapsed_ms: u64) -> Owned {
+    evidence.now.elapsed_ms = elapsed_ms;
+    let mark = mark(&Analysis::default(), &evidence.view());
+    evidence.marks = Marks::new(SEGMENTS);
+    evidence.marks.iter_mut().for_each(|marks| marks.add(mark.clone()));
+    evidence
+}
+
+#[test]
+fn trouble_that_begins_within_a_step_is_not_hidden_by_what_was_before() {
+    let bad = three_good_minutes_and((20, 5), (1_980, 2));
+    let as_a_whole = Owned { marks: None, ..bad.clone() };
+    assert!(!matches!(verdict(&as_a_whole), Verdict::Fail { .. }), "{}", verdict(&as_a_whole));
+    let said = verdict(&bad).to_string();
+    let begins =
+        "bad: 5 of 20 (25%) requests failed since minute 3 of the step, of the stable version's 2 of 1980 (0.10%);";
+    assert!(said.starts_with(begins), "{said}");
+    assert_ne!(verdict(&three_good_minutes_and((20, 0), (1_980, 2))), verdict(&bad));
+    // What both suffer for two seconds is not the candidate's.
+    assert!(!matches!(verdict(&three_good_minutes_and((20, 5), (1_980, 495))), Verdict::Fail { .. }));
+}
+
+#[test]
+fn what_is_suspected_since_a_mark_holds_a_step_however_good_it_was_before() {
+    let mut late = marked(step((18_000, 18), (1_782_000, 1_782)), 1_800_000);
+    late.now.candidate = tally(18_020, 21);
+    late.now.stable = tally(1_783_980, 1_784);
+    let said = verdict(&late);
+    assert!(matches!(said, Verdict::Inconclusive { doubt: Some(_), .. }), "{said}");
+    assert!(said.to_string().contains("in doubt: 3 of 20 (15%) requests failed since minute 30 of the step"), "{said}");
+    assert_eq!(verdict(&Owned { marks: None, ..late }), Verdict::Pass);
+}
+
+/// A runtime may lose what it counted, and a version may be asked by nobody for a while.
+#[test]
+fn a_mark_that_counters_fell_below_says_nothing() {
+    let mut evidence = three_good_minutes_and((20, 5), (1_980, 2));
+    let unmarked = |evidence: &Owned| Owned { marks: Marks::new(SEGMENTS), ..evidence.clone() };
+    for (candidate, stable) in [((900, 5), (180_180, 180)), ((1_820, 1), (180_180, 180)), ((1_820, 7), (90_000, 90))] {
+        evidence.now.candidate = tally(candidate.0, candidate.1);
+        evidence.now.stable = tally(stable.0, stable.1);
+        assert_eq!(verdict(&evidence), verdict(&unmarked(&evidence)), "{candidate:?} {stable:?}");
+    }
+    let silent = three_good_minutes_and((20, 5), (0, 0));
+    assert_eq!(verdict(&silent), verdict(&unmarked(&silent)), "nobody to be compared with since");
+}
+
+#[test]
+fn in_the_watch_and_in_latencies_trouble_may_begin_within_a_step_too() {
+    let mut evidence = step((100_000, 100), (0, 0));
+    evidence.now.weight = Weight::ALL;
+    evidence.next = None;
+    let mut late = marked(evidence, 180_000);
+    late.now.candidate = tally(100_100, 112);
+    let Verdict::Fail { finding: Some(finding), .. } = verdict(&late) else { panic!("{}", verdict(&late)) };
+    assert_eq!((finding.since_ms, finding.candidate), (Some(180_000), Part { counted: 12, requests: 100 }));
+    assert!(!matches!(verdict(&Owned { marks: None, ..late }), Verdict::Fail { .. }));
+
+    let mut evidence = step((3_000, 0), (297_000, 297));
+    evidence.reference.latencies = with_slow(10_000, 400);
+    evidence.now.candidate.latencies = with_slow(3_000, 200);
+    evidence.now.stable.latencies = with_slow(297_000, 200);
+    let mut late = marked(evidence, 180_000);
+    late.now.candidate.requests += 60;
+    late.now.candidate.latencies.merge(&latencies(200, 60));
+    late.now.stable.requests += 5_940;
+    late.now.stable.latencies.merge(&with_slow(5_940, 200));
+    let said = verdict(&late).to_string();
+    let slow =
+        said.starts_with("bad: 60 of 60 (100%) requests took 1") && said.contains(" since minute 3 of the step,");
+    assert!(slow, "{said}");
+}
+
+/// One in fifty takes longer.
+fn with_slow(count: u64, slow_ms: u64) -> Latencies {
+    let mut latencies = latencies(50, count - count / 50);
+    (0..count / 50).for_each(|_| latencies.record(1_000 * slow_ms));
+    latencies
 }
 
 #[test]
@@ -229,10 +322,36 @@ fn any_sample() -> impl Strategy<Value = Sample> {
     })
 }
 
+fn any_count() -> impl Strategy<Value = Count> {
+    let count = || prop_oneof![0u64..100, any::<u64>()];
+    let slow = prop::collection::btree_map(0u16..400, count(), 0..6);
+    (count(), count(), count(), slow).prop_map(|(requests, failures, timed, slow)| Count {
+        requests,
+        failures,
+        timed,
+        slow,
+    })
+}
+
+fn any_marks() -> impl Strategy<Value = Option<Marks>> {
+    let mark = (any::<u64>(), any_count(), any_count()).prop_map(|(elapsed_ms, candidate, stable)| Mark {
+        elapsed_ms,
+        candidate,
+        stable,
+    });
+    (0u32..20, prop::collection::vec(mark, 0..20)).prop_map(|(segments, all)| {
+        let mut marks = Marks::new(segments)?;
+        for mark in all {
+            marks.add(mark);
+        }
+        Some(marks)
+    })
+}
+
 prop_compose! {
     fn any_evidence()(reference in any_tally(), earlier in prop::collection::vec(any_sample(), 0..4), now in any_sample(),
-                      next in prop::option::of(0u8..=100)) -> Owned {
-        Owned { reference, earlier, now, next: next.map(weight) }
+                      marks in any_marks(), next in prop::option::of(0u8..=100)) -> Owned {
+        Owned { reference, earlier, now, marks, next: next.map(weight) }
     }
 }
 
@@ -293,4 +412,16 @@ fn the_worked_example_is_as_documented() {
         ]
     );
     assert_eq!(format!("{:.0}", Analysis::default().evidence_needed()), "111");
+    let late = |failures| three_good_minutes_and((20, failures), (1_980, 2));
+    let shown = |cut: fn(Owned) -> Owned| -> Vec<String> {
+        let harm = |failures| evidence_of_harm(&Analysis::default(), &cut(late(failures)).view());
+        (0..=4).map(|failures| format!("{:.2}", harm(failures))).collect()
+    };
+    assert_eq!(shown(|late| Owned { marks: None, ..late }), ["0.00", "0.04", "0.08", "0.15", "0.31"]);
+    assert_eq!(shown(|late| late), ["0.00", "0.06", "0.46", "11.83", "464.51"]);
+    assert_eq!(
+        verdict(&late(4)).to_string(),
+        "bad: 4 of 20 (20%) requests failed since minute 3 of the step, of the stable version's 2 of 1980 (0.10%); chance \
+         alone does that in less than 1 of 465 rollouts"
+    );
 }

@@ -51,6 +51,9 @@ pub struct Finding {
     pub limit: Share,
     /// Chance alone shows as much in fewer than one of so many rollouts of a good release.
     pub odds: u64,
+    /// From when on in the last step it was counted, in milliseconds; none where that is all of one or more steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<u64>,
 }
 
 /// What was counted.
@@ -104,6 +107,9 @@ impl fmt::Display for Finding {
                 write!(f, "{} requests took {} ms or longer", self.candidate, milliseconds(candidate_us))?;
             }
         }
+        if let Some(since_ms) = self.since_ms {
+            write!(f, " since {} of the step", moment(since_ms / 1000))?;
+        }
         match (self.stable, self.measure) {
             (Some(stable), Measure::Failures) => write!(f, ", of the stable version's {stable}")?,
             (Some(stable), Measure::Latency { stable_us, .. }) => {
@@ -134,6 +140,15 @@ impl fmt::Display for Verdict {
             }
             Self::Error { reason } => write!(f, "can't be judged: {reason}"),
         }
+    }
+}
+
+/// A moment of a step, as nobody asks more exactly.
+fn moment(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("second {seconds}"),
+        120..7200 => format!("minute {}", seconds / 60),
+        7200.. => format!("hour {}", seconds / 3600),
     }
 }
 

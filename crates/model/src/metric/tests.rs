@@ -300,6 +300,7 @@ fn baking_rollout(metric: Metric) -> (Rollout, Observation) {
         stable_replicas: 2,
         autoscaled: None,
         progress_deadline_s: 60,
+        segments: 0,
     };
     let mut rollout = Rollout::new(began, start());
     let zero = Tally::default;

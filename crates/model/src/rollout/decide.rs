@@ -6,6 +6,7 @@ use super::{Baking, Cause, Phase, Promoted, Rollout, RolloutEvent, Strategy, Wat
 use crate::ids::Weight;
 use crate::judge::{self, Analysis, Evidence, Sample, Undecided, Verdict};
 use crate::metric::{self, MetricSummary, Together};
+use crate::quantity::Period;
 use crate::runtime::{Counters, Observation, Tally, VersionSeen};
 use crate::service::Step;
 
@@ -100,9 +101,10 @@ impl Rollout {
                 return Some(failed(Cause::Judged { step, limit, finding }, evidence, metrics));
             }
             (_, Together::Fail(metric)) => return Some(failed(over_limit(step, metric), evidence, metrics)),
-            (Verdict::Pass, Together::Pass) => {
-                return baked.then_some(RolloutEvent::StepPassed { step, evidence, metrics, by: None });
+            (Verdict::Pass, Together::Pass) if baked => {
+                return Some(RolloutEvent::StepPassed { step, evidence, metrics, by: None });
             }
+            (Verdict::Pass, Together::Pass) => return self.mark(analysis, step, rules.bake, &evidence),
             (verdict, Together::Held(metric)) => (verdict, Some(metric.to_string())),
             (verdict @ (Verdict::Inconclusive { .. } | Verdict::Error { .. }), Together::Pass) => (verdict, None),
         };
@@ -110,9 +112,19 @@ impl Rollout {
         let looked = seen.looked(baking.since, now) >= rules.bake.duration();
         if elapsed >= patience && looked {
             Some(failed(Cause::NotJudged { step, verdict, metric }, evidence, metrics))
+        } else if baked && !baking.held {
+            Some(RolloutEvent::StepHeld { step, verdict, evidence, metrics })
         } else {
-            (baked && !baking.held).then_some(RolloutEvent::StepHeld { step, verdict, evidence, metrics })
+            self.mark(analysis, step, rules.bake, &evidence)
         }
+    }
+
+    /// The mark of a step, or of the watch, that goes on, when it is time for one.
+    fn mark(&self, analysis: &Analysis, step: u32, bake: Period, now: &Sample) -> Option<RolloutEvent> {
+        self.marks()?.is_due(bake, now).then(|| {
+            let evidence = self.evidence(now, None);
+            RolloutEvent::Marked { step, mark: judge::mark(analysis, &evidence) }
+        })
     }
 
     /// The candidate has left once it has no replica and no traffic. It is not waited for the stable version: should
@@ -141,7 +153,11 @@ impl Rollout {
             (
                 Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. },
                 Together::Pass | Together::Held(_),
-            ) => over.then_some(RolloutEvent::Watched { evidence, metrics }),
+            ) if over => Some(RolloutEvent::Watched { evidence, metrics }),
+            (
+                Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. },
+                Together::Pass | Together::Held(_),
+            ) => self.mark(&watch.analysis, step, watch.period, &evidence),
         }
     }
 
@@ -205,7 +221,12 @@ impl Rollout {
     }
 
     fn judge(&self, analysis: &Analysis, now: &Sample, next: Option<Weight>) -> Verdict {
-        judge::judge(analysis, &Evidence { reference: &self.reference, earlier: &self.passed, now, next })
+        judge::judge(analysis, &self.evidence(now, next))
+    }
+
+    /// All that a verdict on `now` is based on in this state.
+    pub fn evidence<'a>(&'a self, now: &'a Sample, next: Option<Weight>) -> Evidence<'a> {
+        Evidence { reference: &self.reference, earlier: &self.passed, now, marks: self.marks(), next }
     }
 
     /// What a step has shown so far. Copies count where requests are copied, as nobody else reaches the candidate then.

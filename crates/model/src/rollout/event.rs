@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::strategy::{Strategy, Watch};
 use crate::ids::{FlightId, MetricName, Weight};
-use crate::judge::{Finding, Sample, Verdict};
+use crate::judge::{Finding, Mark, Sample, Verdict};
 use crate::metric::MetricSummary;
 use crate::runtime::{Counters, Tally};
 
@@ -33,6 +33,15 @@ pub enum RolloutEvent {
         mirrored: Tally,
         /// The candidate's restarts before the step.
         restarts: u32,
+    },
+    /// What a step, or the watch after the last one, has shown so far is kept, so that it can be asked whether trouble began
+    /// after this moment.
+    #[serde(rename = "rollout.marked")]
+    Marked {
+        /// The step, from 0; the watch counts as one more.
+        step: u32,
+        /// What it has shown.
+        mark: Mark,
     },
     /// A step's bake time is over but it can't be judged yet: traffic stays as it is.
     #[serde(rename = "rollout.step_held")]
@@ -124,6 +133,15 @@ pub struct Start {
     pub autoscaled: Option<Bounds>,
     /// How long the candidate may take to become available before it is taken for broken, in seconds.
     pub progress_deadline_s: u32,
+    /// Into how many parts each step is cut at most, so that trouble that begins within one is found sooner; 0 judges steps
+    /// as a whole, as versions did that did not store it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub segments: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The fewest and the most replicas that a version may have.
@@ -237,6 +255,7 @@ impl RolloutEvent {
         match self {
             Self::Started(_) => "rollout.started",
             Self::StepEntered { .. } => "rollout.step_entered",
+            Self::Marked { .. } => "rollout.marked",
             Self::StepHeld { .. } => "rollout.step_held",
             Self::StepPassed { .. } => "rollout.step_passed",
             Self::Failed { .. } => "rollout.failed",

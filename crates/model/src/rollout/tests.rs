@@ -2,7 +2,7 @@
 
 use super::{Strategy, *};
 use crate::ids::FlightId;
-use crate::judge::{Analysis, Undecided};
+use crate::judge::{Analysis, SEGMENTS, Undecided};
 use crate::quantity::Period;
 use crate::runtime::{Counters, Observation, RequestKey, Routing, VersionSeen};
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +22,7 @@ fn start(strategy: Strategy, stable: bool) -> Start {
         stable_replicas: if stable { 4 } else { 0 },
         autoscaled: None,
         progress_deadline_s: 60,
+        segments: 0,
     }
 }
 
@@ -368,6 +369,46 @@ fn a_release_with_all_traffic_is_watched_for_a_while() {
     assert!(watched(&world.rollout.phase), "what follows is another rollout's: {:?}", world.rollout.phase);
 }
 
+/// Two steps of two minutes at 10% and 100%, watched for two more, marked.
+fn marked() -> World {
+    let bake = Period::seconds(120);
+    let steps = [10, 100].map(|weight| Step { bake, ..step(weight) }).to_vec();
+    let canary = Strategy::Canary { steps, analysis: analysis(), audience: None, stick_to: None };
+    let watch = Some(Watch { period: bake, analysis: analysis() });
+    World::new(Start { watch, segments: SEGMENTS, ..start(canary, true) })
+}
+
+#[test]
+fn each_step_and_the_watch_are_marked_seven_times() {
+    let mut world = marked();
+    (0..400).for_each(|_| world.tick(GOOD));
+    let marks = ["marked"; 7].join(" ");
+    let story = format!("step_entered {marks} step_passed step_entered {marks} step_passed promoted {marks} watched");
+    assert_eq!(world.story(), story);
+    assert_eq!(world.rollout.marks(), None, "nobody asks for them any more");
+    let mut whole = World::new(Start { segments: 0, ..marked().rollout.start });
+    (0..400).for_each(|_| whole.tick(GOOD));
+    assert!(!whole.story().contains("marked"), "as in a journal of an earlier version: {}", whole.story());
+}
+
+#[test]
+fn a_crash_between_marks_loses_none_and_a_clock_that_steps_back_adds_none() {
+    let mut world = marked();
+    let begin = world.now;
+    (0..60).for_each(|_| world.tick(GOOD));
+    let taken = world.story().matches("marked").count();
+    assert_eq!(taken, 3, "{}", world.story());
+    let mut again = Rollout::new(world.rollout.start.clone(), begin);
+    let Phase::Baking(baking) = &world.rollout.phase else { panic!("{:?}", world.rollout.phase) };
+    world.events.iter().for_each(|event| again.apply(event, baking.since).unwrap());
+    assert_eq!(again, world.rollout);
+    world.now -= SignedDuration::from_secs(50);
+    (0..50).for_each(|_| world.tick(GOOD));
+    assert_eq!(world.story().matches("marked").count(), taken, "{}", world.story());
+    (0..10).for_each(|_| world.tick(GOOD));
+    assert_eq!(world.story().matches("marked").count(), taken + 1, "{}", world.story());
+}
+
 /// A server that was down for a day comes back and looks.
 #[test]
 fn time_in_which_nobody_looked_is_held_against_no_release() {
@@ -452,7 +493,7 @@ proptest! {
             canary(), blue_green(), mirrored(), Strategy::Recreate, Strategy::Rolling { surge, unavailable },
         ];
         let strategy = strategies[strategy].clone();
-        let mut world = World::new(start(strategy, has_stable));
+        let mut world = World::new(Start { segments: SEGMENTS, ..start(strategy, has_stable) });
         for (behaviour, seconds) in phases {
             world.run(behaviour, seconds);
         }
@@ -464,7 +505,7 @@ proptest! {
     /// Replaying the facts gives the state that deciding them gave.
     #[test]
     fn replay_gives_the_same_state(phases in prop::collection::vec((behaviour(), 1u32..40), 1..6)) {
-        let mut world = World::new(start(canary(), true));
+        let mut world = World::new(Start { segments: SEGMENTS, ..start(canary(), true) });
         let begin = world.now;
         let mut replayed = Rollout::new(world.rollout.start.clone(), begin);
         for (behaviour, seconds) in phases {

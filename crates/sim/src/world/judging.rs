@@ -388,6 +388,7 @@ fn wrong_fact(rollout: &Rollout, event: &RolloutEvent, shown: &Observation) -> O
             (!all).then(|| format!("promoted while {:?}", rollout.phase))
         }
         RolloutEvent::Started(_)
+        | RolloutEvent::Marked { .. }
         | RolloutEvent::StepHeld { .. }
         | RolloutEvent::Failed { .. }
         | RolloutEvent::Watched { .. }
@@ -397,7 +398,8 @@ fn wrong_fact(rollout: &Rollout, event: &RolloutEvent, shown: &Observation) -> O
 
 fn verdict(analysis: &Analysis, rollout: &Rollout, step: u32, now: &Sample) -> Verdict {
     let next = rollout.step(step.saturating_add(1)).map(|next| next.weight);
-    judge(analysis, &Evidence { reference: &rollout.reference, earlier: &rollout.passed, now, next })
+    let (reference, earlier) = (&rollout.reference, &rollout.passed);
+    judge(analysis, &Evidence { reference, earlier, now, marks: rollout.marks(), next })
 }
 
 /// How long a step has gone on after its bake time, in milliseconds.

@@ -4,9 +4,9 @@ use std::hint::black_box;
 
 use jiff::{SignedDuration, Timestamp};
 use prograde_model::ids::{FlightId, Weight};
-use prograde_model::judge::{Analysis, Evidence, Sample, judge};
+use prograde_model::judge::{Analysis, Evidence, Mark, Marks, SEGMENTS, Sample, judge, mark};
 use prograde_model::quantity::Period;
-use prograde_model::rollout::{Rollout, Start, Strategy};
+use prograde_model::rollout::{Rollout, RolloutEvent, Start, Strategy};
 use prograde_model::runtime::{Counters, Observation, Tally, VersionSeen};
 use prograde_model::service::Step;
 use tokio::time::Instant;
@@ -16,8 +16,13 @@ use crate::table::median;
 
 const JUDGMENTS: u32 = 20_000;
 
-/// Takes the requests of a stream at fixed weight.
-struct Taker(Sample);
+/// The bucket map of a count in a mark, as the standard library allocates it for few buckets.
+const NODE_BYTES: usize = 128;
+/// How long a step is.
+const BAKE_S: u32 = 300;
+
+/// Takes the requests of a stream at fixed weight, and keeps what was taken by every eighth of the step.
+struct Taker(Sample, Vec<Sample>);
 
 impl Rule for Taker {
     fn weight(&self) -> u8 {
@@ -33,7 +38,10 @@ impl Rule for Taker {
 
     fn decide(&mut self, tick: u64) -> super::stream::Decision {
         self.0.elapsed_ms = tick * 100;
-        if tick < 3_000 { super::stream::Decision::Continue } else { super::stream::Decision::Finish }
+        if tick.is_multiple_of(u64::from(BAKE_S) * 10 / u64::from(SEGMENTS)) {
+            self.1.push(self.0.clone());
+        }
+        if tick < u64::from(BAKE_S) * 10 { super::stream::Decision::Continue } else { super::stream::Decision::Finish }
     }
 }
 
@@ -43,24 +51,45 @@ pub(super) struct Stored {
     reference: Tally,
     earlier: Vec<Sample>,
     now: Sample,
+    #[serde(skip)]
+    marks: Vec<Mark>,
+}
+
+impl Stored {
+    /// The marks of the last step.
+    pub(super) fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    fn kept(&self) -> Option<Marks> {
+        let mut marks = Marks::new(SEGMENTS)?;
+        self.marks.iter().for_each(|mark| marks.add(mark.clone()));
+        Some(marks)
+    }
 }
 
 /// The third step of a rollout at 1,000 requests a second, with the latencies of all steps.
 pub(super) fn typical(candidate: Candidate) -> Stored {
     let streams = Streams::new(1_000.0, candidate);
     let sample = |percent, seed| {
-        let mut taker = Taker(Sample { weight: Weight::new(percent).unwrap_or(Weight::ALL), ..Sample::default() });
+        let begin = Sample { weight: Weight::new(percent).unwrap_or(Weight::ALL), ..Sample::default() };
+        let mut taker = Taker(begin, Vec::new());
         streams.run(&mut taker, seed);
-        taker.0
+        taker
     };
-    let earlier = vec![sample(1, 1), sample(10, 2)];
-    Stored { reference: streams.reference(1), earlier, now: sample(50, 3) }
+    let (reference, earlier) = (streams.reference(1), vec![sample(1, 1).0, sample(10, 2).0]);
+    let Taker(now, mut by_then) = sample(50, 3);
+    by_then.truncate(usize::try_from(SEGMENTS - 1).unwrap_or(0));
+    let evidence = |now| Evidence { reference: &reference, earlier: &earlier, now, marks: None, next: None };
+    let marks = by_then.iter().map(|now| mark(&Analysis::default(), &evidence(now))).collect();
+    Stored { reference, earlier, now, marks }
 }
 
 /// Nanoseconds for one judgment, the median of nine measurements.
 pub(super) fn judgment_ns(stored: &Stored) -> f64 {
     let next = Some(Weight::ALL);
-    let evidence = Evidence { reference: &stored.reference, earlier: &stored.earlier, now: &stored.now, next };
+    let (reference, earlier, marks) = (&stored.reference, &stored.earlier, stored.kept());
+    let evidence = Evidence { reference, earlier, now: &stored.now, marks: marks.as_ref(), next };
     let analysis = Analysis::default();
     nanoseconds(|| {
         black_box(judge(black_box(&analysis), black_box(&evidence)));
@@ -71,7 +100,7 @@ pub(super) fn judgment_ns(stored: &Stored) -> f64 {
 pub(super) fn decision_ns(evidence: &Stored) -> f64 {
     let id = |digit: &str| digit.repeat(32).parse::<FlightId>().ok();
     let (Some(candidate), Some(stable)) = (id("c"), id("a")) else { return f64::NAN };
-    let step = Step { weight: Weight::ALL, bake: Period::seconds(300), mirror: Weight::ZERO };
+    let step = Step { weight: Weight::ALL, bake: Period::seconds(BAKE_S), mirror: Weight::ZERO };
     let start = Start {
         candidate: candidate.clone(),
         stable: Some(stable.clone()),
@@ -81,6 +110,7 @@ pub(super) fn decision_ns(evidence: &Stored) -> f64 {
         replicas: 1,
         stable_replicas: 1,
         progress_deadline_s: 60,
+        segments: SEGMENTS,
     };
     let version = |revision, tally: &Tally| VersionSeen {
         available: 1,
@@ -93,25 +123,28 @@ pub(super) fn decision_ns(evidence: &Stored) -> f64 {
         version(stable.clone(), &Tally::default()),
         version(candidate.clone(), &Tally::default()),
     ]);
-    for event in rollout.decide(&first, Timestamp::UNIX_EPOCH) {
+    let marks = evidence.marks.iter().map(|mark| RolloutEvent::Marked { step: 0, mark: mark.clone() });
+    for event in rollout.decide(&first, Timestamp::UNIX_EPOCH).into_iter().chain(marks) {
         if rollout.apply(&event, Timestamp::UNIX_EPOCH).is_err() {
             return f64::NAN;
         }
     }
     let seen =
         Observation::of(vec![version(stable, &evidence.now.stable), version(candidate, &evidence.now.candidate)]);
-    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(100);
+    let now = Timestamp::UNIX_EPOCH + SignedDuration::from_secs(i64::from(BAKE_S) - 1);
     nanoseconds(|| {
         black_box(black_box(&rollout).decide(black_box(&seen), now));
     })
 }
 
-/// What an evidence holds in memory, in bytes: its structures, and eight for each bucket up to the last that is used.
+/// What an evidence holds in memory, in bytes: its structures, and eight for each bucket up to the last that is used; marks
+/// hold a few buckets only.
 pub(super) fn memory_bytes(evidence: &Stored) -> f64 {
     let tallies = evidence.earlier.iter().chain([&evidence.now]).flat_map(|sample| [&sample.candidate, &sample.stable]);
     let buckets =
         tallies.chain([&evidence.reference]).map(|tally| tally.latencies.iter().last().map_or(0, |(at, _)| at + 1));
-    let sizes = size_of::<Stored>() + evidence.earlier.len() * size_of::<Sample>();
+    let marks = evidence.marks.len() * (size_of::<(u32, Mark)>() + 2 * NODE_BYTES);
+    let sizes = size_of::<Stored>() + evidence.earlier.len() * size_of::<Sample>() + marks;
     float((buckets.sum::<usize>() * 8 + sizes) as u64)
 }
 

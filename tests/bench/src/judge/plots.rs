@@ -82,7 +82,8 @@ fn path(share: f64) -> Vec<(f64, f64)> {
         let seen = sample.candidate.requests;
         let step = (seen / 40).max(1);
         if request % 10 == 9 && seen.is_multiple_of(step) {
-            let evidence = Evidence { reference: &reference, earlier: &[], now: &sample, next: Some(Weight::ALL) };
+            let evidence =
+                Evidence { reference: &reference, earlier: &[], now: &sample, marks: None, next: Some(Weight::ALL) };
             let harm = evidence_of_harm(&Analysis::default(), &evidence).clamp(1e-3, 1e4);
             points.push((float(seen), harm));
             if harm >= 1e4 {

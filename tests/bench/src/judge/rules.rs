@@ -3,7 +3,8 @@
 //! All go 1%, 10%, 100% of the traffic in five minutes each and are looked at for half an hour.
 
 use prograde_model::ids::Weight;
-use prograde_model::judge::{Analysis, Evidence, Sample, Verdict, judge};
+use prograde_model::judge::{Analysis, Evidence, Marks, SEGMENTS, Sample, Verdict, judge, mark};
+use prograde_model::quantity::Period;
 use prograde_model::runtime::Tally;
 
 use super::stream::{Candidate, Decision, Rule, TICKS, float};
@@ -21,6 +22,7 @@ pub(super) struct Ours {
     reference: Tally,
     earlier: Vec<Sample>,
     now: Sample,
+    marks: Option<Marks>,
     step: usize,
     since: u64,
     changed: bool,
@@ -33,6 +35,7 @@ impl Ours {
             reference,
             earlier: Vec::new(),
             now: Sample::default(),
+            marks: None,
             step: 0,
             since: 0,
             changed: false,
@@ -48,6 +51,17 @@ impl Ours {
     fn enter(&mut self, step: usize, tick: u64) {
         (self.step, self.since) = (step, tick);
         self.now = Sample { weight: Self::weight_of(step).unwrap_or(Weight::ALL), ..Sample::default() };
+        self.marks = Marks::new(SEGMENTS);
+    }
+
+    /// Leaves a mark in a step that goes on, when it is time for one.
+    fn go_on(&mut self, length: u64) -> Decision {
+        let bake = Period::seconds(u32::try_from(length / TICKS).unwrap_or(u32::MAX));
+        if let Some(marks) = self.marks.as_mut().filter(|marks| marks.is_due(bake, &self.now)) {
+            let (reference, earlier, now) = (&self.reference, &self.earlier, &self.now);
+            marks.add(mark(&self.analysis, &Evidence { reference, earlier, now, marks: None, next: None }));
+        }
+        Decision::Continue
     }
 }
 
@@ -78,14 +92,15 @@ impl Rule for Ours {
         let waited = self.analysis.wait_max.duration().as_secs();
         let waited = elapsed >= BAKE + u64::try_from(waited).unwrap_or(0) * TICKS;
         let next = Self::weight_of(self.step + 1);
-        let evidence = Evidence { reference: &self.reference, earlier: &self.earlier, now: &self.now, next };
+        let (reference, earlier, now) = (&self.reference, &self.earlier, &self.now);
+        let evidence = Evidence { reference, earlier, now, marks: self.marks.as_ref(), next };
         match judge(&self.analysis, &evidence) {
             Verdict::Fail { .. } => Decision::RollBack,
             _ if watched => {
                 if elapsed >= WATCH {
                     Decision::Finish
                 } else {
-                    Decision::Continue
+                    self.go_on(WATCH)
                 }
             }
             Verdict::Pass if baked => {
@@ -95,9 +110,20 @@ impl Rule for Ours {
                 if self.step == WEIGHTS.len() { Decision::Promote } else { Decision::Continue }
             }
             Verdict::Inconclusive { .. } | Verdict::Error { .. } if waited => Decision::GiveUp,
-            Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. } => Decision::Continue,
+            Verdict::Pass | Verdict::Inconclusive { .. } | Verdict::Error { .. } => self.go_on(BAKE),
         }
     }
+}
+
+/// How many requests a release harms at least before a judge that decides by failed requests alone takes it back: if it
+/// is no worse than tolerated, so many in a row are the candidate's with a probability above the rate of false alarms.
+/// `docs/concepts/judging.md` proves it.
+pub(super) fn least_by_failures() -> f64 {
+    let ours = Analysis::default();
+    let w = Ours::weight_of(0).map_or(1.0, |weight| f64::from(weight.percent()) / 100.0);
+    let odds = w * ours.failure_ratio_max.ratio() / (1.0 - w);
+    let draw = odds / (1.0 + odds);
+    (ours.false_alarm_max.ratio().ln() / draw.ln()).ceil()
 }
 
 /// The candidate's requests of the last minute, by tick.

@@ -194,7 +194,7 @@ fn refused(view: &FlightView) -> Vec<Diagnostic> {
 
 fn timeline(view: &FlightView, style: Style) -> String {
     let mut table = Table::new(&["TIME", "WHAT HAPPENED"]);
-    for event in &view.events {
+    for event in view.events.iter().filter(|event| !sentence::is_detail(event)) {
         let (tone, text) = sentence::event(event);
         let at = since(&event.at, &view.summary.opened_at, style);
         table.row(vec![Cell::new(at).tone(Tone::Dim), Cell::new(text).tone(tone)]);

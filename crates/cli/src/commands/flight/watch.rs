@@ -76,6 +76,9 @@ fn tell(app: &App, view: &FlightView, event: &EventView) -> Result<(), Report> {
     if style.json {
         return app.printer.json_line(event);
     }
+    if sentence::is_detail(event) {
+        return Ok(());
+    }
     let (tone, text) = sentence::event(event);
     let at = since(&event.at, &view.summary.opened_at, style);
     let at = Tone::Dim.paint(&format!("{at:>9}"), style.colour);

@@ -40,6 +40,7 @@ fn baking(undecided: &str) -> Rollout {
         stable_replicas: 1,
         autoscaled: None,
         progress_deadline_s: 60,
+        segments: 0,
     };
     let mut rollout = Rollout::new(start, begin());
     let zero = Tally::default;
