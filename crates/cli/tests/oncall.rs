@@ -32,7 +32,8 @@ impl Place {
 
     fn run(&self, args: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_prograde"));
-        command.arg("oncall").args(args).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
+        let file = if args.contains(&"--file") { &[][..] } else { &["--file", "oncall.yaml"] };
+        command.arg("oncall").args(args).args(file).current_dir(self.0.path()).env_clear().env("HOME", self.0.path());
         let Output { status, stdout, stderr } = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (status.code().unwrap(), text(stdout), text(stderr))
@@ -51,7 +52,7 @@ fn who_is_on_call_and_who_comes_next() {
     let (_, out, _) = place.run(&["show", "primary", "--from", "2026-03-23", "--days", "14"]);
     assert!(out.contains("Mon 2026-03-30 09:00 CEST"), "clocks went forward, the hand-over stays at nine: {out}");
     let (code, _, err) = place.run(&["show", "tertiary"]);
-    assert!(code == 2 && err.contains("the file has primary"), "{err}");
+    assert!(code == 2 && err.contains("there are primary"), "{err}");
 }
 
 #[test]
