@@ -39,7 +39,7 @@ spec:
   slos:
     - name: latency
       objective: 99
-      sli: { raw: { errorRatioQuery: "slow:ratio[{{.window}}]" } }
+      sli: { raw: { errorRatioQuery: "avg_over_time(slow:ratio[{{.window}}])" } }
       alerting: { name: PadLatency, pageAlert: { disable: true }, ticketAlert: {} }
 "#;
 
