@@ -17,6 +17,7 @@ use prograde_notify::service::StartError;
 use prograde_notify::{Config, Handle, Options};
 
 use crate::auth::PageKey;
+use crate::error::ServerError;
 use crate::oncall;
 use crate::records::{Records, RecordsError};
 
@@ -109,11 +110,11 @@ impl Handled {
 }
 
 /// Reads an `alertmanager.yml`, and the `oncall.yaml` that says who is on call.
-pub(crate) fn prepare(file: &Path, rota: Option<&Path>) -> Result<Prepared, Diagnostics> {
-    let config = read(file)?;
-    let rota = rota.map(|rota| oncall::read(rota, &config, file)).transpose()?;
+pub(crate) fn prepare(file: &Path, rota: Option<&Path>) -> Result<Prepared, ServerError> {
+    let config = read(file).map_err(ServerError::AlertmanagerConfig)?;
+    let rota = rota.map(|rota| oncall::read(rota, &config, file)).transpose().map_err(ServerError::OncallConfig)?;
     if rota.is_none() && oncall::is_needed(&config) {
-        return Err(oncall::missing(file));
+        return Err(ServerError::OncallConfig(oncall::missing(file)));
     }
     Ok(Prepared { config, file: file.to_owned(), rota })
 }

@@ -73,6 +73,9 @@ pub enum ServerError {
     /// Who is told of alerts can't be read.
     #[error(transparent)]
     AlertmanagerConfig(Diagnostics),
+    /// Who is on call can't be read, or can't be told.
+    #[error(transparent)]
+    OncallConfig(Diagnostics),
     /// Somebody is on call, and nothing says how they are told.
     #[error("`--oncall` says who is on call, and nothing says how they are told")]
     OncallAlone,
@@ -109,7 +112,7 @@ impl ServerError {
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(found) => settings_code(found),
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
-            Self::OncallAlone => crate::oncall::CODE,
+            Self::OncallConfig(_) | Self::OncallAlone => crate::oncall::CODE,
             Self::Random => "PG0309",
         }
     }
@@ -139,6 +142,7 @@ impl ServerError {
             Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
             Self::AlertmanagerConfig(_) => "correct the places named above; `amtool check-config` reads the same file".into(),
             Self::Alerts(_) => "`prograde journal verify --offline` shows the journal's state".into(),
+            Self::OncallConfig(_) => "correct the places named above; `prograde oncall check --file FILE` reads the same file".into(),
             Self::OncallAlone => "add `--alertmanager-config alertmanager.yml` with a receiver for each person".into(),
             Self::Random => "check /dev/urandom".into(),
         }

@@ -227,7 +227,7 @@ async fn prepare(
     let alerting = match &options.alertmanager_config {
         None if options.oncall.is_some() => return Err(ServerError::OncallAlone),
         None => None,
-        Some(file) => Some(alerts::prepare(file, options.oncall.as_deref()).map_err(ServerError::AlertmanagerConfig)?),
+        Some(file) => Some(alerts::prepare(file, options.oncall.as_deref())?),
     };
     Ok((prepared, alerting))
 }
