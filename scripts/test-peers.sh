@@ -72,6 +72,11 @@ icalendar() {
     python_install icalendar icalendar icalendar
 }
 
+# aiosmtpd for Python takes the mails that we send (crates/notify/tests/notify/mail.rs).
+aiosmtpd() {
+    python_install aiosmtpd aiosmtpd.controller aiosmtpd==1.4.6
+}
+
 # Python packages in a folder of their own, unless what they are for can be imported.
 python_install() {
     local place
@@ -105,7 +110,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint alertmanager go icalendar kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
+peers=(actionlint aiosmtpd alertmanager go icalendar kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -41,6 +41,48 @@ fn declare(world: &World) {
 }
 
 #[test]
+fn a_runbook_is_gone_through_for_an_incident_and_its_timeline_tells_of_it() {
+    let (world, _repository, _load, _stable, _bad) = hurt(&[]);
+    declare(&world);
+    let runbook = "---\ndrill_every: 90d\nparameters: { replica: { default: '1' } }\n---\n# Answers are wrong\n\n## Look\n\n\
+                   ```sh\necho looked at $replica\n```\n\n## Mend\n\n```sh dry-run\necho would mend\n```\n\n\
+                   ```sh no-record\necho 'a secret'; touch mended\n```\n\n```sh check\ntest -e mended\n```\n\n\
+                   ## Never ends\n\n```sh timeout=1s\nsleep 1000 & sleep 1000\n```\n";
+    std::fs::create_dir(world.dir().join("runbooks")).unwrap();
+    std::fs::write(world.dir().join("runbooks/answers.md"), runbook).unwrap();
+    done(&world.cli(&["runbook", "check"]));
+    let run = |more: &[&str]| world.cli(&[&["runbook", "run", "runbooks/answers.md", "--by", "ann"], more].concat());
+    let rehearsed = run(&["--dry-run"]);
+    assert!(rehearsed.code == 0 && rehearsed.stderr.contains("would mend"), "{rehearsed:?}");
+    assert!(!world.dir().join("mended").exists(), "a rehearsal changes nothing");
+    assert!(run(&[]).stderr.contains("there is no terminal to ask on"));
+
+    let said = run(&["--incident", "INC-1", "--set", "replica=2; exit 9", "--yes"]);
+    assert!(said.code == 1 && said.stderr.contains("looked at 2; exit 9"), "a parameter is no command: {said:?}");
+    assert!(said.stderr.contains("PG0692") && said.stderr.contains("did not end in 1 s"), "{said:?}");
+    let timeline = world.cli(&["incident", "timeline", "INC-1"]).stdout;
+    for told in
+        ["R-1 begun: Answers are wrong", "step 1, Look: done", "looked at 2", "step 2, Mend: done", "R-1 given up"]
+    {
+        assert!(timeline.contains(told), "{told}: {timeline}");
+    }
+    assert!(!timeline.contains("a secret"), "{timeline}");
+    assert!(!world.text("/api/v1/journal/export").contains("\"output\":\"a secret"), "what it printed is not kept");
+    let due = world.cli(&["runbook", "drills"]);
+    assert!(due.code == 1 && due.stderr.contains("PG0691"), "{due:?}");
+
+    let mended = runbook.split_once("## Never ends").unwrap().0;
+    std::fs::write(world.dir().join("runbooks/answers.md"), mended).unwrap();
+    done(&run(&["--drill", "--yes"]));
+    done(&world.cli(&["runbook", "drills"]));
+    let runs = json_of(&world.cli(&["runbook", "runs", "--json"]));
+    assert_eq!(runs[1]["ended"][1], "completed", "{runs}");
+    let toil = json_of(&world.cli(&["toil", "--json"]));
+    assert_eq!((text(&toil[0], "person"), &toil[0]["ran_step"]), ("ann", &json!(5)), "{toil}");
+    world.end();
+}
+
+#[test]
 fn a_bad_release_is_suspected_taken_back_and_learned_from_whatever_is_killed() {
     let (mut world, repository, load, stable, bad) = hurt(&["--public-status"]);
     declare(&world);

@@ -156,6 +156,55 @@ fn a_page_is_taken_put_off_and_tried_out_from_the_command_line() {
 }
 
 #[test]
+fn somebody_takes_over_by_command_is_paged_and_gives_it_back() {
+    let (ann, bob, mut world) = on_call(ROTA);
+    let run = |world: &World, arguments: &[&str]| {
+        let said = world.cli(arguments);
+        assert_eq!(said.code, 0, "{said:?}");
+        said
+    };
+    let rehearsed = run(&world, &["oncall", "override", "primary", "bob", "--for", "4h", "--by", "ann", "--dry-run"]);
+    assert!(rehearsed.stderr.contains("bob takes over"), "{rehearsed:?}");
+    let why = "ann is at the dentist";
+    let said = run(&world, &["oncall", "override", "primary", "bob", "--for", "4h", "--reason", why, "--by", "ann"]);
+    assert!(said.stderr.contains("C-1: bob takes over"), "{said:?}");
+    let who = |world: &World| run(world, &["oncall", "who", "--json"]);
+    let on_call = |said: &str| {
+        let said: Value = serde_json::from_str(said).unwrap();
+        text(&said["schedules"][0]["on_call"], "person").to_owned()
+    };
+    assert_eq!(on_call(&who(&world).stdout), "bob");
+    world.kill();
+    world.start();
+    assert_eq!(on_call(&who(&world).stdout), "bob", "it outlives the server");
+    run(&world, &["page", "raise", "the antenna does not turn", "--by", "cem"]);
+    until("bob is told", || told(&bob, "firing").pop());
+    assert!(told(&ann, "firing").is_empty(), "ann is at the dentist");
+
+    let listed = run(&world, &["oncall", "changes"]);
+    assert!(listed.stdout.contains("C-1") && listed.stdout.contains(why), "{}", listed.stdout);
+    run(&world, &["oncall", "withdraw", "C-1", "--by", "bob"]);
+    assert_eq!(on_call(&who(&world).stdout), "ann");
+    let range = ["--from", "2030-01-07T00:00", "--until", "2030-01-08T00:00", "--by", "ann"];
+    let swapped = run(&world, &[&["oncall", "swap", "primary", "ann", "bob"], &range[..]].concat());
+    assert!(swapped.stderr.contains("ann and bob take each other's shifts"), "{swapped:?}");
+    let shown = run(&world, &["oncall", "show", "primary", "--from", "2030-01-07T12:00:00Z", "--days", "1"]);
+    assert!(shown.stdout.contains("bob") && shown.stdout.contains("swap"), "{}", shown.stdout);
+    for (arguments, code, says) in [
+        (&["oncall", "withdraw", "C-1", "--by", "ann"][..], 1, "C-1 was withdrawn by bob"),
+        (&["oncall", "override", "primary", "eve", "--for", "1h"], 2, "nobody named \"eve\"; there are ann, bob"),
+        (&["oncall", "override", "night", "bob", "--for", "1h"], 2, "no schedule \"night\"; there are primary"),
+        (&["oncall", "override", "primary", "bob", "--until", "2020-01-01T00:00"], 1, "that is past"),
+        (&["oncall", "override", "primary", "bob"], 2, "--until"),
+    ] {
+        let said = world.cli(arguments);
+        assert!(said.code == code && said.stderr.contains(says), "{said:?}");
+    }
+    run(&world, &["journal", "verify"]);
+    world.end();
+}
+
+#[test]
 fn who_can_not_be_told_keeps_the_server_from_starting() {
     let (_ann, _bob, mut world) = on_call(ROTA);
     world.stop();

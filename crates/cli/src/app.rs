@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::args::Global;
 use crate::client::Client;
@@ -22,6 +23,8 @@ pub(crate) struct App {
     pub(crate) global: Global,
     /// For the few things that are asynchronous.
     pub(crate) runtime: Handle,
+    /// The user wants to stop. Looked at by commands that run others.
+    pub(crate) stop: CancellationToken,
 }
 
 impl App {

@@ -16,7 +16,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prograde_model::alert::history::Behaviour;
 use prograde_model::ids::{EnvironmentName, ServiceName};
-use prograde_model::oncall::{PageId, Rota};
+use prograde_model::oncall::{Made, PageId, Rota};
+use prograde_model::runbook::Run;
+use prograde_model::toil::Done;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
@@ -249,6 +251,31 @@ impl Client {
     /// `GET /api/v1/oncall`.
     pub(crate) fn rota(&self) -> Result<Rota, Report> {
         self.get("/api/v1/oncall", &[])
+    }
+
+    /// `GET /api/v1/oncall/changes`.
+    pub(crate) fn oncall_changes(&self, all: bool) -> Result<Vec<Made>, Report> {
+        self.get("/api/v1/oncall/changes", &[("all", if all { "true" } else { "false" })])
+    }
+
+    /// Changes who is on call, or takes a change back.
+    pub(crate) fn change_oncall(&self, path: &str, request: &impl Serialize) -> Result<Made, Report> {
+        self.post(path, request, ANSWER_WAIT)
+    }
+
+    /// `GET /api/v1/toil`.
+    pub(crate) fn toil(&self, since: Timestamp) -> Result<Vec<Done>, Report> {
+        self.get("/api/v1/toil", &[("since", &since.to_string())])
+    }
+
+    /// `GET /api/v1/runbooks/runs`.
+    pub(crate) fn runbook_runs(&self) -> Result<Vec<Run>, Report> {
+        self.get("/api/v1/runbooks/runs", &[])
+    }
+
+    /// Tells of a run of a runbook.
+    pub(crate) fn runbook_run(&self, path: &str, request: &impl Serialize) -> Result<Run, Report> {
+        self.post(path, request, ANSWER_WAIT)
     }
 
     /// `POST /api/v1/journal/verify`.

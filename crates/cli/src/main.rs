@@ -27,6 +27,8 @@ use std::time::Duration;
 use clap::Parser;
 use tokio::runtime::{Builder, Runtime};
 
+use tokio_util::sync::CancellationToken;
+
 use crate::app::App;
 use crate::args::{Brief, Cli, Command, Global};
 use crate::exit::Exit;
@@ -39,6 +41,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How long what still runs may take to end after the command has.
 const END_WAIT: Duration = Duration::from_millis(200);
+
+/// How long commands that we run may take to end when the user stops us, and the record of it.
+const CHILDREN_WAIT: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -68,14 +73,23 @@ fn run(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Report> {
 /// Runs a command that blocks; Ctrl-C ends the waiting for it. No command leaves anything half done: the server
 /// carries out an order whole or not at all, and files are written in one go.
 fn until_cancelled(runtime: &Runtime, command: Brief, global: Global, printer: Arc<Printer>) -> Result<Exit, Report> {
-    let app = App { printer, global, runtime: runtime.handle().clone() };
-    let running = runtime.spawn_blocking(move || dispatch(&app, command));
+    let stop = CancellationToken::new();
+    let app = App { printer, global, runtime: runtime.handle().clone(), stop: stop.clone() };
+    // Commands that it runs are ended, and that is recorded.
+    let has_children = matches!(command, Brief::Runbook(_));
+    let mut running = runtime.spawn_blocking(move || dispatch(&app, command));
     runtime.block_on(async {
         tokio::select! {
-            ended = running => ended.unwrap_or_else(|error| {
+            ended = &mut running => ended.unwrap_or_else(|error| {
                 Err(Report::new(report::SYSTEM, "the command broke off; this is a defect of prograde").because(&error))
             }),
-            _ = tokio::signal::ctrl_c() => Err(Report::cancelled()),
+            _ = tokio::signal::ctrl_c() => {
+                stop.cancel();
+                if has_children && tokio::time::timeout(CHILDREN_WAIT, running).await.is_err() {
+                    tracing::warn!("what was running has not ended yet");
+                }
+                Err(Report::cancelled())
+            }
         }
     })
 }
@@ -104,6 +118,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Journal(args) => commands::journal::run(app, &args),
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),
+        Brief::Runbook(args) => commands::runbook::run(app, &args),
         Brief::Rules(args) => commands::rules::run(app, &args),
         Brief::Alerts(args) => commands::alerts::run(app, &args),
         Brief::Sim(args) => commands::sim::run(app, &args),

@@ -124,6 +124,14 @@ impl Printer {
         self.text(tamed)
     }
 
+    /// What another program printed that is not this command's data: to stderr, without what steers a terminal.
+    pub(crate) fn told(&self, bytes: &[u8]) {
+        let tamed = self.tamer.lock().unwrap_or_else(PoisonError::into_inner).tame(bytes);
+        let mut err = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        // There is nowhere left to say that stderr can't be written.
+        let _unwritable = err.write_all(&tamed).and_then(|()| err.flush());
+    }
+
     /// One JSON document, for people and for pipes.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Report> {
         let text = serde_json::to_string_pretty(value).map_err(|error| Report::output(&io::Error::other(error)))?;

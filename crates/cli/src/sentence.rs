@@ -4,7 +4,7 @@ use prograde_model::event::{Event, JobConclusion, Outcome, VERSION};
 use prograde_model::flag::Setting;
 use prograde_model::judge::{Count, Sample, Verdict};
 use prograde_model::metric::{MetricSummary, MetricVerdict};
-use prograde_model::rollout::{RolloutEvent, Strategy};
+use prograde_model::rollout::{RolloutEvent, Start, Strategy};
 use prograde_model::runtime::Counters;
 
 use crate::printer::{Tone, one_line};
@@ -290,16 +290,9 @@ pub(crate) fn setting(setting: &Setting) -> String {
 
 fn rollout(event: &RolloutEvent) -> String {
     match event {
-        RolloutEvent::Started(start) => match &start.strategy {
-            Strategy::Canary { steps, .. } => format!("canary of {} starts", counted(steps.len() as u64, "step")),
-            Strategy::Rolling { .. } => {
-                format!("rolling update of {} starts", counted(start.replicas.into(), "replica"))
-            }
-            Strategy::BlueGreen { .. } => {
-                format!("{} of the new version start beside the old", counted(start.replicas.into(), "replica"))
-            }
-            Strategy::Recreate => "the old version stops, the new one starts".to_owned(),
-            Strategy::Return => format!("return to flight {} starts", start.candidate.short()),
+        RolloutEvent::Started(start) => match &start.caution {
+            Some(caution) => format!("{} {caution}", started(start)),
+            None => started(start),
         },
         RolloutEvent::StepEntered { step, weight, .. } => format!("step {} gets {weight} of the traffic", step + 1),
         RolloutEvent::Marked { step, mark } => {
@@ -358,6 +351,21 @@ fn measured(metrics: &[MetricSummary]) -> String {
 
 fn because(detail: Option<&str>) -> String {
     detail.map_or_else(String::new, |detail| format!(": {detail}"))
+}
+
+/// How a rollout begins.
+fn started(start: &Start) -> String {
+    match &start.strategy {
+        Strategy::Canary { steps, .. } => format!("canary of {} starts", counted(steps.len() as u64, "step")),
+        Strategy::Rolling { .. } => {
+            format!("rolling update of {} starts", counted(start.replicas.into(), "replica"))
+        }
+        Strategy::BlueGreen { .. } => {
+            format!("{} of the new version start beside the old", counted(start.replicas.into(), "replica"))
+        }
+        Strategy::Recreate => "the old version stops, the new one starts".to_owned(),
+        Strategy::Return => format!("return to flight {} starts", start.candidate.short()),
+    }
 }
 
 #[cfg(test)]

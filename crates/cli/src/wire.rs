@@ -2,8 +2,9 @@
 
 pub(crate) use prograde_server::api::types::{
     AbortRequest, ActionOrderRequest, ActionRequest, AnswerRequest, ApproveRequest, BudgetView, DeclareRequest,
-    EntryView, ErrorBody, EventView, FlagSetRequest, FlagSettingView, FlagToken, FlagUnsetRequest, FlagView,
-    FlightSummary, FlightView, IncidentOrdered, IncidentRequest, IncidentView, JobView, LiftRequest, LogLineView,
-    MitigateRequest, Ordered, OverrideRequest, PageView, PostmortemRequest, PostmortemView, QuarantineView,
-    RaiseRequest, RateRequest, RollbackRequest, SnoozeRequest, Status, TargetView, VerifyView, VersionView,
+    EndRunRequest, EntryView, ErrorBody, EventView, FlagSetRequest, FlagSettingView, FlagToken, FlagUnsetRequest,
+    FlagView, FlightSummary, FlightView, IncidentOrdered, IncidentRequest, IncidentView, JobView, LiftRequest,
+    LogLineView, MitigateRequest, Ordered, OverrideRequest, PageView, PostmortemRequest, PostmortemView,
+    QuarantineView, RaiseRequest, RateRequest, RollbackRequest, SnoozeRequest, Status, TargetView, VerifyView,
+    VersionView,
 };

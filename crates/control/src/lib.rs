@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod config;
 mod controller;
+pub mod duty;
 mod effects;
 pub mod flags;
 mod halted;
@@ -18,6 +19,7 @@ mod orders;
 pub mod paging;
 pub mod ports;
 pub mod rota;
+pub mod runbook;
 mod scale;
 mod source;
 mod sync;

@@ -5,6 +5,7 @@
 
 mod call;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
@@ -12,12 +13,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_model::alert::{Failure, Retry};
 use prograde_model::oncall::page::{Page, PageEvent, PageRefusal};
-use prograde_model::oncall::{CallKey, Desk, Entry, Notified, PageFact, PageId, Rota};
+use prograde_model::oncall::{CallKey, Desk, Entry, Notified, PageFact, PageId};
+use prograde_model::stored::{Fact as _, NotKept};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::duty::Duty;
 use crate::rota::zone;
 use call::Calls;
 
@@ -32,7 +35,7 @@ const ROUNDS_MAX: u32 = 10_000;
 #[async_trait]
 pub trait PageLog: Send + Sync {
     /// Keeps facts, all or none, so that they are there after a crash once this returns.
-    async fn append(&self, facts: &[PageFact], at: Timestamp) -> Result<(), String>;
+    async fn append(&self, facts: &[PageFact], at: Timestamp) -> Result<(), NotKept<PageFact>>;
 }
 
 /// Tells people.
@@ -59,7 +62,7 @@ pub struct Call {
 #[derive(Clone)]
 pub struct PagingOptions {
     /// Who is on call, and whom pages reach.
-    pub rota: Rota,
+    pub duty: Duty,
     /// Where facts are kept.
     pub log: Arc<dyn PageLog>,
     /// Tells people.
@@ -98,6 +101,8 @@ pub struct Paging {
 
 struct Shared {
     desk: Mutex<Desk>,
+    /// Whether the log may hold facts that the desk does not know: what was said of an append was that it is not known.
+    is_behind: AtomicBool,
     options: PagingOptions,
     changed: Notify,
     stop: CancellationToken,
@@ -111,7 +116,8 @@ impl Paging {
             desk.apply(fact, *at);
         }
         let (changed, stop) = (Notify::new(), CancellationToken::new());
-        let shared = Arc::new(Shared { desk: Mutex::new(desk), options, changed, stop });
+        let shared =
+            Arc::new(Shared { desk: Mutex::new(desk), is_behind: AtomicBool::new(false), options, changed, stop });
         let task = Arc::clone(&shared);
         #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
         let running = tokio::spawn(async move { run(&task).await });
@@ -157,7 +163,8 @@ impl Paging {
 
     /// The escalation of a name; where there is but one, it need not be named.
     pub fn escalation(&self, name: Option<&str>) -> Result<String, PageOrderError> {
-        let known = &self.shared.options.rota.escalations;
+        let rota = self.shared.options.duty.rota();
+        let known = &rota.escalations;
         let named = match (name, known.len()) {
             (None, 1) => known.keys().next(),
             (name, _) => known.keys().find(|known| Some(known.as_str()) == name),
@@ -174,8 +181,8 @@ impl Paging {
     }
 
     /// Who is on call, and whom pages reach.
-    pub fn rota(&self) -> &Rota {
-        &self.shared.options.rota
+    pub fn duty(&self) -> &Duty {
+        &self.shared.options.duty
     }
 
     /// Stops deciding and telling. What is outstanding is told after the next start.
@@ -197,7 +204,7 @@ impl Shared {
             return Ok(());
         }
         let now = self.options.clock.now();
-        self.options.log.append(facts, now).await?;
+        self.append(desk, facts, now).await?;
         for fact in facts {
             desk.apply(fact, now);
             log(fact);
@@ -206,14 +213,39 @@ impl Shared {
         Ok(())
     }
 
+    /// Appends facts. Those of before that turn out to be kept are taken in instead.
+    async fn append(&self, desk: &mut Desk, facts: &[PageFact], now: Timestamp) -> Result<(), String> {
+        let kept = self.options.log.append(facts, now).await;
+        self.is_behind.store(matches!(kept, Err(NotKept::Failed(_))), Ordering::Relaxed);
+        let Err(not_kept) = kept else { return Ok(()) };
+        let why = not_kept.to_string();
+        for (at, fact) in not_kept.missed() {
+            desk.apply(&fact, at);
+            log(&fact);
+        }
+        self.changed.notify_one();
+        Err(why)
+    }
+
+    /// Finds out what was kept, before anybody is told anything that may not be so any more.
+    async fn catch_up(&self) -> Result<(), String> {
+        if !self.is_behind.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut desk = self.desk.lock().await;
+        let caught_up = self.append(&mut desk, &[], self.options.clock.now()).await;
+        if self.is_behind.load(Ordering::Relaxed) { caught_up } else { Ok(()) }
+    }
+
     /// Records all that follows now; gives how long nothing will.
     async fn decide(&self) -> Result<Duration, String> {
         let mut desk = self.desk.lock().await;
         for _ in 0..ROUNDS_MAX {
             let now = self.options.clock.now();
-            let facts = desk.decide(&self.options.rota, &zone, now);
+            let rota = self.options.duty.rota();
+            let facts = desk.decide(&rota, &zone, now);
             if facts.is_empty() {
-                let wake = desk.wake_at(&self.options.rota).map(|wake| wake.duration_since(now));
+                let wake = desk.wake_at(&rota).map(|wake| wake.duration_since(now));
                 let pause = wake.map_or(SLEEP_MAX, |wait| Duration::try_from(wait).unwrap_or_default());
                 return Ok(pause.clamp(Duration::from_millis(1), SLEEP_MAX));
             }
@@ -225,7 +257,6 @@ impl Shared {
 }
 
 fn log(fact: &PageFact) {
-    use prograde_model::stored::Fact as _;
     let (name, payload) = fact.encode();
     tracing::info!(page = %fact.page, "{name} {payload}");
 }
@@ -254,6 +285,7 @@ async fn run(shared: &Arc<Shared>) {
 
 /// Records what people were told, then what follows, and begins to tell whoever is to be told now.
 async fn step(shared: &Arc<Shared>, calls: &mut Calls) -> Result<Duration, String> {
+    shared.catch_up().await?;
     calls.record(shared).await?;
     let pause = shared.decide().await?;
     calls.start(shared).await;

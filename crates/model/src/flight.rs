@@ -24,7 +24,7 @@ use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Targe
 use crate::judge::SEGMENTS;
 use crate::migration::MigrationState;
 use crate::release::Release;
-use crate::rollout::{Cause, Conflict, Phase, RolloutEvent, Start, Strategy};
+use crate::rollout::{Cause, Caution, Conflict, Phase, RolloutEvent, Start, Strategy};
 use crate::runtime::Observation;
 use crate::service::{Environment, Service};
 
@@ -300,6 +300,7 @@ impl Flight {
             stable_replicas,
             autoscaled,
             strategy: Strategy::Return,
+            caution: None,
             watch: None,
             progress_deadline_s: 0,
             segments: 0,
@@ -476,6 +477,7 @@ impl Flight {
         environment: &Environment,
         workload: &crate::workload::Workload,
         stable: Option<(FlightId, u32)>,
+        caution: Option<Caution>,
     ) -> Start {
         let autoscaled = workload.autoscaling.as_ref().map(Autoscaling::bounds);
         let now = stable.as_ref().map_or(workload.replicas, |(_, replicas)| *replicas);
@@ -485,7 +487,11 @@ impl Flight {
             candidate: self.id.clone(),
             stable_replicas: stable.as_ref().map_or(0, |(_, replicas)| *replicas),
             stable: stable.map(|(id, _)| id),
-            strategy: environment.takeover(workload.rolling, replicas),
+            strategy: match &caution {
+                Some(caution) => environment.takeover(workload.rolling, replicas).paced(caution),
+                None => environment.takeover(workload.rolling, replicas),
+            },
+            caution,
             watch: environment.watch(),
             replicas,
             autoscaled,

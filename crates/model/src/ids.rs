@@ -24,6 +24,61 @@ impl InvalidName {
     }
 }
 
+/// A name that is a word and a number that counts up from 1, such as `INC-1`.
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $word:literal, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        #[serde(try_from = "String", into = "String")]
+        #[schemars(with = "String")]
+        pub struct $name(u32);
+
+        impl $name {
+            /// The one with a number, from 1.
+            pub fn new(number: u32) -> Self {
+                Self(number)
+            }
+
+            /// Its number.
+            pub fn number(self) -> u32 {
+                self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $crate::ids::InvalidName;
+            fn from_str(text: &str) -> Result<Self, $crate::ids::InvalidName> {
+                let wrong = || $crate::ids::InvalidName::new($what, text, $expected);
+                let (word, number) = text.split_once('-').ok_or_else(wrong)?;
+                let plain = word.eq_ignore_ascii_case($word)
+                    && number.bytes().all(|b| b.is_ascii_digit())
+                    && !number.starts_with('0');
+                number.parse().ok().filter(|_| plain).map(Self).ok_or_else(wrong)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = $crate::ids::InvalidName;
+            fn try_from(text: String) -> Result<Self, $crate::ids::InvalidName> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.to_string()
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!($word, "-{}"), self.0)
+            }
+        }
+    };
+}
+pub(crate) use numbered;
+
 macro_rules! checked_text {
     ($(#[$doc:meta])* $name:ident, $what:literal, $expected:literal, $check:expr) => {
         $(#[$doc])*

@@ -6,7 +6,7 @@
 //!                                                 └── forward over any of them, which is recorded; back only by reopening
 //! ```
 //!
-//! [`Incidents::decide`] says which facts an order gives, or why it is refused; [`Incidents::apply`] takes a fact in and fits
+//! [`Incidents::decide`] says which facts an order gives, or why it is refused; [`Fold::apply`] takes a fact in and fits
 //! every fact to every state. What hurts users is stopped before it is understood, so mitigation comes before investigation,
 //! and [`suspects`] offers the one command that stops it. The roles and the order of work are those of the Incident Command
 //! System as *Site Reliability Engineering* (Beyer and others, 2016), chapter 14, takes it over.
@@ -19,6 +19,7 @@ mod measure;
 mod orders;
 mod paged;
 mod refusal;
+mod run;
 mod state;
 mod suspects;
 mod timeline;
@@ -31,14 +32,17 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::stored::Fold;
+
 pub use action::{Action, ActionKind, ActionOrder, ActionState, NewAction, Override, Ranked};
 pub use changes::{Change, Changes, What};
 pub use event::IncidentEvent;
 pub use id::{ActionId, IncidentId};
 pub use measure::{Month, trend};
 pub use orders::{Declare, Order};
-pub use paged::page_entries;
+pub use paged::{Declaring, declaring, page_entries};
 pub use refusal::{Limit, Refusal};
+pub use run::run_entries;
 pub use state::{Incident, Link, Mitigation, Note, Origin, Review, Role, Severity, Stage, Update, Way};
 pub use suspects::{Question, Suspect, needs, suspects};
 pub use timeline::{Entry, Kind, Span, alert_entries, flight_entries, incident_entries, timeline};
@@ -50,9 +54,11 @@ pub struct Incidents {
     actions: BTreeMap<ActionId, Action>,
 }
 
-impl Incidents {
-    /// Takes in a fact. One that fits nothing, such as of an incident that was never declared, is passed over: replay goes on.
-    pub fn apply(&mut self, event: &IncidentEvent, at: Timestamp) {
+impl Fold for Incidents {
+    type Fact = IncidentEvent;
+
+    // One that fits nothing, such as of an incident that was never declared, is passed over: replay goes on.
+    fn apply(&mut self, event: &IncidentEvent, at: Timestamp) {
         match event {
             IncidentEvent::Declared { incident, .. } => {
                 if let Some(declared) = Incident::declared(event, at) {
@@ -84,7 +90,9 @@ impl Incidents {
             }
         }
     }
+}
 
+impl Incidents {
     /// One incident.
     pub fn incident(&self, id: IncidentId) -> Option<&Incident> {
         self.incidents.get(&id)

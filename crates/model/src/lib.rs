@@ -32,6 +32,7 @@ pub mod quantity;
 pub mod release;
 pub mod replay;
 pub mod rollout;
+pub mod runbook;
 pub mod runtime;
 pub mod service;
 pub mod status_page;

@@ -12,20 +12,24 @@ mod fact;
 mod load;
 pub mod page;
 mod problems;
+mod roster;
 mod schedule;
 mod wall;
 
 pub use calendar::calendar;
 pub use declare::{
     Escalation, Every, Holidays, Layer, Override, Person, PersonName, Quiet, Rota, Schedule, ScheduleName, Step, Swap,
-    Weekday, Window,
+    Weekday, When, Window,
 };
 pub use desk::{CallKey, Desk, Entry, Notified};
 pub use fact::{PageFact, PageId};
 pub use load::{Load, fairness, loads};
+pub use roster::{Change, ChangeId, Made, Roster, RosterFact, RosterRefusal, Who};
 pub use schedule::{Hole, Shift, TooLong, Zones};
 
 #[cfg(test)]
 mod desk_tests;
+#[cfg(test)]
+mod roster_tests;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::InvalidName;
 
-/// A length of time from zero to 366 days, written like `90s`, `5m` or `1h 30m`.
+/// A length of time from zero to 366 days, written like `90s`, `5m`, `1h 30m`, `90d` or `2w`; a day has 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
@@ -33,6 +33,13 @@ impl Period {
         self.0
     }
 
+    /// So many times as long, at most 366 days.
+    #[must_use]
+    pub fn times(self, factor: u32) -> Self {
+        let factor = i32::try_from(factor).unwrap_or(i32::MAX);
+        Self(self.0.checked_mul(factor).map_or(Self::MAX, |long| long.min(Self::MAX)))
+    }
+
     /// Whether it is no time at all.
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
@@ -43,9 +50,18 @@ impl FromStr for Period {
     type Err = InvalidName;
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let wrong = || {
-            InvalidName::new("duration", text, "a number and a unit such as `90s`, `5m` or `1h 30m`, up to 366 days")
+            InvalidName::new(
+                "duration",
+                text,
+                "a number and a unit such as `90s`, `5m`, `1h 30m` or `90d`, up to 366 days",
+            )
         };
-        let duration: SignedDuration = text.parse().map_err(|_| wrong())?;
+        let units = [("d", 24), ("w", 7 * 24)];
+        let days = units.iter().find_map(|(unit, hours)| {
+            let number: i64 = text.strip_suffix(unit)?.parse::<u16>().ok()?.into();
+            Some(SignedDuration::from_hours(number * hours))
+        });
+        let duration = days.map_or_else(|| text.parse().map_err(|_| wrong()), Ok)?;
         if duration.is_negative() || duration > Self::MAX { Err(wrong()) } else { Ok(Self(duration)) }
     }
 }

@@ -8,12 +8,14 @@
 
 mod decide;
 mod event;
+mod pace;
 mod shape;
 mod strategy;
 
 use jiff::Timestamp;
 
 pub use event::{Bounds, Cause, RolloutEvent, Start};
+pub use pace::Caution;
 pub use shape::Shape;
 pub use strategy::{AudienceRule, Strategy, Watch};
 

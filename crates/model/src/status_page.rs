@@ -264,6 +264,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::incident::{Declare, Order, Origin};
+    use crate::stored::Fold as _;
     use crate::testing::target;
 
     fn at(second: i64) -> Timestamp {

@@ -3,6 +3,7 @@
 //! A kind is an enum whose variants are named by what serde calls them, such as `alert.received`; the name is the stored type,
 //! and what the variant holds is the payload.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -39,6 +40,15 @@ pub trait Fact: Serialize + DeserializeOwned {
     }
 }
 
+/// A state that is the fold of facts.
+pub trait Fold: Default {
+    /// The facts.
+    type Fact: Fact;
+
+    /// Takes in a fact. Total: what does not fit changes nothing.
+    fn apply(&mut self, fact: &Self::Fact, at: Timestamp);
+}
+
 /// Why a stored fact can't be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -60,4 +70,26 @@ pub enum DecodeError {
         /// What does not fit.
         source: serde_json::Error,
     },
+}
+
+/// Why facts were not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum NotKept<F> {
+    /// Earlier facts, of which it was not known whether they were kept, are there. What was decided without them must be
+    /// decided again with them: they are to be applied first, and are not given twice.
+    #[error("earlier facts were found that were not known to be kept; ask again")]
+    Missed(Vec<(Timestamp, F)>),
+    /// They could not be kept, or it is not known whether they were: the next attempt finds out.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl<F> NotKept<F> {
+    /// The facts to apply.
+    pub fn missed(self) -> Vec<(Timestamp, F)> {
+        match self {
+            Self::Missed(facts) => facts,
+            Self::Failed(_) => Vec::new(),
+        }
+    }
 }

@@ -399,7 +399,7 @@ impl Story {
     fn started(&self, flight: &Flight, target: &Target) -> Event {
         let rules = self.config.environment(&target.environment).unwrap();
         let stable = flight.entry(target).unwrap().replaces.clone().map(|f| (f, 4));
-        let start = flight.rollout_start(rules, &workload(), stable);
+        let start = flight.rollout_start(rules, &workload(), stable, self.holds.caution(flight, target));
         Event::Rollout { place: flight.place(target), event: RolloutEvent::Started(start) }
     }
 

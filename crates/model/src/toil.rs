@@ -1,5 +1,5 @@
 //! What people had to do by hand, counted from the journal: approvals, orders, lifted quarantines,
-//! flags, flights that were let past what holds releases.
+//! flags, flights that were let past what holds releases, silences, and steps of runbooks.
 //!
 //! Toil is work that is manual, repetitive and could be automated (Beyer and others, *Site Reliability Engineering*, chapter 5).
 //! The journal can't know whether an approval was worth its time; it knows how many there were.
@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Outcome, Recorded};
+use crate::alert::AlertEvent;
+use crate::event::{Event, Outcome as FlightOutcome, Recorded};
 use crate::ids::FlightId;
 use crate::rollout::{Cause, RolloutEvent};
+use crate::runbook::{Outcome, RunbookFact};
 
 /// The parts of prograde that order things in their own name.
 const PARTS: [&str; 3] = ["judge", "checks", "group"];
@@ -32,10 +34,38 @@ pub enum Act {
     Lifted,
     /// Set a flag, or left it to Git again.
     Flagged,
+    /// Set a silence.
+    Silenced,
+    /// Ran a step of a runbook.
+    RanStep,
+}
+
+impl Act {
+    /// All of them, in the order in which they are told.
+    pub const ALL: [Self; 8] = [
+        Self::Approved,
+        Self::Overrode,
+        Self::Ended,
+        Self::RolledBack,
+        Self::Lifted,
+        Self::Flagged,
+        Self::Silenced,
+        Self::RanStep,
+    ];
+
+    /// How many minutes of somebody's time it is taken for where nobody measured it: an estimate, for comparing weeks.
+    pub fn minutes(self) -> f64 {
+        match self {
+            Self::Approved => 2.0,
+            Self::Flagged | Self::Silenced => 5.0,
+            Self::Overrode | Self::Ended | Self::RolledBack | Self::Lifted => 10.0,
+            Self::RanStep => 1.0,
+        }
+    }
 }
 
 /// Who did what, and when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Done {
     /// When.
     pub at: Timestamp,
@@ -43,6 +73,27 @@ pub struct Done {
     pub by: String,
     /// What.
     pub act: Act,
+    /// How long it took, where that was measured: a step of a runbook.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+}
+
+impl Done {
+    /// How many minutes it took, or is taken for.
+    pub fn minutes(&self) -> f64 {
+        let waited = self.seconds.map_or(0.0, |seconds| seconds / 60.0);
+        // Somebody reads a step and decides before it runs.
+        self.act.minutes() + waited
+    }
+}
+
+/// What somebody did in a time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sum {
+    /// How often what.
+    pub acts: BTreeMap<Act, u64>,
+    /// How many minutes all of it took, or is taken for.
+    pub minutes: f64,
 }
 
 /// What people did: a fold over facts.
@@ -65,23 +116,45 @@ impl Toil {
             self.ended.insert(recorded.flight.clone());
         }
         if is_first {
-            self.done.push(Done { at: recorded.at, by: by.to_owned(), act });
+            self.done.push(Done { at: recorded.at, by: by.to_owned(), act, seconds: None });
         }
     }
 
-    /// Everything that was done, in order.
-    pub fn done(&self) -> &[Done] {
-        &self.done
+    /// Takes in a fact about alerts.
+    pub fn apply_alert(&mut self, fact: &AlertEvent, at: Timestamp) {
+        if let AlertEvent::SilenceSet(silence) = fact {
+            self.done.push(Done { at, by: silence.created_by.clone(), act: Act::Silenced, seconds: None });
+        }
     }
 
-    /// How often each did what, of what `counts` says.
-    pub fn by_person(&self, counts: impl Fn(&Done) -> bool) -> BTreeMap<String, BTreeMap<Act, u64>> {
-        let mut by: BTreeMap<String, BTreeMap<Act, u64>> = BTreeMap::new();
-        for done in self.done.iter().filter(|done| counts(done)) {
-            *by.entry(done.by.clone()).or_default().entry(done.act).or_default() += 1;
+    /// Takes in a fact about a run of a runbook.
+    pub fn apply_run(&mut self, fact: &RunbookFact, at: Timestamp) {
+        if let RunbookFact::Stepped { stepped, .. } = fact
+            && stepped.outcome != Outcome::Skipped
+        {
+            let by = stepped.by.clone();
+            self.done.push(Done { at, by, act: Act::RanStep, seconds: Some(stepped.seconds) });
         }
-        by
     }
+
+    /// Everything that was done; those about one kind of facts in order.
+    pub fn into_done(self) -> Vec<Done> {
+        self.done
+    }
+}
+
+/// What each did, of what `counts` says.
+pub fn by_person<'a>(
+    done: impl IntoIterator<Item = &'a Done>,
+    counts: impl Fn(&Done) -> bool,
+) -> BTreeMap<String, Sum> {
+    let mut by: BTreeMap<String, Sum> = BTreeMap::new();
+    for done in done.into_iter().filter(|done| counts(done)) {
+        let sum = by.entry(done.by.clone()).or_default();
+        *sum.acts.entry(done.act).or_default() += 1;
+        sum.minutes += done.minutes();
+    }
+    by
 }
 
 /// What a person does with a fact, if a person does it.
@@ -92,7 +165,7 @@ fn act(event: &Event) -> Option<(&str, Act)> {
         }
         Event::Rollout { event: RolloutEvent::Failed { cause: Cause::Ordered { by, .. }, .. }, .. }
         | Event::Migrated { by: Some(by), .. }
-        | Event::Ended { outcome: Outcome::Aborted { by, .. } } => Some((by, Act::Ended)),
+        | Event::Ended { outcome: FlightOutcome::Aborted { by, .. } } => Some((by, Act::Ended)),
         Event::RollbackOrdered { by, .. } => Some((by, Act::RolledBack)),
         Event::Overridden { by, .. } => Some((by, Act::Overrode)),
         Event::QuarantineLifted { by, .. } => Some((by, Act::Lifted)),
@@ -122,12 +195,13 @@ fn act(event: &Event) -> Option<(&str, Act)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runbook::{RunId, Stepped};
     use crate::testing::{Ill, Story, two_environments};
 
     fn told(story: &Story) -> String {
         let mut toil = Toil::default();
         story.journal.iter().for_each(|fact| toil.apply(fact));
-        toil.done().iter().map(|done| format!("{}:{:?}", done.by, done.act)).collect::<Vec<_>>().join(" ")
+        toil.into_done().iter().map(|done| format!("{}:{:?}", done.by, done.act)).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -149,6 +223,23 @@ mod tests {
     }
 
     #[test]
+    fn silences_and_steps_of_runbooks_count_and_steps_with_their_time() {
+        let at = Timestamp::UNIX_EPOCH;
+        let mut toil = Toil::default();
+        let silence = serde_json::json!({"id": "s", "matchers": [], "starts_at": at, "ends_at": at, "updated_at": at,
+            "created_by": "ann", "comment": "known"});
+        toil.apply_alert(&AlertEvent::SilenceSet(serde_json::from_value(silence).unwrap()), at);
+        for outcome in [Outcome::Done { exit: 1 }, Outcome::Skipped] {
+            let [title, command, output, by] = ["Look", "uptime", "", "ann"].map(str::to_owned);
+            let stepped = Stepped { step: 1, title, command, outcome, seconds: 120.0, output, by };
+            toil.apply_run(&RunbookFact::Stepped { run: RunId::new(1), stepped }, at);
+        }
+        let sum = &by_person(&toil.into_done(), |_| true)["ann"];
+        assert_eq!(sum.acts, BTreeMap::from([(Act::Silenced, 1), (Act::RanStep, 1)]), "what is left out is no work");
+        assert!((sum.minutes - 8.0).abs() < 1e-9, "5 for the silence, 1 and 2 for the step: {}", sum.minutes);
+    }
+
+    #[test]
     fn a_rollout_that_a_person_ends_is_one_act_and_so_is_a_rollback() {
         let mut story = Story::new(&crate::testing::production());
         story.push('a').run();
@@ -165,7 +256,10 @@ mod tests {
         assert_eq!(told(&story), "ann:Ended ann:RolledBack");
         let mut toil = Toil::default();
         story.journal.iter().for_each(|fact| toil.apply(fact));
-        assert_eq!(toil.by_person(|_| true)["ann"], BTreeMap::from([(Act::Ended, 1), (Act::RolledBack, 1)]));
-        assert!(toil.by_person(|_| false).is_empty());
+        let done = toil.into_done();
+        let sum = &by_person(&done, |_| true)["ann"];
+        assert_eq!(sum.acts, BTreeMap::from([(Act::Ended, 1), (Act::RolledBack, 1)]));
+        assert!((sum.minutes - 20.0).abs() < 1e-9, "{}", sum.minutes);
+        assert!(by_person(&done, |_| false).is_empty());
     }
 }

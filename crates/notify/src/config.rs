@@ -22,7 +22,9 @@ use prograde_model::diagnostic::{Diagnostic, Diagnostics};
 
 pub use http::{Authorization, Http};
 pub(crate) use receivers::SLACK_TEXTS;
-pub use receivers::{Console, Field, Kind, Matrix, Ntfy, Oncall, PagerDuty, Slack, Way, Webhook};
+pub use receivers::{
+    Console, Email, Field, Kind, Login, MailTls, Matrix, Ntfy, Oncall, PagerDuty, Slack, Way, Webhook,
+};
 pub use secret::{Secret, SecretError};
 
 /// The code of every finding but those below and those about YAML itself.

@@ -4,6 +4,7 @@
 //! and how long is the service's affair, by the model's policy.
 
 mod chat;
+mod mail;
 mod outgoing;
 mod pager;
 mod teller;
@@ -74,6 +75,7 @@ impl Delivery {
         let letter = Letter { delivery: self, notification, way: &way.name, data: data.value() };
         let request = match &way.kind {
             Kind::Webhook(webhook) => pager::webhook(self, webhook, notification, page)?,
+            Kind::Email(email) => return mail::send(&letter, email, timeout),
             Kind::PagerDuty(pager) => pager::pager_duty(&letter, pager, &data)?,
             Kind::Slack(slack) => chat::slack(&letter, slack)?,
             Kind::Matrix(matrix) => chat::matrix(&letter, matrix)?,

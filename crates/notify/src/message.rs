@@ -113,6 +113,11 @@ fn of_kind(kind: &Kind) -> Vec<(String, &str)> {
     let numbered = |list: &str, index: usize, field: &str| format!("{list}.{index}.{field}");
     match kind {
         Kind::Webhook(_) | Kind::Oncall(_) => Vec::new(),
+        Kind::Email(email) => {
+            let own = [("to", &email.to), ("from", &email.from), ("text", &email.text), ("html", &email.html)];
+            let headers = email.headers.iter().map(|(name, text)| (format!("headers.{name}"), text.as_str()));
+            own.into_iter().map(|(name, text)| (name.to_owned(), text.as_str())).chain(headers).collect()
+        }
         Kind::Console(console) => vec![("text".into(), &console.text)],
         Kind::Slack(slack) => {
             let fields = slack.fields.iter().enumerate().flat_map(|(index, field)| {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use prograde_model::alert::{AlertEvent, Dispatcher, Limits, Retry};
 use prograde_model::diagnostic::Diagnostics;
 use prograde_model::oncall::Notified;
+use prograde_model::stored::NotKept;
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +33,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(30);
 #[async_trait]
 pub trait Records: Send + Sync {
     /// Keeps facts, all or none, so that they are there after a crash once this returns.
-    async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), String>;
+    async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), NotKept<AlertEvent>>;
 }
 
 /// Wakes whoever is on call.
@@ -170,8 +171,14 @@ impl Shared {
     /// Keeps facts, then lets them have their effect.
     async fn record(&self, state: &mut State, facts: Vec<AlertEvent>, at: Timestamp) -> Result<(), String> {
         let kept: Vec<AlertEvent> = facts.iter().filter(|fact| fact.is_recorded()).cloned().collect();
-        if !kept.is_empty() {
-            self.records.append(&kept, at).await?;
+        if !kept.is_empty()
+            && let Err(not_kept) = self.records.append(&kept, at).await
+        {
+            let why = not_kept.to_string();
+            for (at, fact) in not_kept.missed() {
+                state.dispatcher.apply(&fact, at);
+            }
+            return Err(why);
         }
         for fact in &facts {
             state.dispatcher.apply(fact, at);

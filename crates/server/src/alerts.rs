@@ -11,6 +11,7 @@ use prograde_control::paging::Paging;
 use prograde_journal::Journal;
 use prograde_model::alert::{AlertEvent, Limits, Retry};
 use prograde_model::oncall::Rota;
+use prograde_model::stored::NotKept;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_notify::delivery::Teller;
 use prograde_notify::service::StartError;
@@ -41,11 +42,11 @@ pub(crate) enum AlertsError {
 }
 
 /// The facts' place in the journal.
-struct JournalRecords(Records);
+struct JournalRecords(Records<AlertEvent>);
 
 #[async_trait]
 impl prograde_notify::Records for JournalRecords {
-    async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), String> {
+    async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), NotKept<AlertEvent>> {
         let pieces: Vec<AlertEvent> = facts.iter().flat_map(pieces).collect();
         self.0.append(&pieces, at).await
     }

@@ -4,8 +4,10 @@ use prograde_control::ports::AppendError;
 use prograde_journal::{Journal, JournalError};
 use prograde_model::dora::History;
 use prograde_model::event::Recorded;
+use prograde_model::toil::{Done, Toil};
 
 use crate::events::from_store;
+use crate::records::{self, RecordsError};
 
 /// How many events are read at once.
 const CHUNK: usize = 1_000;
@@ -19,6 +21,9 @@ pub enum HistoryError {
     /// A fact is not understood.
     #[error(transparent)]
     Fact(#[from] AppendError),
+    /// A fact that is no flight's is not understood.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
 }
 
 /// All deployments that a journal knows of.
@@ -26,6 +31,19 @@ pub async fn deployments(journal: &Journal) -> Result<History, HistoryError> {
     let mut history = History::default();
     for_each(journal, |fact| history.apply(fact)).await?;
     Ok(history)
+}
+
+/// All that people did by hand that a journal knows of.
+pub async fn toil(journal: &Journal) -> Result<Vec<Done>, HistoryError> {
+    let mut toil = Toil::default();
+    for_each(journal, |fact| toil.apply(fact)).await?;
+    for (at, fact) in records::read(journal).await? {
+        toil.apply_alert(&fact, at);
+    }
+    for (at, fact) in records::read(journal).await? {
+        toil.apply_run(&fact, at);
+    }
+    Ok(toil.into_done())
 }
 
 /// Every fact about flights in a journal, in order.

@@ -1,51 +1,41 @@
 //! Incidents as the server keeps them: their facts under a subject of their own, one who writes at a time, and what follows
 //! from where releases are.
 
-use std::sync::{Arc, Mutex as StdMutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use prograde_control::paging::Paging;
 use prograde_control::ports::{Gatekeeper, PortError};
 use prograde_control::{Clock as _, Control, SystemClock};
 use prograde_journal::Journal;
 use prograde_model::entry::Standing;
 use prograde_model::gate::Holds;
 use prograde_model::ids::{FlightId, Target};
-use prograde_model::incident::{IncidentEvent, Incidents, Refusal};
+use prograde_model::incident::{self, IncidentEvent, Incidents, Refusal};
 use prograde_model::stored::Fact as _;
-use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::records::{Records, RecordsError};
+use crate::records::{KeepError, Kept, RecordsError};
 
 /// How often it is looked where releases are and how requests go although nothing happened.
 const LOOK_PERIOD: Duration = Duration::from_secs(5);
+/// How many facts pages give in one look at most.
+const PAGES_AT_ONCE: usize = 100;
 /// How long to wait after a fact could not be recorded.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why an order about an incident was not carried out.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum IncidentError {
-    /// The product's rules forbid it.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// It could not be recorded.
-    #[error("it could not be recorded: {0}")]
-    Record(String),
-}
+pub(crate) type IncidentError = KeepError<Refusal>;
 
 /// All incidents. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Desk(Arc<Inner>);
 
 struct Inner {
-    journal: Journal,
-    known: RwLock<Incidents>,
-    /// Held by whoever writes. None after an append of which it is not known whether it was stored: the next one to write
-    /// reads everything again first.
-    writing: Mutex<Option<Records>>,
+    kept: Kept<Incidents>,
     stop: CancellationToken,
     task: StdMutex<Option<JoinHandle<()>>>,
 }
@@ -53,19 +43,13 @@ struct Inner {
 impl Desk {
     /// With what the facts of before give.
     pub(crate) async fn open(journal: Journal) -> Result<Self, RecordsError> {
-        let (records, history) = Records::open(journal.clone()).await?;
-        Ok(Self(Arc::new(Inner {
-            journal,
-            known: RwLock::new(folded(&history)),
-            writing: Mutex::new(Some(records)),
-            stop: CancellationToken::new(),
-            task: StdMutex::default(),
-        })))
+        let kept = Kept::open(journal).await?;
+        Ok(Self(Arc::new(Inner { kept, stop: CancellationToken::new(), task: StdMutex::default() })))
     }
 
     /// Looks at what is known. Must be short: facts wait meanwhile.
     pub(crate) fn with<R>(&self, look: impl FnOnce(&Incidents) -> R) -> R {
-        look(&self.0.known.read().unwrap_or_else(PoisonError::into_inner))
+        self.0.kept.with(look)
     }
 
     /// Records what is decided on what is known: nothing can come in between.
@@ -74,44 +58,18 @@ impl Desk {
         now: Timestamp,
         decide: impl FnOnce(&Incidents) -> Result<Vec<IncidentEvent>, Refusal>,
     ) -> Result<Vec<IncidentEvent>, IncidentError> {
-        let mut writing = self.0.writing.lock().await;
-        let records = match writing.take() {
-            Some(records) => records,
-            None => self.read_again().await?,
-        };
-        let decided = self.with(decide);
-        let facts = match decided {
-            Ok(facts) if !facts.is_empty() => facts,
-            nothing => {
-                *writing = Some(records);
-                return Ok(nothing?);
-            }
-        };
-        records.append(&facts, now).await.map_err(IncidentError::Record)?;
-        let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-        for fact in &facts {
-            known.apply(fact, now);
-        }
-        *writing = Some(records);
-        Ok(facts)
-    }
-
-    async fn read_again(&self) -> Result<Records, IncidentError> {
-        let read = Records::open(self.0.journal.clone()).await;
-        let (records, history) = read.map_err(|error| IncidentError::Record(crate::events::chain(&error)))?;
-        *self.0.known.write().unwrap_or_else(PoisonError::into_inner) = folded(&history);
-        Ok(records)
+        self.0.kept.record(now, decide).await
     }
 
     /// Follows releases: what was begun to end the harm of an incident has an end.
-    pub(crate) fn follow(&self, control: Control) {
+    pub(crate) fn follow(&self, control: Control, pages: Option<Paging>) {
         let desk = self.clone();
         #[expect(clippy::disallowed_methods, reason = "owned: `shutdown` waits for it")]
-        let task = tokio::spawn(async move { desk.run(control).await });
+        let task = tokio::spawn(async move { desk.run(control, pages).await });
         *self.0.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
     }
 
-    async fn run(&self, control: Control) {
+    async fn run(&self, control: Control, pages: Option<Paging>) {
         let mut facts = control.changed();
         loop {
             facts.borrow_and_update();
@@ -128,6 +86,9 @@ impl Desk {
                     Ok(facts) => facts.iter().for_each(log),
                     Err(error) => tracing::error!("an incident could not be declared: {error}"),
                 }
+            }
+            if let Some(pages) = &pages {
+                self.follow_pages(&control, pages).await;
             }
             if !self.with(settle).is_empty() {
                 match self.record(control.now(), |known| Ok(settle(known))).await {
@@ -148,6 +109,24 @@ impl Desk {
                     }
                 }
                 () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Declares what pages declare, one after the other: each changes what the next is taken for.
+    async fn follow_pages(&self, control: &Control, pages: &Paging) {
+        let rota = pages.duty().rota();
+        let declaring = pages.with_desk(|desk| incident::declaring(desk, &rota)).await;
+        for _ in 0..PAGES_AT_ONCE {
+            let now = control.now();
+            let declared = self.record(now, |known| control.with_fleet(|fleet| known.paged(&declaring, fleet, now)));
+            match declared.await {
+                Ok(facts) if facts.is_empty() => return,
+                Ok(facts) => facts.iter().for_each(log),
+                Err(error) => {
+                    tracing::error!("what a page declares could not be recorded: {error}");
+                    return;
+                }
             }
         }
     }
@@ -173,14 +152,6 @@ fn log(fact: &IncidentEvent) {
 fn is_out(fleet: &prograde_model::fleet::Fleet, flight: &FlightId, target: &Target) -> bool {
     let standing = fleet.flight(flight).map(|flight| flight.standing(target));
     matches!(standing, Some(Standing::Unreverted | Standing::Gone))
-}
-
-fn folded(history: &[(Timestamp, IncidentEvent)]) -> Incidents {
-    let mut known = Incidents::default();
-    for (at, fact) in history {
-        known.apply(fact, *at);
-    }
-    known
 }
 
 /// Releases wait for action items.

@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use prograde_control::duty::{Duty, RosterLog};
 use prograde_control::paging::{Call, Caller, PageLog, Paging, PagingOptions};
 use prograde_control::{Clock, Control, rota};
 use prograde_journal::Journal;
 use prograde_model::alert::{ALERT_NAME, Alert, Cause, Failure, Notification, NotificationKey, Retry};
 use prograde_model::labels::Labels;
-use prograde_model::oncall::{Notified, PageFact, PersonName, Rota};
+use prograde_model::oncall::{Notified, PageFact, PersonName, RosterFact, Rota};
 use prograde_model::service::Problem;
+use prograde_model::stored::NotKept;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_notify::Pager;
 use prograde_notify::config::{Config, Kind};
@@ -52,7 +54,9 @@ pub(crate) fn read(file: &Path, alerts: &Config, alerts_file: &Path) -> Result<R
 /// People whom a step may tell and no receiver does.
 fn out_of_reach(rota: &Rota, alerts: &Config) -> Vec<Problem> {
     let steps = rota.escalations.values().flat_map(|escalation| &escalation.steps);
-    let mut paged: BTreeSet<&PersonName> = BTreeSet::new();
+    // Whoever has a receiver may take somebody's place by command.
+    let mut paged: BTreeSet<&PersonName> =
+        rota.people.iter().filter(|(_, person)| person.receiver.is_some()).map(|(name, _)| name).collect();
     for step in steps {
         paged.extend(&step.people);
         for schedule in rota.schedules.iter().filter(|schedule| step.schedules.contains(&schedule.name)) {
@@ -115,11 +119,21 @@ pub(crate) fn missing(alerts_file: &Path) -> Diagnostics {
 }
 
 /// The facts' place in the journal.
-struct JournalLog(Records);
+struct JournalLog(Records<PageFact>);
 
 #[async_trait]
 impl PageLog for JournalLog {
-    async fn append(&self, facts: &[PageFact], at: Timestamp) -> Result<(), String> {
+    async fn append(&self, facts: &[PageFact], at: Timestamp) -> Result<(), NotKept<PageFact>> {
+        self.0.append(facts, at).await
+    }
+}
+
+/// The place in the journal of changes by command.
+struct JournalRoster(Records<RosterFact>);
+
+#[async_trait]
+impl RosterLog for JournalRoster {
+    async fn append(&self, facts: &[RosterFact], at: Timestamp) -> Result<(), NotKept<RosterFact>> {
         self.0.append(facts, at).await
     }
 }
@@ -237,12 +251,15 @@ pub(crate) struct Parts {
 
 /// Starts paging with the state that the facts of before give.
 pub(crate) async fn start(parts: Parts, journal: Journal, control: Control) -> Result<Paging, RecordsError> {
+    let (roster, changes) = Records::open(journal.clone()).await?;
+    let clock: Arc<dyn Clock> = Arc::new(Controlled(control));
+    let duty = Duty::new(parts.rota, Arc::new(JournalRoster(roster)), Arc::clone(&clock), &changes);
     let (records, history) = Records::open(journal).await?;
     let options = PagingOptions {
-        rota: parts.rota,
+        duty,
         log: Arc::new(JournalLog(records)),
         caller: Arc::new(Receivers { teller: parts.teller, key: parts.key, url: parts.url }),
-        clock: Arc::new(Controlled(control)),
+        clock,
         retry: Retry::default(),
     };
     Ok(Paging::start(options, &history))

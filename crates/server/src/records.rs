@@ -1,11 +1,15 @@
 //! The places in the journal of facts that are no flight's.
 
+use std::marker::PhantomData;
+use std::sync::{PoisonError, RwLock};
+
 use jiff::Timestamp;
 use prograde_journal::{Journal, JournalError, NewEvent};
 use prograde_model::alert::AlertEvent;
 use prograde_model::incident::IncidentEvent;
-use prograde_model::oncall::PageFact;
-use prograde_model::stored::{DecodeError, Fact};
+use prograde_model::oncall::{PageFact, RosterFact};
+use prograde_model::runbook::RunbookFact;
+use prograde_model::stored::{DecodeError, Fact, Fold, NotKept};
 use tokio::sync::Mutex;
 
 use crate::events::chain;
@@ -13,7 +17,8 @@ use crate::events::chain;
 /// How many facts are read at once.
 const READ_CHUNK: usize = 1_000;
 /// The subjects of all kinds; what stands under another is a flight's.
-const SUBJECTS: [&str; 3] = [AlertEvent::SUBJECT, IncidentEvent::SUBJECT, PageFact::SUBJECT];
+const SUBJECTS: [&str; 5] =
+    [AlertEvent::SUBJECT, IncidentEvent::SUBJECT, PageFact::SUBJECT, RosterFact::SUBJECT, RunbookFact::SUBJECT];
 
 /// Whether a subject is one of those.
 pub(crate) fn is_subject(subject: &str) -> bool {
@@ -22,7 +27,7 @@ pub(crate) fn is_subject(subject: &str) -> bool {
 
 /// Why the facts of before can't be read.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum RecordsError {
+pub enum RecordsError {
     /// The journal can't be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -37,40 +42,142 @@ pub(crate) enum RecordsError {
 }
 
 /// The place of one kind of facts in the journal. Nothing else appends there.
-pub(crate) struct Records {
+pub(crate) struct Records<F> {
     journal: Journal,
-    subject: &'static str,
-    /// How many there are.
-    version: Mutex<u64>,
+    known: Mutex<Known>,
+    kind: PhantomData<fn() -> F>,
 }
 
-impl Records {
+/// What is known of the place.
+struct Known {
+    /// How many facts there are.
+    version: u64,
+    /// Whether there may be more: an append was left before its answer came, or the answer was that it is not known.
+    is_behind: bool,
+}
+
+impl<F: Fact> Records<F> {
     /// The place, and all facts of before in order.
-    pub(crate) async fn open<F: Fact>(journal: Journal) -> Result<(Self, Vec<(Timestamp, F)>), RecordsError> {
+    pub(crate) async fn open(journal: Journal) -> Result<(Self, Vec<(Timestamp, F)>), RecordsError> {
         let facts = read(&journal).await?;
-        let version = Mutex::new(u64::try_from(facts.len()).unwrap_or(u64::MAX));
-        Ok((Self { journal, subject: F::SUBJECT, version }, facts))
+        let known = Mutex::new(Known { version: count(facts.len()), is_behind: false });
+        Ok((Self { journal, known, kind: PhantomData }, facts))
     }
 
-    /// Appends all of the facts, or none.
-    pub(crate) async fn append<F: Fact>(&self, facts: &[F], at: Timestamp) -> Result<(), String> {
+    /// Appends all of the facts, or none; without any it only finds out what is not known of the ones before.
+    pub(crate) async fn append(&self, facts: &[F], at: Timestamp) -> Result<(), NotKept<F>> {
         let events = facts.iter().map(|fact| {
             let (event_type, payload) = fact.encode();
             NewEvent { event_type, version: F::VERSION, payload }
         });
-        let mut version = self.version.lock().await;
-        let appended = self.journal.append(self.subject, *version, at, events.collect()).await;
-        *version += u64::try_from(appended.map_err(|error| chain(&error))?.len()).unwrap_or(0);
-        Ok(())
+        let mut known = self.known.lock().await;
+        if known.is_behind {
+            self.catch_up(&mut known).await?;
+        }
+        if facts.is_empty() {
+            return Ok(());
+        }
+        known.is_behind = true;
+        match self.journal.append(F::SUBJECT, known.version, at, events.collect()).await {
+            Ok(stored) => {
+                known.version += count(stored.len());
+                known.is_behind = false;
+                Ok(())
+            }
+            // An append that was left has come before this one.
+            Err(conflict @ JournalError::Conflict { .. }) => {
+                self.catch_up(&mut known).await?;
+                Err(NotKept::Failed(chain(&conflict)))
+            }
+            Err(error) => Err(NotKept::Failed(chain(&error))),
+        }
     }
+
+    /// Finds out what is stored. What was not known of is an error, for it must be applied before anything is decided.
+    async fn catch_up(&self, known: &mut Known) -> Result<(), NotKept<F>> {
+        let read = read_after(&self.journal, known.version).await;
+        let missed = read.map_err(|error| NotKept::Failed(chain(&error)))?;
+        known.version += count(missed.len());
+        known.is_behind = false;
+        if missed.is_empty() { Ok(()) } else { Err(NotKept::Missed(missed)) }
+    }
+}
+
+/// Why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeepError<E> {
+    /// The product's rules forbid it.
+    #[error(transparent)]
+    Refused(#[from] E),
+    /// It could not be recorded.
+    #[error("it could not be recorded: {0}")]
+    Record(String),
+}
+
+/// A state in memory that is the fold of its facts in the journal. One decides and writes at a time; looking never waits.
+pub(crate) struct Kept<S: Fold> {
+    state: RwLock<S>,
+    /// Held by whoever decides and writes.
+    records: Mutex<Records<S::Fact>>,
+}
+
+impl<S: Fold> Kept<S> {
+    /// With what the facts of before give.
+    pub(crate) async fn open(journal: Journal) -> Result<Self, RecordsError> {
+        let (records, history) = Records::open(journal).await?;
+        let mut state = S::default();
+        for (at, fact) in &history {
+            state.apply(fact, *at);
+        }
+        Ok(Self { state: RwLock::new(state), records: Mutex::new(records) })
+    }
+
+    /// Looks at what is known. Must be short: facts wait meanwhile.
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&S) -> R) -> R {
+        look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Records what is decided on what is known: nothing can come in between.
+    pub(crate) async fn record<E>(
+        &self,
+        now: Timestamp,
+        decide: impl FnOnce(&S) -> Result<Vec<S::Fact>, E>,
+    ) -> Result<Vec<S::Fact>, KeepError<E>> {
+        let records = self.records.lock().await;
+        let facts = self.with(decide).map_err(KeepError::Refused)?;
+        if facts.is_empty() {
+            return Ok(facts);
+        }
+        let kept = records.append(&facts, now).await;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if let Err(not_kept) = kept {
+            let why = not_kept.to_string();
+            for (at, fact) in not_kept.missed() {
+                state.apply(&fact, at);
+            }
+            return Err(KeepError::Record(why));
+        }
+        for fact in &facts {
+            state.apply(fact, now);
+        }
+        Ok(facts)
+    }
+}
+
+fn count(facts: usize) -> u64 {
+    u64::try_from(facts).unwrap_or(u64::MAX)
 }
 
 /// All facts of a kind, in order.
 pub(crate) async fn read<F: Fact>(journal: &Journal) -> Result<Vec<(Timestamp, F)>, RecordsError> {
+    read_after(journal, 0).await
+}
+
+/// The facts of a kind after so many, in order.
+async fn read_after<F: Fact>(journal: &Journal, version: u64) -> Result<Vec<(Timestamp, F)>, RecordsError> {
     let mut facts = Vec::new();
     loop {
-        let version = u64::try_from(facts.len()).unwrap_or(u64::MAX);
-        let chunk = journal.read_subject_after(F::SUBJECT, version, READ_CHUNK).await?;
+        let chunk = journal.read_subject_after(F::SUBJECT, version + count(facts.len()), READ_CHUNK).await?;
         if chunk.is_empty() {
             return Ok(facts);
         }
@@ -79,5 +186,53 @@ pub(crate) async fn read<F: Fact>(journal: &Journal) -> Result<Vec<(Timestamp, F
             let fact = F::decode(&stored.event_type, stored.version, stored.payload);
             facts.push((stored.at, fact.map_err(|source| RecordsError::Fact { sequence, source })?));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail by panicking")]
+
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use prograde_model::incident::IncidentId;
+
+    use super::*;
+
+    fn noted(text: &str) -> IncidentEvent {
+        let (incident, text, by) = (IncidentId::new(1), text.to_owned(), "ada".to_owned());
+        IncidentEvent::NoteAdded { incident, text, about: at(0), by }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_append_that_was_left_is_told_of_before_anything_else_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        let (records, history) = Records::<IncidentEvent>::open(journal.clone()).await.unwrap();
+        assert!(history.is_empty());
+        records.append(&[noted("first")], at(1)).await.unwrap();
+
+        // Asked, and left before the answer.
+        {
+            let left = [noted("left"), noted("left too")];
+            let mut append = pin!(records.append(&left, at(2)));
+            assert!(append.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        let missed = match records.append(&[noted("decided without it")], at(3)).await {
+            Err(NotKept::Missed(facts)) => facts,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(missed, [(at(2), noted("left")), (at(2), noted("left too"))]);
+
+        records.append(&[noted("last")], at(4)).await.unwrap();
+        let texts: Vec<_> =
+            read(&journal).await.unwrap().into_iter().map(|(_, fact): (_, IncidentEvent)| fact).collect();
+        assert_eq!(texts, [noted("first"), noted("left"), noted("left too"), noted("last")]);
     }
 }

@@ -35,6 +35,7 @@ use crate::incidents::Desk;
 use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
+use crate::records::Kept;
 
 /// How long replicas may take to finish their requests when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -101,6 +102,7 @@ impl Server {
         let url = url.trim_end_matches('/');
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
+        let runbooks = Arc::new(Kept::open(journal.clone()).await?);
         let observed = (&node, prepared.asking(), prepared.budgets());
         let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed);
         ports.holds.push(Arc::new(incidents.clone()));
@@ -113,7 +115,7 @@ impl Server {
         let alerts = handled.as_ref().map(|handled| handled.alerts.clone());
         let metrics = Metrics::start(prepared, control.clone(), alerts.clone()).await;
 
-        incidents.follow(control.clone());
+        incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
 
         let stop = CancellationToken::new();
         let context = Context {
@@ -122,6 +124,7 @@ impl Server {
             page_key: PageKey::new(&token),
             alerts,
             incidents: incidents.clone(),
+            runbooks,
             public_status: options.public_status,
             control: control.clone(),
             journal: journal.clone(),

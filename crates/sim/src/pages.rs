@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use prograde_control::duty::Duty;
 use prograde_control::paging::{Paging, PagingOptions};
 use prograde_model::alert::{ALERT_NAME, Alert, Cause, Retry};
 use prograde_model::oncall::page::State;
@@ -150,7 +151,7 @@ pub fn run_pages(seed: u64, telling: bool) -> std::io::Result<Run> {
 /// Lives through what is left of the acts, and a calm time after them.
 async fn live(plot: &Plot, world: &Arc<World>, done: &mut usize) {
     let options = PagingOptions {
-        rota: plot.rota.clone(),
+        duty: Duty::new(plot.rota.clone(), Arc::clone(world) as _, Arc::clone(world) as _, &[]),
         log: Arc::clone(world) as _,
         caller: Arc::clone(world) as _,
         clock: Arc::clone(world) as _,

@@ -22,6 +22,7 @@ pub(crate) mod postmortem;
 pub(crate) mod quarantine;
 pub(crate) mod reference;
 pub(crate) mod rules;
+pub(crate) mod runbook;
 pub(crate) mod serve;
 pub(crate) mod sim;
 pub(crate) mod status;

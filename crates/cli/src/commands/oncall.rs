@@ -1,5 +1,7 @@
 //! `prograde oncall`: who is on call, by the server or by an `oncall.yaml`.
 
+mod change;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ use prograde_control::rota;
 use prograde_model::dora::Span;
 use prograde_model::oncall::{self, Rota, Schedule, Shift, TooLong};
 use serde_json::{Value, json};
+
+use change::{ChangeOverrideArgs, ChangesArgs, SwapArgs, WithdrawArgs};
 
 use crate::app::App;
 use crate::exit::Exit;
@@ -48,6 +52,28 @@ enum OncallCommand {
         after_help = "Examples:\n  prograde oncall show\n  prograde oncall show primary --from 2026-12-01 --days 31"
     )]
     Show(RangeArgs),
+    /// Let somebody else be on call for a while
+    #[command(
+        name = "override",
+        after_help = "\
+Examples:
+  prograde oncall override primary bob --for 4h --reason 'ann is at the dentist'
+  prograde oncall override primary bob --from 2026-03-01T09:00 --until 2026-03-01T17:00
+
+Times are on the schedule's wall clock unless they have an offset. Pages that are open are told to whoever is on call by then."
+    )]
+    Override(ChangeOverrideArgs),
+    /// Let two people take each other's shifts for a while
+    #[command(
+        after_help = "Examples:\n  prograde oncall swap primary ann cem --from 2026-02-02T09:00 --until 2026-02-09T09:00"
+    )]
+    Swap(SwapArgs),
+    /// List overrides and swaps that were made by command
+    #[command(after_help = "Examples:\n  prograde oncall changes\n  prograde oncall changes --all --json")]
+    Changes(ChangesArgs),
+    /// Take an override or a swap back
+    #[command(after_help = "Examples:\n  prograde oncall withdraw C-3")]
+    Withdraw(WithdrawArgs),
     /// Check the file, and that somebody is on call at every hour
     #[command(after_help = "\
 Examples:
@@ -110,6 +136,10 @@ pub(crate) fn run(app: &App, args: &OncallArgs) -> Result<Exit, Report> {
     match &args.command {
         OncallCommand::Who(args) => who(app, args),
         OncallCommand::Show(args) => show(app, args),
+        OncallCommand::Override(args) => change::override_shift(app, args),
+        OncallCommand::Swap(args) => change::swap(app, args),
+        OncallCommand::Changes(args) => change::changes(app, args),
+        OncallCommand::Withdraw(args) => change::withdraw(app, args),
         OncallCommand::Check(args) => check(app, args),
         OncallCommand::Load(args) => load(app, args),
         OncallCommand::Calendar(args) => calendar(app, args),

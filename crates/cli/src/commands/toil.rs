@@ -4,36 +4,44 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use prograde_journal::Journal;
 use prograde_model::dora::{Every, Span};
-use prograde_model::event::{Event, Recorded, VERSION};
-use prograde_model::toil::{Act, Toil};
+use prograde_model::toil::{Act, Done, by_person};
 use prograde_server::history;
 use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::exit::Exit;
 use crate::moment::Moment;
+use crate::printer::Tone;
 use crate::report::{self, Report};
 use crate::text::{Cell, Table, count};
 
+/// The share of a person's time above which it is too much.
+const SHARE_MAX: f64 = 0.5;
 /// The most weeks.
 const WEEKS_MAX: usize = 1_000;
-/// The columns, in order.
-const ACTS: [(Act, &str); 6] = [
-    (Act::Approved, "approved"),
-    (Act::Overrode, "overrode"),
-    (Act::Ended, "ended"),
-    (Act::RolledBack, "rolled_back"),
-    (Act::Lifted, "lifted"),
-    (Act::Flagged, "flagged"),
+/// The columns, in the order of [`Act::ALL`].
+const ACTS: [(&str, &str); Act::ALL.len()] = [
+    ("approved", "APPROVED"),
+    ("overrode", "OVERRODE"),
+    ("ended", "ENDED"),
+    ("rolled_back", "ROLLED BACK"),
+    ("lifted", "LIFTED"),
+    ("flagged", "FLAGS"),
+    ("silenced", "SILENCES"),
+    ("ran_step", "STEPS"),
 ];
 
-/// Count what people did by hand: approvals, overrides, aborts, rollbacks, lifted quarantines and flags, by week and person
+/// Count what people did by hand, by week and person: approvals, overrides, aborts, rollbacks, lifted quarantines, flags, silences
+/// and steps of runbooks; and its share of their time
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   prograde toil
   prograde toil --since 52w --time-zone Europe/Berlin
-  prograde toil --offline --json | jq '.[] | select(.person == \"Ann\")'")]
+  prograde toil --offline --json | jq '.[] | select(.person == \"Ann\")'
+
+The time of a runbook's steps was measured; everything else is taken for 2 minutes (approvals), 5 (flags, silences) or 10. The share is that of
+a week of `--hours`. Half of it is the most that a team should bear (Beyer and others, *Site Reliability Engineering*, chapter 5).")]
 pub(crate) struct ToilArgs {
     /// From when: so long ago, such as `90d` or `12w`, or a day or time such as `2026-01-31`
     #[arg(long, default_value = "12w", value_name = "TIME")]
@@ -41,6 +49,9 @@ pub(crate) struct ToilArgs {
     /// Whose Monday begins a week, such as `Europe/Berlin`
     #[arg(long, default_value = "UTC", value_name = "ZONE")]
     time_zone: String,
+    /// How many hours a person works in a week
+    #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=168))]
+    hours: u32,
     /// Read the journal in the data directory instead of asking the server
     #[arg(long, conflicts_with_all = ["server"])]
     offline: bool,
@@ -59,20 +70,28 @@ pub(crate) fn run(app: &App, args: &ToilArgs) -> Result<Exit, Report> {
         Report::new(report::ARGUMENT, format!("the range has more than {WEEKS_MAX} weeks"))
             .hint("write a later `--since`")
     })?;
-    let toil = if args.offline { offline(app)? } else { asked(app)? };
+    let done = match (args.offline, weeks.first()) {
+        (_, None) => Vec::new(),
+        (true, _) => offline(app)?,
+        (false, Some(first)) => app.client()?.toil(first.from)?,
+    };
     let mut table =
-        Table::new(&["WEEK OF", "PERSON", "APPROVED", "OVERRODE", "ENDED", "ROLLED BACK", "LIFTED", "FLAGS"]);
+        Table::new(&[&["WEEK OF", "PERSON"], &ACTS.map(|(_, head)| head)[..], &["HOURS", "SHARE"]].concat());
     let mut found = Vec::new();
     for week in weeks {
         let day = week.from.to_zoned(zone.clone()).date().to_string();
-        for (person, acts) in toil.by_person(|done| week.contains(done.at)) {
-            let number = |act: Act| acts.get(&act).copied().unwrap_or(0);
+        for (person, sum) in by_person(&done, |done| week.contains(done.at)) {
+            let numbers = Act::ALL.map(|act| sum.acts.get(&act).copied().unwrap_or(0));
+            let (hours, share) = (sum.minutes / 60.0, sum.minutes / 60.0 / f64::from(args.hours));
             let mut row = vec![Cell::new(&day), Cell::new(&person)];
-            row.extend(ACTS.map(|(act, _)| Cell::number(count(number(act)))));
+            row.extend(numbers.map(|number| Cell::number(count(number))));
+            row.push(Cell::number(format!("{hours:.1}")));
+            let tone = if share > SHARE_MAX { Tone::Bad } else { Tone::Plain };
+            row.push(Cell::number(format!("{:.0}%", share * 100.0)).tone(tone));
             table.row(row);
-            let mut value = json!({"week": day, "person": person});
+            let mut value = json!({"week": day, "person": person, "hours": hours, "share": share});
             if let Some(fields) = value.as_object_mut() {
-                fields.extend(ACTS.map(|(act, name)| (name.to_owned(), Value::from(number(act)))));
+                fields.extend(ACTS.iter().zip(numbers).map(|((name, _), n)| ((*name).to_owned(), Value::from(n))));
             }
             found.push(value);
         }
@@ -87,27 +106,9 @@ pub(crate) fn run(app: &App, args: &ToilArgs) -> Result<Exit, Report> {
     Ok(Exit::Done)
 }
 
-fn offline(app: &App) -> Result<Toil, Report> {
+fn offline(app: &App) -> Result<Vec<Done>, Report> {
     let path = app.global.data_dir()?.join("journal.db");
     let journal = Journal::open_read_only(&path).map_err(|error| super::journal::failed(&error))?;
-    let mut toil = Toil::default();
-    let read = app.runtime.block_on(history::for_each(&journal, |fact| toil.apply(fact)));
-    read.map_err(|error| Report::new("PG0303", error.to_string()).caused_by(&error))?;
-    Ok(toil)
-}
-
-fn asked(app: &App) -> Result<Toil, Report> {
-    let mut toil = Toil::default();
-    app.client()?.events(0, false, crate::client::SILENCE_MAX)?.for_each(|view| {
-        let strange = |what: String| {
-            Report::new(report::STRANGE_ANSWER, what).hint("check that server and client have the same version")
-        };
-        let at = view.at.parse().map_err(|_| strange(format!("event {} has no time", view.sequence)))?;
-        // What a later version recorded is no act that this one knows.
-        if let Ok(event) = Event::decode(&view.event_type, VERSION, view.data) {
-            toil.apply(&Recorded { sequence: view.sequence, at, flight: view.flight, event });
-        }
-        Ok(())
-    })?;
-    Ok(toil)
+    let read = app.runtime.block_on(history::toil(&journal));
+    read.map_err(|error| Report::new("PG0303", error.to_string()).caused_by(&error))
 }

@@ -70,7 +70,8 @@ impl Inner {
             let replicas = stable.as_ref().and_then(|id| fleet.replicas(id, target)).unwrap_or(1);
             stable.map(|id| (id, replicas))
         });
-        let start = flight.rollout_start(environment, workload, stable);
+        let caution = self.holding.known().caution(flight, target);
+        let start = flight.rollout_start(environment, workload, stable, caution);
         Event::Rollout { place: flight.place(target), event: RolloutEvent::Started(start) }
     }
 }

@@ -53,7 +53,8 @@ impl Calls {
                 continue;
             }
             let Some(entry) = desk.page(key.page).cloned() else { continue };
-            let receiver = shared.options.rota.people.get(&key.person).and_then(|person| person.receiver.clone());
+            let receiver =
+                shared.options.duty.rota().people.get(&key.person).and_then(|person| person.receiver.clone());
             let call = Call { key: key.clone(), receiver, entry, at: shared.options.clock.now() };
             let shared = Arc::clone(shared);
             let task = self.tasks.spawn(async move { tell(&shared, &call).await });

@@ -86,6 +86,7 @@ impl Told {
             replicas: 1,
             stable_replicas: u32::from(stable.is_some()),
             autoscaled: None,
+            caution: None,
             progress_deadline_s: 60,
             segments: 0,
         };

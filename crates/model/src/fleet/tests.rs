@@ -186,6 +186,7 @@ fn rollout_fact() -> impl Strategy<Value = RolloutEvent> {
                 replicas: 2,
                 stable_replicas: 2,
                 autoscaled: None,
+                caution: None,
                 progress_deadline_s: 1,
                 segments: 0,
             })

@@ -425,6 +425,34 @@ fn a_first_release_whose_check_fails_leaves_nothing() {
 }
 
 #[test]
+fn a_rollout_is_slower_where_little_of_the_error_budget_is_left_and_fixes_are_not() {
+    let bakes = |story: &Story, flight: char| {
+        let start = &story.flight(flight).entry(&target("production")).unwrap().rollout.as_ref().unwrap().start;
+        let Strategy::Canary { steps, .. } = &start.strategy else { panic!("{start:?}") };
+        let bakes: Vec<String> = steps.iter().map(|step| format!("{} {}", step.weight.percent(), step.bake)).collect();
+        (bakes, start.caution.as_ref().map(ToString::to_string))
+    };
+    let mut story = Story::new(&production());
+    story.push('a').run().push('b').until('b', &at("production", Standing::Rolling));
+    let (declared, caution) = bakes(&story, 'b');
+    assert_eq!(caution, None);
+    story.run();
+    for left in [0.4, 0.1, 0.3] {
+        let caution = crate::rollout::Caution::of("pad-availability", left).unwrap();
+        story.holds.slow_down("pad".parse().unwrap(), Some(crate::testing::environment("production")), caution);
+    }
+    story.push('c').until('c', &at("production", Standing::Rolling));
+    let (slower, caution) = bakes(&story, 'c');
+    assert!(slower.len() > declared.len(), "{slower:?}");
+    let why = "in smaller and longer steps, as 10% of the error budget of pad-availability is left";
+    assert_eq!(caution.as_deref(), Some(why));
+    story.run();
+    assert_eq!(story.flight('c').outcome, Some(Outcome::Landed));
+    story.push_fix('d').until('d', &at("production", Standing::Rolling));
+    assert_eq!(bakes(&story, 'd'), (declared, None));
+}
+
+#[test]
 fn a_rollout_starts_as_the_manifests_say() {
     let environments = json!([{"name": "production"}]);
     let mut story = Story::new(&environments);

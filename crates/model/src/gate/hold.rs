@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::flight::Flight;
-use crate::ids::{EnvironmentName, ServiceName};
+use crate::ids::{EnvironmentName, ServiceName, Target};
+use crate::rollout::Caution;
 
 /// One thing that keeps releases out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,15 +27,22 @@ impl std::fmt::Display for Hold {
     }
 }
 
-/// All that keeps releases out now.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Holds(BTreeMap<(ServiceName, Option<EnvironmentName>), Vec<Hold>>);
+/// All that keeps releases out now, or slows them down.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Holds {
+    holds: BTreeMap<Where, Vec<Hold>>,
+    /// The least that is left of an error budget.
+    cautions: BTreeMap<Where, Caution>,
+}
+
+/// A service, and an environment where only that is meant.
+type Where = (ServiceName, Option<EnvironmentName>);
 
 impl Holds {
     /// Keeps a service's releases out of an environment; of all but the first of several where none is named, since that
     /// is where releases are tried.
     pub fn add(&mut self, service: ServiceName, environment: Option<EnvironmentName>, hold: Hold) {
-        let there = self.0.entry((service, environment)).or_default();
+        let there = self.holds.entry((service, environment)).or_default();
         if there.iter().all(|known| known.id != hold.id) {
             there.push(hold);
         }
@@ -42,21 +50,42 @@ impl Holds {
 
     /// Adds what others keep out.
     pub fn extend(&mut self, others: &Self) {
-        for ((service, environment), holds) in &others.0 {
+        for ((service, environment), holds) in &others.holds {
             for hold in holds {
                 self.add(service.clone(), environment.clone(), hold.clone());
             }
         }
+        for ((service, environment), caution) in &others.cautions {
+            self.slow_down(service.clone(), environment.clone(), caution.clone());
+        }
+    }
+
+    /// Slows a service's releases down; of several reasons the one counts that leaves the least.
+    pub fn slow_down(&mut self, service: ServiceName, environment: Option<EnvironmentName>, caution: Caution) {
+        let known = self.cautions.entry((service, environment)).or_insert_with(|| caution.clone());
+        if caution.left < known.left {
+            *known = caution;
+        }
+    }
+
+    /// How carefully a flight's release enters a place; none where it goes as declared, as what mends something does.
+    pub fn caution(&self, flight: &Flight, target: &Target) -> Option<Caution> {
+        if flight.opened.work.is_some() {
+            return None;
+        }
+        let all = [Some(target.environment.clone()), None].into_iter();
+        let found = all.filter_map(|at| self.cautions.get(&(target.service.clone(), at)));
+        found.min_by(|a, b| a.left.total_cmp(&b.left)).cloned()
     }
 
     /// Whether nothing is kept out.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.holds.is_empty()
     }
 
     /// All of them, with the service and the environment where one is named.
     pub fn all(&self) -> impl Iterator<Item = (&ServiceName, Option<&EnvironmentName>, &Hold)> {
-        self.0.iter().flat_map(|((service, environment), holds)| {
+        self.holds.iter().flat_map(|((service, environment), holds)| {
             holds.iter().map(move |hold| (service, environment.as_ref(), hold))
         })
     }
@@ -71,7 +100,7 @@ impl Holds {
             is_there && (flight.service == *service || flight.places_in(environment).any(|t| t.service == *service))
         };
         let mut found: Vec<Hold> = Vec::new();
-        for hold in self.0.iter().filter(|(key, _)| concerns(key)).flat_map(|(_, holds)| holds) {
+        for hold in self.holds.iter().filter(|(key, _)| concerns(key)).flat_map(|(_, holds)| holds) {
             let passes = (hold.fixes_pass && flight.opened.work.is_some())
                 || flight.overrides.get(environment).is_some_and(|past| past.contains(&hold.id));
             if !passes && found.iter().all(|known| known.id != hold.id) {

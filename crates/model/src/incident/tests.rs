@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::Target;
-use crate::stored::Fact;
+use crate::stored::{Fact, Fold as _};
 use crate::testing::{Ill, Story, id, production, target};
 
 fn at(second: i64) -> Timestamp {
@@ -354,4 +354,50 @@ fn a_rollback_that_did_not_help_is_an_incident_and_one_that_did_is_none() {
     assert_eq!(asked(&story, &known, 900), [], "it is said once");
     story.now += SignedDuration::from_mins(16);
     assert_eq!(asked(&story, &Incidents::default(), 900), [], "what comes later is something else");
+}
+
+#[test]
+fn a_page_declares_an_incident_or_joins_the_one_that_is_open_for_its_service() {
+    use crate::oncall::page::{About, PageEvent};
+    use crate::oncall::{Desk as Pages, PageFact, Rota};
+
+    let mut story = Story::new(&production());
+    story.push('a').run();
+    let rota: Rota = serde_json::from_value(serde_json::json!({
+        "version": 1, "people": {"ann": {}}, "schedules": [],
+        "escalations": {"loud": {"steps": [{"people": ["ann"]}], "declares": "SEV2"}, "quiet": {"steps": [{"people": ["ann"]}]}},
+    }))
+    .unwrap();
+    let mut pages = Pages::default();
+    let mut open = |pages: &mut Pages, page: &str, escalation: &str, labels: serde_json::Value, test: bool| {
+        let about = serde_json::json!({"title": format!("{page} is about orders"), "escalation": escalation, "test": test, "alerts": [{
+            "labels": labels, "annotations": {}, "starts_at": at(0), "ends_at": at(60), "timeout": false,
+            "updated_at": at(0), "generator_url": ""}]});
+        let about: About = serde_json::from_value(about).unwrap();
+        pages.apply(&PageFact { page: page.parse().unwrap(), event: PageEvent::Opened(about) }, story.now);
+    };
+    let pad = serde_json::json!({"alertname": "Slow", "service": "pad"});
+    open(&mut pages, "P-1", "quiet", pad.clone(), false);
+    open(&mut pages, "P-2", "loud", pad.clone(), true);
+    open(&mut pages, "P-3", "loud", serde_json::json!({"alertname": "Slow"}), false);
+    open(&mut pages, "P-4", "loud", serde_json::json!({"service": "unheard-of"}), false);
+    open(&mut pages, "P-5", "loud", serde_json::json!({"service": "pad", "environment": "elsewhere"}), false);
+    let mut known = Incidents::default();
+    let mut follow = |known: &mut Incidents, pages: &Pages| {
+        let facts = known.paged(&declaring(pages, &rota), &story.fleet, story.now).unwrap();
+        facts.iter().for_each(|fact| known.apply(fact, story.now));
+        facts.len()
+    };
+    assert_eq!(follow(&mut known, &pages), 0, "none of these declares anything");
+    open(&mut pages, "P-6", "loud", pad.clone(), false);
+    open(&mut pages, "P-7", "loud", serde_json::json!({"service": "pad", "environment": "production"}), false);
+    assert_eq!((follow(&mut known, &pages), follow(&mut known, &pages), follow(&mut known, &pages)), (1, 1, 0));
+    let incident = known.incident(inc(1)).unwrap();
+    assert_eq!(incident.origin, Origin::Page { page: "P-6".to_owned() });
+    assert_eq!(
+        (incident.severity, &*incident.title, &incident.target),
+        (Severity::Sev2, "P-6 is about orders", &target("production"))
+    );
+    assert!(incident.links.contains(&Link::Page("P-7".to_owned())), "{:?}", incident.links);
+    assert_eq!(known.incidents().count(), 1);
 }

@@ -14,7 +14,7 @@ use super::state::{Incident, Link, Origin};
 use crate::alert::{AlertEvent, Fingerprint};
 use crate::event::{Event, Recorded};
 use crate::ids::{FlightId, ServiceName, Target};
-use crate::rollout::{RolloutEvent, Strategy};
+use crate::rollout::{RolloutEvent, Start, Strategy};
 
 /// From when until when is told.
 pub use crate::dora::Span;
@@ -29,6 +29,8 @@ pub enum Kind {
     Alert,
     /// A page.
     Page,
+    /// A runbook that somebody went through.
+    Runbook,
     /// The incident itself.
     Incident,
     /// What a person wrote down.
@@ -229,6 +231,7 @@ fn of_rollout(event: &RolloutEvent) -> Option<String> {
         RolloutEvent::Started(start) if start.strategy == Strategy::Return => {
             Some(format!("flight {} is coming back", start.candidate.short()))
         }
+        RolloutEvent::Started(Start { caution: Some(caution), .. }) => Some(format!("rollout started {caution}")),
         RolloutEvent::Started(_) => Some("rollout started".to_owned()),
         RolloutEvent::StepEntered { weight, .. } => Some(format!("{}% of the traffic", weight.percent())),
         RolloutEvent::StepHeld { verdict, .. } => Some(format!("held: {verdict}")),

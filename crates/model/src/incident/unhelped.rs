@@ -43,7 +43,7 @@ impl Incidents {
 }
 
 /// As much of a sentence as a title may have.
-fn title(text: &str) -> String {
+pub(super) fn title(text: &str) -> String {
     let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= Limit::TITLE).last();
     text.get(..end.unwrap_or(0)).unwrap_or_default().to_owned()
 }

@@ -299,6 +299,7 @@ fn baking_rollout(metric: Metric) -> (Rollout, Observation) {
         replicas: 2,
         stable_replicas: 2,
         autoscaled: None,
+        caution: None,
         progress_deadline_s: 60,
         segments: 0,
     };

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
+use super::wall::moment;
 use crate::ids::InvalidName;
+use crate::incident::Severity;
 use crate::quantity::Period;
 
 /// A person's short name, as schedules name them.
@@ -105,6 +109,44 @@ pub struct Holidays {
     pub layer: Layer,
 }
 
+/// A moment: on the schedule's wall clock, such as `2026-03-01T09:00`, or with an offset, such as `2026-03-01T09:00:00+01:00`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum When {
+    /// On the wall clock.
+    Wall(DateTime),
+    /// By itself.
+    Instant(Timestamp),
+}
+
+impl When {
+    /// The moment itself, in the time zone whose wall clock is meant. A time that the clock skips is the moment at which it is
+    /// set, one that it shows twice is the first of the two.
+    pub fn instant(self, zone: &TimeZone) -> Timestamp {
+        match self {
+            Self::Wall(at) => moment(at, zone),
+            Self::Instant(at) => at,
+        }
+    }
+}
+
+impl TryFrom<String> for When {
+    type Error = jiff::Error;
+    fn try_from(text: String) -> Result<Self, jiff::Error> {
+        let instant = text.parse().map(Self::Instant);
+        instant.or_else(|_| text.parse().map(Self::Wall))
+    }
+}
+
+impl From<When> for String {
+    fn from(when: When) -> Self {
+        match when {
+            When::Wall(at) => at.to_string(),
+            When::Instant(at) => at.to_string(),
+        }
+    }
+}
+
 /// Two people take each other's shifts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,9 +154,9 @@ pub struct Swap {
     /// The two.
     pub between: (PersonName, PersonName),
     /// From when.
-    pub from: DateTime,
+    pub from: When,
     /// Until when.
-    pub until: DateTime,
+    pub until: When,
 }
 
 /// One person is on call, whatever else is said.
@@ -124,9 +166,9 @@ pub struct Override {
     /// Who.
     pub person: PersonName,
     /// From when.
-    pub from: DateTime,
+    pub from: When,
     /// Until when.
-    pub until: DateTime,
+    pub until: When,
 }
 
 /// Hours of the day on days of the week. `until` at or before `from` is on the next day.
@@ -245,6 +287,9 @@ pub struct Escalation {
     /// When pages of some severities wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quiet: Vec<Quiet>,
+    /// How bad the incident is that a page declares; none by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declares: Option<Severity>,
 }
 
 /// Hours in which pages of these severities wait for the end of the hours.

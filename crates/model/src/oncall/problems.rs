@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::declare::{Escalation, Layer, Rota, Schedule, Window};
+use jiff::tz::TimeZone;
+
+use super::declare::{Escalation, Layer, Rota, Schedule, When, Window};
 use super::schedule::Zones;
 use crate::service::Problem;
 
@@ -67,6 +69,7 @@ impl Rota {
             self.check_layer(found, &strs(&path(&["holidays", "layer"])), &holidays.layer, zones);
         }
         let wrong_way = "let it end after it begins";
+        let zone = zones.zone(&schedule.time_zone);
         for (index, swap) in schedule.swaps.iter().enumerate() {
             let here = path(&["swaps", &index.to_string()]);
             let (one, two) = &swap.between;
@@ -76,14 +79,14 @@ impl Rota {
             if one == two {
                 found.add(&strs(&here), format!("{one} swaps with {one}"), "name two people");
             }
-            if swap.from >= swap.until {
+            if is_backwards(swap.from, swap.until, zone.as_ref()) {
                 found.add(&strs(&here), "a swap ends before it begins".into(), wrong_way);
             }
         }
         for (index, said) in schedule.overrides.iter().enumerate() {
             let here = path(&["overrides", &index.to_string()]);
             self.check_person(found, &strs(&[&here[..], &["person".to_owned()]].concat()), &said.person);
-            if said.from >= said.until {
+            if is_backwards(said.from, said.until, zone.as_ref()) {
                 found.add(&strs(&here), "an override ends before it begins".into(), wrong_way);
             }
         }
@@ -169,4 +172,9 @@ fn check_zone(found: &mut Found, at: &[&str], name: &str, zones: &impl Zones) {
         let hint = "write it as IANA names it, such as `Europe/Berlin`";
         found.add(at, format!("there is no time zone {name:?}"), hint);
     }
+}
+
+/// Whether something ends before it begins; not known where the time zone is not.
+fn is_backwards(from: When, until: When, zone: Option<&TimeZone>) -> bool {
+    zone.is_some_and(|zone| from.instant(zone) >= until.instant(zone))
 }

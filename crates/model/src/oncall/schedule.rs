@@ -66,7 +66,7 @@ impl Schedule {
             overlay(&mut shifts, within(&turns, &days));
         }
         for swap in &self.swaps {
-            let when = Span { from: moment(swap.from, &zone), until: moment(swap.until, &zone) };
+            let when = Span { from: swap.from.instant(&zone), until: swap.until.instant(&zone) };
             let other = |person: &PersonName| {
                 let (one, two) = &swap.between;
                 if person == one { Some(two) } else { Some(one).filter(|_| person == two) }
@@ -78,7 +78,7 @@ impl Schedule {
             overlay(&mut shifts, swapped);
         }
         for said in &self.overrides {
-            let when = Span { from: moment(said.from, &zone), until: moment(said.until, &zone) };
+            let when = Span { from: said.from.instant(&zone), until: said.until.instant(&zone) };
             let whole = cut(when, span).map(|span| Shift { span, person: said.person.clone(), by: "override".into() });
             overlay(&mut shifts, whole.into_iter().collect());
         }

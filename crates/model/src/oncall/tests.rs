@@ -471,7 +471,7 @@ proptest! {
         let first = jiff::civil::date(2026, 3, 1).at(0, 0, 0, 0);
         let hour = |hours: i64| first.checked_add(SignedDuration::from_hours(hours)).unwrap();
         let overrides: Vec<Override> = starts.iter().enumerate().map(|(n, (from, length))| Override {
-            person: format!("p{n}"), from: hour(*from), until: hour(from + length),
+            person: format!("p{n}"), from: When::Wall(hour(*from)), until: When::Wall(hour(from + length)),
         }).collect();
         let mut rota = schedule(name, &json!({"layers": [weekly(&["ann", "bob"])]}));
         rota.overrides = overrides.clone();
@@ -482,7 +482,11 @@ proptest! {
         let at = when.from + SignedDuration::from_mins(at * 31);
         let local = at.to_zoned(zones(name).unwrap());
         // Away from clocks that are set, the wall clock alone decides.
-        let over = overrides.iter().rev().find(|said| said.from <= local.datetime() && local.datetime() < said.until);
+        let wall = |when: When| match when {
+            When::Wall(at) => at,
+            When::Instant(at) => at.to_zoned(zones(name).unwrap()).datetime(),
+        };
+        let over = overrides.iter().rev().find(|said| wall(said.from) <= local.datetime() && local.datetime() < wall(said.until));
         let found = shifts.iter().find(|shift| shift.span.contains(at)).unwrap();
         let is_set = local.time_zone().following(at - SignedDuration::from_hours(3)).next().is_some_and(|t| t.timestamp() < at + SignedDuration::from_hours(3));
         if let (Some(said), false) = (over, is_set) {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::incident::{Changes, Declare, Entry, Incidents, Kind, Order, Origin, Severity, Way};
+use crate::stored::Fold as _;
 use crate::testing::{Story, id, production, target};
 
 fn names() -> BTreeSet<String> {

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pace::Caution;
 use super::strategy::{Strategy, Watch};
 use crate::ids::{FlightId, MetricName, Weight};
 use crate::judge::{Finding, Mark, Sample, Verdict};
@@ -120,6 +121,9 @@ pub struct Start {
     /// How it takes over.
     #[serde(flatten)]
     pub strategy: Strategy,
+    /// Why it goes slower than the service declares; the strategy is as it really goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<Caution>,
     /// How it is watched once it has all traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<Watch>,

@@ -21,6 +21,7 @@ fn start(strategy: Strategy, stable: bool) -> Start {
         replicas: 4,
         stable_replicas: if stable { 4 } else { 0 },
         autoscaled: None,
+        caution: None,
         progress_deadline_s: 60,
         segments: 0,
     }

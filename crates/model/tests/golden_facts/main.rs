@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 
 mod alerts;
 mod incidents;
+mod oncall;
 mod pages;
+mod runbooks;
 
 /// Checks that each fact is stored as its file has it, and read from there.
 fn check<F: Fact + Debug + PartialEq>(folder: &str, all: &[F]) {

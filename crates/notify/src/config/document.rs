@@ -7,7 +7,7 @@ use prograde_model::alert::{Receiver, Routing};
 use prograde_yaml::{Node, Value};
 
 use super::reader::Reader;
-use super::receivers::{self, Global};
+use super::receivers::{self, Global, MailGlobal};
 use super::route::{self, Names};
 use super::{Config, http, interval, mask};
 
@@ -18,16 +18,7 @@ const GLOBAL_FIELDS: [&str; 5] =
     ["resolve_timeout", "http_config", "slack_api_url", "slack_api_url_file", "pagerduty_url"];
 
 /// Those of receivers that we do not have are without effect as long as no such receiver is there.
-const GLOBAL_OTHERS: [&str; 20] = [
-    "smtp_from",
-    "smtp_hello",
-    "smtp_smarthost",
-    "smtp_auth_username",
-    "smtp_auth_password",
-    "smtp_auth_password_file",
-    "smtp_auth_secret",
-    "smtp_auth_identity",
-    "smtp_require_tls",
+const GLOBAL_OTHERS: [&str; 11] = [
     "opsgenie_api_key",
     "opsgenie_api_key_file",
     "opsgenie_api_url",
@@ -48,7 +39,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     }
     let global_node =
         node.get("global").cloned().unwrap_or(Node { line: node.line, column: node.column, value: Value::Null });
-    let known: Vec<&str> = GLOBAL_FIELDS.iter().chain(&GLOBAL_OTHERS).copied().collect();
+    let known: Vec<&str> = GLOBAL_FIELDS.iter().chain(&MailGlobal::FIELDS).chain(&GLOBAL_OTHERS).copied().collect();
     reader.mapping(&global_node, "`global`", &known);
     let global = Global::read(reader, &global_node);
     let resolve_timeout = reader.duration(&global_node, "resolve_timeout");
@@ -103,6 +94,6 @@ impl Global {
         let http = http::read(reader, node, &http::Http::default());
         let slack_api_url = http::secret_url(reader, node, "slack_api_url");
         let pagerduty_url = reader.url(node, "pagerduty_url");
-        Self { http, slack_api_url, pagerduty_url }
+        Self { http, slack_api_url, pagerduty_url, mail: MailGlobal::read(reader, node) }
     }
 }

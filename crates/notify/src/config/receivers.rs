@@ -1,6 +1,7 @@
 //! `receivers`: who can be told, and how.
 
 mod chat;
+mod mail;
 mod oncall;
 mod pager;
 
@@ -14,12 +15,15 @@ use super::secret::Secret;
 
 pub(crate) use chat::SLACK_TEXTS;
 pub use chat::{Console, Field, Matrix, Ntfy, Slack};
+pub(super) use mail::MailGlobal;
+pub use mail::{Email, Login, MailTls};
 pub use oncall::Oncall;
 pub use pager::{PagerDuty, Webhook};
 
 /// The kinds that we have, in the order in which a receiver's are numbered and told.
-const KINDS: [&str; 7] = [
+const KINDS: [&str; 8] = [
     "webhook_configs",
+    "email_configs",
     "pagerduty_configs",
     "slack_configs",
     "matrix_configs",
@@ -29,8 +33,7 @@ const KINDS: [&str; 7] = [
 ];
 
 /// The kinds of Alertmanager that we do not have, and what to do instead.
-const OTHERS: [(&str, &str); 13] = [
-    ("email_configs", "use `webhook_configs` with a bridge to mail"),
+const OTHERS: [(&str, &str); 12] = [
     ("opsgenie_configs", "use `webhook_configs` with Opsgenie's Prometheus integration"),
     ("victorops_configs", "use `webhook_configs` with Splunk On-Call's REST integration"),
     ("pushover_configs", "use `ntfy_configs`, or `webhook_configs` with a bridge"),
@@ -61,6 +64,8 @@ pub struct Way {
 pub enum Kind {
     /// JSON is posted.
     Webhook(Webhook),
+    /// A mail is sent.
+    Email(Box<Email>),
     /// PagerDuty's Events API v2.
     PagerDuty(PagerDuty),
     /// Slack's incoming webhooks.
@@ -86,6 +91,7 @@ pub(super) struct Global {
     pub(super) http: Http,
     pub(super) slack_api_url: Option<Secret>,
     pub(super) pagerduty_url: Option<String>,
+    pub(super) mail: MailGlobal,
 }
 
 /// Reads all receivers, by name in their order.
@@ -127,6 +133,7 @@ fn ways(reader: &mut Reader<'_>, receiver: &Node, kind: &str, global: &Global) -
     for (index, item) in reader.items(receiver, kind).iter().enumerate() {
         let (read, resolved) = match short {
             "webhook" => (Webhook::read(reader, item, global).map(Kind::Webhook), true),
+            "email" => (Email::read(reader, item, &global.mail).map(|email| Kind::Email(Box::new(email))), false),
             "pagerduty" => (PagerDuty::read(reader, item, global).map(Kind::PagerDuty), true),
             "slack" => (Slack::read(reader, item, global).map(Kind::Slack), false),
             "matrix" => (Matrix::read(reader, item, global).map(Kind::Matrix), true),

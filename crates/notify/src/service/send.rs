@@ -143,9 +143,13 @@ async fn attempt(
     };
     match &way.kind {
         Kind::Oncall(oncall) => page(shared, oncall, notification).await.map_err(|why| passing(&why)),
-        Kind::Webhook(_) | Kind::PagerDuty(_) | Kind::Slack(_) | Kind::Matrix(_) | Kind::Ntfy(_) | Kind::Console(_) => {
-            teller.attempt(way.clone(), notification.clone(), None, left).await
-        }
+        Kind::Webhook(_)
+        | Kind::Email(_)
+        | Kind::PagerDuty(_)
+        | Kind::Slack(_)
+        | Kind::Matrix(_)
+        | Kind::Ntfy(_)
+        | Kind::Console(_) => teller.attempt(way.clone(), notification.clone(), None, left).await,
     }
 }
 

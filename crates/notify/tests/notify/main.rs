@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod config;
+mod mail;
 mod peer;
 mod routes;
 mod serve;

@@ -15,6 +15,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use jiff::Timestamp;
 use prograde_model::alert::{AlertEvent, Limits, Retry};
+use prograde_model::stored::NotKept;
 use prograde_notify::api::{BODY_BYTES_MAX, Request};
 use prograde_notify::{Handle, Options, Records};
 use serde_json::Value;
@@ -29,7 +30,7 @@ pub(crate) struct Memory(Mutex<Vec<(Timestamp, AlertEvent)>>);
 
 #[async_trait]
 impl Records for Memory {
-    async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), String> {
+    async fn append(&self, facts: &[AlertEvent], at: Timestamp) -> Result<(), NotKept<AlertEvent>> {
         // As they would be read back.
         let stored =
             facts.iter().map(|fact| (at, serde_json::from_str(&serde_json::to_string(fact).unwrap()).unwrap()));

@@ -121,7 +121,7 @@ fn no_incident(id: IncidentId) -> Failure {
 }
 
 /// One incident as it is now.
-fn found(context: &Context, id: IncidentId) -> Result<Incident, Failure> {
+pub(super) fn found(context: &Context, id: IncidentId) -> Result<Incident, Failure> {
     context.incidents.with(|known| known.incident(id).cloned()).ok_or_else(|| no_incident(id))
 }
 
@@ -296,6 +296,7 @@ async fn told(context: &Context, changes: &Changes, incident: &Incident) -> Resu
     entries.extend(incident::alert_entries(incident, &alerts, span));
     let pages = records::read(&context.journal).await.map_err(|error| Failure::internal(&error))?;
     entries.extend(incident::page_entries(incident, &pages, span));
+    entries.extend(context.runbooks.with(|runs| incident::run_entries(incident, runs.runs())));
     Ok(incident::timeline(entries))
 }
 

@@ -12,10 +12,13 @@ mod incidents;
 mod journal;
 mod logs;
 mod ofrep;
+mod oncall;
 mod openapi;
 mod orders;
 mod pages;
 mod prometheus;
+mod runbooks;
+mod toil;
 mod views;
 
 use std::path::PathBuf;
@@ -32,6 +35,7 @@ use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::Repositories;
 use prograde_journal::Journal;
 use prograde_model::flight::Refusal;
+use prograde_model::runbook::Runs;
 use prograde_node::Node;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +45,7 @@ use crate::auth::{self, PageKey, Token};
 use crate::events::chain;
 use crate::incidents::Desk;
 use crate::metrics::Metrics;
+use crate::records::Kept;
 use types::ErrorBody;
 
 /// The largest body of an order, in bytes. Pushes have their own limit.
@@ -56,6 +61,7 @@ pub(crate) struct Context {
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) incidents: Desk,
+    pub(crate) runbooks: Arc<Kept<Runs>>,
     /// Whether the status page needs no token.
     pub(crate) public_status: bool,
     /// Where alerts are handled, if they are.
@@ -90,6 +96,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/flags/token", get(flags::token))
         .route("/api/v1/budgets", get(budgets::list))
         .route("/api/v1/dora", get(dora::measures))
+        .route("/api/v1/toil", get(toil::toil))
         .route("/api/v1/alerts/behaviour", get(behaviour::behaviour))
         .route("/api/v1/pages", get(pages::list).post(pages::raise))
         .route("/api/v1/pages/{page}", get(pages::show))
@@ -97,8 +104,10 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/pages/{page}/snooze", post(pages::snooze))
         .route("/api/v1/pages/{page}/resolve", post(pages::resolve))
         .route("/api/v1/pages/{page}/rate", post(pages::rate))
-        .route("/api/v1/oncall", get(pages::rota))
-        .route("/api/v1/oncall/{schedule}", get(pages::calendar))
+        .route("/api/v1/oncall", get(oncall::rota))
+        .route("/api/v1/oncall/changes", get(oncall::changes).post(oncall::change))
+        .route("/api/v1/oncall/changes/{id}/withdraw", post(oncall::withdraw))
+        .route("/api/v1/oncall/{schedule}", get(oncall::calendar))
         .route("/api/v1/events", get(journal::events))
         .route("/api/v1/journal/verify", post(journal::verify))
         .route("/api/v1/journal/export", get(journal::export))
@@ -115,6 +124,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .merge(prometheus::router())
         .merge(alertmanager::router())
         .merge(incidents::router())
+        .merge(runbooks::router())
         .merge(if context.public_status { Router::new() } else { incidents::status_page() })
         .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })

@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 47] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 56] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
@@ -77,6 +77,7 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 47] = [
         "",
         "Report",
     ),
+    ("get", "/api/v1/toil", "What people did by hand", "", "[Done]"),
     ("get", "/api/v1/alerts/behaviour", "How alerts behaved, and what people did about them", "", "{name: Behaviour}"),
     ("get", "/api/v1/pages", "Pages that are not over; with `all`, those that ended as well", "", "[PageView]"),
     (
@@ -91,8 +92,28 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 47] = [
     ("post", "/api/v1/pages/{page}/snooze", "Put a page off", "SnoozeRequest", "PageView"),
     ("post", "/api/v1/pages/{page}/resolve", "Say that a page is over", "AnswerRequest", "PageView"),
     ("post", "/api/v1/pages/{page}/rate", "Say whether a page was worth it", "RateRequest", "PageView"),
-    ("get", "/api/v1/oncall", "Who is on call, and whom pages reach: what `oncall.yaml` declares", "", "Rota"),
+    (
+        "get",
+        "/api/v1/oncall",
+        "Who is on call, and whom pages reach: `oncall.yaml` with what was changed since",
+        "",
+        "Rota",
+    ),
+    (
+        "get",
+        "/api/v1/oncall/changes",
+        "Changes of who is on call; with `all`, those that are over as well",
+        "",
+        "[Made]",
+    ),
+    ("post", "/api/v1/oncall/changes", "Let somebody take another's place", "Change", "Made"),
+    ("post", "/api/v1/oncall/changes/{id}/withdraw", "Take a change back", "AnswerRequest", "Made"),
     ("get", "/api/v1/oncall/{schedule}", "A schedule's next 90 days as iCalendar", "", "text/calendar"),
+    ("get", "/api/v1/runbooks/runs", "Runs of runbooks, in the order in which they began", "", "[Run]"),
+    ("post", "/api/v1/runbooks/runs", "Begin to go through a runbook", "Begin", "Run"),
+    ("get", "/api/v1/runbooks/runs/{run}", "One run", "", "Run"),
+    ("post", "/api/v1/runbooks/runs/{run}/steps", "Record what came of a step", "Stepped", "Run"),
+    ("post", "/api/v1/runbooks/runs/{run}/end", "End a run", "EndRunRequest", "Run"),
     ("get", "/api/v1/budgets", "Error budgets: what is left of each, and how fast it goes", "", "[BudgetView]"),
     ("get", "/api/v1/events", "The journal's events, one JSON object a line", "", "EventView"),
     ("post", "/api/v1/journal/verify", "Check the journal's hashes from end to end", "", "VerifyView"),
@@ -101,9 +122,11 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 47] = [
 ];
 
 /// What may stand in the query of a path, and whether it must.
-const QUERIES: [(&str, &str, bool); 15] = [
+const QUERIES: [(&str, &str, bool); 17] = [
     ("/api/v1/alerts/behaviour", "since", true),
+    ("/api/v1/toil", "since", true),
     ("/api/v1/pages", "all", false),
+    ("/api/v1/oncall/changes", "all", false),
     ("/api/v1/budgets", "service", false),
     ("/api/v1/incidents", "all", false),
     ("/api/v1/incidents", "service", false),

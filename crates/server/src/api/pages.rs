@@ -5,12 +5,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Form, Json, Router};
-use jiff::SignedDuration;
 use prograde_control::paging::{PageOrderError, Paging};
-use prograde_control::rota::zone;
-use prograde_model::dora::Span;
 use prograde_model::oncall::page::{PageEvent, State as Standing};
-use prograde_model::oncall::{self, Entry, PageId, Rota};
+use prograde_model::oncall::{Entry, PageId};
 use serde::Deserialize;
 
 use super::orders::{Body, body, named, plain};
@@ -18,14 +15,10 @@ use super::types::{AnswerRequest, PageView, RaiseRequest, RateRequest, SnoozeReq
 use super::{Context, Failure};
 use crate::auth::PageKey;
 
-/// How far calendars look ahead and back.
-const CALENDAR_DAYS: i64 = 90;
-const CALENDAR_PAST_DAYS: i64 = 7;
-
 /// The page that a person is shown who follows the address in what they were told.
 const ANSWERED: &str = include_str!("pages.html");
 
-fn paging(context: &Context) -> Result<&Paging, Failure> {
+pub(super) fn paging(context: &Context) -> Result<&Paging, Failure> {
     let off = "nobody is on call: start the server with `--oncall oncall.yaml` and `--alertmanager-config`";
     context.pages.as_ref().ok_or_else(|| Failure::not_found(off))
 }
@@ -40,7 +33,8 @@ fn view(paging: &Paging, id: PageId, entry: &Entry) -> PageView {
         Standing::Snoozed { .. } => "snoozed",
         Standing::Resolved => "resolved",
     };
-    let rules = paging.rota().escalations.get(&entry.about.escalation);
+    let rota = paging.duty().rota();
+    let rules = rota.escalations.get(&entry.about.escalation);
     PageView {
         id,
         title: entry.about.title.clone(),
@@ -181,27 +175,6 @@ pub(super) async fn rate(
     let paging = paging(&context)?;
     let entry = paging.answer(page, |_, _| Ok(rated)).await;
     entry.map(|entry| Json(view(paging, page, &entry))).map_err(|error| refused(&error))
-}
-
-pub(super) async fn rota(State(context): State<Context>) -> Result<Json<Rota>, Failure> {
-    Ok(Json(paging(&context)?.rota().clone()))
-}
-
-/// A calendar that is always the same address, for calendars that ask again: `/api/v1/oncall/primary.ics`.
-pub(super) async fn calendar(State(context): State<Context>, Path(name): Path<String>) -> Result<Response, Failure> {
-    let rota = paging(&context)?.rota();
-    let wanted = name.strip_suffix(".ics").unwrap_or(&name);
-    let schedule = rota.schedules.iter().find(|schedule| schedule.name == wanted);
-    let schedule = schedule.ok_or_else(|| Failure::not_found("there is no schedule of that name"))?;
-    let now = context.control.now();
-    let days = |days: i64| SignedDuration::from_hours(days * 24);
-    let span = Span {
-        from: now.saturating_sub(days(CALENDAR_PAST_DAYS)).unwrap_or(now),
-        until: now.saturating_add(days(CALENDAR_DAYS)).unwrap_or(now),
-    };
-    let shifts = schedule.shifts(span, &zone).map_err(|error| Failure::internal(&error))?;
-    let text = oncall::calendar(rota, schedule, &shifts, now);
-    Ok(([(header::CONTENT_TYPE, "text/calendar; charset=utf-8")], text).into_response())
 }
 
 /// What stands in the address that a person is told.

@@ -11,6 +11,7 @@ use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceNa
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::MetricSummary;
 use prograde_model::oncall::PageId;
+use prograde_model::runbook::End;
 use prograde_model::runtime::Counters;
 use serde::{Deserialize, Serialize};
 
@@ -538,6 +539,16 @@ pub struct RaiseRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerRequest {
+    /// Who.
+    pub by: String,
+}
+
+/// Ends a run of a runbook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndRunRequest {
+    /// How.
+    pub end: End,
     /// Who.
     pub by: String,
 }

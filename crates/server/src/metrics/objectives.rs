@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use prograde_control::ports::{Gatekeeper, PortError};
 use prograde_model::gate::Holds;
 use prograde_model::objective::{Budget, Measured, Objective, Spending};
+use prograde_model::rollout::Caution;
 use prograde_model::{Diagnostic, Diagnostics, duration};
 use prograde_observe::evaluate::Options;
 use prograde_observe::labels::METRIC_NAME;
@@ -222,8 +223,13 @@ impl Gatekeeper for Budgets {
         let mut holds = Holds::default();
         for State { objective, budget, .. } in &*self.lock() {
             let is_spent = budget.as_ref().is_some_and(|(budget, _)| budget.spending() == Spending::All);
-            if let (true, Some((service, environment))) = (is_spent, &objective.gate) {
+            let Some((service, environment)) = &objective.gate else { continue };
+            if is_spent {
                 holds.add(service.clone(), environment.clone(), objective.hold());
+            }
+            let left = budget.as_ref().and_then(|(budget, _)| budget.left());
+            if let Some(caution) = left.and_then(|left| Caution::of(&objective.id, left)) {
+                holds.slow_down(service.clone(), environment.clone(), caution);
             }
         }
         Ok(holds)

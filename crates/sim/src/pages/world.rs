@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use prograde_control::Clock;
+use prograde_control::duty::RosterLog;
 use prograde_control::paging::{Call, Caller, PageLog};
 use prograde_model::alert::Failure;
-use prograde_model::oncall::{CallKey, PageFact, Rota};
-use prograde_model::stored::Fact as _;
+use prograde_model::oncall::{CallKey, PageFact, RosterFact, Rota};
+use prograde_model::stored::{Fact as _, NotKept};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -46,6 +47,8 @@ struct State {
     random: Random,
     faults: Faults,
     journal: Vec<(Timestamp, PageFact)>,
+    /// Facts that it holds although whoever appended them was told that it failed.
+    unanswered: Vec<(Timestamp, PageFact)>,
     check: Checker,
     story: Option<Vec<Line>>,
     /// The time when this life began, in milliseconds, and that moment on the runtime's clock.
@@ -59,7 +62,8 @@ impl World {
         let check = Checker::new(rota);
         let story = telling.then(Vec::new);
         let (life, calls_left, dead) = ((0, None), None, false);
-        let state = State { random, faults, journal: Vec::new(), check, story, life, calls_left, dead };
+        let (journal, unanswered) = (Vec::new(), Vec::new());
+        let state = State { random, faults, journal, unanswered, check, story, life, calls_left, dead };
         Self { state: Mutex::new(state), death: Notify::new() }
     }
 
@@ -78,6 +82,9 @@ impl World {
     pub(super) fn end_life(&self, dead_secs: i64) {
         let mut state = self.state();
         state.life = (state.now_ms() + dead_secs * 1_000, None);
+        // The next one reads the whole journal.
+        let unanswered = std::mem::take(&mut state.unanswered);
+        unanswered.iter().for_each(|(at, fact)| state.known(fact, *at));
         state.check.life_ended();
     }
 
@@ -171,6 +178,13 @@ impl State {
         self.check.broken.push(Broken { at_ms, invariant: Invariant::Pages, text });
     }
 
+    /// Paging knows a fact, and so may whoever asked for it: an answer that was lost is none.
+    fn known(&mut self, fact: &PageFact, at: Timestamp) {
+        for text in self.check.fact(fact, at) {
+            self.broke(text);
+        }
+    }
+
     /// A person knows.
     fn knows(&mut self, key: &CallKey) {
         self.tell(Kind::Person, || format!("{} knows of {}", key.person, key.page));
@@ -194,26 +208,50 @@ impl Clock for World {
 
 #[async_trait]
 impl PageLog for World {
-    async fn append(&self, facts: &[PageFact], at: Timestamp) -> Result<(), String> {
+    async fn append(&self, facts: &[PageFact], at: Timestamp) -> Result<(), NotKept<PageFact>> {
         self.step().await;
-        {
+        let is_answered = {
             let mut state = self.state();
             let often = state.faults.append;
             if state.goes_wrong(often) {
                 state.tell(Kind::Fault, || "the journal takes nothing".to_owned());
-                return Err("the journal takes nothing".to_owned());
+                return Err(NotKept::Failed("the journal takes nothing".to_owned()));
             }
+            let missed = std::mem::take(&mut state.unanswered);
+            if !missed.is_empty() {
+                state.tell(Kind::World, || "the journal says what it kept before".to_owned());
+                missed.iter().for_each(|(at, fact)| state.known(fact, *at));
+                return Err(NotKept::Missed(missed));
+            }
+            if facts.is_empty() {
+                return Ok(());
+            }
+            let is_lost = state.goes_wrong(often);
             for fact in facts {
                 state.tell(Kind::Fact, || format!("{} {}", fact.encode().0, fact.encode().1));
-                for text in state.check.fact(fact, at) {
-                    state.broke(text);
-                }
                 state.journal.push((at, fact.clone()));
+                if is_lost {
+                    state.unanswered.push((at, fact.clone()));
+                } else {
+                    state.known(fact, at);
+                }
             }
-        }
+            if is_lost {
+                state.tell(Kind::Fault, || "the journal's answer is lost".to_owned());
+            }
+            !is_lost
+        };
         // The process may die when the facts are there and nobody knows it.
         self.step().await;
-        Ok(())
+        if is_answered { Ok(()) } else { Err(NotKept::Failed("the journal does not answer".to_owned())) }
+    }
+}
+
+/// Nobody changes who is on call in these stories.
+#[async_trait]
+impl RosterLog for World {
+    async fn append(&self, _: &[RosterFact], _: Timestamp) -> Result<(), NotKept<RosterFact>> {
+        Err(NotKept::Failed("nothing is changed here".to_owned()))
     }
 }
 

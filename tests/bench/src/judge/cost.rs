@@ -109,6 +109,7 @@ pub(super) fn decision_ns(evidence: &Stored) -> f64 {
         watch: None,
         replicas: 1,
         stable_replicas: 1,
+        caution: None,
         progress_deadline_s: 60,
         segments: SEGMENTS,
     };

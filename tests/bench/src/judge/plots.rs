@@ -37,6 +37,7 @@ struct Axes {
 
 /// Writes all plots.
 pub(super) fn write(folder: &Path, harmed: &[Outcome]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder)?;
     let kind = "5% errors";
     let series = EVERYONE.map(|who| Series {
         name: who.name().to_owned(),

@@ -205,6 +205,7 @@ pub(super) fn timeline(app: &App, id: IncidentId) -> Result<Exit, Report> {
         Kind::Flight => "flight",
         Kind::Alert => "alert",
         Kind::Page => "page",
+        Kind::Runbook => "runbook",
         Kind::Incident => "incident",
         Kind::Note => "note",
     };

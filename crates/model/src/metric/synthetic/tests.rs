@@ -39,6 +39,7 @@ fn baking(undecided: &str) -> Rollout {
         replicas: 1,
         stable_replicas: 1,
         autoscaled: None,
+        caution: None,
         progress_deadline_s: 60,
         segments: 0,
     };
