@@ -61,7 +61,9 @@ fn told(error: &lettre::transport::smtp::Error) -> Failure {
 
 fn tls(email: &Email, folder: &Path) -> Result<Tls, Failure> {
     let name = email.tls.server_name.clone().unwrap_or_else(|| email.host.clone());
-    let mut parameters = TlsParameters::builder(name).dangerous_accept_invalid_certs(email.tls.insecure_skip_verify);
+    let skips = email.tls.insecure_skip_verify;
+    let mut parameters =
+        TlsParameters::builder(name).dangerous_accept_invalid_certs(skips).dangerous_accept_invalid_hostnames(skips);
     if let Some(file) = &email.tls.ca_file {
         let unusable =
             |why: String| Failure::Lasting { why: format!("the certificate in {file} can't be used: {why}") };
