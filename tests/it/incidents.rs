@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::world::load::Load;
 use crate::world::repository::{AUTHOR, Repository};
 use crate::world::wait::until;
-use crate::world::{Said, World, text};
+use crate::world::{Said, World, said, text};
 
 /// What a command printed as JSON.
 #[track_caller]
@@ -48,10 +48,11 @@ fn a_runbook_is_gone_through_for_an_incident_and_its_timeline_tells_of_it() {
                    ```sh\necho looked at $replica\n```\n\n## Mend\n\n```sh dry-run\necho would mend\n```\n\n\
                    ```sh no-record\necho 'a secret'; touch mended\n```\n\n```sh check\ntest -e mended\n```\n\n\
                    ## Never ends\n\n```sh timeout=1s\nsleep 1000 & sleep 1000\n```\n";
+    let cli = |arguments: &[&str]| said(world.command().current_dir(world.dir()).args(arguments));
     std::fs::create_dir(world.dir().join("runbooks")).unwrap();
     std::fs::write(world.dir().join("runbooks/answers.md"), runbook).unwrap();
-    done(&world.cli(&["runbook", "check"]));
-    let run = |more: &[&str]| world.cli(&[&["runbook", "run", "runbooks/answers.md", "--by", "ann"], more].concat());
+    done(&cli(&["runbook", "check"]));
+    let run = |more: &[&str]| cli(&[&["runbook", "run", "runbooks/answers.md", "--by", "ann"], more].concat());
     let rehearsed = run(&["--dry-run"]);
     assert!(rehearsed.code == 0 && rehearsed.stderr.contains("would mend"), "{rehearsed:?}");
     assert!(!world.dir().join("mended").exists(), "a rehearsal changes nothing");
@@ -60,7 +61,7 @@ fn a_runbook_is_gone_through_for_an_incident_and_its_timeline_tells_of_it() {
     let said = run(&["--incident", "INC-1", "--set", "replica=2; exit 9", "--yes"]);
     assert!(said.code == 1 && said.stderr.contains("looked at 2; exit 9"), "a parameter is no command: {said:?}");
     assert!(said.stderr.contains("PG0692") && said.stderr.contains("did not end in 1 s"), "{said:?}");
-    let timeline = world.cli(&["incident", "timeline", "INC-1"]).stdout;
+    let timeline = cli(&["incident", "timeline", "INC-1"]).stdout;
     for told in
         ["R-1 begun: Answers are wrong", "step 1, Look: done", "looked at 2", "step 2, Mend: done", "R-1 given up"]
     {
@@ -68,16 +69,16 @@ fn a_runbook_is_gone_through_for_an_incident_and_its_timeline_tells_of_it() {
     }
     assert!(!timeline.contains("a secret"), "{timeline}");
     assert!(!world.text("/api/v1/journal/export").contains("\"output\":\"a secret"), "what it printed is not kept");
-    let due = world.cli(&["runbook", "drills"]);
+    let due = cli(&["runbook", "drills"]);
     assert!(due.code == 1 && due.stderr.contains("PG0691"), "{due:?}");
 
     let mended = runbook.split_once("## Never ends").unwrap().0;
     std::fs::write(world.dir().join("runbooks/answers.md"), mended).unwrap();
     done(&run(&["--drill", "--yes"]));
-    done(&world.cli(&["runbook", "drills"]));
-    let runs = json_of(&world.cli(&["runbook", "runs", "--json"]));
+    done(&cli(&["runbook", "drills"]));
+    let runs = json_of(&cli(&["runbook", "runs", "--json"]));
     assert_eq!(runs[1]["ended"][1], "completed", "{runs}");
-    let toil = json_of(&world.cli(&["toil", "--json"]));
+    let toil = json_of(&cli(&["toil", "--json"]));
     assert_eq!((text(&toil[0], "person"), &toil[0]["ran_step"]), ("ann", &json!(5)), "{toil}");
     world.end();
 }

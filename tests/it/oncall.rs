@@ -164,7 +164,7 @@ fn somebody_takes_over_by_command_is_paged_and_gives_it_back() {
         said
     };
     let rehearsed = run(&world, &["oncall", "override", "primary", "bob", "--for", "4h", "--by", "ann", "--dry-run"]);
-    assert!(rehearsed.stderr.contains("bob takes over"), "{rehearsed:?}");
+    assert_eq!(rehearsed.stdout, "would change primary as ann: bob takes over\n");
     let why = "ann is at the dentist";
     let said = run(&world, &["oncall", "override", "primary", "bob", "--for", "4h", "--reason", why, "--by", "ann"]);
     assert!(said.stderr.contains("C-1: bob takes over"), "{said:?}");

@@ -153,7 +153,8 @@ fn check(app: &App, args: &PathsArgs) -> Result<Exit, Report> {
     } else {
         let word = Tone::Bad.paint("error", app.printer.style().colour);
         for report in &wrong {
-            app.printer.line(format_args!("{word}: {}", cleaned(&report.summary)))?;
+            let causes: String = report.causes.iter().map(|cause| format!(": {cause}")).collect();
+            app.printer.line(format_args!("{word}: {}{}", cleaned(&report.summary), cleaned(&causes)))?;
         }
     }
     if !wrong.is_empty() {

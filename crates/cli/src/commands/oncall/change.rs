@@ -107,7 +107,7 @@ fn change(app: &App, order: &OrderArgs, schedule: &ScheduleName, who: Who, times
     let by = app.by(order.by.as_deref())?;
     let request = Change { schedule: schedule.clone(), who, from, until, by, reason: times.reason.clone() };
     if order.dry_run {
-        let what = format!("let {} on {schedule} as {}", sentence(&request.who), request.by);
+        let what = format!("change {schedule} as {}: {}", request.by, sentence(&request.who));
         return rehearse(app, &what, PATH, &request);
     }
     let made = app.client()?.change_oncall(PATH, &request)?;
@@ -122,7 +122,7 @@ fn change(app: &App, order: &OrderArgs, schedule: &ScheduleName, who: Who, times
     Ok(Exit::Done)
 }
 
-/// Such as `bob be on call`.
+/// Such as `bob takes over`.
 fn sentence(who: &Who) -> String {
     match who {
         Who::Override(person) => format!("{person} takes over"),

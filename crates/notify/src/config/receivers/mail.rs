@@ -117,24 +117,7 @@ impl Email {
         if username.is_some() && password.is_none() {
             needs(reader, "auth_password");
         }
-        let mut headers = vec![("Subject".to_owned(), r#"{{ template "email.default.subject" . }}"#.to_owned())];
-        let mut has_subject = false;
-        for (name, text, place) in reader.pairs(node, "headers") {
-            if let Some(why) = wrong_header(&name) {
-                reader.report(place, format!("`{name}` {why}"), "take it out");
-            }
-            let place_of = headers.iter().position(|(other, _)| other.eq_ignore_ascii_case(&name));
-            match place_of {
-                // The default subject gives way; nothing else stands there yet.
-                Some(0) if !has_subject && name.eq_ignore_ascii_case("subject") => {
-                    headers.remove(0);
-                    has_subject = true;
-                }
-                Some(_) => reader.report(place, format!("the header `{name}` is set twice"), "keep one"),
-                None => {}
-            }
-            headers.push((name, text));
-        }
+        let headers = headers(reader, node);
         let tls = Reader::field(node, "tls_config").map_or_else(|| global.tls.clone(), |tls| read_tls(reader, tls));
         let require_tls = reader.flag(node, "require_tls").or(global.require_tls).unwrap_or(true);
         let hello = reader.text(node, "hello").or_else(|| global.hello.clone());
@@ -153,6 +136,29 @@ impl Email {
             headers,
         })
     }
+}
+
+/// The headers that are set, the subject first unless another is set.
+fn headers(reader: &mut Reader<'_>, node: &Node) -> Vec<(String, String)> {
+    let mut headers = vec![("Subject".to_owned(), r#"{{ template "email.default.subject" . }}"#.to_owned())];
+    let mut has_subject = false;
+    for (name, text, place) in reader.pairs(node, "headers") {
+        if let Some(why) = wrong_header(&name) {
+            reader.report(place, format!("`{name}` {why}"), "take it out");
+        }
+        let place_of = headers.iter().position(|(other, _)| other.eq_ignore_ascii_case(&name));
+        match place_of {
+            // The default subject gives way; nothing else stands there yet.
+            Some(0) if !has_subject && name.eq_ignore_ascii_case("subject") => {
+                headers.remove(0);
+                has_subject = true;
+            }
+            Some(_) => reader.report(place, format!("the header `{name}` is set twice"), "keep one"),
+            None => {}
+        }
+        headers.push((name, text));
+    }
+    headers
 }
 
 /// What is not had of ways to log in.
