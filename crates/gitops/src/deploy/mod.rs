@@ -12,7 +12,7 @@ use prograde_model::{CommitId, Diagnostics, Digest, FlightId, Target};
 
 use crate::git::{Author, GitError, MAIN, Repositories, Repository, TreeEntry};
 use crate::kustomize::{self, Resource};
-use crate::tree::{FileTree, join};
+use prograde_kustomize::{FileTree, join};
 use message::Trailers;
 
 /// The name of the repository, which no service may have.
