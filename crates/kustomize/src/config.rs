@@ -16,6 +16,14 @@ const BUILT_IN: &str = include_str!("../data/fields.txt");
 
 static DEFAULT: LazyLock<Config> = LazyLock::new(Config::built_in);
 
+/// What is built in once it has been merged: a field of all kinds is left out behind the same field of one kind.
+static MERGED: LazyLock<Config> = LazyLock::new(|| {
+    let mut merged = Config::default();
+    // What is built in does not contradict itself.
+    let _ = merged.merge_all(DEFAULT.clone(), &Place::file(""));
+    merged
+});
+
 /// Who may refer to objects of a kind by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct References {
@@ -145,14 +153,18 @@ impl Config {
     }
 
     /// Adds another configuration.
-    pub(crate) fn merge(&mut self, mut other: Self, place: &Place) -> Result<(), Diagnostic> {
+    pub(crate) fn merge(&mut self, other: Self, place: &Place) -> Result<(), Diagnostic> {
         if *self == other {
             return Ok(());
         }
-        if *self == Self::default() {
-            *self = other;
+        if other == *DEFAULT && *self == Self::default() {
+            *self = MERGED.clone();
             return Ok(());
         }
+        self.merge_all(other, place)
+    }
+
+    fn merge_all(&mut self, mut other: Self, place: &Place) -> Result<(), Diagnostic> {
         for name in SECTIONS {
             let more = other.section(name).map(std::mem::take).unwrap_or_default();
             if let Some(list) = self.section(name) {

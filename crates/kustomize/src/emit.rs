@@ -205,6 +205,43 @@ fn printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fefe}' | '\u{ff00}'..='\u{fffd}')
 }
 
+/// Lines are folded at spaces behind this column.
+const WIDTH: usize = 80;
+
+/// Where the next character comes to stand.
+fn column(out: &str) -> usize {
+    out.rsplit('\n').next().unwrap_or_default().chars().count()
+}
+
+/// Writes a text without line breaks, folded where it is long.
+fn folded(out: &mut String, text: &str, indent: usize, quoted: bool, escape: &dyn Fn(char, &mut String)) {
+    let mut at = column(out);
+    let mut spaces = false;
+    let mut chars = text.chars().peekable();
+    let mut first = true;
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        if c == ' ' {
+            let inside = !quoted || (!first && next.is_some());
+            if !spaces && at > WIDTH && next != Some(' ') && inside {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                at = indent;
+            } else {
+                out.push(' ');
+                at += 1;
+            }
+            spaces = true;
+        } else {
+            let before = out.len();
+            escape(c, out);
+            at += out.get(before..).unwrap_or_default().chars().count();
+            spaces = false;
+        }
+        first = false;
+    }
+}
+
 /// Writes a text in the style that it needs.
 fn scalar(out: &mut String, text: &str, indent: usize, key: bool) {
     if text.is_empty() {
@@ -217,19 +254,32 @@ fn scalar(out: &mut String, text: &str, indent: usize, key: bool) {
         if shape.block && !key {
             return literal(out, text, indent);
         }
-        return double_quoted(out, text);
+        return double_quoted(out, text, (!key).then_some(indent));
     }
+    let fold = (!key).then_some(indent);
     if !is_text {
-        return double_quoted(out, text);
+        return double_quoted(out, text, fold);
     }
     if shape.plain {
-        out.push_str(text);
-    } else if shape.single && !(shape.multiline && key) && !shape.multiline {
+        match fold {
+            Some(indent) => folded(out, text, indent, false, &|c, out| out.push(c)),
+            None => out.push_str(text),
+        }
+    } else if shape.single && !shape.multiline {
         out.push('\'');
-        out.push_str(&text.replace('\'', "''"));
+        let escape = |c: char, out: &mut String| {
+            out.push(c);
+            if c == '\'' {
+                out.push(c);
+            }
+        };
+        match fold {
+            Some(indent) => folded(out, text, indent, true, &escape),
+            None => text.chars().for_each(|c| escape(c, out)),
+        }
         out.push('\'');
     } else {
-        double_quoted(out, text);
+        double_quoted(out, text, fold);
     }
 }
 
@@ -254,42 +304,73 @@ fn literal(out: &mut String, text: &str, indent: usize) {
     }
 }
 
-fn double_quoted(out: &mut String, text: &str) {
+/// Writes a text in double quotes, folded at spaces behind the width where an indent is given.
+fn double_quoted(out: &mut String, text: &str, fold: Option<usize>) {
     out.push('"');
-    for c in text.chars() {
-        let plain = printable(c) && !matches!(c, '"' | '\\' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
-        if plain {
-            out.push(c);
-            continue;
-        }
-        let short = match c {
-            '\0' => '0',
-            '\u{7}' => 'a',
-            '\u{8}' => 'b',
-            '\t' => 't',
-            '\n' => 'n',
-            '\u{b}' => 'v',
-            '\u{c}' => 'f',
-            '\r' => 'r',
-            '\u{1b}' => 'e',
-            '"' => '"',
-            '\\' => '\\',
-            '\u{85}' => 'N',
-            '\u{a0}' => '_',
-            '\u{2028}' => 'L',
-            '\u{2029}' => 'P',
-            other => {
-                let code = u32::from(other);
-                let width = if code <= 0xFF { ('x', 2) } else if code <= 0xFFFF { ('u', 4) } else { ('U', 8) };
-                // Writing to a text can't fail.
-                let _ = write!(out, "\\{}{code:0width$X}", width.0, width = width.1);
-                continue;
+    let mut at = column(out);
+    let mut spaces = false;
+    let mut chars = text.chars().peekable();
+    let mut first = true;
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        match fold.filter(|_| c == ' ' && !spaces && at > WIDTH && !first && next.is_some()) {
+            Some(indent) => {
+                out.push('\n');
+                out.extend(std::iter::repeat_n(' ', indent));
+                at = indent;
+                if next == Some(' ') {
+                    out.push('\\');
+                    at += 1;
+                }
             }
-        };
-        out.push('\\');
-        out.push(short);
+            None => {
+                let before = out.len();
+                escaped(out, c);
+                at += out.get(before..).unwrap_or_default().chars().count();
+            }
+        }
+        spaces = c == ' ';
+        first = false;
     }
     out.push('"');
+}
+
+fn escaped(out: &mut String, c: char) {
+    let plain = printable(c) && !matches!(c, '"' | '\\' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}');
+    if plain {
+        out.push(c);
+        return;
+    }
+    let short = match c {
+        '\0' => '0',
+        '\u{7}' => 'a',
+        '\u{8}' => 'b',
+        '\t' => 't',
+        '\n' => 'n',
+        '\u{b}' => 'v',
+        '\u{c}' => 'f',
+        '\r' => 'r',
+        '\u{1b}' => 'e',
+        '"' => '"',
+        '\\' => '\\',
+        '\u{85}' => 'N',
+        '\u{a0}' => '_',
+        '\u{2028}' => 'L',
+        '\u{2029}' => 'P',
+        other => {
+            let code = u32::from(other);
+            let (letter, width) = match code {
+                0..=0xFF => ('x', 2),
+                0x100..=0xFFFF => ('u', 4),
+                _ => ('U', 8),
+            };
+            // Writing to a text can't fail.
+            let _ = write!(out, "\\{letter}{code:0width$X}");
+            return;
+        }
+    };
+    out.push('\\');
+    out.push(short);
 }
 
 /// `[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?`, which YAML 1.1 reads as a number of base 60.
@@ -298,7 +379,8 @@ fn is_base_60(text: &str) -> bool {
     let (whole, fraction) = rest.split_once('.').map_or((rest, None), |(whole, fraction)| (whole, Some(fraction)));
     let mut parts = whole.split(':');
     let head = parts.next().unwrap_or_default();
-    let head_good = head.starts_with(|c: char| c.is_ascii_digit()) && head.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let head_good =
+        head.starts_with(|c: char| c.is_ascii_digit()) && head.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let mut count = 0;
     let tail_good = parts.all(|part| {
         count += 1;
@@ -426,7 +508,7 @@ fn write_styled_scalar(out: &mut String, found: &crate::node::Scalar, indent: us
     let text = found.text.as_str();
     let looks = resolve(text, Rules::V3).0;
     match found.style {
-        Style::Double => double_quoted(out, text),
+        Style::Double => double_quoted(out, text, None),
         Style::Single if shape(text).single && !text.contains('\n') => {
             out.push('\'');
             out.push_str(&text.replace('\'', "''"));
@@ -434,13 +516,13 @@ fn write_styled_scalar(out: &mut String, found: &crate::node::Scalar, indent: us
         }
         Style::Literal | Style::Folded if shape(text).block && !text.is_empty() => literal(out, text, indent),
         Style::Plain if text.contains('\n') && shape(text).block => literal(out, text, indent),
-        Style::Plain if found.tag == Tag::Str && looks != Tag::Str => double_quoted(out, text),
+        Style::Plain if found.tag == Tag::Str && looks != Tag::Str => double_quoted(out, text, None),
         Style::Plain if text.is_empty() || shape(text).plain => out.push_str(text),
         Style::Plain if shape(text).single && !text.contains('\n') => {
             out.push('\'');
             out.push_str(&text.replace('\'', "''"));
             out.push('\'');
         }
-        Style::Plain | Style::Single | Style::Literal | Style::Folded => double_quoted(out, text),
+        Style::Plain | Style::Single | Style::Literal | Style::Folded => double_quoted(out, text, None),
     }
 }

@@ -36,7 +36,9 @@ impl FieldSpec {
         let api = object.text_at(&["apiVersion"]);
         let (group, version) = api.split_once('/').unwrap_or(("", api));
         let fits = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
-        fits(&self.gvk.kind, object.text_at(&["kind"])) && fits(&self.gvk.group, group) && fits(&self.gvk.version, version)
+        fits(&self.gvk.kind, object.text_at(&["kind"]))
+            && fits(&self.gvk.group, group)
+            && fits(&self.gvk.version, version)
     }
 
     /// Changes the field in an object, wherever the path leads.

@@ -34,9 +34,7 @@ impl Gvk {
     /// Whether a selector, whose empty fields match everything, selects this.
     pub fn is_selected(&self, selector: &Gvk) -> bool {
         let fits = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
-        fits(&selector.group, &self.group)
-            && fits(&selector.version, &self.version)
-            && fits(&selector.kind, &self.kind)
+        fits(&selector.group, &self.group) && fits(&selector.version, &self.version) && fits(&selector.kind, &self.kind)
     }
 
     /// How field specifications are sorted.
@@ -80,9 +78,7 @@ impl Id {
 
     /// Whether both mean the same object.
     pub fn same(&self, other: &Id) -> bool {
-        self.name == other.name
-            && self.gvk == other.gvk
-            && self.effective_namespace() == other.effective_namespace()
+        self.name == other.name && self.gvk == other.gvk && self.effective_namespace() == other.effective_namespace()
     }
 
     /// Something to find equal ids by.

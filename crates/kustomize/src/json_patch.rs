@@ -158,8 +158,7 @@ fn equal(one: &Json, other: &Json) -> bool {
 
 /// What is above a pointer's last part, and that part.
 fn parent<'a>(json: &'a mut Json, pointer: &str) -> Result<(&'a mut Json, String), Problem> {
-    let mut parts: Vec<String> =
-        pointer.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
+    let mut parts: Vec<String> = pointer.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect();
     if parts.len() < 2 {
         return Err(Problem::Missing);
     }

@@ -119,7 +119,8 @@ const COMPONENT: &str = "Component";
 impl Kustomization {
     /// Reads a file's documents, of which the first counts.
     pub(crate) fn read(place: &Place, documents: &[Node]) -> Result<Self, Diagnostic> {
-        let empty = || Err(place.diagnostic(codes::MISSING, "the kustomization is empty", "list something under `resources`"));
+        let empty =
+            || Err(place.diagnostic(codes::MISSING, "the kustomization is empty", "list something under `resources`"));
         let Some(node) = documents.first() else { return empty() };
         let mut reader = Reader::new(node, "a kustomization", Mode::Strict)?;
         let is_component = read_kind(&mut reader)?;
@@ -188,8 +189,7 @@ fn read_kind(reader: &mut Reader<'_>) -> Result<bool, Diagnostic> {
         COMPONENT => true,
         _ => return wrong("kind", format!("the kind must be `{KIND}` or `{COMPONENT}`")),
     };
-    let expected =
-        if component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
+    let expected = if component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
     if !version.is_empty() && version != expected {
         return wrong("apiVersion", format!("the version must be `{expected}`"));
     }

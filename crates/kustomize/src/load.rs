@@ -9,7 +9,7 @@ use prograde_model::Diagnostic;
 
 use crate::codes;
 use crate::files::{Files, Link};
-use crate::node::Node;
+use crate::node::{Node, Repeated};
 use crate::place::Place;
 use crate::remote::{RemoteBase, Remotes};
 use crate::tree::{is_within, join};
@@ -56,6 +56,7 @@ pub(crate) struct Loader<'a> {
     remotes: Option<&'a dyn Remotes>,
     fetched: RefCell<Vec<Fetched>>,
     parsed: RefCell<Parsed>,
+    kustomizations: RefCell<Parsed>,
     reads: RefCell<Reads>,
 }
 
@@ -66,6 +67,7 @@ impl<'a> Loader<'a> {
             remotes,
             fetched: RefCell::new(Vec::new()),
             parsed: RefCell::new(HashMap::new()),
+            kustomizations: RefCell::new(HashMap::new()),
             reads: RefCell::new(Reads::default()),
         }
     }
@@ -233,7 +235,18 @@ impl<'a> Loader<'a> {
             }
             (Some((name, path, content)), None) => {
                 let place = Place::file(self.shown(dir.tree, &path));
-                Ok((place, name.to_owned(), self.parse(dir.tree, path, &content)?))
+                let shown = self.shown(dir.tree, &path);
+                let key = (dir.tree, path);
+                let known = self.kustomizations.borrow().get(&key).map(Arc::clone);
+                let parsed = match known {
+                    Some(parsed) => parsed,
+                    None => {
+                        let parsed = Arc::new(kustomization_documents(&shown, &content)?);
+                        self.kustomizations.borrow_mut().insert(key, Arc::clone(&parsed));
+                        parsed
+                    }
+                };
+                Ok((place, name.to_owned(), parsed))
             }
         }
     }
@@ -288,7 +301,11 @@ impl<'a> Loader<'a> {
             None => {
                 let tree = remotes.fetch(remote).map_err(|why| {
                     let message = format!("`{}` can't be had: {why}", remote.url);
-                    place.diagnostic(codes::REMOTE, message, "check the address and the commit, or vendor the directory")
+                    place.diagnostic(
+                        codes::REMOTE,
+                        message,
+                        "check the address and the commit, or vendor the directory",
+                    )
                 })?;
                 let mut fetched = self.fetched.borrow_mut();
                 fetched.push(Fetched { prefix, tree: Arc::new(tree) });
@@ -310,24 +327,39 @@ impl Dir {
 /// The documents of a text; empty ones are left out.
 pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
     let name: Arc<str> = file.into();
-    documents_at(file, text, &|line, column| Place { file: Arc::clone(&name), line, column })
+    documents_at(file, text, &|line, column| Place { file: Arc::clone(&name), line, column }, Repeated::Refused)
+}
+
+/// The documents of a kustomization, in which the last of two keys counts.
+fn kustomization_documents(file: &str, content: &[u8]) -> Result<Vec<Node>, Diagnostic> {
+    let Ok(text) = std::str::from_utf8(content) else {
+        return Err(Diagnostic::file(prograde_yaml::CODE, file, "the file is not UTF-8", ""));
+    };
+    let name: Arc<str> = file.into();
+    documents_at(file, text, &|line, column| Place { file: Arc::clone(&name), line, column }, Repeated::LastCounts)
 }
 
 /// The documents of a text that stands within a file.
 pub(crate) fn inner_documents(text: &str, at: &Place) -> Result<Vec<Node>, Diagnostic> {
     let place = |line: u32, _| Place { line: at.line.saturating_add(line), ..at.clone() };
-    documents_at(&at.file, text, &place).map_err(|found| Diagnostic {
+    documents_at(&at.file, text, &place, Repeated::Refused).map_err(|found| Diagnostic {
         line: if found.code == prograde_yaml::CODE { at.line } else { found.line },
         ..found
     })
 }
 
-fn documents_at(file: &str, text: &str, place: &dyn Fn(u32, u32) -> Place) -> Result<Vec<Node>, Diagnostic> {
+fn documents_at(
+    file: &str,
+    text: &str,
+    place: &dyn Fn(u32, u32) -> Place,
+    repeated: Repeated,
+) -> Result<Vec<Node>, Diagnostic> {
     refuse_separator(file, text)?;
-    let normal = if text.contains("\r\n") { text.replace("\r\n", "\n").into() } else { std::borrow::Cow::Borrowed(text) };
+    let normal =
+        if text.contains("\r\n") { text.replace("\r\n", "\n").into() } else { std::borrow::Cow::Borrowed(text) };
     let mut all = Vec::new();
     for document in prograde_yaml::syntax(file, &normal)? {
-        let node = Node::from_syntax(document, place)?;
+        let node = Node::from_syntax(document, place, repeated)?;
         if !node.is_null() {
             all.push(node);
         }
@@ -342,8 +374,9 @@ fn refuse_separator(file: &str, text: &str) -> Result<(), Diagnostic> {
         if !rest.trim().is_empty() && !rest.trim_start().starts_with('#') {
             let line = u32::try_from(number + 1).unwrap_or(u32::MAX);
             let message = "the line begins with `---` and goes on";
-            return Err(Diagnostic::file(prograde_yaml::CODE, file, message, "put the rest on a line of its own")
-                .at(line, 1));
+            return Err(
+                Diagnostic::file(prograde_yaml::CODE, file, message, "put the rest on a line of its own").at(line, 1)
+            );
         }
     }
     Ok(())

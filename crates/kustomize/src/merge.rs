@@ -200,8 +200,7 @@ impl<'a> Walker<'a> {
         for values in values_list.iter().filter(|values| !values.is_empty()) {
             let (valid, valid_values) = valid_keys(&values_list, values, keys);
             last_keys.clone_from(&valid);
-            let (find_keys, find_values) =
-                valid_keys(std::slice::from_ref(&valid_values), &valid_values, &valid);
+            let (find_keys, find_values) = valid_keys(std::slice::from_ref(&valid_values), &valid_values, &valid);
             let at = dest.iter().position(|item| matches(item, &find_keys, &find_values));
             let new = patch.and_then(|patch| patch.iter().find(|item| matches(item, &find_keys, &find_values)));
             let old = at.and_then(|at| dest.get(at)).cloned();
@@ -356,7 +355,8 @@ fn set_element(
     keys: &[String],
     values: &[String],
 ) -> Result<(), Diagnostic> {
-    let by_map = keys.first().is_some_and(|key| !key.is_empty()) && values.first().is_some_and(|value| !value.is_empty());
+    let by_map =
+        keys.first().is_some_and(|key| !key.is_empty()) && values.first().is_some_and(|value| !value.is_empty());
     let mut found_any = false;
     let mut result = Vec::with_capacity(list.len() + 1);
     for item in std::mem::take(list) {

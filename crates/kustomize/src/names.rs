@@ -44,7 +44,7 @@ pub(crate) fn follow(resources: &mut [Resource], all: &[References], scopes: &Sc
         })
         .collect();
     if candidates.iter().all(|candidate| candidate.earlier.is_empty()) {
-        return Ok(());
+        return resources.iter().try_for_each(|resource| subject_namespaces(resource).map(|_| ()));
     }
     let firsts: Vec<Id> = resources.iter().map(|resource| resource.first_id(scopes)).collect();
     for (at, (resource, first)) in resources.iter_mut().zip(&firsts).enumerate() {
@@ -55,8 +55,7 @@ pub(crate) fn follow(resources: &mut [Resource], all: &[References], scopes: &Sc
         let referrer = Referrer { at, id, prefixes: &prefixes, suffixes: &suffixes, role, namespaces };
         for references in all {
             for spec in references.referrers.iter().filter(|spec| first.gvk.is_selected(&spec.gvk)) {
-                let search =
-                    Search { referrer: &referrer, target: &references.target, spec, candidates: &candidates };
+                let search = Search { referrer: &referrer, target: &references.target, spec, candidates: &candidates };
                 let anywhere = FieldSpec { gvk: Gvk::default(), ..spec.clone() };
                 anywhere.change(&mut resource.tree, None, &mut |node| search.change(node))?;
             }
@@ -72,7 +71,8 @@ fn subject_namespaces(resource: &Resource) -> Result<HashSet<String>, Diagnostic
         return Ok(found);
     }
     for subject in resource.tree.get("subjects").map(Node::items).unwrap_or_default() {
-        let Some(namespace) = subject.get("namespace").filter(|_| subject.text_at(&["kind"]) == "ServiceAccount") else {
+        let Some(namespace) = subject.get("namespace").filter(|_| subject.text_at(&["kind"]) == "ServiceAccount")
+        else {
             continue;
         };
         if namespace.as_scalar().is_none_or(|scalar| !scalar.is_text()) {
@@ -134,7 +134,11 @@ impl Search<'_> {
     fn mapping(&self, node: &mut Node) -> Result<(), Diagnostic> {
         let Some(name) = node.get("name").map(|name| name.raw().to_owned()) else {
             let message = format!("`{}` leads to a mapping without `name`", self.spec.path);
-            return Err(node.place.diagnostic(codes::STRUCTURE, message, "correct the object, or the path of the field"));
+            return Err(node.place.diagnostic(
+                codes::STRUCTURE,
+                message,
+                "correct the object, or the path of the field",
+            ));
         };
         let candidates: Vec<&Candidate> = match node.get("namespace") {
             None => self.reachable().collect(),

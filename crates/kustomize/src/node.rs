@@ -342,14 +342,18 @@ impl Node {
     }
 
     /// A value that was read from a file; `place` turns a position there into the one to report.
-    pub fn from_syntax(syntax: Syntax, place: &dyn Fn(u32, u32) -> Place) -> Result<Self, Diagnostic> {
+    pub(crate) fn from_syntax(
+        syntax: Syntax,
+        place: &dyn Fn(u32, u32) -> Place,
+        repeated: Repeated,
+    ) -> Result<Self, Diagnostic> {
         let at = place(syntax.line, syntax.column);
         let value = match syntax.value {
             SyntaxValue::Scalar(text, style) => Value::Scalar(scalar_of(text, style, syntax.tag.as_deref())),
-            SyntaxValue::Sequence(items) => {
-                Value::List(items.into_iter().map(|item| Self::from_syntax(item, place)).collect::<Result<_, _>>()?)
-            }
-            SyntaxValue::Mapping(pairs) => Value::Map(entries_of(pairs, &at, place)?),
+            SyntaxValue::Sequence(items) => Value::List(
+                items.into_iter().map(|item| Self::from_syntax(item, place, repeated)).collect::<Result<_, _>>()?,
+            ),
+            SyntaxValue::Mapping(pairs) => Value::Map(entries_of(pairs, &at, place, repeated)?),
         };
         Ok(Self { place: at, value })
     }
@@ -359,6 +363,7 @@ fn entries_of(
     pairs: Vec<(Syntax, Syntax)>,
     at: &Place,
     place: &dyn Fn(u32, u32) -> Place,
+    repeated: Repeated,
 ) -> Result<Vec<Entry>, Diagnostic> {
     let mut entries: Vec<Entry> = Vec::with_capacity(pairs.len());
     let mut merged: Vec<Node> = Vec::new();
@@ -368,15 +373,18 @@ fn entries_of(
             return Err(key_place.diagnostic(codes::VALUE, "a key must be a text", ""));
         };
         let scalar = scalar_of(name, style, key.tag.as_deref());
-        let value = Node::from_syntax(value, place)?;
-        if scalar.tag == Tag::Merge {
+        let value = Node::from_syntax(value, place, repeated)?;
+        if scalar.text == "<<" && scalar.style == Style::Plain && key.tag.is_none() {
             merged.extend(mergeable(value, &key_place)?);
             continue;
         }
         let text_key = matches!(scalar.tag, Tag::Str | Tag::Other | Tag::Binary);
         entries.push(Entry { name: scalar.text, text_key, place: key_place, value });
     }
-    refuse_repeated(&entries)?;
+    match repeated {
+        Repeated::Refused => refuse_repeated(&entries)?,
+        Repeated::LastCounts => keep_last(&mut entries),
+    }
     for other in merged {
         if let Value::Map(more) = other.value {
             for entry in more {
@@ -394,6 +402,22 @@ fn entries_of(
 
 /// How many entries a mapping may have; keys are looked for one by one.
 pub const ENTRIES_MAX: usize = 10_000;
+
+/// What becomes of a key that is there twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeated {
+    /// It is an error: the text is an object's.
+    Refused,
+    /// The last one counts: the text is a kustomization's, and Kustomize reads those so.
+    LastCounts,
+}
+
+fn keep_last(entries: &mut Vec<Entry>) {
+    let mut seen = std::collections::HashSet::new();
+    let last: Vec<bool> = entries.iter().rev().map(|entry| seen.insert(entry.name.clone())).collect();
+    let mut kept = last.into_iter().rev();
+    entries.retain(|_| kept.next().unwrap_or(true));
+}
 
 fn refuse_repeated(entries: &[Entry]) -> Result<(), Diagnostic> {
     let mut seen = std::collections::HashSet::with_capacity(entries.len());

@@ -14,7 +14,7 @@ use crate::resource::Resource;
 use crate::selector::Target;
 use crate::transform::{Subjects, Transformer, ValueTarget, image_pattern};
 
-const GENERATORS: [&str; 2] = ["ConfigMapGenerator", "SecretGenerator"];
+const GENERATORS: [&str; 3] = ["ConfigMapGenerator", "SecretGenerator", "IAMPolicyGenerator"];
 const TRANSFORMERS: &str = "AnnotationsTransformer, ImageTagTransformer, LabelTransformer, NamespaceTransformer, \
     PatchTransformer, PatchJson6902Transformer, PatchStrategicMergeTransformer, PrefixTransformer, SuffixTransformer, \
     ReplacementTransformer, ReplicaCountTransformer, ValueAddTransformer";
@@ -34,6 +34,7 @@ pub(crate) fn generate(resource: &Resource, loader: &Loader, dir: &Dir) -> Resul
     let made = match resource.kind() {
         "ConfigMapGenerator" => Made::ConfigMap,
         "SecretGenerator" => Made::Secret,
+        "IAMPolicyGenerator" => return iam_policy(resource),
         "HelmChartInflationGenerator" => {
             let hint = "run `helm template` yourself, commit what it prints, and list that under `resources`";
             let message = "this generator runs the program helm, which rendering does not";
@@ -41,7 +42,11 @@ pub(crate) fn generate(resource: &Resource, loader: &Loader, dir: &Dir) -> Resul
         }
         other => {
             let message = format!("there is no built-in generator `{other}`");
-            return Err(resource.place().diagnostic(codes::PLUGIN, message, format!("there is: {}", GENERATORS.join(", "))));
+            return Err(resource.place().diagnostic(
+                codes::PLUGIN,
+                message,
+                format!("there is: {}", GENERATORS.join(", ")),
+            ));
         }
     };
     let mut reader = Reader::new(&resource.tree, "a generator", Mode::Loose)?;
@@ -53,6 +58,33 @@ pub(crate) fn generate(resource: &Resource, loader: &Loader, dir: &Dir) -> Resul
         resource.namespace().clone_into(&mut found.namespace);
     }
     generate::generate(&found, made, loader, dir)
+}
+
+/// A service account of Kubernetes that stands for one of Google's cloud.
+fn iam_policy(resource: &Resource) -> Result<Resource, Diagnostic> {
+    let place = resource.place();
+    let at = |path: &[&str]| resource.tree.text_at(path);
+    if at(&["cloud"]) != "gke" {
+        let message = format!("the cloud `{}` is not known", at(&["cloud"]));
+        return Err(place.diagnostic(codes::INVALID_FIELD, message, "the only one is `gke`"));
+    }
+    let (account, project) = (at(&["serviceAccount", "name"]), at(&["serviceAccount", "projectId"]));
+    let text = |text: &str| Node::text(place, text);
+    let mut annotations = Node::map(place);
+    let address = format!("{account}@{project}.iam.gserviceaccount.com");
+    annotations.set("iam.gke.io/gcp-service-account", text(&address));
+    let mut metadata = Node::map(place);
+    metadata.set("annotations", annotations);
+    metadata.set("name", text(at(&["kubernetesService", "name"])));
+    let namespace = at(&["kubernetesService", "namespace"]);
+    if !namespace.is_empty() {
+        metadata.set("namespace", text(namespace));
+    }
+    let mut object = Node::map(place);
+    object.set("apiVersion", text("v1"));
+    object.set("kind", text("ServiceAccount"));
+    object.set("metadata", metadata);
+    Ok(Resource::new(object))
 }
 
 /// The transformation that a file configures.

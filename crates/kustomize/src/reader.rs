@@ -115,7 +115,8 @@ impl<'a> Reader<'a> {
         node.entries()
             .iter()
             .map(|entry| {
-                let text = if entry.value.is_null() { String::new() } else { text_of(&entry.value, &entry.name, mode)? };
+                let text =
+                    if entry.value.is_null() { String::new() } else { text_of(&entry.value, &entry.name, mode)? };
                 Ok((entry.name.clone(), text))
             })
             .collect()

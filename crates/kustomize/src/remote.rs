@@ -49,7 +49,11 @@ impl RemoteBase {
         let front = match (scheme, user) {
             (None, None) => "https://".to_owned(),
             (scheme, user) => {
-                format!("{}{}", scheme.unwrap_or_default(), user.map(|(user, _)| format!("{user}@")).unwrap_or_default())
+                format!(
+                    "{}{}",
+                    scheme.unwrap_or_default(),
+                    user.map(|(user, _)| format!("{user}@")).unwrap_or_default()
+                )
             }
         };
         let parameter = |wanted: &str| {
@@ -96,7 +100,10 @@ mod tests {
             ("ssh://git@example.org/o/r.git", "ssh://git@example.org/o/r.git", "", ""),
         ] {
             let found = RemoteBase::parse(url).unwrap();
-            assert_eq!((found.repository.as_str(), found.path.as_str(), found.reference.as_str()), (repository, path, reference));
+            assert_eq!(
+                (found.repository.as_str(), found.path.as_str(), found.reference.as_str()),
+                (repository, path, reference)
+            );
         }
     }
 }

@@ -188,7 +188,11 @@ impl Walk<'_> {
                 self.schemas.choose(document.as_ref(), place)
             }
             (None, Some(version)) if version.is_empty() || version == "v1.21.2" => {
-                if version.is_empty() { Ok(()) } else { self.schemas.choose(None, place) }
+                if version.is_empty() {
+                    Ok(())
+                } else {
+                    self.schemas.choose(None, place)
+                }
             }
             (None, Some(_)) => wrong("the only built-in version of the schema is v1.21.2"),
             (None, None) => Ok(()),
@@ -255,6 +259,9 @@ impl Walk<'_> {
             }
             problem
         })?;
+        if !self.schemas.is_chosen() {
+            loaded.iter().for_each(|resource| self.schemas.note(&resource.gvk()));
+        }
         if let Some(origin) = &self.origin {
             let own = origin.append(&named.text);
             for resource in &mut loaded {
@@ -483,9 +490,9 @@ impl Walk<'_> {
                 copy.to_json()
             };
             let same = before.len() == all.resources.len()
-                && before.iter().zip(&all.resources).all(|(one, other)| {
-                    matches!((one.to_json(), unlabelled(other)), (Ok(one), Ok(other)) if one == other)
-                });
+                && before.iter().zip(&all.resources).all(
+                    |(one, other)| matches!((one.to_json(), unlabelled(other)), (Ok(one), Ok(other)) if one == other),
+                );
             if !same {
                 let message = format!("the validator {} changes objects", config.name());
                 let hint = "list what changes objects under `transformers`";

@@ -67,7 +67,8 @@ impl Replacement {
         let source = reader.get("source").map(|node| read_source(node, mode)).transpose()?;
         let value = reader.text("sourceValue")?;
         let has_targets = reader.get("targets").is_some();
-        let targets = reader.items("targets")?.iter().map(|item| read_sink(item, mode)).collect::<Result<Vec<_>, _>>()?;
+        let targets =
+            reader.items("targets")?.iter().map(|item| read_sink(item, mode)).collect::<Result<Vec<_>, _>>()?;
         reader.finish()?;
         if path.is_some() && (source.is_some() || !targets.is_empty()) {
             let message = "a replacement is either in a file or written here";
@@ -384,7 +385,8 @@ fn visit_matching(
     let Some((key, pattern)) = inner.split_once('=') else {
         return Err(Refused(format!("`{part}` must be `[key=value]`")));
     };
-    let regex = Regex::new(pattern).map_err(|error| Refused(format!("`{pattern}` is no regular expression: {error}")))?;
+    let regex =
+        Regex::new(pattern).map_err(|error| Refused(format!("`{pattern}` is no regular expression: {error}")))?;
     let (place, kind) = (node.place.clone(), node.kind_text());
     if !node.is_null() && node.kind() != Kind::List {
         return Err(Refused(format!("expected a list, found {kind}")));

@@ -250,7 +250,11 @@ impl Resource {
 /// Refuses what is no Kubernetes object.
 pub(crate) fn check(tree: &Node) -> Result<(), Diagnostic> {
     let wrong = |message: String| {
-        Err(tree.place.diagnostic(codes::NOT_AN_OBJECT, message, "an object has `apiVersion`, `kind` and `metadata.name`"))
+        Err(tree.place.diagnostic(
+            codes::NOT_AN_OBJECT,
+            message,
+            "an object has `apiVersion`, `kind` and `metadata.name`",
+        ))
     };
     if tree.kind() != Kind::Map {
         return wrong(format!("expected an object, found {}", tree.kind_text()));

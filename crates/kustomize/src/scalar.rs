@@ -43,9 +43,22 @@ pub(crate) fn resolve(text: &str, rules: Rules) -> (Tag, Json) {
     let string = || (Tag::Str, Json::String(text.to_owned()));
     let Some(first) = text.bytes().next() else { return (Tag::Null, Json::Null) };
     match first {
-        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' | b'.' | b'+' | b'-'
+        b'y'
+        | b'Y'
+        | b'n'
+        | b'N'
+        | b't'
+        | b'T'
+        | b'f'
+        | b'F'
+        | b'o'
+        | b'O'
+        | b'~'
+        | b'.'
+        | b'+'
+        | b'-'
         | b'0'..=b'9' => {}
-        _ => return if text == "<<" { (Tag::Merge, Json::String("<<".into())) } else { string() },
+        _ => return string(),
     }
     match text {
         "~" | "null" | "Null" | "NULL" => return (Tag::Null, Json::Null),
@@ -73,7 +86,7 @@ fn float(number: f64) -> Json {
 }
 
 fn numeric(text: &str, rules: Rules) -> Option<(Tag, Json)> {
-    if let Some(time) = timestamp(text) {
+    if let Some(time) = timestamp(text, rules) {
         return Some((Tag::Timestamp, Json::String(time)));
     }
     let plain: String = text.chars().filter(|c| *c != '_').collect();
@@ -149,7 +162,7 @@ fn go_float(text: &str) -> Option<f64> {
 }
 
 /// A date, with or without a time, as Go prints it in JSON; `None` for what is none.
-fn timestamp(text: &str) -> Option<String> {
+fn timestamp(text: &str, rules: Rules) -> Option<String> {
     let bytes = text.as_bytes();
     if bytes.len() < 8 || !bytes.get(..4)?.iter().all(u8::is_ascii_digit) || bytes.get(4) != Some(&b'-') {
         return None;
@@ -168,7 +181,7 @@ fn timestamp(text: &str) -> Option<String> {
         return Some(format!("{date}T00:00:00Z"));
     }
     let zoned = rest.starts_with(['T', 't']);
-    if !zoned && !rest.starts_with(' ') {
+    if !zoned && (!rest.starts_with(' ') || rules == Rules::V3) {
         return None;
     }
     clock(rest.get(1..)?, zoned).map(|clock| format!("{date}T{clock}"))
@@ -251,7 +264,8 @@ mod tests {
             ("2020-01-01", Tag::Timestamp, Tag::Timestamp),
             ("2020-13-01", Tag::Str, Tag::Str),
             ("12:30", Tag::Str, Tag::Str),
-            ("<<", Tag::Merge, Tag::Merge),
+            ("<<", Tag::Str, Tag::Str),
+            ("2020-01-01 10:00:00", Tag::Str, Tag::Timestamp),
             ("-", Tag::Str, Tag::Str),
         ] {
             assert_eq!((resolve(text, Rules::V3).0, resolve(text, Rules::V2).0), (v3, v2), "{text:?}");
@@ -262,7 +276,8 @@ mod tests {
 
     #[test]
     fn floats_are_written_as_go_does() {
-        for (number, text) in [(1.5, "1.5"), (1e6, "1e+06"), (123_456.0, "123456"), (1e-5, "1e-05"), (0.0001, "0.0001")] {
+        for (number, text) in [(1.5, "1.5"), (1e6, "1e+06"), (123_456.0, "123456"), (1e-5, "1e-05"), (0.0001, "0.0001")]
+        {
             assert_eq!(go_float_text(number, 6), text);
         }
         assert_eq!(go_float_text(1e6, 21), "1000000");

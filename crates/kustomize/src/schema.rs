@@ -31,6 +31,7 @@ struct Type {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Table {
     types: Vec<Type>,
+    names: HashMap<String, usize>,
     kinds: HashMap<(String, String), usize>,
     namespaced: HashMap<(String, String), bool>,
 }
@@ -75,6 +76,7 @@ impl Table {
             let mut words = line.split(' ');
             match words.next() {
                 Some("D") => {
+                    table.names.insert(words.next().unwrap_or_default().to_owned(), at);
                     for (name, spec) in words.filter_map(|word| word.split_once('=')) {
                         let index = table.read_spec(spec);
                         if let Some(known) = table.types.get_mut(at) {
@@ -130,13 +132,13 @@ impl Table {
     /// Takes the definitions and paths of an OpenAPI document in.
     fn add_document(&mut self, document: &Json) {
         let Some(definitions) = document.get("definitions").and_then(Json::as_object) else { return };
-        let mut indices: HashMap<&str, usize> = HashMap::new();
         for name in definitions.keys() {
             let index = self.add(Type::default());
-            indices.insert(name, index);
+            self.names.insert(name.clone(), index);
         }
+        let indices = self.names.clone();
         for (name, schema) in definitions {
-            let Some(index) = indices.get(name.as_str()).copied() else { continue };
+            let Some(index) = indices.get(name).copied() else { continue };
             let known = self.read_schema(schema, &indices);
             if let Some(slot) = self.types.get_mut(index) {
                 *slot = known;
@@ -158,7 +160,7 @@ impl Table {
         }
     }
 
-    fn read_schema(&mut self, schema: &Json, indices: &HashMap<&str, usize>) -> Type {
+    fn read_schema(&mut self, schema: &Json, indices: &HashMap<String, usize>) -> Type {
         let mut known = Type::default();
         for (name, field) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
             let index = self.index_of(field, indices);
@@ -185,7 +187,7 @@ impl Table {
         known
     }
 
-    fn index_of(&mut self, schema: &Json, indices: &HashMap<&str, usize>) -> usize {
+    fn index_of(&mut self, schema: &Json, indices: &HashMap<String, usize>) -> usize {
         if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
             let name = target.rsplit('/').next().unwrap_or_default();
             return indices.get(name).copied().unwrap_or(usize::MAX);
@@ -210,12 +212,14 @@ pub(crate) struct Schemas {
     built_in: Arc<Table>,
     custom: Option<Table>,
     chosen: bool,
+    /// Whether objects were read whose kind is not built in: Kustomize then keeps the built-in schema beside another.
+    unknown_kinds: bool,
 }
 
 impl Schemas {
     /// The built-in schema.
     pub(crate) fn new() -> Self {
-        Self { built_in: Arc::clone(&KUBERNETES), custom: None, chosen: false }
+        Self { built_in: Arc::clone(&KUBERNETES), custom: None, chosen: false, unknown_kinds: false }
     }
 
     /// Takes a kustomization's own schema, unless an outer one has chosen already.
@@ -227,12 +231,22 @@ impl Schemas {
             if !document.is_object() {
                 return Err(place.diagnostic(codes::SCHEMA, "the schema is not an OpenAPI document", ""));
             }
-            let mut table = Table::default();
+            let mut table = if self.unknown_kinds { Table::clone(&self.built_in) } else { Table::default() };
             table.add_document(document);
             self.custom = Some(table);
         }
         self.chosen = true;
         Ok(())
+    }
+
+    /// Whether a kustomization has brought or named a schema.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.chosen
+    }
+
+    /// Takes note of a kind that was read.
+    pub(crate) fn note(&mut self, gvk: &Gvk) {
+        self.unknown_kinds |= !self.built_in.kinds.contains_key(&(gvk.api_version(), gvk.kind.clone()));
     }
 
     /// The type of a kind.

@@ -98,9 +98,7 @@ impl Target {
 
     /// Whether an id is meant, with the namespace as it is written.
     pub(crate) fn fits_id(&self, id: &Id) -> bool {
-        self.fits_gvk(&id.gvk)
-            && fits(self.name.as_ref(), &id.name)
-            && fits(self.namespace.as_ref(), &id.namespace)
+        self.fits_gvk(&id.gvk) && fits(self.name.as_ref(), &id.name) && fits(self.namespace.as_ref(), &id.namespace)
     }
 }
 

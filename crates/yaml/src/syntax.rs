@@ -61,7 +61,7 @@ pub fn syntax(file: &str, text: &str) -> Result<Vec<Syntax>, Diagnostic> {
     for event in Parser::new_from_str(text).keep_tags(true) {
         let (event, span) = event.map_err(|error| scan_error(file, &error))?;
         let at = (position_of(span.start.line()), position_of(span.start.col()).saturating_add(1));
-        builder.take(event, at)?;
+        builder.take(event, at, span.start.index() == span.end.index())?;
     }
     Ok(builder.done)
 }
@@ -72,8 +72,7 @@ fn position_of(number: usize) -> u32 {
 
 fn scan_error(file: &str, error: &ScanError) -> Diagnostic {
     let at = error.marker();
-    Diagnostic::file(CODE, file, error.info(), "")
-        .at(position_of(at.line()), position_of(at.col()).saturating_add(1))
+    Diagnostic::file(CODE, file, error.info(), "").at(position_of(at.line()), position_of(at.col()).saturating_add(1))
 }
 
 /// A collection that is not closed yet.
@@ -92,7 +91,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn take(&mut self, event: Event<'_>, (line, column): (u32, u32)) -> Result<(), Diagnostic> {
+    fn take(&mut self, event: Event<'_>, (line, column): (u32, u32), empty: bool) -> Result<(), Diagnostic> {
         let tag_text = |tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>| tag.map(|tag| short(&tag.to_string()));
         if let Event::Scalar(text, style, anchor, tag) = event {
             let style = match style {
@@ -102,7 +101,9 @@ impl Builder<'_> {
                 ScalarStyle::Literal => Style::Literal,
                 ScalarStyle::Folded => Style::Folded,
             };
-            let value = SyntaxValue::Scalar(text.into_owned(), style);
+            // What is not written at all is shown as `~` by the library.
+            let text = if empty && style == Style::Plain { String::new() } else { text.into_owned() };
+            let value = SyntaxValue::Scalar(text, style);
             let node = Syntax { line, column, tag: tag_text(tag), value };
             self.count(1, &node)?;
             return self.put(node, anchor);

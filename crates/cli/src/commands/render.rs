@@ -69,7 +69,8 @@ fn located(problem: &Diagnostics, disk: &Disk) -> Report {
     let shown = |found: &Diagnostic| {
         let full = disk.root().join(&found.file);
         let short = here.as_ref().and_then(|here| full.strip_prefix(here).ok().map(Path::to_path_buf));
-        let file = if found.file.contains("//") { found.file.clone() } else { short.unwrap_or(full).display().to_string() };
+        let file =
+            if found.file.contains("//") { found.file.clone() } else { short.unwrap_or(full).display().to_string() };
         Diagnostic { file, ..found.clone() }
     };
     Diagnostics(problem.0.iter().map(shown).collect()).into()
@@ -83,8 +84,7 @@ fn write(path: &Path, text: &str) -> Result<(), Report> {
 /// One file for each object, named by its API, kind and name as `kustomize build -o DIR` does; in front stands the
 /// namespace where there are several.
 fn write_each(dir: &Path, rendering: &Rendering) -> Result<(), Report> {
-    let namespaces: BTreeSet<String> =
-        rendering.resources.iter().filter_map(Resource::effective_namespace).collect();
+    let namespaces: BTreeSet<String> = rendering.resources.iter().filter_map(Resource::effective_namespace).collect();
     for resource in &rendering.resources {
         let gvk = resource.gvk();
         let parts = [gvk.group.as_str(), &gvk.version, &gvk.kind, resource.name()];

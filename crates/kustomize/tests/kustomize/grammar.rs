@@ -25,8 +25,22 @@ impl Dice {
     }
 }
 
-const VALUES: [&str; 14] =
-    ["x", "'1'", "'true'", "\"a b\"", "'yes'", "a-b", "''", "'0x1'", "\"l1\\nl2\\n\"", "'a: b'", "é", "'#'", "1.5e3x", "'~'"];
+const VALUES: [&str; 14] = [
+    "x",
+    "'1'",
+    "'true'",
+    "\"a b\"",
+    "'yes'",
+    "a-b",
+    "''",
+    "'0x1'",
+    "\"l1\\nl2\\n\"",
+    "'a: b'",
+    "é",
+    "'#'",
+    "1.5e3x",
+    "'~'",
+];
 const NAMES: [&str; 4] = ["web", "api", "db", "job"];
 const KEYS: [&str; 5] = ["app", "tier", "example.org/part", "a1", "a10"];
 
@@ -44,21 +58,33 @@ fn deployment(dice: &mut Dice, kind: &str, name: &str) -> String {
     }
     writeln!(text, "  template:\n    metadata: {{labels: {{app: {name}}}}}\n    spec:\n      containers:").unwrap();
     for at in 0..=dice.roll(2) {
-        writeln!(text, "      - name: c{at}\n        image: {}", dice.pick(&["img", "img:1", "r.io:5000/img:2", "img@sha256:ab"]))
-            .unwrap();
+        writeln!(
+            text,
+            "      - name: c{at}\n        image: {}",
+            dice.pick(&["img", "img:1", "r.io:5000/img:2", "img@sha256:ab"])
+        )
+        .unwrap();
         if dice.one_in(2) {
             writeln!(text, "        env:\n        - {{name: A, value: {}}}", dice.pick(&VALUES)).unwrap();
-            writeln!(text, "        - {{name: B, valueFrom: {{configMapKeyRef: {{name: settings, key: a}}}}}}").unwrap();
+            writeln!(text, "        - {{name: B, valueFrom: {{configMapKeyRef: {{name: settings, key: a}}}}}}")
+                .unwrap();
         }
         if dice.one_in(3) {
-            writeln!(text, "        ports: [{{containerPort: {}}}, {{containerPort: 53, protocol: UDP}}]", 80 + dice.roll(3)).unwrap();
+            writeln!(
+                text,
+                "        ports: [{{containerPort: {}}}, {{containerPort: 53, protocol: UDP}}]",
+                80 + dice.roll(3)
+            )
+            .unwrap();
         }
         if dice.one_in(3) {
             writeln!(text, "        args: [{}, {}]", dice.pick(&VALUES), dice.pick(&VALUES)).unwrap();
         }
     }
     if dice.one_in(2) {
-        text.push_str("      volumes: [{name: v, configMap: {name: settings}}, {name: s, secret: {secretName: token}}]\n");
+        text.push_str(
+            "      volumes: [{name: v, configMap: {name: settings}}, {name: s, secret: {secretName: token}}]\n",
+        );
     }
     if dice.one_in(4) {
         text.push_str("      serviceAccountName: account\n");
@@ -129,8 +155,12 @@ fn generator(dice: &mut Dice, name: &str, merges: bool) -> String {
         text.push_str("  envs: [vars.env]\n");
     }
     if dice.one_in(3) {
-        writeln!(text, "  options: {{{}}}", dice.pick(&["disableNameSuffixHash: true", "labels: {o: p}", "immutable: true", "annotations: {n: '5'}"]))
-            .unwrap();
+        writeln!(
+            text,
+            "  options: {{{}}}",
+            dice.pick(&["disableNameSuffixHash: true", "labels: {o: p}", "immutable: true", "annotations: {n: '5'}"])
+        )
+        .unwrap();
     }
     text
 }
@@ -151,10 +181,27 @@ fn fields(dice: &mut Dice, overlay: bool) -> String {
     line(dice.one_in(4), format!("commonAnnotations: {{note: {}}}", dice.pick(&VALUES)));
     let include = dice.pick(&["includeSelectors: true", "includeTemplates: true", "includeSelectors: false"]);
     line(dice.one_in(4), format!("labels: [{{pairs: {{part: of, n: '1'}}, {include}}}]"));
-    let change = dice.pick(&["newTag: '9'", "newName: other", "digest: sha256:cd", "newName: r/o, newTag: v1", "newTag: t, digest: sha256:ef"]);
+    let change = dice.pick(&[
+        "newTag: '9'",
+        "newName: other",
+        "digest: sha256:cd",
+        "newName: r/o, newTag: v1",
+        "newTag: t, digest: sha256:ef",
+    ]);
     line(dice.one_in(3), format!("images: [{{name: img, {change}}}, {{name: 'r.io:5000/img', newTag: latest}}]"));
     line(dice.one_in(6), format!("replicas: [{{name: web, count: {}}}]", dice.roll(9)));
-    line(dice.one_in(6), format!("buildMetadata: [{}]", dice.pick(&["originAnnotations", "transformerAnnotations", "managedByLabel", "originAnnotations, transformerAnnotations"])));
+    line(
+        dice.one_in(6),
+        format!(
+            "buildMetadata: [{}]",
+            dice.pick(&[
+                "originAnnotations",
+                "transformerAnnotations",
+                "managedByLabel",
+                "originAnnotations, transformerAnnotations"
+            ])
+        ),
+    );
     line(dice.one_in(5) && overlay, format!("sortOptions: {{order: {}}}", dice.pick(&["fifo", "legacy"])));
     if dice.one_in(2) {
         let list: String = (0..=dice.roll(2)).map(|_| patch(dice)).collect();

@@ -93,7 +93,8 @@ impl Files for Disk {
 
     fn names(&self, dir: &str) -> Vec<String> {
         let entries = fs::read_dir(self.root.join(dir)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).take(200).collect();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).take(200).collect();
         names.sort();
         names.truncate(12);
         names
