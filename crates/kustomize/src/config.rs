@@ -179,12 +179,11 @@ impl Config {
     }
 
     fn merge_references(&mut self, more: References, place: &Place) -> Result<(), Diagnostic> {
-        match self.references.iter_mut().find(|known| known.target == more.target) {
-            Some(known) => merge_specs(&mut known.referrers, more.referrers, place),
-            None => {
-                self.references.push(more);
-                Ok(())
-            }
+        if let Some(known) = self.references.iter_mut().find(|known| known.target == more.target) {
+            merge_specs(&mut known.referrers, more.referrers, place)
+        } else {
+            self.references.push(more);
+            Ok(())
         }
     }
 

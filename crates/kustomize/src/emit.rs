@@ -56,9 +56,9 @@ impl Writer<'_> {
                 if self.order == Order::Sorted {
                     entries.sort_by(|one, other| natural(one.0, other.0));
                 }
-                let start = |writer: &mut Self, first: bool| match (position, first) {
-                    (Position::Top | Position::Item, true) => {}
-                    (Position::Value, true) | (_, false) => {
+                let start = |writer: &mut Self, first: bool| {
+                    if let (Position::Top | Position::Item, true) = (position, first) {
+                    } else {
                         if position == Position::Value && first {
                             writer.out.push('\n');
                         }
@@ -313,21 +313,18 @@ fn double_quoted(out: &mut String, text: &str, fold: Option<usize>) {
     let mut first = true;
     while let Some(c) = chars.next() {
         let next = chars.peek().copied();
-        match fold.filter(|_| c == ' ' && !spaces && at > WIDTH && !first && next.is_some()) {
-            Some(indent) => {
-                out.push('\n');
-                out.extend(std::iter::repeat_n(' ', indent));
-                at = indent;
-                if next == Some(' ') {
-                    out.push('\\');
-                    at += 1;
-                }
+        if let Some(indent) = fold.filter(|_| c == ' ' && !spaces && at > WIDTH && !first && next.is_some()) {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(' ', indent));
+            at = indent;
+            if next == Some(' ') {
+                out.push('\\');
+                at += 1;
             }
-            None => {
-                let before = out.len();
-                escaped(out, c);
-                at += out.get(before..).unwrap_or_default().chars().count();
-            }
+        } else {
+            let before = out.len();
+            escaped(out, c);
+            at += out.get(before..).unwrap_or_default().chars().count();
         }
         spaces = c == ' ';
         first = false;

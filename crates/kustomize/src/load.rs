@@ -152,16 +152,13 @@ impl<'a> Loader<'a> {
             let hint = "files are read from the kustomization's own directory; put it there, or make it a base";
             return Err(named.place.diagnostic(codes::ESCAPE, message, hint));
         }
-        match self.read(dir.tree, &path, &named.place)? {
-            Some(content) => {
-                self.note(dir.tree, &path, true);
-                Ok((path, content))
-            }
-            None => {
-                self.note(dir.tree, &path, false);
-                let message = format!("there is no file `{}`", named.text.chars().take(200).collect::<String>());
-                Err(named.place.diagnostic(codes::MISSING, message, self.hint(dir.tree, &path)))
-            }
+        if let Some(content) = self.read(dir.tree, &path, &named.place)? {
+            self.note(dir.tree, &path, true);
+            Ok((path, content))
+        } else {
+            self.note(dir.tree, &path, false);
+            let message = format!("there is no file `{}`", named.text.chars().take(200).collect::<String>());
+            Err(named.place.diagnostic(codes::MISSING, message, self.hint(dir.tree, &path)))
         }
     }
 
@@ -238,13 +235,12 @@ impl<'a> Loader<'a> {
                 let shown = self.shown(dir.tree, &path);
                 let key = (dir.tree, path);
                 let known = self.kustomizations.borrow().get(&key).map(Arc::clone);
-                let parsed = match known {
-                    Some(parsed) => parsed,
-                    None => {
-                        let parsed = Arc::new(kustomization_documents(&shown, &content)?);
-                        self.kustomizations.borrow_mut().insert(key, Arc::clone(&parsed));
-                        parsed
-                    }
+                let parsed = if let Some(parsed) = known {
+                    parsed
+                } else {
+                    let parsed = Arc::new(kustomization_documents(&shown, &content)?);
+                    self.kustomizations.borrow_mut().insert(key, Arc::clone(&parsed));
+                    parsed
                 };
                 Ok((place, name.to_owned(), parsed))
             }
@@ -296,21 +292,16 @@ impl<'a> Loader<'a> {
         }
         let prefix = format!("{}?ref={}", remote.repository, remote.reference);
         let known = self.fetched.borrow().iter().position(|fetched| fetched.prefix == prefix);
-        let tree = match known {
-            Some(at) => at + 1,
-            None => {
-                let tree = remotes.fetch(remote).map_err(|why| {
-                    let message = format!("`{}` can't be had: {why}", remote.url);
-                    place.diagnostic(
-                        codes::REMOTE,
-                        message,
-                        "check the address and the commit, or vendor the directory",
-                    )
-                })?;
-                let mut fetched = self.fetched.borrow_mut();
-                fetched.push(Fetched { prefix, tree: Arc::new(tree) });
-                fetched.len()
-            }
+        let tree = if let Some(at) = known {
+            at + 1
+        } else {
+            let tree = remotes.fetch(remote).map_err(|why| {
+                let message = format!("`{}` can't be had: {why}", remote.url);
+                place.diagnostic(codes::REMOTE, message, "check the address and the commit, or vendor the directory")
+            })?;
+            let mut fetched = self.fetched.borrow_mut();
+            fetched.push(Fetched { prefix, tree: Arc::new(tree) });
+            fetched.len()
         };
         let path = self.follow(tree, &remote.path, place)?;
         Ok(Dir { tree, path })

@@ -119,7 +119,7 @@ impl<'a> Walker<'a> {
         }
         let mut names: Vec<String> = dest.entries().iter().map(|entry| entry.name.clone()).collect();
         let own: HashSet<&str> = dest.entries().iter().map(|entry| entry.name.as_str()).collect();
-        let more = patch.iter().flat_map(|patch| patch.entries()).filter(|entry| !own.contains(entry.name.as_str()));
+        let more = patch.iter().flat_map(super::node::Node::entries).filter(|entry| !own.contains(entry.name.as_str()));
         names.extend(more.map(|entry| entry.name.clone()).collect::<Vec<_>>());
         for name in names {
             let new = patch.as_mut().and_then(|patch| patch.get(&name).cloned());

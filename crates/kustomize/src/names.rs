@@ -208,7 +208,7 @@ impl Search<'_> {
         let alike = |other: &&Candidate| {
             other.now.name == first.now.name && (!with_namespace || other.now.namespace == first.now.namespace)
         };
-        if found.iter().all(|other| alike(other)) {
+        if found.iter().all(alike) {
             return Ok(Some(first));
         }
         let names: Vec<String> = found.iter().take(5).map(|candidate| candidate.now.to_string()).collect();

@@ -256,18 +256,17 @@ impl Node {
             self.remove(name);
             return;
         }
-        match self.get_mut(name) {
-            Some(found) => found.replace_with(value),
-            None => {
-                if let Some(scalar) = value.as_scalar_mut()
-                    && scalar.is_text()
-                    && scalar.style == Style::Plain
-                    && looks_like_no_text(&scalar.text)
-                {
-                    scalar.style = Style::Double;
-                }
-                self.push_entry(name, value);
+        if let Some(found) = self.get_mut(name) {
+            found.replace_with(value)
+        } else {
+            if let Some(scalar) = value.as_scalar_mut()
+                && scalar.is_text()
+                && scalar.style == Style::Plain
+                && looks_like_no_text(&scalar.text)
+            {
+                scalar.style = Style::Double;
             }
+            self.push_entry(name, value);
         }
     }
 

@@ -69,7 +69,7 @@ impl<'a> TypeOf<'a> {
 impl Table {
     fn built_in() -> Self {
         let mut table = Self::default();
-        let definitions = BUILT_IN.lines().filter(|line| line.starts_with("D")).count();
+        let definitions = BUILT_IN.lines().filter(|line| line.starts_with('D')).count();
         table.types.resize(definitions, Type::default());
         let mut at = 0;
         for line in BUILT_IN.lines() {

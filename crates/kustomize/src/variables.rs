@@ -144,12 +144,11 @@ fn meaning(variable: &Variable, resources: &[Resource]) -> Result<Meaning, Diagn
     };
     let mut node = &resource.tree;
     for part in path_parts(&variable.path) {
-        match step(node, &part) {
-            Some(next) => node = next,
-            None => {
-                let at = resource.name();
-                return wrong(format!("`{}` of the variable `{}` is not in {at}", variable.path, variable.name));
-            }
+        if let Some(next) = step(node, &part) {
+            node = next
+        } else {
+            let at = resource.name();
+            return wrong(format!("`{}` of the variable `{}` is not in {at}", variable.path, variable.name));
         }
     }
     Ok(match node.as_scalar() {
