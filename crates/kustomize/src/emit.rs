@@ -503,23 +503,20 @@ fn write_styled(out: &mut String, node: &crate::node::Node, indent: usize, posit
 fn write_styled_scalar(out: &mut String, found: &crate::node::Scalar, indent: usize) {
     use prograde_yaml::Style;
     let text = found.text.as_str();
-    let looks = resolve(text, Rules::V3).0;
-    match found.style {
-        Style::Double => double_quoted(out, text, None),
-        Style::Single if shape(text).single && !text.contains('\n') => {
-            out.push('\'');
-            out.push_str(&text.replace('\'', "''"));
-            out.push('\'');
-        }
-        Style::Literal | Style::Folded if shape(text).block && !text.is_empty() => literal(out, text, indent),
-        Style::Plain if text.contains('\n') && shape(text).block => literal(out, text, indent),
-        Style::Plain if found.tag == Tag::Str && looks != Tag::Str => double_quoted(out, text, None),
-        Style::Plain if text.is_empty() || shape(text).plain => out.push_str(text),
-        Style::Plain if shape(text).single && !text.contains('\n') => {
-            out.push('\'');
-            out.push_str(&text.replace('\'', "''"));
-            out.push('\'');
-        }
-        Style::Plain | Style::Single | Style::Literal | Style::Folded => double_quoted(out, text, None),
+    let shape = shape(text);
+    let lines = text.contains('\n');
+    let mistaken = found.tag == Tag::Str && resolve(text, Rules::V3).0 != Tag::Str;
+    let block = matches!(found.style, Style::Literal | Style::Folded) && !text.is_empty();
+    let plain = found.style == Style::Plain && !mistaken;
+    if shape.block && (block || (found.style == Style::Plain && lines)) {
+        literal(out, text, indent);
+    } else if plain && (text.is_empty() || shape.plain) {
+        out.push_str(text);
+    } else if shape.single && !lines && (plain || found.style == Style::Single) {
+        out.push('\'');
+        out.push_str(&text.replace('\'', "''"));
+        out.push('\'');
+    } else {
+        double_quoted(out, text, None);
     }
 }

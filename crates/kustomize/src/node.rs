@@ -441,8 +441,7 @@ fn mergeable(value: Node, place: &Place) -> Result<Vec<Node>, Diagnostic> {
 fn scalar_of(text: String, style: Style, tag: Option<&str>) -> Scalar {
     let tag = match tag {
         None if style == Style::Plain => resolve(&text, Rules::V3).0,
-        None => Tag::Str,
-        Some("!!str" | "!") => Tag::Str,
+        None | Some("!!str" | "!") => Tag::Str,
         Some("!!int") => return Scalar { tag: Tag::Int, style: Style::Plain, text },
         Some("!!float") => return Scalar { tag: Tag::Float, style: Style::Plain, text },
         Some("!!bool") => return Scalar { tag: Tag::Bool, style: Style::Plain, text },

@@ -75,8 +75,8 @@ fn id_text(id: &Id) -> String {
 }
 
 /// Sorts the objects.
-pub(crate) fn sort(resources: &mut Vec<Resource>, sorting: &Sorting, scopes: &Schemas) -> Result<(), Diagnostic> {
-    let Sorting::Legacy(first, last) = sorting else { return Ok(()) };
+pub(crate) fn sort(resources: &mut Vec<Resource>, sorting: &Sorting, scopes: &Schemas) {
+    let Sorting::Legacy(first, last) = sorting else { return };
     let signed = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let mut ranks: HashMap<&str, i32> = HashMap::new();
     for (at, kind) in first.iter().enumerate() {
@@ -95,7 +95,6 @@ pub(crate) fn sort(resources: &mut Vec<Resource>, sorting: &Sorting, scopes: &Sc
         .collect();
     keyed.sort_by(|(one, _), (other, _)| one.cmp(other));
     *resources = keyed.into_iter().map(|(_, resource)| resource).collect();
-    Ok(())
 }
 
 /// Reads the field `sortOptions`.

@@ -24,6 +24,20 @@ pub(crate) enum Ready {
     Nothing,
 }
 
+impl Ready {
+    /// How much the patch may copy when it is applied to so many objects.
+    pub(crate) fn weight(&self, objects: usize) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Json { operations, .. } => operations.len().saturating_mul(objects).saturating_mul(64),
+            Self::Strategic { patches, target } => {
+                let all: usize = patches.iter().map(|patch| patch.tree.weight()).sum();
+                if target.is_some() { all.saturating_mul(objects) } else { all }
+            }
+        }
+    }
+}
+
 /// Reads the text of an entry of `patches`.
 pub(crate) fn prepare(patch: &Patch, loader: &Loader, dir: &Dir) -> Result<Ready, Diagnostic> {
     let wrong = |message: &str, hint: &str| Err(patch.place.diagnostic(codes::PATCH, message, hint));
@@ -31,7 +45,7 @@ pub(crate) fn prepare(patch: &Patch, loader: &Loader, dir: &Dir) -> Result<Ready
     let documents = match (&patch.path, inline) {
         (None, None) => return wrong("the patch has neither `path` nor `patch`", "write one of them"),
         (Some(_), Some(_)) => return wrong("the patch has both `path` and `patch`", "keep one of them"),
-        (Some(path), None) => from_file(path, loader, dir)?,
+        (Some(file), None) => from_file(file, loader, dir)?,
         (None, Some(inline)) => from_text(inline.text.trim(), &inline.place)?,
     };
     let Some(first) = documents.first() else { return Ok(Ready::Nothing) };
@@ -85,7 +99,7 @@ pub(crate) fn prepare_json(patch: &Patch, loader: &Loader, dir: &Dir) -> Result<
     let documents = match (&patch.path, &patch.inline) {
         (None, None) => return wrong("the patch has neither `path` nor `patch`"),
         (Some(_), Some(_)) => return wrong("the patch has both `path` and `patch`"),
-        (Some(path), None) => from_file(path, loader, dir)?,
+        (Some(file), None) => from_file(file, loader, dir)?,
         (None, Some(inline)) => from_text(&inline.text, &inline.place)?,
     };
     let operations = documents.first().map(json_patch::read).transpose()?.unwrap_or_default();

@@ -127,11 +127,11 @@ pub(crate) fn transformer(resource: &Resource, loader: &Loader, dir: &Dir) -> Re
         }
         "PatchTransformer" => {
             let entry = kustomization::patch(&mut reader, "patch")?;
-            Transformer::Patch(patch::prepare(&entry, loader, dir)?)
+            Transformer::Patch(Box::new(patch::prepare(&entry, loader, dir)?))
         }
         "PatchJson6902Transformer" => {
             let entry = kustomization::patch(&mut reader, "jsonOp")?;
-            Transformer::Patch(patch::prepare_json(&entry, loader, dir)?)
+            Transformer::Patch(Box::new(patch::prepare_json(&entry, loader, dir)?))
         }
         "PatchStrategicMergeTransformer" => strategic(resource, &mut reader, loader, dir)?,
         "ReplacementTransformer" => {

@@ -135,7 +135,7 @@ impl Walk<'_> {
         all.resources.retain(|resource| !resource.is_local());
         let sorting = opened.kustomization.sorting.clone().unwrap_or_default();
         self.refuse_duplicates(&all.resources, &sorting)?;
-        order::sort(&mut all.resources, &sorting, &self.schemas)?;
+        order::sort(&mut all.resources, &sorting, &self.schemas);
         let asked = |option: &str| metadata.iter().any(|asked| asked == option);
         if asked("managedByLabel") {
             let pairs = [(MANAGED_BY.0.to_owned(), MANAGED_BY.1.to_owned())].into();
@@ -260,7 +260,9 @@ impl Walk<'_> {
             problem
         })?;
         if !self.schemas.is_chosen() {
-            loaded.iter().for_each(|resource| self.schemas.note(&resource.gvk()));
+            for resource in &loaded {
+                self.schemas.note(&resource.gvk());
+            }
         }
         if let Some(origin) = &self.origin {
             let own = origin.append(&named.text);
@@ -386,15 +388,11 @@ impl Walk<'_> {
     /// What a step may copy counts.
     fn charge(&mut self, step: &Transformer, count: usize, place: &Place) -> Result<(), Diagnostic> {
         let weight = match step {
-            Transformer::Patch(patch::Ready::Strategic { patches, target }) => {
-                let all: usize = patches.iter().map(|patch| patch.tree.weight()).sum();
-                if target.is_some() { all.saturating_mul(count) } else { all }
-            }
+            Transformer::Patch(ready) => ready.weight(count),
             Transformer::Labels { pairs, .. } | Transformer::Annotations { pairs, .. } => {
                 pairs.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>().saturating_mul(count)
             }
             Transformer::Strategic(_)
-            | Transformer::Patch(_)
             | Transformer::Namespace { .. }
             | Transformer::Affix { .. }
             | Transformer::Replicas { .. }
@@ -423,7 +421,7 @@ impl Walk<'_> {
             steps.push(("PatchStrategicMergeTransformer", Transformer::Strategic(patches)));
         }
         for entry in &file.patches {
-            steps.push(("PatchTransformer", Transformer::Patch(patch::prepare(entry, loader, dir)?)));
+            steps.push(("PatchTransformer", Transformer::Patch(Box::new(patch::prepare(entry, loader, dir)?))));
         }
         if !file.namespace.is_empty() {
             let (namespace, specs) = (file.namespace.clone(), config.namespace.clone());
@@ -456,7 +454,10 @@ impl Walk<'_> {
             steps.push(("AnnotationsTransformer", Transformer::Annotations { pairs, specs }));
         }
         for entry in &file.json_patches {
-            steps.push(("PatchJson6902Transformer", Transformer::Patch(patch::prepare_json(entry, loader, dir)?)));
+            steps.push((
+                "PatchJson6902Transformer",
+                Transformer::Patch(Box::new(patch::prepare_json(entry, loader, dir)?)),
+            ));
         }
         for replicas in &file.replicas {
             let step = Transformer::Replicas { replicas: replicas.clone(), specs: config.replicas.clone() };

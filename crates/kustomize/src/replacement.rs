@@ -85,10 +85,10 @@ impl Replacement {
 
     /// The replacements, with those of files in the place of the files' names.
     pub(crate) fn load(all: &[Self], loader: &Loader, dir: &Dir) -> Result<Vec<Self>, Diagnostic> {
-        let mut loaded = Vec::new();
+        let mut found = Vec::new();
         for one in all {
             let Some(path) = &one.path else {
-                loaded.push(one.clone());
+                found.push(one.clone());
                 continue;
             };
             let documents = loader.documents(dir, path)?;
@@ -98,17 +98,17 @@ impl Replacement {
             match document.kind() {
                 Kind::List => {
                     for item in document.items() {
-                        loaded.push(Self::read(item, Mode::Loose)?);
+                        found.push(Self::read(item, Mode::Loose)?);
                     }
                 }
-                Kind::Map => loaded.push(Self::read(document, Mode::Loose)?),
+                Kind::Map => found.push(Self::read(document, Mode::Loose)?),
                 Kind::Scalar => {
                     let message = "expected a replacement, or a list of some";
                     return Err(document.place.diagnostic(codes::REPLACEMENT, message, ""));
                 }
             }
         }
-        Ok(loaded)
+        Ok(found)
     }
 }
 

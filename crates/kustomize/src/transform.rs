@@ -42,7 +42,7 @@ pub(crate) struct ValueTarget {
 #[derive(Debug, Clone)]
 pub(crate) enum Transformer {
     Strategic(Vec<Resource>),
-    Patch(Ready),
+    Patch(Box<Ready>),
     Namespace { namespace: String, specs: Vec<FieldSpec>, unset_only: bool, subjects: Subjects },
     Affix { prefix: String, suffix: String, prefix_specs: Vec<FieldSpec>, suffix_specs: Vec<FieldSpec> },
     Labels { pairs: BTreeMap<String, String>, specs: Vec<FieldSpec> },
