@@ -11,11 +11,13 @@ go() {
     debian_install golang-go
 }
 
-# Kustomize, in kubectl or by itself: rendering is compared with it (crates/gitops/tests/it/peers.rs).
+# Kustomize: rendering is compared with it byte for byte, so it is this very version, in a folder of its own
+# (crates/kustomize/tests/kustomize/peer.rs).
 kustomize() {
-    if type -P kubectl >/dev/null && kubectl kustomize --help >/dev/null 2>&1; then return; fi
-    if type -P kustomize >/dev/null; then return; fi
-    go_install sigs.k8s.io/kustomize/kustomize/v5@v5.5.0
+    local place
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers/kustomize"
+    if [ "$("$place/kustomize" version 2>/dev/null)" = v5.8.2 ]; then return; fi
+    GOBIN="$place" go_install sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
 }
 
 # actionlint: what it takes for a workflow is compared with what we do (crates/pipeline/tests/it/actionlint.rs).

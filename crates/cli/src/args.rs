@@ -66,6 +66,7 @@ pub(crate) enum Brief {
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
     Runbook(commands::runbook::RunbookArgs),
+    Render(commands::render::RenderArgs),
     Rules(commands::rules::RulesArgs),
     Alerts(commands::alerts::AlertsArgs),
     Objectives(commands::objectives::ObjectivesArgs),

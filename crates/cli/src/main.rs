@@ -119,6 +119,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),
         Brief::Runbook(args) => commands::runbook::run(app, &args),
+        Brief::Render(args) => commands::render::run(app, &args),
         Brief::Rules(args) => commands::rules::run(app, &args),
         Brief::Alerts(args) => commands::alerts::run(app, &args),
         Brief::Sim(args) => commands::sim::run(app, &args),

@@ -142,6 +142,16 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0912"
     "PG0914"
     "PG0915"
+    "PG1001"
+    "PG1002"
+    "PG1003"
+    "PG1004"
+    "PG1005"
+    "PG1006"
+    "PG1007"
+    "PG1008"
+    "PG1009"
+    "PG1010"
 ];
 
 #[cfg(test)]
@@ -160,7 +170,7 @@ mod tests {
                 codes_in(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                for (at, _) in text.match_indices("\"PG0") {
+                for (at, _) in text.match_indices("\"PG") {
                     let code: String = text[at + 1..].chars().take(6).collect();
                     found.extend(Some(code).filter(|code| code[2..].bytes().all(|b| b.is_ascii_digit())));
                 }

@@ -1,4 +1,4 @@
-//! `GitOps`: Git repositories, the deployment repository, Kustomize rendering and decoding of rendered manifests.
+//! `GitOps`: Git repositories, the deployment repository, and decoding of rendered manifests.
 //!
 //! Git says what should be; this crate reads it and writes it, and decides nothing.
 
@@ -7,7 +7,6 @@ pub mod deploy;
 pub mod git;
 pub mod kustomize;
 pub mod located;
-mod tree;
 pub mod workload;
 
-pub use tree::{BYTES_MAX, FILES_MAX, FileTree, PATH_BYTES_MAX, TreeError};
+pub use prograde_kustomize::{BYTES_MAX, FILES_MAX, FileTree, PATH_BYTES_MAX, TreeError};

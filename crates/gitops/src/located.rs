@@ -2,10 +2,10 @@
 //! files were merged. Invariant: no tree is nested deeper than [`DEPTH_MAX`], so that every walk may recurse.
 
 use std::fmt;
-use std::sync::Arc;
 
+use prograde_kustomize::Node;
+pub use prograde_kustomize::Place;
 use prograde_model::Diagnostic;
-use prograde_yaml::Node;
 
 use crate::codes;
 
@@ -14,30 +14,6 @@ pub const DEPTH_MAX: usize = 60;
 
 /// How many entries a list or a mapping may have; keys are looked for one by one.
 pub const ENTRIES_MAX: usize = 5_000;
-
-/// Where something was written. Lines and columns count from 1.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// Path of the file within its tree.
-    pub file: Arc<str>,
-    /// Line of the first character.
-    pub line: u32,
-    /// Column of the first character.
-    pub column: u32,
-}
-
-impl Place {
-    /// A finding at this place.
-    pub fn diagnostic(&self, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Diagnostic {
-        Diagnostic::file(code, &*self.file, message, hint).at(self.line, self.column)
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
-    }
-}
 
 /// One value and its place. `Debug` shows the place and the kind only, because the value may be a secret.
 #[derive(Clone, PartialEq)]
@@ -77,38 +53,38 @@ pub struct Entry {
 }
 
 impl Located {
-    /// A value that was read from `file`; `place` turns a position there into the one to report.
-    pub(crate) fn from_node(node: Node, place: &dyn Fn(u32, u32) -> Place) -> Result<Self, Diagnostic> {
-        Self::convert(node, place, 0)
+    /// A rendered value with its types decided.
+    pub(crate) fn from_node(node: &Node) -> Result<Self, Diagnostic> {
+        Self::convert(node, 0)
     }
 
-    fn convert(node: Node, place: &dyn Fn(u32, u32) -> Place, depth: usize) -> Result<Self, Diagnostic> {
-        let at = place(node.line, node.column);
+    fn convert(node: &Node, depth: usize) -> Result<Self, Diagnostic> {
+        let at = node.place.clone();
         if depth > DEPTH_MAX {
             let message = format!("values are nested more than {DEPTH_MAX} deep");
             return Err(at.diagnostic(codes::TOO_LARGE, message, "no Kubernetes object needs this; flatten it"));
         }
         if node.items().len().max(node.entries().len()) > ENTRIES_MAX {
-            let message = format!("{} has more than {ENTRIES_MAX} entries", node.kind());
+            let message = format!("{} has more than {ENTRIES_MAX} entries", node.kind_text());
             return Err(at.diagnostic(codes::TOO_LARGE, message, "keep data that is not configuration elsewhere"));
         }
-        let value = match node.value {
-            prograde_yaml::Value::Null => Value::Null,
-            prograde_yaml::Value::Bool(flag) => Value::Bool(flag),
-            prograde_yaml::Value::Number(number) => Value::Number(number),
-            prograde_yaml::Value::String(text) => Value::Text(text),
-            prograde_yaml::Value::Sequence(items) => Value::List(
-                items.into_iter().map(|item| Self::convert(item, place, depth + 1)).collect::<Result<_, _>>()?,
-            ),
-            prograde_yaml::Value::Mapping(entries) => Value::Map(
-                entries
-                    .into_iter()
-                    .map(|(key, node)| {
-                        let value = Self::convert(node, place, depth + 1)?;
-                        Ok(Entry { place: place(key.line, key.column), name: key.name, value })
-                    })
-                    .collect::<Result<_, Diagnostic>>()?,
-            ),
+        let value = match &node.value {
+            prograde_kustomize::Value::Scalar(_) => match node.to_json()? {
+                serde_json::Value::Null => Value::Null,
+                serde_json::Value::Bool(flag) => Value::Bool(flag),
+                serde_json::Value::Number(number) => Value::Number(number),
+                other => Value::Text(other.as_str().unwrap_or_default().to_owned()),
+            },
+            prograde_kustomize::Value::List(items) => {
+                Value::List(items.iter().map(|item| Self::convert(item, depth + 1)).collect::<Result<_, _>>()?)
+            }
+            prograde_kustomize::Value::Map(entries) => {
+                let entry = |entry: &prograde_kustomize::Entry| {
+                    let value = Self::convert(&entry.value, depth + 1)?;
+                    Ok(Entry { place: entry.place.clone(), name: entry.name.clone(), value })
+                };
+                Value::Map(entries.iter().map(entry).collect::<Result<_, Diagnostic>>()?)
+            }
         };
         Ok(Self { place: at, value })
     }
@@ -275,7 +251,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<Located, Diagnostic> {
-        Located::from_node(prograde_yaml::documents("a.yaml", text)?.remove(0), &place)
+        Located::from_node(&prograde_kustomize::documents("a.yaml", text)?.remove(0))
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! YAML with positions. Everything that people write for Prograde is read through here, so that every error names the
 //! file, the line and the column, and no input can exhaust memory or the stack.
 //!
-//! Two ways in: [`decode`] for formats of our own, which are strict structs, and [`documents`] for formats of others,
-//! which are read as a [`Node`] tree first, so that what is not supported can be pointed at.
+//! Three ways in: [`decode`] for formats of our own, which are strict structs; [`documents`] for formats of others,
+//! which are read as a [`Node`] tree first, so that what is not supported can be pointed at; and [`syntax`] for formats
+//! of others whose readers take texts for values in another way than ours.
 
 mod node;
+mod syntax;
 
 pub use node::{Key, Node, Value};
+pub use syntax::{SYNTAX_DEPTH_MAX, SYNTAX_NODES_MAX, Style, Syntax, SyntaxValue, repeated_key, syntax};
 
 use prograde_model::Diagnostic;
 use serde::de::DeserializeOwned;

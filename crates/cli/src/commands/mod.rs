@@ -21,6 +21,7 @@ pub(crate) mod page;
 pub(crate) mod postmortem;
 pub(crate) mod quarantine;
 pub(crate) mod reference;
+pub(crate) mod render;
 pub(crate) mod rules;
 pub(crate) mod runbook;
 pub(crate) mod serve;

@@ -12,8 +12,8 @@ use prograde_model::{CommitId, Diagnostics, Digest, FlightId, Target};
 
 use crate::git::{Author, GitError, MAIN, Repositories, Repository, TreeEntry};
 use crate::kustomize::{self, Resource};
-use crate::tree::{FileTree, join};
 use message::Trailers;
+use prograde_kustomize::{FileTree, join};
 
 /// The name of the repository, which no service may have.
 pub const REPOSITORY: &str = "deployments";

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use prograde_model::CommitId;
 
 use super::{GitError, Repository, command, is_branch};
-use crate::tree::{BYTES_MAX, FILES_MAX, FileTree, TreeError, is_plain};
+use prograde_kustomize::{BYTES_MAX, FILES_MAX, FileTree, TreeError, is_plain};
 
 /// The largest single file that is read.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use prograde_model::CommitId;
 
 use super::{GitError, Repository, command};
-use crate::tree::FileTree;
+use prograde_kustomize::FileTree;
 
 /// Who a commit is by; the text is cleaned where it is written.
 pub(crate) struct Author<'a> {

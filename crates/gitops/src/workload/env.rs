@@ -36,7 +36,7 @@ impl Sources {
     /// Reads the objects of a namespace.
     pub(super) fn read(resources: &[Resource], namespace: &str, found: &mut Findings) -> Self {
         let mut all = Self::default();
-        for resource in resources.iter().filter(|resource| resource.id().namespace == namespace) {
+        for resource in resources.iter().filter(|resource| resource.effective_namespace() == namespace) {
             match (resource.api_version(), resource.kind()) {
                 ("v1", "ConfigMap") => {
                     all.config_maps.insert(resource.name().to_owned(), config_map(resource, found));

@@ -60,8 +60,8 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
     let deployment = the_one(target, documents, ("apps/v1", "Deployment"), found);
     let service = the_one(target, documents, ("v1", "Service"), found);
     let (deployment, service) = (deployment?, service?);
-    let namespace = deployment.id().namespace;
-    if service.id().namespace != namespace {
+    let namespace = deployment.effective_namespace();
+    if service.effective_namespace() != namespace {
         let message = format!("the Service is in another namespace than the Deployment, which is in `{namespace}`");
         found.error(&service.tree, codes::SELECTOR, message, "set `namespace` in the kustomization");
     }

@@ -1,5 +1,4 @@
-//! This crate against the real programs, `git` as a client and `kubectl kustomize` as the reference for rendering, and
-//! what people see of its answers.
+//! This crate against the real programs, `git` as a client, and what people see of its answers.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is left out says so")]
@@ -7,7 +6,6 @@
 mod client;
 mod deployments;
 mod fixture;
-mod peers;
 mod reading;
 mod rendering;
 mod serving;

@@ -1,0 +1,101 @@
+//! `prograde render`: what a kustomization becomes, as `kustomize build` prints it, without running anything.
+
+mod disk;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use prograde_kustomize::{Renderer, Rendering, Resource};
+use prograde_model::{Diagnostic, Diagnostics};
+use serde_json::Value as Json;
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::report::{self, Report};
+use disk::Disk;
+
+/// Render a kustomization as `kustomize build` does, in this process
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde render deploy/overlays/production
+  prograde render deploy/overlays/production --output manifests.yaml
+  prograde render . --json | jq -r '.[].kind'
+
+The text is the one that `kustomize build` 5.8 prints, byte for byte. Files are read from the kustomizations' own
+directories, and bases from anywhere in the same Git repository. No program is run and no other machine is asked: Helm
+charts, programs as plugins and bases on other machines are refused. The exit code is 2 if the kustomization can't be
+rendered.")]
+pub(crate) struct RenderArgs {
+    /// The directory with the kustomization
+    #[arg(default_value = ".", value_name = "DIR")]
+    dir: PathBuf,
+    /// Write to a file, or one file for each object into a directory that is there
+    #[arg(short, long, value_name = "FILE|DIR")]
+    output: Option<PathBuf>,
+}
+
+/// Renders a directory.
+pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
+    let dir = fs::canonicalize(&args.dir).ok().filter(|dir| dir.is_dir()).ok_or_else(|| {
+        Report::new(report::FILE, format!("{} is not a folder", args.dir.display()))
+            .hint("name the folder with kustomization.yaml in it")
+    })?;
+    let disk = Disk::around(&dir);
+    let inner = disk.relative(&dir).unwrap_or_default();
+    let rendering = Renderer::new(&disk).render(&inner).map_err(|problem| located(&problem, &disk))?;
+    for warning in &rendering.warnings {
+        app.printer.warning(warning);
+    }
+    if app.printer.style().json && args.output.is_none() {
+        let objects = rendering.to_json().map_err(|problem| located(&problem, &disk))?;
+        app.printer.json(&Json::Array(objects))?;
+        return Ok(Exit::Done);
+    }
+    let text = rendering.to_yaml().map_err(|problem| located(&problem, &disk))?;
+    match &args.output {
+        None => app.printer.text(&text)?,
+        Some(output) if output.is_dir() => write_each(output, &rendering)?,
+        Some(output) => write(output, &text)?,
+    }
+    Ok(Exit::Done)
+}
+
+/// The findings with paths that the reader can open from where they are.
+fn located(problem: &Diagnostics, disk: &Disk) -> Report {
+    let here = std::env::current_dir().ok().and_then(|here| fs::canonicalize(here).ok());
+    let shown = |found: &Diagnostic| {
+        let full = disk.root().join(&found.file);
+        let short = here.as_ref().and_then(|here| full.strip_prefix(here).ok().map(Path::to_path_buf));
+        let file =
+            if found.file.contains("//") { found.file.clone() } else { short.unwrap_or(full).display().to_string() };
+        Diagnostic { file, ..found.clone() }
+    };
+    Diagnostics(problem.0.iter().map(shown).collect()).into()
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Report> {
+    fs::write(path, text)
+        .map_err(|error| Report::new(report::FILE, format!("{} can't be written: {error}", path.display())))
+}
+
+/// One file for each object, named by its API, kind and name as `kustomize build -o DIR` does; in front stands the
+/// namespace where there are several.
+fn write_each(dir: &Path, rendering: &Rendering) -> Result<(), Report> {
+    let namespaces: BTreeSet<String> = rendering.resources.iter().filter_map(Resource::effective_namespace).collect();
+    for resource in &rendering.resources {
+        let gvk = resource.gvk();
+        let parts = [gvk.group.as_str(), &gvk.version, &gvk.kind, resource.name()];
+        let mut parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let namespace = resource.effective_namespace().filter(|_| namespaces.len() > 1);
+        if let Some(namespace) = &namespace {
+            parts.insert(0, namespace);
+        }
+        let name = parts.join("_").to_lowercase().replace(['/', '\\'], "-");
+        let json = resource.to_json().map_err(Diagnostics::from)?;
+        write(&dir.join(format!("{name}.yaml")), &prograde_kustomize::yaml(&json))?;
+    }
+    Ok(())
+}

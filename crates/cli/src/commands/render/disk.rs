@@ -1,0 +1,102 @@
+//! The files of the repository around a directory, read when rendering asks for them. Invariant: what lies outside of
+//! the repository is not read, whatever links and paths say.
+
+use std::fs;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use prograde_kustomize::{Files, Link};
+
+/// How large one file may be, in bytes.
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// A part of the disk: a Git repository, or all of it where there is none.
+pub(super) struct Disk {
+    root: PathBuf,
+}
+
+impl Disk {
+    /// The repository that a directory is in.
+    pub(super) fn around(dir: &Path) -> Self {
+        let repository = dir.ancestors().find(|above| above.join(".git").exists());
+        let root = repository.or_else(|| dir.ancestors().last()).unwrap_or(dir);
+        Self { root: root.to_path_buf() }
+    }
+
+    /// Where paths begin.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A path as seen from the root; `None` outside of it.
+    pub(super) fn relative(&self, path: &Path) -> Option<String> {
+        path.strip_prefix(&self.root).ok()?.to_str().map(str::to_owned)
+    }
+}
+
+/// A path without `.` and `..`, as far as its text tells.
+fn normal(path: &Path) -> PathBuf {
+    let mut result = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                result.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => result.push(part),
+        }
+    }
+    result
+}
+
+impl Files for Disk {
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
+        let full = self.root.join(path);
+        let file = match fs::File::open(&full) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let kind = file.metadata().map_err(|error| error.to_string())?;
+        if kind.is_dir() {
+            return Ok(None);
+        }
+        if !kind.is_file() {
+            return Err("it is not a plain file".into());
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.root.join(path).is_dir()
+    }
+
+    fn link(&self, path: &str) -> Link {
+        let mut at = self.root.clone();
+        let mut parts = path.split('/');
+        while let Some(part) = parts.next() {
+            let above = at.clone();
+            at.push(part);
+            let Ok(target) = fs::read_link(&at) else { continue };
+            let rest: Vec<&str> = parts.collect();
+            let next = normal(&above.join(target).join(rest.join("/")));
+            return self.relative(&next).map_or_else(|| Link::Outside(path.to_owned()), Link::To);
+        }
+        Link::None
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(dir)).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).take(200).collect();
+        names.sort();
+        names.truncate(12);
+        names
+    }
+}

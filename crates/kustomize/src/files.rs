@@ -1,0 +1,54 @@
+//! Where files come from: a tree in memory, or whatever a caller reads from. Paths are relative to one root, with `/`.
+
+use std::sync::Arc;
+
+use crate::tree::{FileTree, join};
+
+/// Where a path leads when symbolic links are followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Link {
+    /// No part of the path is a link.
+    None,
+    /// The first link on the path leads here, and the rest of the path is put behind it.
+    To(String),
+    /// The link of this name leads out of the root.
+    Outside(String),
+}
+
+/// What rendering reads from. Answers must not change during a rendering.
+pub trait Files {
+    /// A file's content; nothing where there is no such file, and why where it can't be read.
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String>;
+    /// Whether there is such a directory; the empty path is the root.
+    fn is_directory(&self, path: &str) -> bool;
+    /// Where the first symbolic link on a path leads.
+    fn link(&self, path: &str) -> Link;
+    /// Some names of what is in a directory, for hints.
+    fn names(&self, dir: &str) -> Vec<String>;
+}
+
+impl Files for FileTree {
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
+        Ok(self.get(path).map(Arc::from))
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.has_directory(path)
+    }
+
+    fn link(&self, path: &str) -> Link {
+        let Some(link) = self.link_on(path) else { return Link::None };
+        let target = self.links().find(|(name, _)| *name == link).map_or("", |(_, target)| target);
+        let rest = path.get(link.len()..).unwrap_or_default();
+        let above = link.rsplit_once('/').map_or("", |(above, _)| above);
+        join(above, &format!("{target}{rest}")).map_or_else(|| Link::Outside(link.to_owned()), Link::To)
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        let inside = |name: &str| {
+            let rest = if dir.is_empty() { Some(name) } else { name.strip_prefix(dir)?.strip_prefix('/') };
+            rest.filter(|rest| !rest.contains('/')).map(str::to_owned)
+        };
+        self.files().filter_map(|(name, _)| inside(name)).take(12).collect()
+    }
+}

@@ -1,0 +1,266 @@
+//! What is known of the fields of kinds: which lists are merged by which keys, and which kinds have no namespace.
+//! The Kubernetes API's own is built in as a table; a kustomization may bring another one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use prograde_model::Diagnostic;
+use serde_json::Value as Json;
+
+use crate::codes;
+use crate::id::Gvk;
+use crate::place::Place;
+
+const BUILT_IN: &str = include_str!("../data/kubernetes.txt");
+
+static KUBERNETES: LazyLock<Arc<Table>> = LazyLock::new(|| Arc::new(Table::built_in()));
+
+/// What is known of one value.
+#[derive(Debug, Clone, Default)]
+struct Type {
+    fields: HashMap<String, usize>,
+    /// What other fields are.
+    others: Option<usize>,
+    /// What the items are, where the value is a list.
+    items: Option<usize>,
+    /// The keys that items are merged by, where they are; none for items that are texts.
+    merged: Option<Vec<String>>,
+}
+
+/// All types, and the kinds that have one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Table {
+    types: Vec<Type>,
+    names: HashMap<String, usize>,
+    kinds: HashMap<(String, String), usize>,
+    namespaced: HashMap<(String, String), bool>,
+}
+
+/// The type of one value.
+#[derive(Clone, Copy)]
+pub(crate) struct TypeOf<'a> {
+    table: &'a Table,
+    index: usize,
+}
+
+impl<'a> TypeOf<'a> {
+    fn of(self) -> Option<&'a Type> {
+        self.table.types.get(self.index)
+    }
+
+    /// The type of a field.
+    pub(crate) fn field(self, name: &str) -> Option<TypeOf<'a>> {
+        let known = self.of()?;
+        let index = known.fields.get(name).copied().or(known.others)?;
+        Some(Self { table: self.table, index })
+    }
+
+    /// The type of a list's items.
+    pub(crate) fn items(self) -> Option<TypeOf<'a>> {
+        self.of()?.items.map(|index| Self { table: self.table, index })
+    }
+
+    /// The keys that a list is merged by; `None` for one that is replaced as a whole.
+    pub(crate) fn merge_keys(self) -> Option<&'a [String]> {
+        self.of()?.merged.as_deref()
+    }
+}
+
+impl Table {
+    fn built_in() -> Self {
+        let mut table = Self::default();
+        let definitions = BUILT_IN.lines().filter(|line| line.starts_with('D')).count();
+        table.types.resize(definitions, Type::default());
+        let mut at = 0;
+        for line in BUILT_IN.lines() {
+            let mut words = line.split(' ');
+            match words.next() {
+                Some("D") => {
+                    table.names.insert(words.next().unwrap_or_default().to_owned(), at);
+                    for (name, spec) in words.filter_map(|word| word.split_once('=')) {
+                        let index = table.read_spec(spec);
+                        if let Some(known) = table.types.get_mut(at) {
+                            if name == "*" {
+                                known.others = Some(index);
+                            } else {
+                                known.fields.insert(name.to_owned(), index);
+                            }
+                        }
+                    }
+                    at += 1;
+                }
+                Some("K") => {
+                    if let (Some(version), Some(kind), Some(index)) = (words.next(), words.next(), words.next()) {
+                        let index = index.parse().unwrap_or(usize::MAX);
+                        table.kinds.insert((version.to_owned(), kind.to_owned()), index);
+                    }
+                }
+                Some("C") => {
+                    if let (Some(version), Some(kind)) = (words.next(), words.next()) {
+                        table.namespaced.insert((version.to_owned(), kind.to_owned()), false);
+                    }
+                }
+                _ => {}
+            }
+        }
+        table
+    }
+
+    fn add(&mut self, known: Type) -> usize {
+        self.types.push(known);
+        self.types.len() - 1
+    }
+
+    fn read_spec(&mut self, spec: &str) -> usize {
+        if let Some(index) = spec.strip_prefix('@') {
+            return index.parse().unwrap_or(usize::MAX);
+        }
+        if let Some(inner) = spec.strip_prefix("{}") {
+            let others = Some(self.read_spec(inner));
+            return self.add(Type { others, ..Type::default() });
+        }
+        if let Some((keys, inner)) = spec.split_once("[]") {
+            let items = Some(self.read_spec(inner));
+            let merged = keys
+                .strip_prefix('+')
+                .map(|keys| keys.split(',').filter(|key| !key.is_empty()).map(str::to_owned).collect());
+            return self.add(Type { items, merged, ..Type::default() });
+        }
+        self.add(Type::default())
+    }
+
+    /// Takes the definitions and paths of an OpenAPI document in.
+    fn add_document(&mut self, document: &Json) {
+        let Some(definitions) = document.get("definitions").and_then(Json::as_object) else { return };
+        for name in definitions.keys() {
+            let index = self.add(Type::default());
+            self.names.insert(name.clone(), index);
+        }
+        let indices = self.names.clone();
+        for (name, schema) in definitions {
+            let Some(index) = indices.get(name).copied() else { continue };
+            let known = self.read_schema(schema, &indices);
+            if let Some(slot) = self.types.get_mut(index) {
+                *slot = known;
+            }
+            let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Json::as_array);
+            for kind in kinds.into_iter().flatten().filter_map(kind_of) {
+                self.kinds.insert(kind, index);
+            }
+        }
+        let paths = document.get("paths").and_then(Json::as_object);
+        for (path, operations) in paths.into_iter().flatten() {
+            let kind = operations.get("get").and_then(|get| get.get("x-kubernetes-group-version-kind"));
+            let Some(kind) = kind.and_then(kind_of) else { continue };
+            if path.contains("namespaces/{namespace}") {
+                self.namespaced.insert(kind, true);
+            } else {
+                self.namespaced.entry(kind).or_insert(false);
+            }
+        }
+    }
+
+    fn read_schema(&mut self, schema: &Json, indices: &HashMap<String, usize>) -> Type {
+        let mut known = Type::default();
+        for (name, field) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
+            let index = self.index_of(field, indices);
+            known.fields.insert(name.clone(), index);
+        }
+        if let Some(others) = schema.get("additionalProperties").filter(|others| others.is_object()) {
+            known.others = Some(self.index_of(others, indices));
+        }
+        if schema.get("type").and_then(Json::as_str) == Some("array")
+            && let Some(items) = schema.get("items").filter(|items| items.is_object())
+        {
+            known.items = Some(self.index_of(items, indices));
+        }
+        let strategy = schema.get("x-kubernetes-patch-strategy").and_then(Json::as_str).unwrap_or_default();
+        if strategy.split(',').any(|part| part == "merge") {
+            let list = schema.get("x-kubernetes-list-map-keys").and_then(Json::as_array);
+            let single = schema.get("x-kubernetes-patch-merge-key").and_then(Json::as_str);
+            known.merged = Some(match (list, single) {
+                (Some(list), _) => list.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+                (None, Some(single)) => vec![single.to_owned()],
+                (None, None) => Vec::new(),
+            });
+        }
+        known
+    }
+
+    fn index_of(&mut self, schema: &Json, indices: &HashMap<String, usize>) -> usize {
+        if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
+            let name = target.rsplit('/').next().unwrap_or_default();
+            return indices.get(name).copied().unwrap_or(usize::MAX);
+        }
+        let known = self.read_schema(schema, indices);
+        self.add(known)
+    }
+}
+
+fn kind_of(value: &Json) -> Option<(String, String)> {
+    let text = |name: &str| value.get(name).and_then(Json::as_str);
+    let (version, kind) = (text("version")?, text("kind")?);
+    let api = match text("group") {
+        Some(group) if !group.is_empty() => format!("{group}/{version}"),
+        _ => version.to_owned(),
+    };
+    Some((api, kind.to_owned()))
+}
+
+/// The schemas that hold in one rendering.
+pub(crate) struct Schemas {
+    built_in: Arc<Table>,
+    custom: Option<Table>,
+    chosen: bool,
+    /// Whether objects were read whose kind is not built in: Kustomize then keeps the built-in schema beside another.
+    unknown_kinds: bool,
+}
+
+impl Schemas {
+    /// The built-in schema.
+    pub(crate) fn new() -> Self {
+        Self { built_in: Arc::clone(&KUBERNETES), custom: None, chosen: false, unknown_kinds: false }
+    }
+
+    /// Takes a kustomization's own schema, unless an outer one has chosen already.
+    pub(crate) fn choose(&mut self, document: Option<&Json>, place: &Place) -> Result<(), Diagnostic> {
+        if self.chosen {
+            return Ok(());
+        }
+        if let Some(document) = document {
+            if !document.is_object() {
+                return Err(place.diagnostic(codes::SCHEMA, "the schema is not an OpenAPI document", ""));
+            }
+            let mut table = if self.unknown_kinds { Table::clone(&self.built_in) } else { Table::default() };
+            table.add_document(document);
+            self.custom = Some(table);
+        }
+        self.chosen = true;
+        Ok(())
+    }
+
+    /// Whether a kustomization has brought or named a schema.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.chosen
+    }
+
+    /// Takes note of a kind that was read.
+    pub(crate) fn note(&mut self, gvk: &Gvk) {
+        self.unknown_kinds |= !self.built_in.kinds.contains_key(&(gvk.api_version(), gvk.kind.clone()));
+    }
+
+    /// The type of a kind.
+    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<TypeOf<'_>> {
+        let table = self.custom.as_ref().unwrap_or(&self.built_in);
+        let index = *table.kinds.get(&(api_version.to_owned(), kind.to_owned()))?;
+        Some(TypeOf { table, index })
+    }
+
+    /// Whether objects of a kind certainly have no namespace.
+    pub(crate) fn is_cluster_scoped(&self, gvk: &Gvk) -> bool {
+        let key = (gvk.api_version(), gvk.kind.clone());
+        let found = self.built_in.namespaced.get(&key);
+        let custom = || self.custom.as_ref().and_then(|custom| custom.namespaced.get(&key));
+        found.or_else(custom) == Some(&false)
+    }
+}

@@ -1,0 +1,196 @@
+//! A directory's files in memory: what rendering reads instead of a disk. Invariant: every path is relative, in normal
+//! form and inside the tree, and the whole is bounded.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The most files in a tree.
+pub const FILES_MAX: usize = 20_000;
+/// The most bytes in all files of a tree.
+pub const BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The longest path, in bytes.
+pub const PATH_BYTES_MAX: usize = 1_024;
+
+/// Why a file can't be put into a tree.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TreeError {
+    /// The path is not relative, has `.`, `..` or empty components, or control characters.
+    #[error("{0:?} is not a plain relative path")]
+    Path(String),
+    /// Too many files, or too many bytes.
+    #[error("the directory has more than {FILES_MAX} files or {BYTES_MAX} bytes")]
+    TooLarge,
+}
+
+/// Files and symbolic links by path, with `/` between components.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct FileTree {
+    files: BTreeMap<String, Vec<u8>>,
+    links: BTreeMap<String, String>,
+    bytes: usize,
+}
+
+impl FileTree {
+    /// An empty tree.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A tree of these files.
+    pub fn from_files<P: Into<String>, C: Into<Vec<u8>>>(
+        files: impl IntoIterator<Item = (P, C)>,
+    ) -> Result<Self, TreeError> {
+        let mut tree = Self::new();
+        for (path, content) in files {
+            tree.insert(path, content)?;
+        }
+        Ok(tree)
+    }
+
+    /// Puts a file in, replacing what was there.
+    pub fn insert(&mut self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Result<(), TreeError> {
+        let (path, content) = (checked(path.into())?, content.into());
+        let replaced = self.files.get(&path).map_or(0, Vec::len);
+        let bytes = self.bytes - replaced + content.len();
+        if bytes > BYTES_MAX || self.files.len() + self.links.len() >= FILES_MAX {
+            return Err(TreeError::TooLarge);
+        }
+        self.bytes = bytes;
+        self.files.insert(path, content);
+        Ok(())
+    }
+
+    /// Puts a symbolic link in. It is never followed; it is kept so that whoever needs the file is told what it is.
+    pub fn insert_link(&mut self, path: impl Into<String>, target: impl Into<String>) -> Result<(), TreeError> {
+        let path = checked(path.into())?;
+        if self.files.len() + self.links.len() >= FILES_MAX {
+            return Err(TreeError::TooLarge);
+        }
+        self.links.insert(path, target.into());
+        Ok(())
+    }
+
+    /// A file's content.
+    pub fn get(&self, path: &str) -> Option<&[u8]> {
+        self.files.get(path).map(Vec::as_slice)
+    }
+
+    /// All files in the order of their paths.
+    pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.files.iter().map(|(path, content)| (path.as_str(), content.as_slice()))
+    }
+
+    /// All symbolic links with their targets.
+    pub fn links(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.links.iter().map(|(path, target)| (path.as_str(), target.as_str()))
+    }
+
+    /// The symbolic link that this path is, or lies below.
+    pub fn link_on(&self, path: &str) -> Option<&str> {
+        self.links.keys().map(String::as_str).find(|link| is_within(path, link))
+    }
+
+    /// Whether any file lies below the directory; the empty path is the whole tree.
+    pub fn has_directory(&self, dir: &str) -> bool {
+        dir.is_empty() || {
+            let prefix = format!("{dir}/");
+            self.files.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix))
+        }
+    }
+
+    /// Whether there is neither file nor link.
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.links.is_empty()
+    }
+
+    /// The number of files.
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+}
+
+/// Only paths and sizes: the contents may hold secrets.
+impl fmt::Debug for FileTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.files.iter().map(|(path, content)| (path, content.len())))
+            .entries(self.links.iter())
+            .finish()
+    }
+}
+
+fn checked(path: String) -> Result<String, TreeError> {
+    if is_plain(&path) { Ok(path) } else { Err(TreeError::Path(path.chars().take(200).collect())) }
+}
+
+/// Whether a path is relative, normal, free of control characters and not too long.
+pub fn is_plain(path: &str) -> bool {
+    path.len() <= PATH_BYTES_MAX
+        && !path.chars().any(char::is_control)
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+/// Whether `path` is `dir` or lies below it.
+pub fn is_within(path: &str, dir: &str) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// `path` as seen from the directory `base`, in normal form; `None` where it leaves the tree or is absolute.
+pub fn join(base: &str, path: &str) -> Option<String> {
+    if path.starts_with('/') || path.len() > PATH_BYTES_MAX || path.chars().any(char::is_control) {
+        return None;
+    }
+    let mut parts: Vec<&str> = base.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_paths_enter() {
+        let mut tree = FileTree::new();
+        for bad in ["", "/a", "a//b", "a/../b", "./a", "a/.", "a\nb", "a/", &"a".repeat(PATH_BYTES_MAX + 1)] {
+            assert!(tree.insert(bad, "x").is_err(), "{bad:?}");
+        }
+        tree.insert("a/b.yaml", "x").unwrap();
+        assert!(tree.has_directory("a") && tree.has_directory("") && !tree.has_directory("a/b"));
+    }
+
+    #[test]
+    fn the_whole_is_bounded() {
+        let mut tree = FileTree::new();
+        tree.insert("big", vec![0; BYTES_MAX]).unwrap();
+        assert_eq!(tree.insert("one", "x"), Err(TreeError::TooLarge));
+        tree.insert("big", "small now").unwrap();
+        tree.insert("one", "x").unwrap();
+        let many = FileTree::from_files((0..=FILES_MAX).map(|n| (n.to_string(), "")));
+        assert_eq!(many, Err(TreeError::TooLarge));
+    }
+
+    #[test]
+    fn paths_join_inside_the_tree_only() {
+        assert_eq!(join("a/b", "../c/./d.yaml").as_deref(), Some("a/c/d.yaml"));
+        assert_eq!(join("a", "..").as_deref(), Some(""));
+        assert_eq!(join("a", "../.."), None);
+        assert_eq!(join("a", "/etc/passwd"), None);
+    }
+
+    #[test]
+    fn contents_are_not_shown() {
+        let mut tree = FileTree::from_files([("secret.yaml", "hunter2")]).unwrap();
+        tree.insert_link("link", "../x").unwrap();
+        assert!(!format!("{tree:?}").contains("hunter2"));
+        assert_eq!(tree.link_on("link/below"), Some("link"));
+    }
+}
