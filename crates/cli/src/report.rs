@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use prograde_model::{Diagnostic, Diagnostics};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -54,6 +55,22 @@ pub(crate) struct Report {
     pub(crate) causes: Vec<String>,
     /// What can be run or pasted.
     pub(crate) hints: Vec<String>,
+}
+
+/// What is wrong with files that people wrote: a line each, with its place, and each way out once.
+impl From<Diagnostics> for Report {
+    fn from(found: Diagnostics) -> Self {
+        let code = found.0.first().map_or(CHECK, |first| first.code.as_str());
+        let line = |one: &Diagnostic| Diagnostic { hint: String::new(), ..one.clone() }.to_string();
+        let summary: Vec<String> = found.0.iter().map(line).collect();
+        let mut report = Self::new(code, summary.join("\n"));
+        for one in &found.0 {
+            if !report.hints.contains(&one.hint) {
+                report = report.hint(&one.hint);
+            }
+        }
+        report
+    }
 }
 
 impl Report {

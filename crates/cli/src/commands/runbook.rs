@@ -153,8 +153,8 @@ fn check(app: &App, args: &PathsArgs) -> Result<Exit, Report> {
     } else {
         let word = Tone::Bad.paint("error", app.printer.style().colour);
         for report in &wrong {
-            let causes: String = report.causes.iter().map(|cause| format!(": {cause}")).collect();
-            app.printer.line(format_args!("{word}: {}{}", cleaned(&report.summary), cleaned(&causes)))?;
+            let told = [std::slice::from_ref(&report.summary), &report.causes[..]].concat().join(": ");
+            app.printer.line(format_args!("{word}: {}", cleaned(&told)))?;
         }
     }
     if !wrong.is_empty() {
@@ -174,24 +174,21 @@ fn show(app: &App, args: &ShowArgs) -> Result<Exit, Report> {
         app.printer.json(&book)?;
         return Ok(Exit::Done);
     }
-    let mut text = format!("{}\n", Tone::Strong.paint(&cleaned(&book.title), style.colour));
+    let mut lines = vec![Tone::Strong.paint(&cleaned(&book.title), style.colour)];
     if !book.alerts.is_empty() {
-        text += &format!("for {}\n", cleaned(&book.alerts.join(", ")));
+        lines.push(format!("for {}", cleaned(&book.alerts.join(", "))));
     }
     for (name, parameter) in &book.parameters {
         let default =
             parameter.default.as_ref().map_or("to be set".to_owned(), |value| format!("{value:?} by default"));
-        text += &format!(
-            "${name}: {}{default}\n",
-            if parameter.about.is_empty() { String::new() } else { format!("{}, ", cleaned(&parameter.about)) }
-        );
+        let said = [&*parameter.about, &*default].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
+        lines.push(cleaned(&format!("${name}: {}", said.join(", "))));
     }
     for (index, step) in book.steps.iter().enumerate() {
         let title = format!("{}. {}", index + 1, cleaned(&step.title));
-        text += &format!("\n{}\n", Tone::Strong.paint(&title, style.colour));
-        text += &cleaned(&run::explained(step));
+        lines.extend([String::new(), Tone::Strong.paint(&title, style.colour), cleaned(&run::explained(step))]);
     }
-    app.printer.text(text)?;
+    app.printer.line(lines.join("\n"))?;
     Ok(Exit::Done)
 }
 
@@ -217,7 +214,7 @@ fn runs(app: &App) -> Result<Exit, Report> {
         table.row(vec![
             Cell::new(run.run.to_string()),
             Cell::new(&run.runbook),
-            Cell::new(purpose(&run.purpose)),
+            Cell::new(purpose(run.purpose)),
             Cell::new(when(&run.begun_at.to_string(), app.printer.now(), style)),
             Cell::new(&run.by),
             Cell::new(format!("{} of {}", steps.len(), run.steps)),
@@ -229,7 +226,7 @@ fn runs(app: &App) -> Result<Exit, Report> {
 }
 
 /// What a run is for, in a word.
-fn purpose(purpose: &Purpose) -> String {
+fn purpose(purpose: Purpose) -> String {
     match purpose {
         Purpose::Incident(incident) => incident.to_string(),
         Purpose::Drill => "drill".to_owned(),

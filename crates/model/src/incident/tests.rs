@@ -369,7 +369,7 @@ fn a_page_declares_an_incident_or_joins_the_one_that_is_open_for_its_service() {
     }))
     .unwrap();
     let mut pages = Pages::default();
-    let mut open = |pages: &mut Pages, page: &str, escalation: &str, labels: serde_json::Value, test: bool| {
+    let open = |pages: &mut Pages, page: &str, escalation: &str, labels: serde_json::Value, test: bool| {
         let about = serde_json::json!({"title": format!("{page} is about orders"), "escalation": escalation, "test": test, "alerts": [{
             "labels": labels, "annotations": {}, "starts_at": at(0), "ends_at": at(60), "timeout": false,
             "updated_at": at(0), "generator_url": ""}]});
@@ -383,9 +383,11 @@ fn a_page_declares_an_incident_or_joins_the_one_that_is_open_for_its_service() {
     open(&mut pages, "P-4", "loud", serde_json::json!({"service": "unheard-of"}), false);
     open(&mut pages, "P-5", "loud", serde_json::json!({"service": "pad", "environment": "elsewhere"}), false);
     let mut known = Incidents::default();
-    let mut follow = |known: &mut Incidents, pages: &Pages| {
+    let follow = |known: &mut Incidents, pages: &Pages| {
         let facts = known.paged(&declaring(pages, &rota), &story.fleet, story.now).unwrap();
-        facts.iter().for_each(|fact| known.apply(fact, story.now));
+        for fact in &facts {
+            known.apply(fact, story.now);
+        }
         facts.len()
     };
     assert_eq!(follow(&mut known, &pages), 0, "none of these declares anything");

@@ -28,7 +28,7 @@ impl Server {
             missing("aiosmtpd");
             return None;
         }
-        let made = Command::new("openssl")
+        let certified = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
             .args(["-subj", "/CN=mail.example.org", "-addext", "subjectAltName=DNS:mail.example.org"])
             // Its own authority, and none for others.
@@ -37,7 +37,7 @@ impl Server {
             .current_dir(folder)
             .output()
             .unwrap();
-        assert!(made.status.success(), "{made:?}");
+        assert!(certified.status.success(), "{certified:?}");
         let port = free_port().port();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/notify/mail_server.py");
         let mut child = Command::new(python)

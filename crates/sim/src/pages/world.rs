@@ -84,7 +84,9 @@ impl World {
         state.life = (state.now_ms() + dead_secs * 1_000, None);
         // The next one reads the whole journal.
         let unanswered = std::mem::take(&mut state.unanswered);
-        unanswered.iter().for_each(|(at, fact)| state.known(fact, *at));
+        for (at, fact) in &unanswered {
+            state.known(fact, *at);
+        }
         state.check.life_ended();
     }
 
@@ -220,7 +222,9 @@ impl PageLog for World {
             let missed = std::mem::take(&mut state.unanswered);
             if !missed.is_empty() {
                 state.tell(Kind::World, || "the journal says what it kept before".to_owned());
-                missed.iter().for_each(|(at, fact)| state.known(fact, *at));
+                for (at, fact) in &missed {
+                    state.known(fact, *at);
+                }
                 return Err(NotKept::Missed(missed));
             }
             if facts.is_empty() {

@@ -66,18 +66,15 @@ fn assignment(text: &str) -> Result<(String, String), &'static str> {
 
 /// What a step would run, as people read it.
 pub(super) fn explained(step: &Step) -> String {
-    let mut text = String::new();
-    if !step.about.is_empty() {
-        text += &format!("   {}\n", step.about.replace('\n', "\n   "));
-    }
+    let mut lines: Vec<String> = step.about.lines().map(|line| format!("   {line}")).collect();
     for (word, command) in
         [("rehearsal", step.rehearsal.as_ref()), ("run", Some(&step.command)), ("check", step.check.as_ref())]
     {
         for (index, line) in command.iter().flat_map(|command| command.text.lines()).enumerate() {
-            text += &format!("   {:>9} $ {line}\n", if index == 0 { word } else { "" });
+            lines.push(format!("   {:>9} $ {line}", if index == 0 { word } else { "" }));
         }
     }
-    text
+    lines.join("\n")
 }
 
 /// What a person lets happen.
@@ -172,7 +169,7 @@ impl Going<'_> {
                 continue;
             }
             self.app.printer.note("Step", format_args!("{number} of {total}, {}", one_line(&step.title)));
-            self.app.printer.hint(cleaned(&explained(step)).trim_end());
+            self.app.printer.hint(&cleaned(&explained(step)));
             if let Err(reason) = self.step(number, step)? {
                 return self.end(&End::GivenUp { reason });
             }
