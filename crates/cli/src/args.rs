@@ -65,6 +65,7 @@ pub(crate) enum Brief {
     Journal(commands::journal::JournalArgs),
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
+    Policy(commands::policy::PolicyArgs),
     Rules(commands::rules::RulesArgs),
     Alerts(commands::alerts::AlertsArgs),
     Objectives(commands::objectives::ObjectivesArgs),

@@ -104,6 +104,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Journal(args) => commands::journal::run(app, &args),
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),
+        Brief::Policy(args) => commands::policy::run(app, &args),
         Brief::Rules(args) => commands::rules::run(app, &args),
         Brief::Alerts(args) => commands::alerts::run(app, &args),
         Brief::Sim(args) => commands::sim::run(app, &args),

@@ -139,6 +139,13 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0912"
     "PG0914"
     "PG0915"
+    "PG1101"
+    "PG1102"
+    "PG1103"
+    "PG1104"
+    "PG1105"
+    "PG1106"
+    "PG1107"
 ];
 
 #[cfg(test)]

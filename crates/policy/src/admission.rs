@@ -294,6 +294,7 @@ impl AdmissionPolicy {
             purpose: Purpose::Validate,
             status: verdict.status,
             message: verdict.message,
+            path: verdict.path,
             action,
             patched: None,
             targets: Vec::new(),

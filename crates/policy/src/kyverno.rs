@@ -37,6 +37,8 @@ pub struct RuleResult {
     pub status: Status,
     /// Why.
     pub message: String,
+    /// Where in the resource, as `/spec/containers/0/image/`, or nothing.
+    pub path: String,
     /// Whether what breaks it is refused.
     pub action: Action,
     /// The changed resource, where it was changed.
@@ -181,6 +183,7 @@ impl KyvernoPolicy {
             purpose: rule.purpose(),
             status: Status::Skip,
             message: String::new(),
+            path: String::new(),
             action: self.action(rule, request),
             patched: None,
             targets: Vec::new(),
@@ -194,6 +197,7 @@ impl KyvernoPolicy {
         let verdict = verdict?;
         result.status = verdict.status;
         result.message = verdict.message;
+        result.path = verdict.path;
         Some(result)
     }
 

@@ -194,6 +194,7 @@ impl PolicySet {
                     .filter(|(of, _, _)| of.as_ref().is_none_or(|of| *of == policy.name))
                     .map(|(_, name, value)| (name.clone(), value.clone()))
                     .collect();
+                with_operation(&mut request, &values);
                 with_injected(&mut request, &values);
                 let around = Surroundings {
                     outside: &given.outside,
@@ -206,10 +207,30 @@ impl PolicySet {
                 Some(policy.run(purpose, &request, &around))
             }
             Policy::Admission(policy) if purpose == Purpose::Validate => {
+                let everywhere = given.values.iter().filter(|(of, _, _)| of.is_none());
+                let values: Vec<(String, Value)> = everywhere.map(|(_, name, value)| (name.clone(), value.clone())).collect();
+                with_operation(&mut request, &values);
                 Some(policy.run(&request, &self.bindings, &self.exceptions, &given.sources))
             }
             Policy::Admission(_) => None,
         }
+    }
+}
+
+/// Values may say what is done with the resource: on DELETE there is only the old one, on UPDATE there are both.
+fn with_operation(request: &mut Request<'_>, values: &[(String, Value)]) {
+    let wanted = values.iter().rev().find(|(name, _)| name == "request.operation").and_then(|(_, value)| value.as_str());
+    match wanted {
+        Some("DELETE") => {
+            request.operation = "DELETE";
+            request.old = request.object.take().or(request.old.take());
+        }
+        Some("UPDATE") => {
+            request.operation = "UPDATE";
+            request.old = request.old.take().or_else(|| request.object.clone());
+        }
+        Some("CONNECT") => request.operation = "CONNECT",
+        Some(_) | None => {}
     }
 }
 

@@ -44,11 +44,18 @@ impl Status {
 pub(crate) struct Verdict {
     pub(crate) status: Status,
     pub(crate) message: String,
+    /// Where in the resource, as `/spec/containers/0/image/`, or nothing.
+    pub(crate) path: String,
 }
 
 impl Verdict {
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), path: String::new() }
+    }
+
+    /// The same at a place in the resource.
+    fn at(self, path: String) -> Self {
+        Self { path, ..self }
     }
 
     pub(crate) fn error(what: &str, error: &Error) -> Self {
@@ -113,7 +120,9 @@ impl Validation<'_> {
             Ok(Ok(())) => Verdict::new(Status::Pass, format!("rule {} holds", self.rule.name)),
             Ok(Err(Mismatch::Skip(why))) => Verdict::new(Status::Skip, why),
             Ok(Err(Mismatch::Fail { path, why })) if path.is_empty() => Verdict::new(Status::Error, self.broken(frame, &why)),
-            Ok(Err(Mismatch::Fail { path, .. })) => Verdict::new(Status::Fail, self.broken(frame, &format!("at {path}"))),
+            Ok(Err(Mismatch::Fail { path, .. })) => {
+                Verdict::new(Status::Fail, self.broken(frame, &format!("at {path}"))).at(path)
+            }
         }
     }
 
