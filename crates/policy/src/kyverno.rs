@@ -69,6 +69,8 @@ pub struct KyvernoPolicy {
 
 /// What lies around an evaluation.
 pub(crate) struct Surroundings<'s> {
+    /// What variables see, with the values in it.
+    pub(crate) document: &'s Value,
     pub(crate) outside: &'s Outside,
     pub(crate) values: &'s [(String, Value)],
     pub(crate) exceptions: &'s [Exception],
@@ -136,16 +138,14 @@ impl KyvernoPolicy {
 
     /// The results of all rules for one purpose, in order. The resource is the last that mutation left.
     pub(crate) fn run(&self, purpose: Purpose, request: &Request<'_>, around: &Surroundings<'_>) -> Vec<RuleResult> {
-        let document = request.document();
-        let document = with_values(document, around.values);
-        if !self.looks_at(request, &document) {
+        if !self.looks_at(request, around.document) {
             return Vec::new();
         }
         let mut results = Vec::new();
         let mut changed: Option<Value> = None;
         for rule in self.rules.iter().filter(|rule| rule.purpose() == purpose) {
             let result = match &changed {
-                None => self.run_rule(rule, request, &document, around),
+                None => self.run_rule(rule, request, around.document, around),
                 Some(resource) => {
                     let mut request = request.clone();
                     request.object = Some(std::borrow::Cow::Borrowed(resource));
@@ -273,7 +273,8 @@ impl KyvernoPolicy {
     }
 }
 
-fn with_values(document: Value, values: &[(String, Value)]) -> Value {
+/// A document with values set in it, by their dotted names.
+pub(crate) fn with_values(document: Value, values: &[(String, Value)]) -> Value {
     let mut document = document;
     for (name, value) in values {
         crate::context::set_dotted(&mut document, name, value.clone());

@@ -51,6 +51,14 @@ impl Policy {
         matches!(self, Self::Admission(_))
     }
 
+    /// Whether any of its rules is for something.
+    fn has(&self, purpose: Purpose) -> bool {
+        match self {
+            Self::Kyverno(policy) => policy.has(purpose),
+            Self::Admission(_) => purpose == Purpose::Validate,
+        }
+    }
+
     /// An annotation such as `policies.kyverno.io/severity`.
     pub fn annotation(&self, name: &str) -> Option<&str> {
         let annotations = match self {
@@ -164,30 +172,34 @@ impl PolicySet {
     pub fn evaluate(&self, request: &Request<'_>, given: &Given) -> Vec<PolicyResult> {
         let mut all = Vec::new();
         let mut current: Option<Value> = None;
+        // What variables see is the same for all policies as long as none has values of its own or changes the resource.
+        let mut document = request.document();
         for purpose in [Purpose::Mutate, Purpose::VerifyImages, Purpose::Validate, Purpose::Generate] {
             for (index, policy) in self.policies.iter().enumerate() {
+                if !policy.has(purpose) {
+                    continue;
+                }
                 let mut changed = request.clone();
                 if let Some(resource) = &current {
                     changed.object = Some(Cow::Borrowed(resource));
                 }
-                let Some(results) = self.run(policy, purpose, changed, given) else { continue };
+                let results = self.run(policy, purpose, changed, &document, given);
                 let patched = results.iter().rev().find_map(|result| result.patched.clone());
                 all.push(PolicyResult { policy: index, results });
-                if patched.is_some() {
-                    current = patched;
+                if let Some(resource) = patched {
+                    let mut changed = request.clone();
+                    changed.object = Some(Cow::Borrowed(&resource));
+                    document = changed.document();
+                    current = Some(resource);
                 }
             }
         }
         all
     }
 
-    /// Nothing where the policy has no rule for the purpose.
-    fn run(&self, policy: &Policy, purpose: Purpose, mut request: Request<'_>, given: &Given) -> Option<Vec<RuleResult>> {
+    fn run(&self, policy: &Policy, purpose: Purpose, mut request: Request<'_>, document: &Value, given: &Given) -> Vec<RuleResult> {
         match policy {
             Policy::Kyverno(policy) => {
-                if !policy.has(purpose) {
-                    return None;
-                }
                 let values: Vec<(String, Value)> = given
                     .values
                     .iter()
@@ -196,7 +208,9 @@ impl PolicySet {
                     .collect();
                 with_operation(&mut request, &values);
                 with_injected(&mut request, &values);
+                let own = (!values.is_empty()).then(|| crate::kyverno::with_values(request.document(), &values));
                 let around = Surroundings {
+                    document: own.as_ref().unwrap_or(document),
                     outside: &given.outside,
                     values: &values,
                     exceptions: &self.exceptions,
@@ -204,15 +218,14 @@ impl PolicySet {
                     sources: &given.sources,
                     verified: &given.verified,
                 };
-                Some(policy.run(purpose, &request, &around))
+                policy.run(purpose, &request, &around)
             }
-            Policy::Admission(policy) if purpose == Purpose::Validate => {
+            Policy::Admission(policy) => {
                 let everywhere = given.values.iter().filter(|(of, _, _)| of.is_none());
                 let values: Vec<(String, Value)> = everywhere.map(|(_, name, value)| (name.clone(), value.clone())).collect();
                 with_operation(&mut request, &values);
-                Some(policy.run(&request, &self.bindings, &self.exceptions, &given.sources))
+                policy.run(&request, &self.bindings, &self.exceptions, &given.sources)
             }
-            Policy::Admission(_) => None,
         }
     }
 }
