@@ -13,6 +13,7 @@ use crate::matching::{Selector, texts};
 use crate::request::{Kind, Request, at, text};
 use crate::rule::Action;
 use crate::validate::{Status, Verdict};
+use crate::world::{Outside, is_cluster_kind};
 
 /// Which resources and operations.
 #[derive(Debug, Clone)]
@@ -82,15 +83,11 @@ impl ResourceRule {
         };
         one(&self.groups, &request.kind.group)
             && one(&self.versions, &request.kind.version)
-            && one(&self.operations, request.operation)
+            && (self.operations.is_empty() || one(&self.operations, request.operation))
             && self.resources.iter().any(resource_fits)
             && (self.names.is_empty() || self.names.iter().any(|name| name == text(metadata, &["name"])))
             && scope_fits
     }
-}
-
-fn is_cluster_kind(kind: &str) -> bool {
-    matches!(kind, "Namespace" | "Node" | "PersistentVolume" | "ClusterRole" | "ClusterRoleBinding" | "StorageClass" | "CustomResourceDefinition")
 }
 
 impl Constraints {
@@ -193,6 +190,13 @@ struct Form {
     rule: &'static str,
 }
 
+/// What a policy sees.
+struct Seen<'s> {
+    request: &'s Request<'s>,
+    document: &'s Value,
+    outside: &'s Outside,
+}
+
 /// A policy of expressions.
 #[derive(Debug, Clone)]
 pub struct AdmissionPolicy {
@@ -245,40 +249,53 @@ impl AdmissionPolicy {
         })
     }
 
+    /// Whether it is about JSON documents of any kind.
+    pub(crate) fn is_about_json(&self) -> bool {
+        self.json
+    }
+
     /// What came of it; nothing where it does not select the request.
-    pub(crate) fn run(&self, request: &Request<'_>, bindings: &[Binding], exceptions: &[Exception], sources: &[Value]) -> Vec<RuleResult> {
+    pub(crate) fn run(
+        &self,
+        request: &Request<'_>,
+        bindings: &[Binding],
+        exceptions: &[Exception],
+        sources: &[Value],
+        outside: &Outside,
+    ) -> Vec<RuleResult> {
         if !self.namespace.is_empty() && text(request.resource(), &["metadata", "namespace"]) != self.namespace {
             return Vec::new();
         }
         let form = if self.json { self.forms.first() } else { self.forms.iter().find(|form| form.constraints.select(request, false)) };
         let Some(form) = form else { return Vec::new() };
         let document = admission_request(request);
+        let seen = Seen { request, document: &document, outside };
         let mine: Vec<&Binding> = bindings.iter().filter(|binding| self.kubernetes && binding.policy == self.name).collect();
         if mine.is_empty() {
-            let verdict = self.judge(form, request, &document, exceptions, None);
+            let verdict = self.judge(form, &seen, exceptions, None);
             return verdict.map(|verdict| self.result(form, verdict, self.action)).into_iter().collect();
         }
         let bound = mine.into_iter().filter(|binding| binding.constraints.select(request, true));
-        bound.flat_map(|binding| self.run_bound(form, binding, request, &document, sources)).collect()
+        bound.flat_map(|binding| self.run_bound(form, binding, &seen, sources)).collect()
     }
 
-    fn run_bound(&self, form: &Form, binding: &Binding, request: &Request<'_>, document: &Value, sources: &[Value]) -> Option<RuleResult> {
+    fn run_bound(&self, form: &Form, binding: &Binding, seen: &Seen<'_>, sources: &[Value]) -> Option<RuleResult> {
         let params = match Params::compile(self.param_kind.as_ref(), binding.reference.as_ref()) {
             Ok(params) => params,
             Err(why) => return Some(self.result(form, Verdict::new(Status::Error, why), binding.action)),
         };
         let Some(params) = params else {
-            let verdict = self.judge(form, request, document, &[], None)?;
+            let verdict = self.judge(form, seen, &[], None)?;
             return Some(self.result(form, verdict, binding.action));
         };
-        let found = params.find(request, sources);
+        let found = params.find(seen.request, sources);
         if found.is_empty() && !params.allow_missing {
             let verdict = Verdict::new(Status::Error, "the params that the binding refers to are not given");
             return Some(self.result(form, verdict, binding.action));
         }
         let mut last = None;
         for param in found {
-            let verdict = self.judge(form, request, document, &[], Some(param))?;
+            let verdict = self.judge(form, seen, &[], Some(param))?;
             let broken = verdict.status != Status::Pass;
             last = Some(verdict);
             if broken {
@@ -302,16 +319,19 @@ impl AdmissionPolicy {
         }
     }
 
-    fn judge(&self, form: &Form, request: &Request<'_>, document: &Value, exceptions: &[Exception], params: Option<&Value>) -> Option<Verdict> {
+    fn judge(&self, form: &Form, seen: &Seen<'_>, exceptions: &[Exception], params: Option<&Value>) -> Option<Verdict> {
+        let request = seen.request;
+        let named = if self.kubernetes { crate::kyverno::named_namespace(request) } else { None };
         let images = image_lists(request.resource());
         let mut input = Input {
             object: request.object.as_deref(),
             old: request.old.as_deref(),
-            request: document,
-            namespace: request.namespace.as_deref(),
+            request: seen.document,
+            namespace: named.as_ref().or(request.namespace.as_deref()),
             params,
             exceptions: None,
             images: Some(&images),
+            outside: seen.outside,
             now: request.now,
         };
         let (mut allowed_images, mut allowed_values) = (Vec::new(), Vec::new());

@@ -5,13 +5,13 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, OnceCell};
-use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::jmespath::{Error, Expression, Scope};
 use crate::template::Template;
+use crate::world::Outside;
 
 /// How deep entries may refer to entries.
 const DEPTH_MAX: u32 = 32;
@@ -30,19 +30,6 @@ enum Source {
     ApiCall { call: Box<Template>, path: Option<Template>, default: Option<Template> },
     Global { name: String, path: Option<Template> },
     Registry { reference: Template },
-}
-
-/// What lies outside of a resource, where somebody provides it: nothing here reaches for the network.
-#[derive(Debug, Clone, Default)]
-pub struct Outside {
-    /// ConfigMaps by namespace and name.
-    pub config_maps: BTreeMap<(String, String), Value>,
-    /// Answers to API calls, by `METHOD:url` or url: status and body.
-    pub answers: BTreeMap<String, (u16, Value)>,
-    /// Entries of the global context, by name; projections as `entry.projection`.
-    pub globals: BTreeMap<String, Value>,
-    /// Values by policy and rule.
-    pub rule_values: BTreeMap<(String, String), Vec<(String, Value)>>,
 }
 
 impl Entry {
@@ -211,15 +198,20 @@ impl<'f> Frame<'f> {
             }
             Source::ConfigMap { name, namespace } => {
                 let (name, namespace) = (rendered(name).map_err(wrap)?, rendered(namespace).map_err(wrap)?);
-                let key = (crate::pattern::shown(&namespace).into_owned(), crate::pattern::shown(&name).into_owned());
-                Ok(self.ground.outside.config_maps.get(&key).cloned())
+                let (namespace, name) = (crate::pattern::shown(&namespace), crate::pattern::shown(&name));
+                Ok(self.ground.outside.resource("v1", "configmaps", &namespace, &name).cloned())
             }
             Source::ApiCall { call, path, default } => {
+                let outside = self.ground.outside;
+                if outside.answers.is_empty() && outside.resources.is_empty() {
+                    return default.as_ref().map(rendered).transpose().map_err(wrap);
+                }
                 let call = rendered(call).map_err(wrap)?;
                 let default = default.as_ref().map(rendered).transpose().map_err(wrap)?;
-                match self.answer(&call).map_err(wrap)? {
-                    None => Ok(default),
-                    Some(body) => self.query(path.as_ref(), body, &scope).map(Some).map_err(wrap),
+                match self.answer(&call) {
+                    Err(error) if default.is_none() => Err(wrap(error)),
+                    Ok(None) | Err(_) => Ok(default),
+                    Ok(Some(body)) => self.query(path.as_ref(), body, &scope).map(Some).map_err(wrap),
                 }
             }
             Source::Global { name, path } => match self.ground.outside.globals.get(name) {
@@ -245,10 +237,9 @@ impl<'f> Frame<'f> {
         let text = |path: &[&str]| crate::request::text(call, path);
         let url = if call.get("service").is_some() { text(&["service", "url"]) } else { text(&["urlPath"]) };
         let method = if text(&["method"]).is_empty() { "GET" } else { text(&["method"]) };
-        let answers = &self.ground.outside.answers;
-        match answers.get(&format!("{method}:{url}")).or_else(|| answers.get(url)) {
+        match self.ground.outside.answer(method, url) {
             None => Ok(None),
-            Some((status, body)) if (200..300).contains(status) => Ok(Some(body.clone())),
+            Some((status, body)) if (200..300).contains(&status) => Ok(Some(body)),
             Some((status, _)) => Err(Error::new(format!("{method} {url} was answered with {status}"))),
         }
     }

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use crate::autogen;
 use crate::cel::{self, Input, Outcome, Program};
-use crate::context::{Frame, Ground, Outside};
+use crate::context::{Frame, Ground};
 use crate::exception::Exception;
 use crate::request::{Request, at, images, text};
 use crate::rule::{Action, Actions, Body, Rule, flag};
 use crate::validate::{Status, Validation, Verdict};
 use crate::verify::Verified;
+use crate::world::Outside;
 
 /// What a rule is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,19 +127,19 @@ impl KyvernoPolicy {
     }
 
     /// Whether the policy looks at the request at all.
-    fn looks_at(&self, request: &Request<'_>, document: &Value) -> bool {
+    fn looks_at(&self, request: &Request<'_>, document: &Value, outside: &Outside) -> bool {
         if self.namespaced && text(request.resource(), &["metadata", "namespace"]) != self.namespace {
             return false;
         }
         if self.conditions.is_empty() {
             return true;
         }
-        cel::matches(&self.conditions, &input(request, document)).unwrap_or(true)
+        cel::matches(&self.conditions, &input(request, document, outside)).unwrap_or(true)
     }
 
     /// The results of all rules for one purpose, in order. The resource is the last that mutation left.
     pub(crate) fn run(&self, purpose: Purpose, request: &Request<'_>, around: &Surroundings<'_>) -> Vec<RuleResult> {
-        if !self.looks_at(request, around.document) {
+        if !self.looks_at(request, around.document, around.outside) {
             return Vec::new();
         }
         let mut results = Vec::new();
@@ -251,7 +252,7 @@ impl KyvernoPolicy {
                 result.generated = made;
                 Some(verdict)
             }
-            Body::VerifyImages(images) => images.run(request, around.verified),
+            Body::VerifyImages(images) => images.run(request, rule.extracted(request).as_ref(), around.verified),
         }
     }
 
@@ -304,7 +305,7 @@ fn pod_security(rule: &Rule, standard: &crate::pss::PodSecurity, request: &Reque
     Some(Verdict::new(Status::Fail, message))
 }
 
-fn input<'i>(request: &'i Request<'_>, document: &'i Value) -> Input<'i> {
+fn input<'i>(request: &'i Request<'_>, document: &'i Value, outside: &'i Outside) -> Input<'i> {
     Input {
         object: request.object.as_deref(),
         old: request.old.as_deref(),
@@ -313,12 +314,25 @@ fn input<'i>(request: &'i Request<'_>, document: &'i Value) -> Input<'i> {
         params: None,
         exceptions: None,
         images: None,
+        outside,
         now: request.now,
     }
 }
 
+/// The namespace as far as it is known: at least its name.
+pub(crate) fn named_namespace(request: &Request<'_>) -> Option<Value> {
+    if let Some(namespace) = &request.namespace {
+        return Some(namespace.as_ref().clone());
+    }
+    let name = text(request.resource(), &["metadata", "namespace"]);
+    let labels = json!(*request.namespace_labels);
+    (!name.is_empty()).then(|| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
+}
+
 fn cel_verdict(rule: &Rule, check: &crate::rule::CelCheck, request: &Request<'_>, document: &Value, around: &Surroundings<'_>) -> Verdict {
-    let base = input(request, document);
+    let named = named_namespace(request);
+    let mut base = input(request, document, around.outside);
+    base.namespace = named.as_ref();
     match cel::matches(&rule.cel_preconditions, &base) {
         Ok(true) => {}
         Ok(false) => return Verdict::new(Status::Skip, "cel preconditions not met"),
@@ -335,7 +349,8 @@ fn cel_verdict(rule: &Rule, check: &crate::rule::CelCheck, request: &Request<'_>
         params.push(&Value::Null);
     }
     for param in params {
-        let mut with = input(request, document);
+        let mut with = input(request, document, around.outside);
+        with.namespace = named.as_ref();
         with.params = check.params.is_some().then_some(param);
         match check.program.evaluate(&with) {
             Outcome::Pass => {}

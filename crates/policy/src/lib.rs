@@ -33,8 +33,8 @@ pub mod testing;
 mod validate;
 mod verify;
 pub mod wildcard;
+mod world;
 
-pub use context::Outside;
 pub use exception::Exception;
 pub use kyverno::{KyvernoPolicy, Purpose, RuleResult};
 pub use request::{Kind, Request, User};
@@ -42,3 +42,4 @@ pub use rule::Action;
 pub use set::{Given, KIND, POLICY, Policy, PolicyResult, PolicySet};
 pub use validate::Status;
 pub use verify::Verified;
+pub use world::Outside;

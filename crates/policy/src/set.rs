@@ -8,12 +8,13 @@ use prograde_yaml::Node;
 use serde_json::Value;
 
 use crate::admission::{AdmissionPolicy, Binding};
-use crate::context::Outside;
 use crate::exception::Exception;
 use crate::kyverno::{KyvernoPolicy, Purpose, RuleResult, Surroundings};
 use crate::request::{Request, text};
 use crate::schema::{self, Shape};
+use crate::validate::Status;
 use crate::verify::Verified;
+use crate::world::Outside;
 
 /// The code of a policy that can't be compiled.
 pub const POLICY: &str = "PG1102";
@@ -49,6 +50,11 @@ impl Policy {
     /// Whether results are not told apart by rules.
     pub fn is_ruleless(&self) -> bool {
         matches!(self, Self::Admission(_))
+    }
+
+    /// Whether it is about JSON documents of any kind.
+    pub(crate) fn is_about_json(&self) -> bool {
+        matches!(self, Self::Admission(policy) if policy.is_about_json())
     }
 
     /// Whether any of its rules is for something.
@@ -183,7 +189,10 @@ impl PolicySet {
                 if let Some(resource) = &current {
                     changed.object = Some(Cow::Borrowed(resource));
                 }
-                let results = self.run(policy, purpose, changed, &document, given);
+                let mut results = self.run(policy, purpose, changed, &document, given);
+                if policy.annotation("policies.kyverno.io/scored") == Some("false") {
+                    results.iter_mut().filter(|result| result.status == Status::Fail).for_each(|result| result.status = Status::Warn);
+                }
                 let patched = results.iter().rev().find_map(|result| result.patched.clone());
                 all.push(PolicyResult { policy: index, results });
                 if let Some(resource) = patched {
@@ -224,7 +233,7 @@ impl PolicySet {
                 let everywhere = given.values.iter().filter(|(of, _, _)| of.is_none());
                 let values: Vec<(String, Value)> = everywhere.map(|(_, name, value)| (name.clone(), value.clone())).collect();
                 with_operation(&mut request, &values);
-                policy.run(&request, &self.bindings, &self.exceptions, &given.sources)
+                policy.run(&request, &self.bindings, &self.exceptions, &given.sources, &given.outside)
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::kyverno::RuleResult;
 use crate::matching::texts;
 use crate::request::{Kind, Request, User, at, text};
 use crate::set::{Given, Policy, PolicyResult, PolicySet};
+use crate::world::is_cluster_kind;
 
 /// The code of a test that can't be run.
 pub const TEST: &str = "PG1104";
@@ -92,6 +93,20 @@ fn push_documents(value: Value, found: &mut Vec<Value>) {
     }
 }
 
+/// Resources as they would be in a cluster: what belongs into a namespace and names none is in `default`.
+fn placed(mut resources: Vec<Value>) -> Vec<Value> {
+    for resource in &mut resources {
+        let kind = text(resource, &["kind"]);
+        if kind.is_empty() || is_cluster_kind(kind) || !text(resource, &["metadata", "namespace"]).is_empty() {
+            continue;
+        }
+        if let Some(metadata) = resource.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.insert("namespace".to_owned(), Value::from("default"));
+        }
+    }
+    resources
+}
+
 /// Whether a document is a test, of the current or the older format.
 pub fn is_test(document: &Value) -> bool {
     let current = text(document, &["apiVersion"]).starts_with("cli.kyverno.io/") && text(document, &["kind"]) == "Test";
@@ -127,12 +142,12 @@ fn run_one(file: &str, document: &Value, files: &dyn Files, now: Timestamp) -> R
     let values = values(document, &mut loaded);
     let user = user(document, &mut loaded);
     let mut resources: Vec<Value> = Vec::new();
-    for resource in loaded.documents(&list("resources")) {
+    for resource in placed(loaded.documents(&list("resources"))) {
         if !resources.iter().any(|known| key(known) == key(&resource)) {
             resources.push(resource);
         }
     }
-    let targets = loaded.documents(&list("targetResources"));
+    let targets = placed(loaded.documents(&list("targetResources")));
     let cluster = cluster(&list("clusterResources"), &mut loaded);
     let mut sources = loaded.documents(&list("paramResources"));
     let mut clones: Vec<String> = results(document).filter_map(|r| r.get("cloneSourceResource")).filter_map(Value::as_str).map(str::to_owned).collect();
@@ -140,7 +155,9 @@ fn run_one(file: &str, document: &Value, files: &dyn Files, now: Timestamp) -> R
     sources.extend(loaded.documents(&clones));
     sources.extend(cluster.iter().chain(&resources).cloned());
     let mut given = Given { targets: targets.clone(), sources, ..Given::default() };
-    outside(document, &values, &cluster, &mut given);
+    outside(document, &values, &mut loaded, &mut given);
+    given.outside.resources.extend(cluster.iter().cloned());
+    payloads(document, &mut loaded, &mut resources);
     let case = Case { set: &set, values: &values, user: &user, resources: &resources, targets: &targets, given: &given, cluster: &cluster, now };
     let mut outcomes = Vec::new();
     let mut evaluated: BTreeMap<String, Vec<Vec<PolicyResult>>> = BTreeMap::new();
@@ -162,6 +179,9 @@ fn results(document: &Value) -> impl Iterator<Item = &Value> {
 
 /// Kind, namespace and name, by which resources are told apart.
 fn key(resource: &Value) -> (Kind, String, String) {
+    if let Some((name, _)) = payload(resource) {
+        return (Kind::default(), String::new(), name.to_owned());
+    }
     let metadata = |name: &str| text(resource, &["metadata", name]).to_owned();
     (Kind::of(resource), metadata("namespace"), metadata("name"))
 }
@@ -207,10 +227,14 @@ fn cluster(paths: &[String], loaded: &mut Loaded<'_>) -> Vec<Value> {
 }
 
 /// Reads values, mocks and ConfigMaps into what contexts refer to.
-fn outside(document: &Value, values: &Value, cluster: &[Value], given: &mut Given) {
-    for map in cluster.iter().filter(|resource| text(resource, &["kind"]) == "ConfigMap") {
-        let place = (text(map, &["metadata", "namespace"]).to_owned(), text(map, &["metadata", "name"]).to_owned());
-        given.outside.config_maps.insert(place, map.clone());
+fn outside(document: &Value, values: &Value, loaded: &mut Loaded<'_>, given: &mut Given) {
+    let context = text(document, &["context"]);
+    if !context.is_empty() {
+        for found in loaded.documents(&[context.to_owned()]) {
+            let list = |name: &str| at(&found, &["spec", name]).and_then(Value::as_array).into_iter().flatten().cloned();
+            given.outside.resources.extend(list("resources"));
+            given.outside.images.extend(list("images").map(|image| (text(&image, &["image"]).to_owned(), image)));
+        }
     }
     for answer in document.get("apiCallResponses").and_then(Value::as_array).into_iter().flatten() {
         let url = if text(answer, &["url"]).is_empty() { text(answer, &["urlPath"]) } else { text(answer, &["url"]) };
@@ -221,7 +245,19 @@ fn outside(document: &Value, values: &Value, cluster: &[Value], given: &mut Give
         given.outside.answers.insert(place, (status.filter(|code| *code > 0).unwrap_or(200), body));
     }
     for entry in document.get("globalContextEntries").and_then(Value::as_array).into_iter().flatten() {
-        let data = entry.get("data").or_else(|| entry.get("resources")).cloned().unwrap_or(Value::Null);
+        let mut data = entry.get("data").or_else(|| entry.get("resources")).cloned().unwrap_or(Value::Null);
+        if entry.get("resourceFiles").is_some() {
+            data = Value::Array(loaded.documents(&texts(entry.get("resourceFiles"))));
+        }
+        for projection in entry.get("projections").and_then(Value::as_array).into_iter().flatten() {
+            let path = crate::jmespath::Expression::parse(text(projection, &["path"]));
+            let found = path.and_then(|path| path.search_in(&data).map_err(|error| error.to_string()));
+            match (found, data.as_object_mut()) {
+                (Ok(found), Some(data)) => drop(data.insert(text(projection, &["name"]).to_owned(), found)),
+                (Ok(_), None) => {}
+                (Err(why), _) => loaded.findings.push(Diagnostic::file(TEST, loaded.file.clone(), why, "")),
+            }
+        }
         given.outside.globals.insert(text(entry, &["name"]).to_owned(), data);
     }
     for policy in values.get("policies").and_then(Value::as_array).into_iter().flatten() {
@@ -234,6 +270,21 @@ fn outside(document: &Value, values: &Value, cluster: &[Value], given: &mut Give
             given.outside.rule_values.insert(place, named);
         }
     }
+}
+
+/// JSON payloads: documents that are no resources, named after their files.
+fn payloads(document: &Value, loaded: &mut Loaded<'_>, resources: &mut Vec<Value>) {
+    let paths = texts(document.get("jsonPayload")).into_iter().chain(texts(document.get("jsonPayloads")));
+    for path in paths.collect::<Vec<_>>() {
+        for payload in loaded.documents(std::slice::from_ref(&path)) {
+            resources.push(json!({"\u{0}payload": path, "payload": payload}));
+        }
+    }
+}
+
+/// The payload of a document that stands for one, and its name.
+fn payload(resource: &Value) -> Option<(&str, &Value)> {
+    Some((resource.get("\u{0}payload")?.as_str()?, resource.get("payload")?))
 }
 
 fn pairs(object: Option<&Value>) -> Vec<(String, Value)> {
@@ -302,6 +353,8 @@ impl Case<'_> {
     }
 
     fn evaluate(&self, resource: &Value, operation: &str) -> Vec<PolicyResult> {
+        let is_payload = payload(resource).is_some();
+        let resource = payload(resource).map_or(resource, |(_, payload)| payload);
         let (kind, subresource) = self.subresource(resource);
         let namespace = self.namespace(text(resource, &["metadata", "namespace"]));
         let labels = namespace.as_ref().and_then(|namespace| at(namespace, &["metadata", "labels"]));
@@ -324,7 +377,12 @@ impl Case<'_> {
             namespace: namespace.map(Cow::Owned),
             now: self.now,
         };
-        self.set.evaluate(&request, &given)
+        let mut answers = self.set.evaluate(&request, &given);
+        // A payload is no resource: only policies of JSON are about it.
+        if is_payload {
+            answers.retain(|answer| self.set.policies.get(answer.policy).is_some_and(Policy::is_about_json));
+        }
+        answers
     }
 
     /// Resources that an expectation names; all where it names none.
@@ -475,7 +533,7 @@ fn as_expected(path: &str, resource: &Value, loaded: &mut Loaded<'_>) -> bool {
     if path.is_empty() {
         return true;
     }
-    let documents = loaded.documents(&[path.to_owned()]);
+    let documents = placed(loaded.documents(&[path.to_owned()]));
     match documents.iter().find(|document| key(document) == key(resource)) {
         Some(expected) => equal(&tidied(expected), &tidied(resource)),
         None => true,

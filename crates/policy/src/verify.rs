@@ -54,8 +54,8 @@ impl VerifyImages {
     }
 
     /// What is known of the images of a resource; nothing where the rule is about none of them.
-    pub(crate) fn run(&self, request: &Request<'_>, verified: &Verified) -> Option<Verdict> {
-        let found = images(request.resource());
+    pub(crate) fn run(&self, request: &Request<'_>, extracted: Option<&Value>, verified: &Verified) -> Option<Verdict> {
+        let found = extracted.cloned().or_else(|| images(request.resource()));
         let mut about = 0;
         for image in found.iter().flat_map(all_images) {
             for entry in self.entries.iter().filter(|entry| entry.selects(&image)) {
@@ -72,7 +72,8 @@ impl VerifyImages {
 fn all_images(lists: &Value) -> Vec<Image> {
     let of_list = |list: &str| lists.get(list).and_then(Value::as_object).into_iter().flatten();
     let mut all = Vec::new();
-    for list in CONTAINERS {
+    let custom = lists.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).filter(|name| !CONTAINERS.contains(name));
+    for list in CONTAINERS.into_iter().chain(custom) {
         for (_, image) in of_list(list) {
             let field = |name: &str| image.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
             all.push(Image {
@@ -99,8 +100,11 @@ impl Entry {
         if self.verify_digest && !self.mutate_digest && image.digest.is_empty() {
             return Some(Verdict::new(Status::Fail, format!("{image} has no digest")));
         }
-        if !self.attestors || !self.required {
+        if !self.required {
             return None;
+        }
+        if !self.attestors {
+            return Some(Verdict::new(Status::Fail, format!("{image} is not verified: the rule names nobody who could have signed it")));
         }
         match verified.get(&image.to_string()) {
             Some(Ok(())) => None,
@@ -131,7 +135,7 @@ mod tests {
         let request = Request::create(&pod, jiff::Timestamp::UNIX_EPOCH);
         let run = |entry: Value, verified: &Verified| {
             let rule = VerifyImages::compile(&json!([entry])).unwrap();
-            rule.run(&request, verified).map(|verdict| verdict.status)
+            rule.run(&request, None, verified).map(|verdict| verdict.status)
         };
         let signed = json!({"imageReferences": ["ghcr.io/o/*"], "attestors": [{"count": 1}]});
         let none = Verified::new();

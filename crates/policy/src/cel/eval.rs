@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use super::functions;
 use super::value::{Val, compare, equal, list, text};
 use super::{Error, Program, STEPS_MAX};
+use crate::world::Outside;
 
 /// A name within an expression: of a comprehension or of `cel.bind`.
 pub(super) struct Local<'l, 'a> {
@@ -28,6 +29,7 @@ pub(super) struct Run<'a> {
     pub(super) names: &'a [(&'static str, Val<'a>)],
     pub(super) variables: &'a [(String, Program)],
     memo: RefCell<Vec<Option<Result<Val<'a>, Error>>>>,
+    pub(super) outside: &'a Outside,
     pub(super) now: Timestamp,
     steps: Cell<u64>,
 }
@@ -35,8 +37,13 @@ pub(super) struct Run<'a> {
 type Scope<'l, 'a> = Option<&'l Local<'l, 'a>>;
 
 impl<'a> Run<'a> {
-    pub(super) fn new(names: &'a [(&'static str, Val<'a>)], variables: &'a [(String, Program)], now: Timestamp) -> Self {
-        Self { names, variables, memo: RefCell::new(vec![None; variables.len()]), now, steps: Cell::new(0) }
+    pub(super) fn new(
+        names: &'a [(&'static str, Val<'a>)],
+        variables: &'a [(String, Program)],
+        outside: &'a Outside,
+        now: Timestamp,
+    ) -> Self {
+        Self { names, variables, memo: RefCell::new(vec![None; variables.len()]), outside, now, steps: Cell::new(0) }
     }
 
     /// Counts work.

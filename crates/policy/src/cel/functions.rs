@@ -12,7 +12,7 @@ use cel::common::ast::operators;
 use semver::Version;
 
 use super::eval::{Run, overflow};
-use super::value::{Url, Val, compare, equal, list, owned_json, text};
+use super::value::{Url, Val, compare, equal, json, list, owned_json, text};
 use super::{Error, TEXT_MAX, net, strings};
 use crate::duration;
 use crate::image::Image;
@@ -162,12 +162,49 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: Vec<Val<'a>>) -> Resul
         }
         ("time.now", []) => Ok(Val::Time(run.now)),
         (
-            "resource.get" | "resource.Get" | "resource.list" | "resource.List" | "globalContext.get" | "globalContext.Get"
-            | "http.get" | "http.Get" | "http.post" | "http.Post" | "image.getMetadata" | "image.GetMetadata"
-            | "verifyImageSignatures" | "verifyAttestationSignatures" | "authorizer",
+            "verifyImageSignatures" | "verifyAttestationSignatures" | "authorizer.check" | "resource.post" | "resource.Post",
             _,
-        ) => Err(Error::new(format!("{name} needs a cluster or the network, which are not asked here"))),
-        _ => Err(wrong(name, &args)),
+        ) => Err(unknown(name)),
+        _ => outside(run, name, &args),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    Error::new(format!("{name} needs a cluster or the network, which are not asked here"))
+}
+
+/// Functions about what lies outside, as far as it was given.
+fn outside<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<Val<'a>, Error> {
+    let world = run.outside;
+    match (name.to_ascii_lowercase().as_str(), args) {
+        ("resource.get", [Val::Text(api), Val::Text(resources), Val::Text(namespace), Val::Text(wanted)]) => {
+            if world.resources.is_empty() {
+                return Err(unknown(name));
+            }
+            let found = world.resource(api, resources, namespace, wanted);
+            found.map(json).ok_or_else(|| Error::new(format!("{resources} {namespace}/{wanted} is not among the resources")))
+        }
+        ("resource.list", [Val::Text(api), Val::Text(resources), Val::Text(namespace)]) => {
+            if world.resources.is_empty() {
+                return Err(unknown(name));
+            }
+            Ok(owned_json(world.list(api, resources, namespace)))
+        }
+        ("globalcontext.get", [Val::Text(entry), Val::Text(projection)]) => {
+            let found = world.globals.get(entry.as_ref()).ok_or_else(|| unknown(name))?;
+            if projection.is_empty() {
+                return Ok(json(found));
+            }
+            found.get(projection.as_ref()).map(json).ok_or_else(|| Error::new(format!("{entry} has no projection {projection}")))
+        }
+        ("http.get" | "http.post", [Val::Text(url), ..]) => {
+            let method = if name.to_ascii_lowercase().ends_with("get") { "GET" } else { "POST" };
+            let (status, body) = world.answer(method, url).ok_or_else(|| unknown(name))?;
+            Ok(owned_json(serde_json::json!({"body": body, "statusCode": status})))
+        }
+        ("image.getmetadata", [Val::Text(image)]) => world.images.get(image.as_ref()).map(json).ok_or_else(|| unknown(name)),
+        ("resource.get" | "resource.list" | "globalcontext.get" | "image.getmetadata", _) => Err(wrong(name, args)),
+        _ => Err(wrong(name, args)),
     }
 }
 

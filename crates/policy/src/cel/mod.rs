@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::request::text;
+use crate::world::Outside;
 use eval::Run;
 use value::Val;
 
@@ -154,6 +155,7 @@ pub(crate) struct Input<'i> {
     pub(crate) params: Option<&'i Value>,
     pub(crate) exceptions: Option<&'i Value>,
     pub(crate) images: Option<&'i Value>,
+    pub(crate) outside: &'i Outside,
     pub(crate) now: Timestamp,
 }
 
@@ -201,7 +203,7 @@ impl Policy {
     /// The first validation that does not hold, or the first error.
     pub(crate) fn evaluate(&self, input: &Input<'_>) -> Outcome {
         let names = input.names();
-        let run = Run::new(&names, &self.variables, input.now);
+        let run = Run::new(&names, &self.variables, input.outside, input.now);
         match conditions_hold(&run, &self.conditions) {
             Ok(None) => {}
             Ok(Some(name)) => return Outcome::Unmatched(name),
@@ -238,7 +240,7 @@ fn conditions_hold<'a>(run: &Run<'a>, conditions: &'a [(String, Program)]) -> Re
 /// Whether conditions hold on their own.
 pub(crate) fn matches(conditions: &[(String, Program)], input: &Input<'_>) -> Result<bool, String> {
     let names = input.names();
-    let run = Run::new(&names, &[], input.now);
+    let run = Run::new(&names, &[], input.outside, input.now);
     conditions_hold(&run, conditions).map(|failed| failed.is_none()).map_err(|error| error.0)
 }
 
@@ -284,6 +286,7 @@ mod tests {
         });
         let program = Program::compile(source)?;
         let request = json!({"operation": "CREATE"});
+        let outside = Outside::default();
         let input = Input {
             object: Some(&object),
             old: None,
@@ -292,11 +295,12 @@ mod tests {
             params: None,
             exceptions: None,
             images: None,
+            outside: &outside,
             now: Timestamp::UNIX_EPOCH,
         };
         let variables = named_programs(Some(&json!([{"name": "all", "expression": "object.spec.containers"}])))?;
         let names = input.names();
-        let shown = Run::new(&names, &variables, input.now).value(&program).map(|value| value.shown());
+        let shown = Run::new(&names, &variables, input.outside, input.now).value(&program).map(|value| value.shown());
         shown.map_err(|error| error.0)
     }
 

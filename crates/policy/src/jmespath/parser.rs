@@ -333,7 +333,8 @@ impl Parser {
             };
             self.expect(":")?;
             entries.push((name, self.expression(0)?));
-            if !self.eat(",") {
+            // Kyverno's parser takes entries that no comma parts, and policies have them.
+            if !self.eat(",") && self.is("}") {
                 break;
             }
         }
