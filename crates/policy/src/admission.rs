@@ -1,7 +1,7 @@
 //! Kubernetes' `ValidatingAdmissionPolicy` with its bindings and params, and Kyverno's `ValidatingPolicy`.
 //!
 //! Source: Kubernetes' documentation, "Validating Admission Policy", and the API reference of
-//! `admissionregistration.k8s.io/v1`; Kyverno's documentation, "ValidatingPolicy".
+//! `admissionregistration.k8s.io/v1`; Kyverno's documentation, "`ValidatingPolicy`".
 
 use serde_json::{Value, json};
 
@@ -61,7 +61,11 @@ pub(crate) fn plural(kind: &str) -> String {
     {
         return format!("{stem}ies");
     }
-    if ["s", "x", "ch", "sh"].iter().any(|end| lower.ends_with(end)) { format!("{lower}es") } else { format!("{lower}s") }
+    if ["s", "x", "ch", "sh"].iter().any(|end| lower.ends_with(end)) {
+        format!("{lower}es")
+    } else {
+        format!("{lower}s")
+    }
 }
 
 impl ResourceRule {
@@ -104,9 +108,12 @@ impl Constraints {
 
     /// Whether they select a request. A binding without rules selects everything that its policy does.
     fn select(&self, request: &Request<'_>, of_binding: bool) -> bool {
-        let labels = |resource: Option<&Value>| resource.and_then(|found| at(found, &["metadata", "labels"])).cloned();
+        let labels = |resource| at(resource, &["metadata", "labels"]);
         let object_fits = self.objects.as_ref().is_none_or(|selector| {
-            [request.object.as_deref(), request.old.as_deref()].into_iter().filter(Option::is_some).any(|found| selector.matches_json(labels(found).as_ref()))
+            [request.object.as_deref(), request.old.as_deref()]
+                .into_iter()
+                .flatten()
+                .any(|found| selector.matches_json(labels(found)))
         });
         let namespace_fits = self.namespaces.as_ref().is_none_or(|selector| {
             let resource = request.resource();
@@ -151,7 +158,10 @@ impl Params {
             Kind::of(source) == self.kind
                 && (self.name.is_empty() || text(source, &["metadata", "name"]) == self.name)
                 && (place.is_empty() || place == namespace)
-                && self.selector.as_ref().is_none_or(|selector| selector.matches_json(at(source, &["metadata", "labels"])))
+                && self
+                    .selector
+                    .as_ref()
+                    .is_none_or(|selector| selector.matches_json(at(source, &["metadata", "labels"])))
         };
         sources.iter().filter(fits).collect()
     }
@@ -238,7 +248,11 @@ impl AdmissionPolicy {
         let metadata = value.get("metadata").unwrap_or(&Value::Null);
         Ok(Self {
             name: text(metadata, &["name"]).to_owned(),
-            namespace: if kind.starts_with("Namespaced") { text(metadata, &["namespace"]).to_owned() } else { String::new() },
+            namespace: if kind.starts_with("Namespaced") {
+                text(metadata, &["namespace"]).to_owned()
+            } else {
+                String::new()
+            },
             kind: kind.to_owned(),
             annotations: metadata.get("annotations").cloned().unwrap_or(Value::Null),
             forms,
@@ -266,32 +280,37 @@ impl AdmissionPolicy {
         if !self.namespace.is_empty() && text(request.resource(), &["metadata", "namespace"]) != self.namespace {
             return Vec::new();
         }
-        let form = if self.json { self.forms.first() } else { self.forms.iter().find(|form| form.constraints.select(request, false)) };
+        let form = if self.json {
+            self.forms.first()
+        } else {
+            self.forms.iter().find(|form| form.constraints.select(request, false))
+        };
         let Some(form) = form else { return Vec::new() };
         let document = admission_request(request);
         let seen = Seen { request, document: &document, outside };
-        let mine: Vec<&Binding> = bindings.iter().filter(|binding| self.kubernetes && binding.policy == self.name).collect();
+        let mine: Vec<&Binding> =
+            bindings.iter().filter(|binding| self.kubernetes && binding.policy == self.name).collect();
         if mine.is_empty() {
             let verdict = self.judge(form, &seen, exceptions, None);
-            return verdict.map(|verdict| self.result(form, verdict, self.action)).into_iter().collect();
+            return verdict.map(|verdict| Self::result(form, verdict, self.action)).into_iter().collect();
         }
         let bound = mine.into_iter().filter(|binding| binding.constraints.select(request, true));
-        bound.flat_map(|binding| self.run_bound(form, binding, &seen, sources)).collect()
+        bound.filter_map(|binding| self.run_bound(form, binding, &seen, sources)).collect()
     }
 
     fn run_bound(&self, form: &Form, binding: &Binding, seen: &Seen<'_>, sources: &[Value]) -> Option<RuleResult> {
         let params = match Params::compile(self.param_kind.as_ref(), binding.reference.as_ref()) {
             Ok(params) => params,
-            Err(why) => return Some(self.result(form, Verdict::new(Status::Error, why), binding.action)),
+            Err(why) => return Some(Self::result(form, Verdict::new(Status::Error, why), binding.action)),
         };
         let Some(params) = params else {
             let verdict = self.judge(form, seen, &[], None)?;
-            return Some(self.result(form, verdict, binding.action));
+            return Some(Self::result(form, verdict, binding.action));
         };
         let found = params.find(seen.request, sources);
         if found.is_empty() && !params.allow_missing {
             let verdict = Verdict::new(Status::Error, "the params that the binding refers to are not given");
-            return Some(self.result(form, verdict, binding.action));
+            return Some(Self::result(form, verdict, binding.action));
         }
         let mut last = None;
         for param in found {
@@ -302,10 +321,10 @@ impl AdmissionPolicy {
                 break;
             }
         }
-        Some(self.result(form, last?, binding.action))
+        Some(Self::result(form, last?, binding.action))
     }
 
-    fn result(&self, form: &Form, verdict: Verdict, action: Action) -> RuleResult {
+    fn result(form: &Form, verdict: Verdict, action: Action) -> RuleResult {
         RuleResult {
             rule: form.rule.to_owned(),
             purpose: Purpose::Validate,
@@ -356,7 +375,9 @@ impl AdmissionPolicy {
             Outcome::Fail(message) => Some(Verdict::new(Status::Fail, message)),
             Outcome::Error(why) => Some(Verdict::new(Status::Error, why)),
             Outcome::Unmatched(_) if self.kubernetes => None,
-            Outcome::Unmatched(name) => Some(Verdict::new(Status::Skip, format!("the condition `{name}` does not hold"))),
+            Outcome::Unmatched(name) => {
+                Some(Verdict::new(Status::Skip, format!("the condition `{name}` does not hold")))
+            }
         }
     }
 }
@@ -380,7 +401,9 @@ fn admission_request(request: &Request<'_>) -> Value {
 /// References to images by list, as Kyverno's variable `images` has them.
 fn image_lists(resource: &Value) -> Value {
     let mut lists = json!({"containers": [], "initContainers": [], "ephemeralContainers": []});
-    let Some(pod) = crate::request::pod_path(text(resource, &["kind"])).and_then(|path| at(resource, path)) else { return lists };
+    let Some(pod) = crate::request::pod_path(text(resource, &["kind"])).and_then(|path| at(resource, path)) else {
+        return lists;
+    };
     for (list, _, container) in crate::pss::containers(pod) {
         if let Some(items) = lists.get_mut(list).and_then(Value::as_array_mut) {
             items.extend(container.get("image").cloned());
@@ -391,15 +414,30 @@ fn image_lists(resource: &Value) -> Value {
 
 /// Forms for controllers of a policy about nothing but pods.
 fn autogen(spec: &Value) -> Result<Vec<Form>, String> {
-    const DEFAULTS: [(&str, &str); 5] =
-        [("daemonsets", "apps"), ("deployments", "apps"), ("replicasets", "apps"), ("statefulsets", "apps"), ("jobs", "batch")];
+    const DEFAULTS: [(&str, &str); 5] = [
+        ("daemonsets", "apps"),
+        ("deployments", "apps"),
+        ("replicasets", "apps"),
+        ("statefulsets", "apps"),
+        ("jobs", "batch"),
+    ];
     let constraints = spec.get("matchConstraints").unwrap_or(&Value::Null);
-    let Some([rule]) = constraints.get("resourceRules").and_then(Value::as_array).map(Vec::as_slice) else { return Ok(Vec::new()) };
+    let Some([rule]) = constraints.get("resourceRules").and_then(Value::as_array).map(Vec::as_slice) else {
+        return Ok(Vec::new());
+    };
     let only = |name: &str, wanted: &str| texts(rule.get(name)) == [wanted];
-    let selects = constraints.get("objectSelector").and_then(Value::as_object).is_some_and(|selector| !selector.is_empty());
-    let excludes = constraints.get("excludeResourceRules").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty());
+    let selects =
+        constraints.get("objectSelector").and_then(Value::as_object).is_some_and(|selector| !selector.is_empty());
+    let excludes =
+        constraints.get("excludeResourceRules").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty());
     let named = rule.get("resourceNames").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
-    if selects || excludes || named || !only("apiGroups", "") || !only("apiVersions", "v1") || !only("resources", "pods") {
+    if selects
+        || excludes
+        || named
+        || !only("apiGroups", "")
+        || !only("apiVersions", "v1")
+        || !only("resources", "pods")
+    {
         return Ok(Vec::new());
     }
     let asked = at(spec, &["autogen", "podControllers", "controllers"]).map(|list| texts(Some(list)));
@@ -409,7 +447,10 @@ fn autogen(spec: &Value) -> Result<Vec<Form>, String> {
     }
     let mut forms = Vec::new();
     let defaults: Vec<(&str, &str)> = DEFAULTS.into_iter().filter(|(name, _)| wanted(name)).collect();
-    let groups = [(defaults, "spec.template", "autogen-defaults"), (vec![("cronjobs", "batch")], "spec.jobTemplate.spec.template", "autogen-cronjobs")];
+    let groups = [
+        (defaults, "spec.template", "autogen-defaults"),
+        (vec![("cronjobs", "batch")], "spec.jobTemplate.spec.template", "autogen-cronjobs"),
+    ];
     for (targets, path, name) in groups {
         let targets: Vec<(&str, &str)> = targets.into_iter().filter(|(name, _)| wanted(name)).collect();
         if targets.is_empty() {
@@ -421,7 +462,10 @@ fn autogen(spec: &Value) -> Result<Vec<Form>, String> {
             .collect();
         let mut made = pointed(spec, path);
         if let Some(fields) = made.as_object_mut() {
-            fields.insert("matchConstraints".to_owned(), json!({"resourceRules": rules, "namespaceSelector": constraints.get("namespaceSelector")}));
+            fields.insert(
+                "matchConstraints".to_owned(),
+                json!({"resourceRules": rules, "namespaceSelector": constraints.get("namespaceSelector")}),
+            );
         }
         forms.push(Form {
             constraints: Constraints::compile(made.get("matchConstraints"))?,
@@ -437,11 +481,15 @@ fn pointed(value: &Value, path: &str) -> Value {
     const KEPT: &str = "\u{1}";
     match value {
         Value::String(text) => {
-            let kept = text.replace("object.metadata.namespace", &format!("object.{KEPT}")).replace("oldObject.metadata.namespace", &format!("oldObject.{KEPT}"));
+            let kept = text
+                .replace("object.metadata.namespace", &format!("object.{KEPT}"))
+                .replace("oldObject.metadata.namespace", &format!("oldObject.{KEPT}"));
             Value::String(point(&kept, path, true).replace(KEPT, "metadata.namespace"))
         }
         Value::Array(items) => items.iter().map(|item| pointed(item, path)).collect(),
-        Value::Object(entries) => Value::Object(entries.iter().map(|(name, value)| (name.clone(), pointed(value, path))).collect()),
+        Value::Object(entries) => {
+            Value::Object(entries.iter().map(|(name, value)| (name.clone(), pointed(value, path))).collect())
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }
@@ -453,8 +501,13 @@ mod tests {
     #[test]
     fn plurals() {
         for (kind, want) in [
-            ("Pod", "pods"), ("NetworkPolicy", "networkpolicies"), ("Ingress", "ingresses"), ("Gateway", "gateways"),
-            ("Endpoints", "endpoints"), ("StorageClass", "storageclasses"), ("Service", "services"),
+            ("Pod", "pods"),
+            ("NetworkPolicy", "networkpolicies"),
+            ("Ingress", "ingresses"),
+            ("Gateway", "gateways"),
+            ("Endpoints", "endpoints"),
+            ("StorageClass", "storageclasses"),
+            ("Service", "services"),
         ] {
             assert_eq!(plural(kind), want);
         }

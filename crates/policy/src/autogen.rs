@@ -1,7 +1,7 @@
 //! Rules for pod controllers from rules for pods.
 //!
 //! Source: Kyverno's documentation, "Auto-Gen Rules". A rule about `Pod` alone is repeated for everything that has a pod
-//! template, as `autogen-NAME`, and for CronJobs as `autogen-cronjob-NAME`; patterns move under the template, and
+//! template, as `autogen-NAME`, and for `CronJob` as `autogen-cronjob-NAME`; patterns move under the template, and
 //! expressions about the pod's `spec` and `metadata` are pointed there.
 
 use serde_json::{Map, Value, json};
@@ -59,10 +59,11 @@ fn controllers(metadata: &Value, rules: &[Value]) -> Vec<String> {
     let annotation = metadata.get("annotations").and_then(|found| found.get(ANNOTATION)).and_then(Value::as_str);
     let all = || CONTROLLERS.iter().map(|name| (*name).to_owned()).collect();
     match annotation {
-        None => all(),
+        None | Some("all") => all(),
         Some("none") => Vec::new(),
-        Some("all") => all(),
-        Some(names) => names.split(',').map(str::trim).filter(|name| CONTROLLERS.contains(name)).map(str::to_owned).collect(),
+        Some(names) => {
+            names.split(',').map(str::trim).filter(|name| CONTROLLERS.contains(name)).map(str::to_owned).collect()
+        }
     }
 }
 
@@ -70,7 +71,8 @@ fn controllers(metadata: &Value, rules: &[Value]) -> Vec<String> {
 fn possible(rules: &[Value]) -> bool {
     let mut needed = false;
     for rule in rules {
-        let patches = |value: &Value| value.get("patchesJson6902").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+        let patches =
+            |value: &Value| value.get("patchesJson6902").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
         let mutate = rule.get("mutate");
         let each = mutate.and_then(|mutate| mutate.get("foreach")).and_then(Value::as_array);
         if rule.get("generate").is_some() || mutate.is_some_and(patches) || each.into_iter().flatten().any(patches) {
@@ -266,7 +268,8 @@ mod tests {
 
     #[test]
     fn rules_with_names_or_more_kinds_are_not() {
-        let rule = |resources: Value| json!({"name": "r", "match": {"resources": resources}, "validate": {"pattern": {}}});
+        let rule =
+            |resources: Value| json!({"name": "r", "match": {"resources": resources}, "validate": {"pattern": {}}});
         for resources in [
             json!({"kinds": ["Pod", "Deployment"]}),
             json!({"kinds": ["Pod"], "name": "x"}),

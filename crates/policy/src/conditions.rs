@@ -101,7 +101,9 @@ impl Conditions {
                 let all = items.iter().map(condition).collect::<Result<_, _>>()?;
                 vec![Block { any: None, all }]
             }
-            Value::Bool(_) | Value::Number(_) | Value::String(_) => return Err("conditions are a list, or `any` and `all`".to_owned()),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                return Err("conditions are a list, or `any` and `all`".to_owned());
+            }
         };
         Ok(Self { blocks })
     }
@@ -146,7 +148,9 @@ fn block(value: &Value) -> Result<Block, String> {
 
 fn condition(value: &Value) -> Result<Condition, String> {
     let Value::Object(entries) = value else { return Err("a condition has `key`, `operator` and `value`".to_owned()) };
-    if let Some(unknown) = entries.keys().find(|name| !matches!(name.as_str(), "key" | "operator" | "value" | "message")) {
+    if let Some(unknown) =
+        entries.keys().find(|name| !matches!(name.as_str(), "key" | "operator" | "value" | "message"))
+    {
         return Err(format!("unknown field `{unknown}` of a condition"));
     }
     let name = entries.get("operator").and_then(Value::as_str).unwrap_or_default();
@@ -195,10 +199,10 @@ impl Condition {
             Operator::NotEquals => not_equals(&key, &value),
             Operator::In => in_set(&key, &value).unwrap_or(false),
             Operator::NotIn => not_in_set(&key, &value).unwrap_or(false),
-            Operator::AnyIn => member(&key, &value, Quantifier::AnyIn),
-            Operator::AllIn => member(&key, &value, Quantifier::AllIn),
-            Operator::AnyNotIn => member(&key, &value, Quantifier::AnyNotIn),
-            Operator::AllNotIn => member(&key, &value, Quantifier::AllNotIn),
+            Operator::AnyIn => member(&key, &value, Quantifier::Any),
+            Operator::AllIn => member(&key, &value, Quantifier::All),
+            Operator::AnyNotIn => member(&key, &value, Quantifier::NotAny),
+            Operator::AllNotIn => member(&key, &value, Quantifier::None),
             Operator::Numeric(order) => compare(&key, &value).is_some_and(|found| order.fits(found)),
             Operator::Duration(order) => compare_durations(&key, &value).is_some_and(|found| order.fits(found)),
         })
@@ -261,17 +265,14 @@ fn equals(key: &Value, value: &Value) -> bool {
 fn not_equals(key: &Value, value: &Value) -> bool {
     match (key, value) {
         (Value::Null, _) => false,
-        (Value::Bool(_), Value::Bool(_)) => !equals(key, value),
-        (Value::Bool(_), _) => true,
-        (Value::Number(_), Value::Number(_) | Value::String(_)) => !equals(key, value),
-        (Value::Number(_), _) => true,
         (Value::String(key_text), Value::String(text)) => {
-            if durations(key, value).is_none() && Quantity::parse(key_text).is_some() && Quantity::parse(text).is_none() {
+            if durations(key, value).is_none() && Quantity::parse(key_text).is_some() && Quantity::parse(text).is_none()
+            {
                 return true;
             }
             !equals(key, value)
         }
-        (Value::String(_) | Value::Array(_) | Value::Object(_), _) => !equals(key, value),
+        _ => !equals(key, value),
     }
 }
 
@@ -302,10 +303,10 @@ fn printed(value: &Value) -> Cow<'_, str> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Quantifier {
-    AnyIn,
-    AllIn,
-    AnyNotIn,
-    AllNotIn,
+    Any,
+    All,
+    NotAny,
+    None,
 }
 
 fn fits(key: &str, value: &str) -> bool {
@@ -315,16 +316,16 @@ fn fits(key: &str, value: &str) -> bool {
 impl Quantifier {
     fn of(self, keys: &[Cow<'_, str>], found: impl Fn(&str) -> bool) -> bool {
         match self {
-            Self::AnyIn => keys.iter().any(|key| found(key)),
-            Self::AllIn => keys.iter().all(|key| found(key)),
-            Self::AnyNotIn => keys.iter().any(|key| !found(key)),
-            Self::AllNotIn => !keys.iter().any(|key| found(key)),
+            Self::Any => keys.iter().any(|key| found(key)),
+            Self::All => keys.iter().all(|key| found(key)),
+            Self::NotAny => keys.iter().any(|key| !found(key)),
+            Self::None => !keys.iter().any(|key| found(key)),
         }
     }
 
     /// The same for one key that is no list.
     fn negated(self) -> bool {
-        matches!(self, Self::AnyNotIn | Self::AllNotIn)
+        matches!(self, Self::NotAny | Self::None)
     }
 }
 
@@ -336,7 +337,7 @@ fn member(key: &Value, value: &Value, quantifier: Quantifier) -> bool {
             quantifier.of(&keys, |key| values.iter().any(|value| fits(key, value)))
         }
         Value::String(text) => member_of_text(&keys, is_list, text, quantifier),
-        Value::Number(_) | Value::Bool(_) if is_list && matches!(quantifier, Quantifier::AnyIn | Quantifier::AnyNotIn) => {
+        Value::Number(_) | Value::Bool(_) if is_list && matches!(quantifier, Quantifier::Any | Quantifier::NotAny) => {
             let text = go_string(value);
             quantifier.of(&keys, |key| fits(key, &text))
         }
@@ -502,7 +503,8 @@ mod tests {
     #[test]
     fn any_and_all_together() {
         let holds = |value: Value| Conditions::compile(&value).unwrap().evaluate(&Empty, false).unwrap().holds;
-        let (yes, no) = (json!({"key": 1, "operator": "Equals", "value": 1}), json!({"key": 1, "operator": "Equals", "value": 2}));
+        let (yes, no) =
+            (json!({"key": 1, "operator": "Equals", "value": 1}), json!({"key": 1, "operator": "Equals", "value": 2}));
         assert!(holds(json!({"any": [no, yes], "all": [yes]})));
         assert!(!holds(json!({"any": [no, no], "all": [yes]})));
         assert!(!holds(json!({"any": []})));

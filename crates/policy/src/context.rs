@@ -190,9 +190,8 @@ impl<'f> Frame<'f> {
                 let found = variable(&scope, path.as_ref(), value.as_ref().map(rendered).transpose().map_err(wrap)?);
                 let value = match found {
                     Ok(value) if !value.is_null() => Some(value),
-                    Ok(_) => default,
                     Err(error) if default.is_none() => return Err(wrap(error)),
-                    Err(_) => default,
+                    Ok(_) | Err(_) => default,
                 };
                 value.map(Some).ok_or_else(|| wrap(Error::new("it is null and has no default")))
             }
@@ -338,7 +337,7 @@ fn enter<'v>(value: &'v mut Value, step: &str) -> &'v mut Value {
     }
     match value {
         Value::Object(entries) => entries.entry(step.to_owned()).or_insert(Value::Null),
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => other,
     }
 }
 

@@ -43,12 +43,20 @@ impl Exception {
         let (namespace, name) = (text(value, &["metadata", "namespace"]), text(value, &["metadata", "name"]));
         Ok(Self {
             name: if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") },
-            rules: list("exceptions").map(|item| (text(item, &["policyName"]).to_owned(), texts(item.get("ruleNames")))).collect(),
+            rules: list("exceptions")
+                .map(|item| (text(item, &["policyName"]).to_owned(), texts(item.get("ruleNames"))))
+                .collect(),
             matches: spec.get("match").map(Match::compile).transpose()?,
-            conditions: spec.get("conditions").filter(|found| !found.is_null()).map(|found| conditions(Some(found))).transpose()?,
+            conditions: spec
+                .get("conditions")
+                .filter(|found| !found.is_null())
+                .map(|found| conditions(Some(found)))
+                .transpose()?,
             pod_security: list("podSecurity").map(Exclusion::compile).collect::<Result<_, _>>()?,
             cel,
-            refs: list("policyRefs").map(|item| (text(item, &["name"]).to_owned(), text(item, &["kind"]).to_owned())).collect(),
+            refs: list("policyRefs")
+                .map(|item| (text(item, &["name"]).to_owned(), text(item, &["kind"]).to_owned()))
+                .collect(),
             images: texts(spec.get("images")),
             values: texts(spec.get("allowedValues")),
             passes: text(spec, &["reportResult"]) == "pass",
@@ -59,7 +67,8 @@ impl Exception {
     pub(crate) fn is_about(&self, policy: &str, rule: &str) -> bool {
         let bare = rule.strip_prefix("autogen-cronjob-").or_else(|| rule.strip_prefix("autogen-"));
         let named = |wanted: &String| {
-            wildcard::matches(wanted, rule) || (bare.is_some() && wanted.starts_with("autogen-") && wildcard::matches(wanted, rule))
+            wildcard::matches(wanted, rule)
+                || (bare.is_some() && wanted.starts_with("autogen-") && wildcard::matches(wanted, rule))
         };
         self.rules.iter().any(|(name, rules)| name == policy && rules.iter().any(named))
     }
@@ -72,7 +81,8 @@ impl Exception {
     /// Whether it lets a request through.
     pub(crate) fn covers(&self, request: &Request<'_>, frame: &Frame<'_>) -> bool {
         let matched = self.matches.as_ref().is_some_and(|matches| matches.covers(request));
-        let conditions = |conditions: &Conditions| conditions.evaluate(frame, frame.delete()).is_ok_and(|outcome| outcome.holds);
+        let conditions =
+            |conditions: &Conditions| conditions.evaluate(frame, frame.delete()).is_ok_and(|outcome| outcome.holds);
         matched && self.conditions.as_ref().is_none_or(conditions)
     }
 

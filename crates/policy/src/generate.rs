@@ -57,7 +57,10 @@ impl Made {
                 let kind = format!("{}/{}", text(source, &["apiVersion"]), text(source, &["kind"]));
                 kinds.iter().any(|wanted| wildcard::matches(wanted, &kind) || *wanted == text(source, &["kind"]))
                     && (from.is_empty() || text(source, &["metadata", "namespace"]) == from)
-                    && self.selector.as_ref().is_none_or(|selector| selector.matches_json(at(source, &["metadata", "labels"])))
+                    && self
+                        .selector
+                        .as_ref()
+                        .is_none_or(|selector| selector.matches_json(at(source, &["metadata", "labels"])))
             };
             return Ok(sources.iter().filter(fits).map(|source| copied(source, "", namespace)).collect());
         }
@@ -68,7 +71,8 @@ impl Made {
                     && text(source, &["metadata", "namespace"]) == from
                     && text(source, &["kind"]) == text(&body, &["kind"])
             });
-            let source = source.ok_or_else(|| Error::new(format!("{from}/{wanted}, which is to be copied, is not given")))?;
+            let source =
+                source.ok_or_else(|| Error::new(format!("{from}/{wanted}, which is to be copied, is not given")))?;
             return Ok(vec![copied(source, name, namespace)]);
         }
         let mut made = body.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -102,7 +106,18 @@ fn copied(source: &Value, name: &str, namespace: &str) -> Value {
     if let Some(fields) = made.as_object_mut() {
         fields.shift_remove("status");
         if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.retain(|key, _| !matches!(key.as_str(), "uid" | "resourceVersion" | "creationTimestamp" | "ownerReferences" | "managedFields" | "selfLink" | "generation"));
+            metadata.retain(|key, _| {
+                !matches!(
+                    key.as_str(),
+                    "uid"
+                        | "resourceVersion"
+                        | "creationTimestamp"
+                        | "ownerReferences"
+                        | "managedFields"
+                        | "selfLink"
+                        | "generation"
+                )
+            });
         }
     }
     placed(&mut made, name, namespace);

@@ -44,7 +44,8 @@ impl Image {
         };
         let (path, tag) = rest.split_once(':').unwrap_or((rest, ""));
         let tag_fits = tag.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
-        if !path.split('/').all(is_component) || !tag_fits || tag.len() > 128 || (rest.contains(':') && tag.is_empty()) {
+        if !path.split('/').all(is_component) || !tag_fits || tag.len() > 128 || (rest.contains(':') && tag.is_empty())
+        {
             return Err(bad());
         }
         let tag = if tag.is_empty() && digest.is_empty() { "latest" } else { tag };

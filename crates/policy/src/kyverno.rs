@@ -8,6 +8,7 @@ use crate::autogen;
 use crate::cel::{self, Input, Outcome, Program};
 use crate::context::{Frame, Ground};
 use crate::exception::Exception;
+use crate::pss::PodSecurity;
 use crate::request::{Request, at, images, text};
 use crate::rule::{Action, Actions, Body, Rule, flag};
 use crate::validate::{Status, Validation, Verdict};
@@ -100,11 +101,14 @@ impl KyvernoPolicy {
             compiled.push(Rule::compile(&rule).map_err(|why| whole(format!("rule `{name}`: {why}")))?);
         }
         let mut conditions = Vec::new();
-        for condition in at(spec, &["webhookConfiguration", "matchConditions"]).and_then(Value::as_array).into_iter().flatten() {
+        for condition in
+            at(spec, &["webhookConfiguration", "matchConditions"]).and_then(Value::as_array).into_iter().flatten()
+        {
             let program = Program::compile(text(condition, &["expression"])).map_err(whole)?;
             conditions.push((text(condition, &["name"]).to_owned(), program));
         }
-        let actions = Actions::compile(spec.get("validationFailureAction"), spec.get("validationFailureActionOverrides"));
+        let actions =
+            Actions::compile(spec.get("validationFailureAction"), spec.get("validationFailureActionOverrides"));
         let namespaced = text(value, &["kind"]) == "Policy";
         let namespace = text(metadata, &["namespace"]);
         let namespace = if namespaced && namespace.is_empty() { "default" } else { namespace };
@@ -167,11 +171,23 @@ impl KyvernoPolicy {
         results
     }
 
-    fn run_rule(&self, rule: &Rule, request: &Request<'_>, document: &Value, around: &Surroundings<'_>) -> Option<RuleResult> {
+    fn run_rule(
+        &self,
+        rule: &Rule,
+        request: &Request<'_>,
+        document: &Value,
+        around: &Surroundings<'_>,
+    ) -> Option<RuleResult> {
         if !rule.matches.includes(request) || rule.exclude.as_ref().is_some_and(|exclude| exclude.excludes(request)) {
             return None;
         }
-        let ground = Ground { document, outside: around.outside, now: request.now, delete: request.is_delete(), depth: Cell::new(0) };
+        let ground = Ground {
+            document,
+            outside: around.outside,
+            now: request.now,
+            delete: request.is_delete(),
+            depth: Cell::new(0),
+        };
         let values = around.outside.rule_values.get(&(self.name.clone(), rule.base_name().to_owned()));
         let base = Frame::new(&ground, None, &[]).with_dotted(values.map(Vec::as_slice).unwrap_or_default());
         let base = match rule.extracted(request) {
@@ -192,7 +208,10 @@ impl KyvernoPolicy {
         };
         let verdict = match rule.preconditions.evaluate(&frame, frame.delete()) {
             Err(error) => Some(Verdict::error("the preconditions can't be evaluated", &error)),
-            Ok(outcome) if !outcome.holds => Some(Verdict::new(Status::Skip, format!("preconditions not met {}", outcome.message).trim_end().to_owned())),
+            Ok(outcome) if !outcome.holds => Some(Verdict::new(
+                Status::Skip,
+                format!("preconditions not met {}", outcome.message).trim_end().to_owned(),
+            )),
             Ok(_) => self.body(rule, request, document, &frame, around, &mut result),
         };
         let verdict = verdict?;
@@ -208,9 +227,19 @@ impl KyvernoPolicy {
     }
 
     /// Exceptions that let this request through, by their names.
-    fn exceptions<'e>(&self, rule: &Rule, request: &Request<'_>, frame: &Frame<'_>, around: &Surroundings<'e>) -> Vec<&'e Exception> {
+    fn exceptions<'e>(
+        &self,
+        rule: &Rule,
+        request: &Request<'_>,
+        frame: &Frame<'_>,
+        around: &Surroundings<'e>,
+    ) -> Vec<&'e Exception> {
         let name = if self.namespaced { format!("{}/{}", self.namespace, self.name) } else { self.name.clone() };
-        around.exceptions.iter().filter(|exception| exception.is_about(&name, &rule.name) && exception.covers(request, frame)).collect()
+        around
+            .exceptions
+            .iter()
+            .filter(|exception| exception.is_about(&name, &rule.name) && exception.covers(request, frame))
+            .collect()
     }
 
     fn body(
@@ -257,7 +286,14 @@ impl KyvernoPolicy {
     }
 
     /// On UPDATE a violation that the old resource has as well is let through, unless the rule says otherwise.
-    fn unless_broken_before(&self, rule: &Rule, request: &Request<'_>, around: &Surroundings<'_>, action: Action, verdict: Verdict) -> Verdict {
+    fn unless_broken_before(
+        &self,
+        rule: &Rule,
+        request: &Request<'_>,
+        around: &Surroundings<'_>,
+        action: Action,
+        verdict: Verdict,
+    ) -> Verdict {
         let lenient = action == Action::Enforce && request.operation == "UPDATE" && rule.allow_existing;
         let (Some(old), true) = (&request.old, lenient && verdict.status == Status::Fail) else { return verdict };
         let mut before = request.clone();
@@ -283,7 +319,12 @@ pub(crate) fn with_values(document: Value, values: &[(String, Value)]) -> Value 
     document
 }
 
-fn pod_security(rule: &Rule, standard: &crate::pss::PodSecurity, request: &Request<'_>, exceptions: &[&Exception]) -> Option<Verdict> {
+fn pod_security(
+    rule: &Rule,
+    standard: &PodSecurity,
+    request: &Request<'_>,
+    exceptions: &[&Exception],
+) -> Option<Verdict> {
     if request.is_delete() {
         return None;
     }
@@ -295,7 +336,7 @@ fn pod_security(rule: &Rule, standard: &crate::pss::PodSecurity, request: &Reque
         return Some(Verdict::new(Status::Pass, format!("rule {} holds", rule.name)));
     }
     for exclusion in exceptions.iter().flat_map(|exception| &exception.pod_security) {
-        standard.exempt(&mut violations, exclusion, resource);
+        PodSecurity::exempt(&mut violations, exclusion);
     }
     if violations.is_empty() {
         return Some(Verdict::new(Status::Skip, "excepted from the Pod Security Standards"));
@@ -326,10 +367,17 @@ pub(crate) fn named_namespace(request: &Request<'_>) -> Option<Value> {
     }
     let name = text(request.resource(), &["metadata", "namespace"]);
     let labels = json!(*request.namespace_labels);
-    (!name.is_empty()).then(|| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
+    (!name.is_empty())
+        .then(|| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}))
 }
 
-fn cel_verdict(rule: &Rule, check: &crate::rule::CelCheck, request: &Request<'_>, document: &Value, around: &Surroundings<'_>) -> Verdict {
+fn cel_verdict(
+    rule: &Rule,
+    check: &crate::rule::CelCheck,
+    request: &Request<'_>,
+    document: &Value,
+    around: &Surroundings<'_>,
+) -> Verdict {
     let named = named_namespace(request);
     let mut base = input(request, document, around.outside);
     base.namespace = named.as_ref();
@@ -340,9 +388,11 @@ fn cel_verdict(rule: &Rule, check: &crate::rule::CelCheck, request: &Request<'_>
     }
     let mut params = check.params.as_ref().map_or_else(Vec::new, |wanted| wanted.find(request, around.sources));
     if check.params.is_some() && params.is_empty() {
-        return match check.params.as_ref().is_some_and(|wanted| wanted.allow_missing) {
-            true => Verdict::new(Status::Pass, "there are no params"),
-            false => Verdict::new(Status::Error, "the params that the rule refers to are not given"),
+        let allowed = check.params.as_ref().is_some_and(|wanted| wanted.allow_missing);
+        return if allowed {
+            Verdict::new(Status::Pass, "there are no params")
+        } else {
+            Verdict::new(Status::Error, "the params that the rule refers to are not given")
         };
     }
     if check.params.is_none() {
@@ -359,14 +409,21 @@ fn cel_verdict(rule: &Rule, check: &crate::rule::CelCheck, request: &Request<'_>
                 return Verdict::new(Status::Fail, if plain { rule.message.clone() } else { message });
             }
             Outcome::Error(why) => return Verdict::new(Status::Error, why),
-            Outcome::Unmatched(name) => return Verdict::new(Status::Skip, format!("the condition `{name}` does not hold")),
+            Outcome::Unmatched(name) => {
+                return Verdict::new(Status::Skip, format!("the condition `{name}` does not hold"));
+            }
         }
     }
     Verdict::new(Status::Pass, format!("rule {} holds", rule.name))
 }
 
 /// Changes resources other than the one that was asked about.
-fn targets(mutate: &crate::mutate::Mutate, frame: &Frame<'_>, around: &Surroundings<'_>, result: &mut RuleResult) -> Option<Verdict> {
+fn targets(
+    mutate: &crate::mutate::Mutate,
+    frame: &Frame<'_>,
+    around: &Surroundings<'_>,
+    result: &mut RuleResult,
+) -> Option<Verdict> {
     let mut last = None;
     for target in &mutate.targets {
         for resource in around.targets {
@@ -386,7 +443,10 @@ fn targets(mutate: &crate::mutate::Mutate, frame: &Frame<'_>, around: &Surroundi
                     verdict
                 }
             };
-            if last.as_ref().is_none_or(|known: &Verdict| verdict.status < known.status || verdict.status == Status::Error) {
+            if last
+                .as_ref()
+                .is_none_or(|known: &Verdict| verdict.status < known.status || verdict.status == Status::Error)
+            {
                 last = Some(verdict);
             }
         }
@@ -422,9 +482,14 @@ impl Rule {
             let path: Vec<&str> = text(extractor, &["path"]).trim_matches('/').split('/').collect();
             let (value_key, key_key) = (text(extractor, &["value"]), text(extractor, &["key"]));
             for (place, at_path) in reached(request.resource(), &path).into_iter().enumerate() {
-                let image = if value_key.is_empty() { at_path.as_str() } else { at_path.get(value_key).and_then(Value::as_str) };
+                let image = if value_key.is_empty() {
+                    at_path.as_str()
+                } else {
+                    at_path.get(value_key).and_then(Value::as_str)
+                };
                 let Some(Ok(image)) = image.map(crate::image::Image::parse) else { continue };
-                let key = if key_key.is_empty() { format!("{index}-{place}") } else { text(at_path, &[key_key]).to_owned() };
+                let key =
+                    if key_key.is_empty() { format!("{index}-{place}") } else { text(at_path, &[key_key]).to_owned() };
                 let group = found.as_object_mut()?.entry(group).or_insert_with(|| json!({}));
                 group.as_object_mut()?.insert(key, image.to_json(""));
             }

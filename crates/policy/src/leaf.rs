@@ -55,9 +55,13 @@ pub(crate) fn operator_of(text: &str) -> (Operator, usize) {
     if text.len() < 2 {
         return (Operator::Equal, 0);
     }
-    for (sign, operator) in
-        [(">=", Operator::MoreEqual), ("<=", Operator::LessEqual), (">", Operator::More), ("<", Operator::Less), ("!", Operator::NotEqual)]
-    {
+    for (sign, operator) in [
+        (">=", Operator::MoreEqual),
+        ("<=", Operator::LessEqual),
+        (">", Operator::More),
+        ("<", Operator::Less),
+        ("!", Operator::NotEqual),
+    ] {
         if text.starts_with(sign) {
             return (operator, sign.len());
         }
@@ -203,7 +207,9 @@ impl Term {
 impl Leaf {
     /// Compiles a text.
     pub(crate) fn text(raw: &str) -> Self {
-        let all = |alternative: &str| alternative.trim_matches(' ').split('&').map(|part| term(part.trim_matches(' '))).collect();
+        let all = |alternative: &str| {
+            alternative.trim_matches(' ').split('&').map(|part| term(part.trim_matches(' '))).collect()
+        };
         Self::Text { raw: raw.to_owned(), alternatives: raw.split('|').map(all).collect() }
     }
 

@@ -26,7 +26,9 @@ fn is_version(text: &str) -> bool {
     let digit = characters.next().is_some_and(|c| c.is_ascii_digit());
     let rest = characters.as_str();
     let stage = rest.strip_prefix("alpha").or(rest.strip_prefix("beta"));
-    digit && (rest.is_empty() || stage.is_some_and(|number| number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit())))
+    digit
+        && (rest.is_empty()
+            || stage.is_some_and(|number| number.len() == 1 && number.bytes().all(|b| b.is_ascii_digit())))
 }
 
 impl KindSelector {
@@ -55,7 +57,8 @@ impl KindSelector {
     }
 
     pub(crate) fn matches(&self, kind: &Kind, subresource: &str) -> bool {
-        let ephemeral = kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod" && subresource == "ephemeralcontainers";
+        let ephemeral =
+            kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod" && subresource == "ephemeralcontainers";
         wildcard::matches(&self.kind, &kind.kind)
             && wildcard::matches(&self.group, &kind.group)
             && wildcard::matches(&self.version, &kind.version)
@@ -108,10 +111,16 @@ impl Selector {
         Ok(made)
     }
 
-    pub(crate) fn matches<'l>(&self, labels: impl Fn(&str) -> Option<&'l str>, all: impl Fn(&dyn Fn(&str, &str) -> bool) -> bool) -> bool {
+    pub(crate) fn matches<'l>(
+        &self,
+        labels: impl Fn(&str) -> Option<&'l str>,
+        all: impl Fn(&dyn Fn(&str, &str) -> bool) -> bool,
+    ) -> bool {
         let label = |(name, value): &(String, String)| {
             if wildcard::has_wildcard(name) || wildcard::has_wildcard(value) {
-                return all(&|found_name, found| wildcard::matches(name, found_name) && wildcard::matches(value, found));
+                return all(&|found_name, found| {
+                    wildcard::matches(name, found_name) && wildcard::matches(value, found)
+                });
             }
             labels(name) == Some(value)
         };
@@ -133,13 +142,18 @@ impl Selector {
         let entries = labels.and_then(Value::as_object);
         self.matches(
             |name| entries.and_then(|entries| entries.get(name)).and_then(Value::as_str),
-            |test| entries.into_iter().flatten().any(|(name, value)| value.as_str().is_some_and(|value| test(name, value))),
+            |test| {
+                entries.into_iter().flatten().any(|(name, value)| value.as_str().is_some_and(|value| test(name, value)))
+            },
         )
     }
 
     /// Whether it fits a namespace's labels.
     pub(crate) fn matches_map(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.matches(|name| labels.get(name).map(String::as_str), |test| labels.iter().any(|(name, value)| test(name, value)))
+        self.matches(
+            |name| labels.get(name).map(String::as_str),
+            |test| labels.iter().any(|(name, value)| test(name, value)),
+        )
     }
 }
 
@@ -190,7 +204,11 @@ impl Filter {
             names: texts(resources.get("names")),
             name: resources.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned),
             namespaces: texts(resources.get("namespaces")),
-            annotations: annotations.into_iter().flatten().map(|(k, v)| (k.clone(), crate::pattern::shown(v).into_owned())).collect(),
+            annotations: annotations
+                .into_iter()
+                .flatten()
+                .map(|(k, v)| (k.clone(), crate::pattern::shown(v).into_owned()))
+                .collect(),
             selector: selector("selector")?,
             namespace_selector: selector("namespaceSelector")?,
             operations: texts(resources.get("operations")),
@@ -264,15 +282,15 @@ impl Filter {
             return false;
         }
         match &self.namespace_selector {
-            None => true,
             Some(_) if own_kind == "Namespace" => false,
             Some(selector) if !own_kind.is_empty() || self.all_kinds => selector.matches_map(&request.namespace_labels),
-            Some(_) => true,
+            Some(_) | None => true,
         }
     }
 
     fn user_fits(&self, user: &User) -> bool {
-        let one_of = |wanted: &[String], has: &[String]| wanted.is_empty() || has.iter().any(|role| wanted.contains(role));
+        let one_of =
+            |wanted: &[String], has: &[String]| wanted.is_empty() || has.iter().any(|role| wanted.contains(role));
         let subject = |subject: &Subject| match subject.kind.as_str() {
             "Group" => user.groups.iter().any(|group| wildcard::matches(&subject.name, group)),
             _ => wildcard::matches(&subject.name, &user.name),
@@ -287,12 +305,16 @@ impl Filter {
         if request.user.is_unknown() {
             return !self.names_no_resource() && self.resource_fits(request);
         }
-        !(self.names_no_resource() && self.names_no_user()) && self.resource_fits(request) && self.user_fits(&request.user)
+        !(self.names_no_resource() && self.names_no_user())
+            && self.resource_fits(request)
+            && self.user_fits(&request.user)
     }
 
     /// For `exclude`, and for exceptions.
     fn excludes(&self, request: &Request<'_>) -> bool {
-        !(self.names_no_resource() && self.names_no_user()) && self.resource_fits(request) && self.user_fits(&request.user)
+        !(self.names_no_resource() && self.names_no_user())
+            && self.resource_fits(request)
+            && self.user_fits(&request.user)
     }
 }
 
@@ -378,7 +400,10 @@ mod tests {
         let kinds = |kinds: Value| json!({"resources": {"kinds": kinds}});
         assert!(compile(json!({"any": [kinds(json!(["Job"])), kinds(json!(["Pod"]))]})).includes(&request));
         assert!(!compile(json!({"all": [kinds(json!(["Job"])), kinds(json!(["Pod"]))]})).includes(&request));
-        assert!(compile(json!({"resources": {"kinds": ["Pod"], "selector": {"matchLabels": {"x": "?*"}}}})).includes(&request));
+        assert!(
+            compile(json!({"resources": {"kinds": ["Pod"], "selector": {"matchLabels": {"x": "?*"}}}}))
+                .includes(&request)
+        );
         assert!(!compile(json!({"resources": {"kinds": ["Pod"], "namespaces": ["kube-*"]}})).includes(&request));
         let users = json!({"resources": {"kinds": ["Pod"]}, "subjects": [{"kind": "User", "name": "jane*"}]});
         assert!(compile(users.clone()).includes(&request), "nobody is known, so it does not count");

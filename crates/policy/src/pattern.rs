@@ -184,16 +184,22 @@ fn element(pattern: &Pattern, value: &Value, path: &str, tracker: &Tracker) -> R
                 tracker.note(fields, entries);
                 map(fields, entries, path, tracker)
             }
-            _ => Err(Trouble::fail(path, "an object is expected")),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                Err(Trouble::fail(path, "an object is expected"))
+            }
         },
         Pattern::List(items) => match value {
             Value::Array(values) => list(items, values, path, tracker),
-            _ => Err(Trouble::fail(path, "a list is expected")),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                Err(Trouble::fail(path, "a list is expected"))
+            }
         },
         Pattern::Leaf(leaf) => {
             let fits = match value {
                 Value::Array(values) => values.iter().all(|value| leaf.matches(value)),
-                other => leaf.matches(other),
+                other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                    leaf.matches(other)
+                }
             };
             if fits { Ok(()) } else { Err(Trouble::fail(path, format!("{value} does not fit"))) }
         }
@@ -244,11 +250,13 @@ fn field_holds(
     let inherited = |trouble| (trouble, false);
     match field.anchor {
         Some(Anchor::Condition) => match found {
-            Some(value) => element(&field.pattern, value, &inner(), tracker).map_err(|trouble| (Trouble::Skip(reason(trouble)), true)),
+            Some(value) => element(&field.pattern, value, &inner(), tracker)
+                .map_err(|trouble| (Trouble::Skip(reason(trouble)), true)),
             None => Err((Trouble::Skip(format!("the key {} of a condition is not there", inner())), true)),
         },
         Some(Anchor::Global) => match found {
-            Some(value) => element(&field.pattern, value, &inner(), tracker).map_err(|trouble| (Trouble::Skip(reason(trouble)), true)),
+            Some(value) => element(&field.pattern, value, &inner(), tracker)
+                .map_err(|trouble| (Trouble::Skip(reason(trouble)), true)),
             None => Ok(()),
         },
         Some(Anchor::Negation) => match found {
@@ -272,7 +280,11 @@ fn field_holds(
             if !field.present {
                 return element(&field.pattern, value, &inner(), tracker).map_err(inherited);
             }
-            if value.is_null() { Err(inherited(Trouble::fail(path, format!("{} is not there", inner())))) } else { Ok(()) }
+            if value.is_null() {
+                Err(inherited(Trouble::fail(path, format!("{} is not there", inner()))))
+            } else {
+                Ok(())
+            }
         }
     }
 }
@@ -353,7 +365,11 @@ mod tests {
         check(each(json!({"image": "*:*"})), json!([{"image": "a:1"}]), "pass");
         check(each(json!({"image": "*:*"})), json!([{"image": "a:1"}, {"image": "b"}]), "fail");
         check(each(json!({"(image)": "*:latest", "imagePullPolicy": "Always"})), json!([{"image": "a:1"}]), "skip");
-        check(each(json!({"(image)": "*:latest", "imagePullPolicy": "Always"})), json!([{"image": "a:latest"}]), "fail");
+        check(
+            each(json!({"(image)": "*:latest", "imagePullPolicy": "Always"})),
+            json!([{"image": "a:latest"}]),
+            "fail",
+        );
         check(each(json!({"=(securityContext)": {"=(privileged)": false}})), json!([{}]), "pass");
         check(
             each(json!({"=(securityContext)": {"=(privileged)": false}})),

@@ -121,13 +121,16 @@ impl fmt::Display for Quantity {
                 None => write!(f, "{sign}{value}"),
             };
         }
-        let steps = [(18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k"), (0, ""), (-3, "m"), (-6, "u"), (-9, "n")];
+        let steps =
+            [(18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k"), (0, ""), (-3, "m"), (-6, "u"), (-9, "n")];
         for (ten, name) in steps {
             let unit = 10_i128.pow(u32::try_from(ten + 9).unwrap_or(0));
             if nano % unit == 0 && (nano != 0 || ten == 0) {
                 return match (self.format, ten) {
                     (Format::Exponent, ten) if ten != 0 => write!(f, "{sign}{}e{ten}", nano / unit),
-                    (Format::Decimal | Format::Binary | Format::Exponent, _) => write!(f, "{sign}{}{name}", nano / unit),
+                    (Format::Decimal | Format::Binary | Format::Exponent, _) => {
+                        write!(f, "{sign}{}{name}", nano / unit)
+                    }
                 };
             }
         }

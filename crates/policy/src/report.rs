@@ -33,10 +33,10 @@ pub fn reports(set: &PolicySet, answered: &[Answered<'_>]) -> Vec<Value> {
             by_namespace.entry(namespace.clone()).or_default().extend(results);
         }
     }
-    by_namespace.into_iter().map(|(namespace, results)| report(&namespace, results)).collect()
+    by_namespace.into_iter().map(|(namespace, results)| report(&namespace, &results)).collect()
 }
 
-fn report(namespace: &str, results: Vec<Value>) -> Value {
+fn report(namespace: &str, results: &[Value]) -> Value {
     let count = |status: Status| results.iter().filter(|result| text(result, &["result"]) == status.as_str()).count();
     let summary = json!({
         "pass": count(Status::Pass), "fail": count(Status::Fail), "warn": count(Status::Warn),
@@ -60,7 +60,9 @@ fn entry(policy: &Policy, result: &RuleResult, resource: &Value) -> Value {
     }
     set("result", Value::from(result.status.as_str()));
     set("scored", Value::from(policy.annotation("policies.kyverno.io/scored") != Some("false")));
-    for (field, annotation) in [("category", "policies.kyverno.io/category"), ("severity", "policies.kyverno.io/severity")] {
+    for (field, annotation) in
+        [("category", "policies.kyverno.io/category"), ("severity", "policies.kyverno.io/severity")]
+    {
         if let Some(value) = policy.annotation(annotation) {
             set(field, Value::from(value));
         }

@@ -143,7 +143,9 @@ pub(crate) fn at<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
 pub(crate) fn pod_path(kind: &str) -> Option<&'static [&'static str]> {
     Some(match kind {
         "Pod" => &[],
-        "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => &["spec", "template"],
+        "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "ReplicationController" | "Job" => {
+            &["spec", "template"]
+        }
         "CronJob" => &["spec", "jobTemplate", "spec", "template"],
         _ => return None,
     })
@@ -161,7 +163,10 @@ pub(crate) fn images(resource: &Value) -> Option<Value> {
         let mut found = Map::new();
         for (index, container) in spec.get(list).and_then(Value::as_array).into_iter().flatten().enumerate() {
             let (name, image) = (text(container, &["name"]), text(container, &["image"]));
-            let pointer = format!("/{}/{list}/{index}/image", path.iter().chain(&["spec"]).copied().collect::<Vec<_>>().join("/"));
+            let pointer = format!(
+                "/{}/{list}/{index}/image",
+                path.iter().chain(&["spec"]).copied().collect::<Vec<_>>().join("/")
+            );
             if let Ok(image) = Image::parse(image) {
                 found.insert(name.to_owned(), image.to_json(&pointer));
             }

@@ -232,7 +232,8 @@ impl Rule {
             cel_preconditions.push((text(condition, &["name"]).to_owned(), program));
         }
         let of_validate = |name: &str| validate.and_then(|validate| validate.get(name));
-        let verify_action = value.get("verifyImages").and_then(|images| images.get(0)).and_then(|image| image.get("failureAction"));
+        let verify_action =
+            value.get("verifyImages").and_then(|images| images.get(0)).and_then(|image| image.get("failureAction"));
         Ok(Self {
             name: text(value, &["name"]).to_owned(),
             matches: Match::compile(value.get("match").unwrap_or(&null))?,

@@ -46,14 +46,9 @@ static RESOURCES: Shape = Fields(&[
     ("namespaceSelector", &SELECTOR),
     ("operations", &TEXTS),
 ]);
-static SUBJECTS: Shape =
-    List(&Fields(&[("kind", &TEXT), ("name", &TEXT), ("namespace", &TEXT), ("apiGroup", &TEXT)]));
-static FILTERS: Shape = List(&Fields(&[
-    ("resources", &RESOURCES),
-    ("subjects", &SUBJECTS),
-    ("roles", &TEXTS),
-    ("clusterRoles", &TEXTS),
-]));
+static SUBJECTS: Shape = List(&Fields(&[("kind", &TEXT), ("name", &TEXT), ("namespace", &TEXT), ("apiGroup", &TEXT)]));
+static FILTERS: Shape =
+    List(&Fields(&[("resources", &RESOURCES), ("subjects", &SUBJECTS), ("roles", &TEXTS), ("clusterRoles", &TEXTS)]));
 static MATCH: Shape = Fields(&[
     ("any", &FILTERS),
     ("all", &FILTERS),
@@ -80,8 +75,7 @@ static CONTEXT: Shape = List(&Fields(&[
     ("globalReference", &Fields(&[("name", &TEXT), ("jmesPath", &TEXT)])),
     ("imageRegistry", &Fields(&[("reference", &TEXT), ("jmesPath", &TEXT), ("imageRegistryCredentials", &ANY)])),
 ]));
-static OVERRIDES: Shape =
-    List(&Fields(&[("action", &TEXT), ("namespaces", &TEXTS), ("namespaceSelector", &SELECTOR)]));
+static OVERRIDES: Shape = List(&Fields(&[("action", &TEXT), ("namespaces", &TEXTS), ("namespaceSelector", &SELECTOR)]));
 static CEL: Shape = Fields(&[
     ("expressions", &VALIDATIONS),
     ("variables", &VARIABLES),
@@ -90,25 +84,13 @@ static CEL: Shape = Fields(&[
     ("auditAnnotations", &ANY),
     ("generate", &TEXT),
 ]);
-static VALIDATIONS: Shape = List(&Fields(&[
-    ("expression", &TEXT),
-    ("message", &TEXT),
-    ("messageExpression", &TEXT),
-    ("reason", &TEXT),
-]));
+static VALIDATIONS: Shape =
+    List(&Fields(&[("expression", &TEXT), ("message", &TEXT), ("messageExpression", &TEXT), ("reason", &TEXT)]));
 static VARIABLES: Shape = List(&Fields(&[("name", &TEXT), ("expression", &TEXT)]));
 static MATCH_CONDITIONS: Shape = List(&Fields(&[("name", &TEXT), ("expression", &TEXT)]));
-static POD_SECURITY: Shape = Fields(&[
-    ("level", &TEXT),
-    ("version", &TEXT),
-    ("exclude", &POD_SECURITY_EXCLUDE),
-]);
-static POD_SECURITY_EXCLUDE: Shape = List(&Fields(&[
-    ("controlName", &TEXT),
-    ("images", &TEXTS),
-    ("restrictedField", &TEXT),
-    ("values", &TEXTS),
-]));
+static POD_SECURITY: Shape = Fields(&[("level", &TEXT), ("version", &TEXT), ("exclude", &POD_SECURITY_EXCLUDE)]);
+static POD_SECURITY_EXCLUDE: Shape =
+    List(&Fields(&[("controlName", &TEXT), ("images", &TEXTS), ("restrictedField", &TEXT), ("values", &TEXTS)]));
 static FOREACH_VALIDATE: Shape = List(&Fields(&[
     ("list", &TEXT),
     ("elementScope", &TEXT),
@@ -246,11 +228,10 @@ pub(crate) static KYVERNO: Shape = Fields(&[
             ("applyRules", &TEXT),
             ("schemaValidation", &TEXT),
             ("webhookTimeoutSeconds", &TEXT),
-            ("webhookConfiguration", &Fields(&[
-                ("matchConditions", &MATCH_CONDITIONS),
-                ("failurePolicy", &TEXT),
-                ("timeoutSeconds", &TEXT),
-            ])),
+            (
+                "webhookConfiguration",
+                &Fields(&[("matchConditions", &MATCH_CONDITIONS), ("failurePolicy", &TEXT), ("timeoutSeconds", &TEXT)]),
+            ),
             ("mutateExistingOnPolicyUpdate", &TEXT),
             ("generateExisting", &TEXT),
             ("generateExistingOnPolicyUpdate", &TEXT),
@@ -304,12 +285,15 @@ pub(crate) static BINDING: Shape = Fields(&[
             ("policyName", &TEXT),
             ("validationActions", &TEXTS),
             ("matchResources", &MATCH_RESOURCES),
-            ("paramRef", &Fields(&[
-                ("name", &TEXT),
-                ("namespace", &TEXT),
-                ("selector", &SELECTOR),
-                ("parameterNotFoundAction", &TEXT),
-            ])),
+            (
+                "paramRef",
+                &Fields(&[
+                    ("name", &TEXT),
+                    ("namespace", &TEXT),
+                    ("selector", &SELECTOR),
+                    ("parameterNotFoundAction", &TEXT),
+                ]),
+            ),
         ]),
     ),
 ]);
@@ -372,7 +356,14 @@ fn walk(file: &str, node: &Node, shape: &Shape, path: &str, found: &mut Vec<Diag
     }
     match shape {
         Any => {}
-        Refused(why) => say(node.line, node.column, format!("{path} can't be evaluated: {why}"), "take the rule out of this policy"),
+        Refused(why) => {
+            say(
+                node.line,
+                node.column,
+                format!("{path} can't be evaluated: {why}"),
+                "take the rule out of this policy",
+            );
+        }
         Scalar => {
             if matches!(node.value, Value::Mapping(_) | Value::Sequence(_)) {
                 say(node.line, node.column, format!("{path} is {}, not a text", node.kind()), "");
@@ -384,15 +375,15 @@ fn walk(file: &str, node: &Node, shape: &Shape, path: &str, found: &mut Vec<Diag
             }
             for (key, value) in node.entries() {
                 let inner = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
-                match known.iter().find(|(name, _)| *name == key.name) {
-                    Some((_, shape)) => walk(file, value, shape, &inner, found),
-                    None => {
-                        let message = format!("unknown field {inner}; a policy that asks for something unknown is not evaluated");
-                        let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-                        let hint = format!("known here: {}", names.join(", "));
-                        found.push(Diagnostic::file(CODE, file, message, hint).at(key.line, key.column));
-                    }
+                if let Some((_, shape)) = known.iter().find(|(name, _)| *name == key.name) {
+                    walk(file, value, shape, &inner, found);
+                    continue;
                 }
+                let message =
+                    format!("unknown field {inner}; a policy that asks for something unknown is not evaluated");
+                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                let hint = format!("known here: {}", names.join(", "));
+                found.push(Diagnostic::file(CODE, file, message, hint).at(key.line, key.column));
             }
         }
         List(item) => {
@@ -405,7 +396,9 @@ fn walk(file: &str, node: &Node, shape: &Shape, path: &str, found: &mut Vec<Diag
         }
         OneOrMany(item) => match &node.value {
             Value::Sequence(items) => items.iter().for_each(|value| walk(file, value, item, path, found)),
-            _ => walk(file, node, item, path, found),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Mapping(_) => {
+                walk(file, node, item, path, found);
+            }
         },
     }
 }
@@ -421,6 +414,10 @@ mod tests {
         let mut found = Vec::new();
         check("p.yaml", &nodes[0], &KYVERNO, &mut found);
         assert_eq!(found.len(), 1);
-        assert!(found[0].to_string().starts_with("p.yaml:6:7: unknown field spec.rules[0].validate.patern"), "{}", found[0]);
+        assert!(
+            found[0].to_string().starts_with("p.yaml:6:7: unknown field spec.rules[0].validate.patern"),
+            "{}",
+            found[0]
+        );
     }
 }

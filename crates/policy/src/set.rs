@@ -146,7 +146,10 @@ impl PolicySet {
             }
         };
         if let Err((line, column, why)) = outcome {
-            found.push(Diagnostic::file(POLICY, file, why.clone(), "`prograde explain PG1102` says what can be evaluated").at(line, column));
+            found.push(
+                Diagnostic::file(POLICY, file, why.clone(), "`prograde explain PG1102` says what can be evaluated")
+                    .at(line, column),
+            );
             self.refuse(&value, &why);
         }
     }
@@ -191,7 +194,10 @@ impl PolicySet {
                 }
                 let mut results = self.run(policy, purpose, changed, &document, given);
                 if policy.annotation("policies.kyverno.io/scored") == Some("false") {
-                    results.iter_mut().filter(|result| result.status == Status::Fail).for_each(|result| result.status = Status::Warn);
+                    results
+                        .iter_mut()
+                        .filter(|result| result.status == Status::Fail)
+                        .for_each(|result| result.status = Status::Warn);
                 }
                 let patched = results.iter().rev().find_map(|result| result.patched.clone());
                 all.push(PolicyResult { policy: index, results });
@@ -206,7 +212,14 @@ impl PolicySet {
         all
     }
 
-    fn run(&self, policy: &Policy, purpose: Purpose, mut request: Request<'_>, document: &Value, given: &Given) -> Vec<RuleResult> {
+    fn run(
+        &self,
+        policy: &Policy,
+        purpose: Purpose,
+        mut request: Request<'_>,
+        document: &Value,
+        given: &Given,
+    ) -> Vec<RuleResult> {
         match policy {
             Policy::Kyverno(policy) => {
                 let values: Vec<(String, Value)> = given
@@ -231,7 +244,8 @@ impl PolicySet {
             }
             Policy::Admission(policy) => {
                 let everywhere = given.values.iter().filter(|(of, _, _)| of.is_none());
-                let values: Vec<(String, Value)> = everywhere.map(|(_, name, value)| (name.clone(), value.clone())).collect();
+                let values: Vec<(String, Value)> =
+                    everywhere.map(|(_, name, value)| (name.clone(), value.clone())).collect();
                 with_operation(&mut request, &values);
                 policy.run(&request, &self.bindings, &self.exceptions, &given.sources, &given.outside)
             }
@@ -241,7 +255,8 @@ impl PolicySet {
 
 /// Values may say what is done with the resource: on DELETE there is only the old one, on UPDATE there are both.
 fn with_operation(request: &mut Request<'_>, values: &[(String, Value)]) {
-    let wanted = values.iter().rev().find(|(name, _)| name == "request.operation").and_then(|(_, value)| value.as_str());
+    let wanted =
+        values.iter().rev().find(|(name, _)| name == "request.operation").and_then(|(_, value)| value.as_str());
     match wanted {
         Some("DELETE") => {
             request.operation = "DELETE";

@@ -60,8 +60,14 @@ mod tests {
             let mut set = PolicySet::default();
             read(name, &mut set).unwrap().unwrap();
             for policy in &set.policies {
-                for annotation in ["policies.kyverno.io/title", "policies.kyverno.io/description", "prograde.dev/comply"] {
-                    assert!(policy.annotation(annotation).is_some_and(|text| text.len() > 10), "{} {annotation}", policy.name());
+                for annotation in
+                    ["policies.kyverno.io/title", "policies.kyverno.io/description", "prograde.dev/comply"]
+                {
+                    assert!(
+                        policy.annotation(annotation).is_some_and(|text| text.len() > 10),
+                        "{} {annotation}",
+                        policy.name()
+                    );
                 }
             }
         }

@@ -55,7 +55,6 @@ enum Kind {
 /// Where a variable begins and ends within a text, braces included; the first that holds no other.
 fn find_variable(text: &str) -> Option<(usize, usize)> {
     let bytes = text.as_bytes();
-    let mut open = None;
     let mut at = 0;
     while at + 1 < bytes.len() {
         let pair = (bytes.get(at), bytes.get(at + 1));
@@ -63,7 +62,6 @@ fn find_variable(text: &str) -> Option<(usize, usize)> {
             let escaped = at > 0 && bytes.get(at - 1) == Some(&b'\\');
             if !escaped {
                 // `{{{a: b}}}`: the braces of an object stand inside.
-                open = Some(at);
                 if let Some(end) = close_of(bytes, at + 2) {
                     return Some((at, end));
                 }
@@ -73,7 +71,6 @@ fn find_variable(text: &str) -> Option<(usize, usize)> {
             at += 1;
         }
     }
-    let _unclosed = open;
     None
 }
 
@@ -232,7 +229,13 @@ fn render(node: &Node, run: &mut Render<'_>) -> Result<Value, Error> {
                     Kind::Plain => key.raw.clone(),
                     Kind::Whole(_) | Kind::Parts(..) | Kind::Dynamic => match render_one(key, run)? {
                         Value::String(name) => name,
-                        other => return Err(Error::new(format!("the key `{}` became {other}, not a text", key.raw))),
+                        other @ (Value::Null
+                        | Value::Bool(_)
+                        | Value::Number(_)
+                        | Value::Array(_)
+                        | Value::Object(_)) => {
+                            return Err(Error::new(format!("the key `{}` became {other}, not a text", key.raw)));
+                        }
                     },
                 };
                 run.path.push(anchor::bare(&name).to_owned());
@@ -313,9 +316,9 @@ fn here(run: &Render<'_>) -> String {
     let mut expression = root.to_owned();
     for step in run.path.iter() {
         if step.parse::<usize>().is_ok() {
-            expression.push_str(&format!("[{step}]"));
+            expression.extend(["[", step, "]"]);
         } else {
-            expression.push_str(&format!(".\"{step}\""));
+            expression.extend([".\"", step, "\""]);
         }
     }
     expression
@@ -373,10 +376,13 @@ fn resolve_text(text: &str, document: &Value, path: &[String]) -> Result<Value, 
             made.push_str(before);
             made.push_str(tail.get(..=end).unwrap_or_default());
         } else {
-            let found = at_path(document, path, target).ok_or_else(|| format!("the reference $({reference}) leads to nothing"))?;
+            let found = at_path(document, path, target)
+                .ok_or_else(|| format!("the reference $({reference}) leads to nothing"))?;
             let shown = match (operator, found) {
                 (_, Value::String(text)) => text.clone(),
-                (Operator::Equal, other) => return Err(format!("the reference $({reference}) leads to {other}, not to a text")),
+                (Operator::Equal, other) => {
+                    return Err(format!("the reference $({reference}) leads to {other}, not to a text"));
+                }
                 (_, number @ Value::Number(_)) => number.to_string(),
                 (_, other) => return Err(format!("the reference $({reference}) leads to {other}")),
             };
@@ -391,7 +397,8 @@ fn resolve_text(text: &str, document: &Value, path: &[String]) -> Result<Value, 
 }
 
 fn at_path<'d>(document: &'d Value, from: &[String], target: &str) -> Option<&'d Value> {
-    let mut steps: Vec<&str> = if target.starts_with('/') { Vec::new() } else { from.iter().map(String::as_str).collect() };
+    let mut steps: Vec<&str> =
+        if target.starts_with('/') { Vec::new() } else { from.iter().map(String::as_str).collect() };
     for step in target.split('/') {
         match step {
             "" | "." => {}

@@ -119,9 +119,14 @@ pub fn run(file: &str, source: &str, files: &dyn Files, now: Timestamp) -> Resul
     for node in prograde_yaml::documents(file, source)? {
         let document = node.to_json();
         if !is_test(&document) {
-            return Err(Diagnostic::file(TEST, file, "the document is no test", "a test names policies, resources and results")
-                .at(node.line, node.column)
-                .into());
+            return Err(Diagnostic::file(
+                TEST,
+                file,
+                "the document is no test",
+                "a test names policies, resources and results",
+            )
+            .at(node.line, node.column)
+            .into());
         }
         all.push(run_one(file, &document, files, now));
     }
@@ -150,7 +155,11 @@ fn run_one(file: &str, document: &Value, files: &dyn Files, now: Timestamp) -> R
     let targets = placed(loaded.documents(&list("targetResources")));
     let cluster = cluster(&list("clusterResources"), &mut loaded);
     let mut sources = loaded.documents(&list("paramResources"));
-    let mut clones: Vec<String> = results(document).filter_map(|r| r.get("cloneSourceResource")).filter_map(Value::as_str).map(str::to_owned).collect();
+    let mut clones: Vec<String> = results(document)
+        .filter_map(|r| r.get("cloneSourceResource"))
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
     clones.dedup();
     sources.extend(loaded.documents(&clones));
     sources.extend(cluster.iter().chain(&resources).cloned());
@@ -158,14 +167,23 @@ fn run_one(file: &str, document: &Value, files: &dyn Files, now: Timestamp) -> R
     outside(document, &values, &mut loaded, &mut given);
     given.outside.resources.extend(cluster.iter().cloned());
     payloads(document, &mut loaded, &mut resources);
-    let case = Case { set: &set, values: &values, user: &user, resources: &resources, targets: &targets, given: &given, cluster: &cluster, now };
+    let case = Case {
+        set: &set,
+        values: &values,
+        user: &user,
+        resources: &resources,
+        targets: &targets,
+        given: &given,
+        cluster: &cluster,
+        now,
+    };
     let mut outcomes = Vec::new();
     let mut evaluated: BTreeMap<String, Vec<Vec<PolicyResult>>> = BTreeMap::new();
     for result in results(document) {
         let operation = text(result, &["operation"]).to_owned();
-        let known = evaluated.entry(operation.clone()).or_insert_with(|| {
-            resources.iter().map(|resource| case.evaluate(resource, &operation)).collect()
-        });
+        let known = evaluated
+            .entry(operation.clone())
+            .or_insert_with(|| resources.iter().map(|resource| case.evaluate(resource, &operation)).collect());
         case.expect(result, known, &mut loaded, &mut outcomes);
     }
     let name = text(document, &["metadata", "name"]);
@@ -226,12 +244,13 @@ fn cluster(paths: &[String], loaded: &mut Loaded<'_>) -> Vec<Value> {
     found
 }
 
-/// Reads values, mocks and ConfigMaps into what contexts refer to.
+/// Reads values, answers and resources into what contexts refer to.
 fn outside(document: &Value, values: &Value, loaded: &mut Loaded<'_>, given: &mut Given) {
     let context = text(document, &["context"]);
     if !context.is_empty() {
         for found in loaded.documents(&[context.to_owned()]) {
-            let list = |name: &str| at(&found, &["spec", name]).and_then(Value::as_array).into_iter().flatten().cloned();
+            let list =
+                |name: &str| at(&found, &["spec", name]).and_then(Value::as_array).into_iter().flatten().cloned();
             given.outside.resources.extend(list("resources"));
             given.outside.images.extend(list("images").map(|image| (text(&image, &["image"]).to_owned(), image)));
         }
@@ -240,7 +259,8 @@ fn outside(document: &Value, values: &Value, loaded: &mut Loaded<'_>, given: &mu
         let url = if text(answer, &["url"]).is_empty() { text(answer, &["urlPath"]) } else { text(answer, &["url"]) };
         let method = text(answer, &["method"]).to_uppercase();
         let place = if method.is_empty() { url.to_owned() } else { format!("{method}:{url}") };
-        let status = at(answer, &["response", "statusCode"]).and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+        let status =
+            at(answer, &["response", "statusCode"]).and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
         let body = at(answer, &["response", "body"]).cloned().unwrap_or(Value::Null);
         given.outside.answers.insert(place, (status.filter(|code| *code > 0).unwrap_or(200), body));
     }
@@ -300,7 +320,9 @@ pub fn values_for(values: &Value, resource: &str) -> Vec<(Option<String>, String
         for one in policy.get("resources").and_then(Value::as_array).into_iter().flatten() {
             if text(one, &["name"]) == resource {
                 let name = text(policy, &["name"]);
-                found.extend(pairs(one.get("values")).into_iter().map(|(key, value)| (Some(name.to_owned()), key, value)));
+                found.extend(
+                    pairs(one.get("values")).into_iter().map(|(key, value)| (Some(name.to_owned()), key, value)),
+                );
             }
         }
     }
@@ -325,10 +347,13 @@ impl Case<'_> {
         let whole = listed("namespaces").find(|found| text(found, &["metadata", "name"]) == name).cloned();
         let labelled = || {
             let found = listed("namespaceSelector").find(|found| text(found, &["name"]) == name)?;
-            Some(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": found.get("labels")}}))
+            Some(
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": found.get("labels")}}),
+            )
         };
         let among = || {
-            let kind = |found: &&Value| text(found, &["kind"]) == "Namespace" && text(found, &["metadata", "name"]) == name;
+            let kind =
+                |found: &&Value| text(found, &["kind"]) == "Namespace" && text(found, &["metadata", "name"]) == name;
             self.cluster.iter().find(kind).cloned()
         };
         whole.or_else(labelled).or_else(among)
@@ -343,7 +368,8 @@ impl Case<'_> {
             kind: text(value, &["kind"]).to_owned(),
         };
         for known in self.values.get("subresources").and_then(Value::as_array).into_iter().flatten() {
-            let (sub, parent) = (known.get("subresource").unwrap_or(&Value::Null), known.get("parentResource").unwrap_or(&Value::Null));
+            let (sub, parent) =
+                (known.get("subresource").unwrap_or(&Value::Null), known.get("parentResource").unwrap_or(&Value::Null));
             if kind(sub) == own {
                 let name = text(sub, &["name"]).split('/').nth(1).unwrap_or_default();
                 return (kind(parent), name.to_owned());
@@ -423,7 +449,13 @@ impl Case<'_> {
         found
     }
 
-    fn expect(&self, result: &Value, evaluated: &[Vec<PolicyResult>], loaded: &mut Loaded<'_>, outcomes: &mut Vec<Outcome>) {
+    fn expect(
+        &self,
+        result: &Value,
+        evaluated: &[Vec<PolicyResult>],
+        loaded: &mut Loaded<'_>,
+        outcomes: &mut Vec<Outcome>,
+    ) {
         let expected = match text(result, &["result"]) {
             "" => text(result, &["status"]),
             expected => expected,
@@ -508,7 +540,9 @@ fn is_rule(policy: &Policy, found: &str, wanted: &str) -> bool {
 
 /// What came, with resources that were changed or made compared with what is expected of them.
 fn actual(result: &Value, one: &RuleResult, resource: Option<&Value>, loaded: &mut Loaded<'_>) -> (String, String) {
-    let first = |names: [&str; 2]| names.iter().map(|name| text(result, &[name])).find(|path| !path.is_empty()).unwrap_or_default().to_owned();
+    let first = |names: [&str; 2]| {
+        names.iter().map(|name| text(result, &[name])).find(|path| !path.is_empty()).unwrap_or_default().to_owned()
+    };
     let patched = first(["patchedResources", "patchedResource"]);
     if !patched.is_empty() && one.targets.is_empty() {
         let found = one.patched.as_ref().or(resource).unwrap_or(&Value::Null);
@@ -547,8 +581,11 @@ fn tidied(value: &Value) -> Value {
             let mut kept = Map::new();
             for (name, value) in entries {
                 let value = tidied(value);
-                let empty = value.is_null() || value.as_object().is_some_and(Map::is_empty) || value.as_array().is_some_and(Vec::is_empty);
-                let made = name.starts_with("generate.kyverno.io/") || (name == "app.kubernetes.io/managed-by" && value == "kyverno");
+                let empty = value.is_null()
+                    || value.as_object().is_some_and(Map::is_empty)
+                    || value.as_array().is_some_and(Vec::is_empty);
+                let made = name.starts_with("generate.kyverno.io/")
+                    || (name == "app.kubernetes.io/managed-by" && value == "kyverno");
                 if !empty && !made {
                     kept.insert(name.clone(), value);
                 }
@@ -556,6 +593,6 @@ fn tidied(value: &Value) -> Value {
             Value::Object(kept)
         }
         Value::Array(items) => items.iter().map(tidied).collect(),
-        other => other.clone(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other.clone(),
     }
 }

@@ -72,7 +72,13 @@ pub(crate) struct Validation<'v> {
 
 impl Validation<'_> {
     /// Checks the whole resource, or the element it stands for. Nothing where nothing was checked.
-    pub(crate) fn run(&self, check: &Check, frame: &Frame<'_>, element: Option<&Value>, nesting: usize) -> Option<Verdict> {
+    pub(crate) fn run(
+        &self,
+        check: &Check,
+        frame: &Frame<'_>,
+        element: Option<&Value>,
+        nesting: usize,
+    ) -> Option<Verdict> {
         if let Some(deny) = &check.deny {
             return Some(match deny.evaluate(frame, frame.delete()) {
                 Err(error) => Verdict::error("the conditions of deny can't be evaluated", &error),
@@ -111,7 +117,11 @@ impl Validation<'_> {
 
     fn broken(&self, frame: &Frame<'_>, what: &str) -> String {
         let message = self.message(frame);
-        if message.is_empty() { format!("rule {} is broken {what}", self.rule.name) } else { format!("{message} ({what})") }
+        if message.is_empty() {
+            format!("rule {} is broken {what}", self.rule.name)
+        } else {
+            format!("{message} ({what})")
+        }
     }
 
     fn pattern(&self, source: &PatternSource, frame: &Frame<'_>, resource: &Value) -> Verdict {
@@ -119,7 +129,9 @@ impl Validation<'_> {
             Err(error) => Verdict::error("variables can't be replaced", &error),
             Ok(Ok(())) => Verdict::new(Status::Pass, format!("rule {} holds", self.rule.name)),
             Ok(Err(Mismatch::Skip(why))) => Verdict::new(Status::Skip, why),
-            Ok(Err(Mismatch::Fail { path, why })) if path.is_empty() => Verdict::new(Status::Error, self.broken(frame, &why)),
+            Ok(Err(Mismatch::Fail { path, why })) if path.is_empty() => {
+                Verdict::new(Status::Error, self.broken(frame, &why))
+            }
             Ok(Err(Mismatch::Fail { path, .. })) => {
                 Verdict::new(Status::Fail, self.broken(frame, &format!("at {path}"))).at(path)
             }
@@ -131,7 +143,9 @@ impl Validation<'_> {
         for (index, source) in sources.iter().enumerate() {
             match matched(source, frame, resource) {
                 Err(error) => return Verdict::error("variables can't be replaced", &error),
-                Ok(Ok(())) => return Verdict::new(Status::Pass, format!("rule {} holds by pattern {index}", self.rule.name)),
+                Ok(Ok(())) => {
+                    return Verdict::new(Status::Pass, format!("rule {} holds by pattern {index}", self.rule.name));
+                }
                 Ok(Err(Mismatch::Skip(why))) => skipped.push(format!("pattern {index}: {why}")),
                 Ok(Err(Mismatch::Fail { path, .. })) => failed.push(format!("pattern {index} at {path}")),
             }
@@ -169,18 +183,21 @@ impl Validation<'_> {
     }
 
     /// How many elements were checked, or the first verdict that is not a pass.
-    fn elements(&self, each: &ForEach, elements: &[Value], frame: &Frame<'_>, nesting: usize) -> Result<usize, Verdict> {
+    fn elements(
+        &self,
+        each: &ForEach,
+        elements: &[Value],
+        frame: &Frame<'_>,
+        nesting: usize,
+    ) -> Result<usize, Verdict> {
         let mut applied = 0;
         for (index, element) in elements.iter().enumerate().filter(|(_, element)| !element.is_null()) {
             if each.scope == Some(true) && !element.is_object() {
                 return Err(Verdict::new(Status::Error, "elementScope needs elements that are mappings"));
             }
             let named = element_frame(frame, &each.context, element, index, nesting);
-            let outcome = match each.preconditions.evaluate(&named, named.delete()) {
-                Ok(outcome) => outcome,
-                // An element whose preconditions can't be evaluated is left out, as in Kyverno.
-                Err(_) => continue,
-            };
+            // An element whose preconditions can't be evaluated is left out, as in Kyverno.
+            let Ok(outcome) = each.preconditions.evaluate(&named, named.delete()) else { continue };
             if !outcome.holds {
                 continue;
             }
@@ -202,7 +219,7 @@ impl Validation<'_> {
 pub(crate) fn elements(list: &crate::jmespath::Expression, frame: &Frame<'_>) -> Result<Vec<Value>, Error> {
     Ok(match list.search(frame)?.into_owned() {
         Value::Array(items) => items,
-        other => vec![other],
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => vec![other],
     })
 }
 

@@ -47,7 +47,11 @@ impl VerifyImages {
                 verify_digest: flag(item.get("verifyDigest")).unwrap_or(true),
                 mutate_digest: flag(item.get("mutateDigest")).unwrap_or(true),
                 required: flag(item.get("required")).unwrap_or(true),
-                attestors: given("attestors") || given("attestations") || given("key") || given("subject") || given("roots"),
+                attestors: given("attestors")
+                    || given("attestations")
+                    || given("key")
+                    || given("subject")
+                    || given("roots"),
             });
         }
         Ok(Self { entries })
@@ -72,7 +76,12 @@ impl VerifyImages {
 fn all_images(lists: &Value) -> Vec<Image> {
     let of_list = |list: &str| lists.get(list).and_then(Value::as_object).into_iter().flatten();
     let mut all = Vec::new();
-    let custom = lists.as_object().into_iter().flatten().map(|(name, _)| name.as_str()).filter(|name| !CONTAINERS.contains(name));
+    let custom = lists
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .filter(|name| !CONTAINERS.contains(name));
     for list in CONTAINERS.into_iter().chain(custom) {
         for (_, image) in of_list(list) {
             let field = |name: &str| image.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -91,7 +100,8 @@ fn all_images(lists: &Value) -> Vec<Image> {
 impl Entry {
     fn selects(&self, image: &Image) -> bool {
         let reference = image.to_string();
-        let fits = |patterns: &[String]| patterns.iter().any(|pattern| wildcard::matches(&expanded(pattern), &reference));
+        let fits =
+            |patterns: &[String]| patterns.iter().any(|pattern| wildcard::matches(&expanded(pattern), &reference));
         fits(&self.references) && !fits(&self.skip)
     }
 
@@ -104,13 +114,17 @@ impl Entry {
             return None;
         }
         if !self.attestors {
-            return Some(Verdict::new(Status::Fail, format!("{image} is not verified: the rule names nobody who could have signed it")));
+            return Some(Verdict::new(
+                Status::Fail,
+                format!("{image} is not verified: the rule names nobody who could have signed it"),
+            ));
         }
         match verified.get(&image.to_string()) {
             Some(Ok(())) => None,
             Some(Err(why)) => Some(Verdict::new(Status::Fail, format!("{image}: {why}"))),
             None => {
-                let why = format!("it is not known whether {image} is signed: signatures are verified when it is pulled");
+                let why =
+                    format!("it is not known whether {image} is signed: signatures are verified when it is pulled");
                 Some(Verdict::new(Status::Error, why))
             }
         }

@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn stars_and_question_marks() {
-        let check = |pattern: &str, text: &str, want: bool| assert_eq!(matches(pattern, text), want, "{pattern} {text}");
+        let check =
+            |pattern: &str, text: &str, want: bool| assert_eq!(matches(pattern, text), want, "{pattern} {text}");
         check("*", "", true);
         check("?*", "", false);
         check("?*", "a", true);

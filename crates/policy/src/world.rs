@@ -25,13 +25,15 @@ pub struct Outside {
 impl Outside {
     /// A resource by API version, plural, namespace and name.
     pub(crate) fn resource(&self, api: &str, resources: &str, namespace: &str, name: &str) -> Option<&Value> {
-        let named = |found: &&Value| text(found, &["metadata", "name"]) == name && is_of(found, api, resources, namespace);
+        let named =
+            |found: &&Value| text(found, &["metadata", "name"]) == name && is_of(found, api, resources, namespace);
         self.resources.iter().find(named)
     }
 
     /// A list of resources, as the API gives it.
     pub(crate) fn list(&self, api: &str, resources: &str, namespace: &str) -> Value {
-        let items: Vec<&Value> = self.resources.iter().filter(|found| is_of(found, api, resources, namespace)).collect();
+        let items: Vec<&Value> =
+            self.resources.iter().filter(|found| is_of(found, api, resources, namespace)).collect();
         json!({"items": items})
     }
 
@@ -61,7 +63,9 @@ impl Outside {
                 self.resource(&api, resources, namespace, name).map_or_else(missing, |found| (200, found.clone()))
             }
             ["namespaces", namespace, resources] => (200, self.list(&api, resources, namespace)),
-            [resources, name] => self.resource(&api, resources, "", name).map_or_else(missing, |found| (200, found.clone())),
+            [resources, name] => {
+                self.resource(&api, resources, "", name).map_or_else(missing, |found| (200, found.clone()))
+            }
             [resources] => (200, self.list(&api, resources, "")),
             _ => missing(),
         })
@@ -81,10 +85,28 @@ fn is_of(found: &Value, api: &str, resources: &str, namespace: &str) -> bool {
 /// Source: Kubernetes' API reference; kinds of others are called `Cluster…` by custom.
 pub(crate) fn is_cluster_kind(kind: &str) -> bool {
     const KINDS: [&str; 22] = [
-        "Namespace", "Node", "PersistentVolume", "StorageClass", "CustomResourceDefinition", "PriorityClass", "IngressClass",
-        "RuntimeClass", "CSIDriver", "CSINode", "VolumeAttachment", "APIService", "CertificateSigningRequest", "FlowSchema",
-        "PriorityLevelConfiguration", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
-        "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "GatewayClass", "ComponentStatus", "ComputeClass",
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "StorageClass",
+        "CustomResourceDefinition",
+        "PriorityClass",
+        "IngressClass",
+        "RuntimeClass",
+        "CSIDriver",
+        "CSINode",
+        "VolumeAttachment",
+        "APIService",
+        "CertificateSigningRequest",
+        "FlowSchema",
+        "PriorityLevelConfiguration",
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+        "ValidatingAdmissionPolicy",
+        "ValidatingAdmissionPolicyBinding",
+        "GatewayClass",
+        "ComponentStatus",
+        "ComputeClass",
     ];
     KINDS.contains(&kind) || kind.starts_with("Cluster")
 }

@@ -1,5 +1,7 @@
 //! Tests of policies in Kyverno's format, ours and those of the shipped sets, through the public face of the crate.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that can't go on has to end")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,10 +17,10 @@ impl Files for Beside {
     }
 }
 
-fn check(test: &Path) {
-    let text = fs::read_to_string(test).unwrap();
-    let beside = Beside(test.parent().unwrap().to_owned());
-    let ran = testing::run(&test.display().to_string(), &text, &beside, jiff::Timestamp::UNIX_EPOCH).unwrap();
+fn check(file: &Path) {
+    let text = fs::read_to_string(file).unwrap();
+    let beside = Beside(file.parent().unwrap().to_owned());
+    let ran = testing::run(&file.display().to_string(), &text, &beside, jiff::Timestamp::UNIX_EPOCH).unwrap();
     assert!(!ran.is_empty());
     for test in ran {
         assert!(test.findings.is_empty(), "{:?}", test.findings);
@@ -59,14 +61,17 @@ fn a_resource_that_no_rule_answers_for_is_never_ok() {
     }
     let test = "policies: [policy.yaml]\nresources: [r.yaml]\nresults:\n- {policy: disallow-latest-tag, rule: disallow-latest-tag, resource: s, result: skip}\n- {policy: disallow-latest-tag, resource: missing, result: pass}\n";
     let ran = testing::run("t", test, &Inline, jiff::Timestamp::UNIX_EPOCH).unwrap();
-    let actual: Vec<(&str, bool)> = ran[0].outcomes.iter().map(|outcome| (outcome.actual.as_str(), outcome.ok)).collect();
+    let actual: Vec<(&str, bool)> =
+        ran[0].outcomes.iter().map(|outcome| (outcome.actual.as_str(), outcome.ok)).collect();
     assert_eq!(actual, [("none", false), ("none", false)]);
 }
 
 #[test]
 fn what_is_not_known_is_refused_when_it_is_read() {
     let rule = |rule: &str| {
-        format!("apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {{name: p}}\nspec:\n  validationFailureAction: Audit\n  rules:\n  - name: r\n    match: {{any: [{{resources: {{kinds: [Pod]}}}}]}}\n    validate: {rule}\n")
+        format!(
+            "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {{name: p}}\nspec:\n  validationFailureAction: Audit\n  rules:\n  - name: r\n    match: {{any: [{{resources: {{kinds: [Pod]}}}}]}}\n    validate: {rule}\n"
+        )
     };
     let refused = |text: &str, code: &str| {
         let mut set = PolicySet::default();
@@ -99,7 +104,8 @@ fn hostile_policies_end() {
         let mut set = PolicySet::default();
         set.read("p.yaml", &text.to_string()).map(|()| set)
     };
-    let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "list": vec!["aaaa"; 2_000]});
+    let pod =
+        serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "list": vec!["aaaa"; 2_000]});
     let request = Request::create(&pod, jiff::Timestamp::UNIX_EPOCH);
     let status = |expression: &str| {
         let set = policy(expression).unwrap();

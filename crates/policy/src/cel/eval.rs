@@ -34,6 +34,9 @@ pub(super) struct Run<'a> {
     steps: Cell<u64>,
 }
 
+/// Names of types that stand for themselves.
+const TYPES: [&str; 10] = ["int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"];
+
 type Scope<'l, 'a> = Option<&'l Local<'l, 'a>>;
 
 impl<'a> Run<'a> {
@@ -85,7 +88,9 @@ impl<'a> Run<'a> {
             Expr::Map(map) => {
                 let mut made: Vec<(Val<'a>, Val<'a>)> = Vec::with_capacity(map.entries.len());
                 for entry in &map.entries {
-                    let EntryExpr::MapEntry(entry) = &entry.expr else { return Err(Error::new("a map has keys and values")) };
+                    let EntryExpr::MapEntry(entry) = &entry.expr else {
+                        return Err(Error::new("a map has keys and values"));
+                    };
                     let key = self.eval(&entry.key, scope)?;
                     match (self.eval(&entry.value, scope)?, entry.optional) {
                         (Val::Optional(value), true) => made.extend(value.map(|value| (key, (*value).clone()))),
@@ -106,7 +111,8 @@ impl<'a> Run<'a> {
             let EntryExpr::StructField(field) = &entry.expr else { return Err(Error::new("an object has fields")) };
             match (self.eval(&field.value, scope)?, field.optional) {
                 (Val::Optional(value), true) => {
-                    fields.extend(value.map(|value| (Val::Text(Cow::Borrowed(field.field.as_str())), (*value).clone())));
+                    fields
+                        .extend(value.map(|value| (Val::Text(Cow::Borrowed(field.field.as_str())), (*value).clone())));
                 }
                 (value, _) => fields.push((Val::Text(Cow::Borrowed(field.field.as_str())), value)),
             }
@@ -130,8 +136,11 @@ impl<'a> Run<'a> {
         if let Some(found) = self.bound(name, scope) {
             return found;
         }
-        const TYPES: [&str; 10] = ["int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"];
-        TYPES.iter().find(|known| **known == name).map(|name| Val::Type(name)).ok_or_else(|| Error::new(format!("unknown name `{name}`")))
+        TYPES
+            .iter()
+            .find(|known| **known == name)
+            .map(|name| Val::Type(name))
+            .ok_or_else(|| Error::new(format!("unknown name `{name}`")))
     }
 
     fn variable(&self, name: &str) -> Option<Result<Val<'a>, Error>> {
@@ -161,9 +170,9 @@ impl<'a> Run<'a> {
                 let found = self.find(inner, &Val::Text(Cow::Borrowed(field)))?;
                 Ok(Val::Optional(found.map(Rc::new)))
             }
-            Val::Map(_) | Val::Json(serde_json::Value::Object(_)) => {
-                operand.entry(&Val::Text(Cow::Borrowed(field))).ok_or_else(|| Error::new(format!("no such key: {field}")))
-            }
+            Val::Map(_) | Val::Json(serde_json::Value::Object(_)) => operand
+                .entry(&Val::Text(Cow::Borrowed(field)))
+                .ok_or_else(|| Error::new(format!("no such key: {field}"))),
             other => Err(Error::new(format!("{} has no field `{field}`", other.type_name()))),
         }
     }
@@ -271,7 +280,9 @@ impl<'a> Run<'a> {
         self.step(container.size().unwrap_or(0))?;
         Ok(Val::Bool(match container {
             Val::List(items) => items.iter().any(|found| equal(found, item)),
-            Val::Json(serde_json::Value::Array(items)) => items.iter().any(|found| equal(&super::value::json(found), item)),
+            Val::Json(serde_json::Value::Array(items)) => {
+                items.iter().any(|found| equal(&super::value::json(found), item))
+            }
             Val::Map(_) | Val::Json(_) => container.entry(item).is_some(),
             other => return Err(Error::new(format!("`in` takes a list or a map, not {}", other.type_name()))),
         }))
@@ -300,7 +311,7 @@ impl<'a> Run<'a> {
         let name = call.func_name.as_str();
         let Some(target) = &call.target else {
             let args = self.arguments(&call.args, scope)?;
-            return functions::global(self, name, args);
+            return functions::global(self, name, &args);
         };
         if let Expr::Ident(space) = &target.expr
             && self.bound(space, scope).is_none()
@@ -313,7 +324,7 @@ impl<'a> Run<'a> {
                 return self.eval(body, Some(&local));
             }
             let args = self.arguments(&call.args, scope)?;
-            return functions::global(self, &format!("{space}.{name}"), args);
+            return functions::global(self, &format!("{space}.{name}"), &args);
         }
         let target = self.eval(target, scope)?;
         if let ("optMap" | "optFlatMap", [variable, body]) = (name, call.args.as_slice())
@@ -386,7 +397,11 @@ impl<'a> Run<'a> {
                 break;
             }
             let one = Local { name: &node.iter_var, value: Ok(first), parent: Some(&accumulator) };
-            let two = node.iter_var2.as_deref().zip(second).map(|(name, value)| Local { name, value: Ok(value), parent: Some(&one) });
+            let two = node.iter_var2.as_deref().zip(second).map(|(name, value)| Local {
+                name,
+                value: Ok(value),
+                parent: Some(&one),
+            });
             let inner = two.as_ref().unwrap_or(&one);
             let next = self.appended(&node.loop_step, &node.accu_var, inner);
             match next {
@@ -413,7 +428,12 @@ impl<'a> Run<'a> {
     }
 
     /// What a step appends to its list, where appending is all that it does.
-    fn appended(&self, step: &'a Expression, accumulator: &str, scope: &Local<'_, 'a>) -> Option<Result<Vec<Val<'a>>, Error>> {
+    fn appended(
+        &self,
+        step: &'a Expression,
+        accumulator: &str,
+        scope: &Local<'_, 'a>,
+    ) -> Option<Result<Vec<Val<'a>>, Error>> {
         let Expr::Call(call) = &step.expr else { return None };
         let is_accumulator = |node: &Expression| matches!(&node.expr, Expr::Ident(name) if name == accumulator);
         match (call.func_name.as_str(), call.args.as_slice()) {
@@ -422,7 +442,7 @@ impl<'a> Run<'a> {
                 _ => None,
             },
             (operators::CONDITIONAL, [condition, yes, no]) if is_accumulator(no) => {
-                let (Expr::Call(_), true) = (&yes.expr, self.appends(yes, accumulator)) else { return None };
+                let (Expr::Call(_), true) = (&yes.expr, Self::appends(yes, accumulator)) else { return None };
                 match self.eval(condition, Some(scope)) {
                     Ok(Val::Bool(true)) => self.appended(yes, accumulator, scope),
                     Ok(Val::Bool(false)) => Some(Ok(Vec::new())),
@@ -434,7 +454,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn appends(&self, step: &Expression, accumulator: &str) -> bool {
+    fn appends(step: &Expression, accumulator: &str) -> bool {
         matches!(&step.expr, Expr::Call(call) if call.func_name == operators::ADD
             && matches!(call.args.as_slice(), [left, right]
                 if matches!(&left.expr, Expr::Ident(name) if name == accumulator) && matches!(right.expr, Expr::List(_))))
@@ -449,7 +469,11 @@ fn index_of(key: &Val<'_>) -> Result<Option<usize>, Error> {
     match key {
         Val::Int(index) => Ok(usize::try_from(*index).ok()),
         Val::Uint(index) => Ok(usize::try_from(*index).ok()),
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be whole and not negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be whole and not negative"
+        )]
         Val::Double(index) if index.fract() == 0.0 && *index >= 0.0 => Ok(Some(*index as usize)),
         other => Err(Error::new(format!("a list's index is int, not {}", other.type_name()))),
     }

@@ -108,45 +108,50 @@ pub(super) fn bounded<'a>(made: String) -> Result<Val<'a>, Error> {
 }
 
 /// Functions that stand alone or in a namespace.
-pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: Vec<Val<'a>>) -> Result<Val<'a>, Error> {
-    match (name, args.as_slice()) {
-        ("size", [value]) => size(value).ok_or_else(|| wrong(name, &args)),
+pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<Val<'a>, Error> {
+    match (name, args) {
+        ("size", [value]) => size(value).ok_or_else(|| wrong(name, args)),
         ("type", [value]) => Ok(Val::Type(value.type_name())),
         ("dyn", [value]) => Ok(value.clone()),
-        ("int" | "uint" | "double" | "string" | "bool" | "bytes" | "duration" | "timestamp", [value]) => convert(name, value),
+        ("int" | "uint" | "double" | "string" | "bool" | "bytes" | "duration" | "timestamp", [value]) => {
+            convert(name, value)
+        }
         ("quantity", [Val::Text(value)]) => {
             Quantity::parse(value).map(Val::Quantity).ok_or_else(|| Error::new(format!("`{value}` is no quantity")))
         }
         ("isQuantity", [Val::Text(value)]) => Ok(Val::Bool(Quantity::parse(value).is_some())),
-        ("url", [Val::Text(value)]) => url(value).map(|url| Val::Url(Rc::new(url))).ok_or_else(|| Error::new(format!("`{value}` is no URL"))),
+        ("url", [Val::Text(value)]) => {
+            url(value).map(|url| Val::Url(Rc::new(url))).ok_or_else(|| Error::new(format!("`{value}` is no URL")))
+        }
         ("isURL", [Val::Text(value)]) => Ok(Val::Bool(url(value).is_some())),
         ("ip" | "isIP" | "ip.isCanonical" | "cidr" | "isCIDR", [Val::Text(value)]) => net::function(name, value),
         ("semver", [Val::Text(value)]) => {
             Version::parse(value).map(|v| Val::Version(Rc::new(v))).map_err(|error| Error::new(error.to_string()))
         }
         ("isSemver", [Val::Text(value)]) => Ok(Val::Bool(Version::parse(value).is_ok())),
-        ("image", [Val::Text(value)]) => Image::parse(value).map(|image| Val::Image(Rc::new(image))).map_err(Error::new),
+        ("image", [Val::Text(value)]) => {
+            Image::parse(value).map(|image| Val::Image(Rc::new(image))).map_err(Error::new)
+        }
         ("isImage", [Val::Text(value)]) => Ok(Val::Bool(Image::parse(value).is_ok())),
         ("parseImageReference", [Val::Text(value)]) => {
             Image::parse(value).map(|image| owned_json(image.to_json(""))).map_err(Error::new)
         }
         ("optional.of", [value]) => Ok(Val::Optional(Some(Rc::new(value.clone())))),
         ("optional.none", []) => Ok(Val::Optional(None)),
-        ("optional.ofNonZeroValue", [value]) => {
-            Ok(Val::Optional((!is_zero(value)).then(|| Rc::new(value.clone()))))
-        }
+        ("optional.ofNonZeroValue", [value]) => Ok(Val::Optional((!is_zero(value)).then(|| Rc::new(value.clone())))),
         ("base64.encode", [Val::Bytes(bytes)]) => bounded(STANDARD.encode(bytes)),
         ("base64.encode", [Val::Text(value)]) => bounded(STANDARD.encode(value.as_bytes())),
-        ("base64.decode", [Val::Text(value)]) => {
-            STANDARD.decode(value.as_bytes()).map(|bytes| Val::Bytes(bytes.into())).map_err(|error| Error::new(error.to_string()))
-        }
+        ("base64.decode", [Val::Text(value)]) => STANDARD
+            .decode(value.as_bytes())
+            .map(|bytes| Val::Bytes(bytes.into()))
+            .map_err(|error| Error::new(error.to_string())),
         ("strings.quote", [Val::Text(value)]) => bounded(format!("{value:?}")),
         ("lists.range", [Val::Int(count)]) => {
             let count = usize::try_from(*count).unwrap_or(0);
             run.step(count)?;
             Ok(list((0_i64..).take(count).map(Val::Int).collect()))
         }
-        ("math.greatest" | "math.least", _) => extreme(name, &args),
+        ("math.greatest" | "math.least", _) => extreme(name, args),
         ("math.abs", [Val::Int(number)]) => number.checked_abs().map(Val::Int).ok_or_else(overflow),
         ("math.abs", [Val::Double(number)]) => Ok(Val::Double(number.abs())),
         ("math.ceil", [Val::Double(number)]) => Ok(Val::Double(number.ceil())),
@@ -162,10 +167,14 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: Vec<Val<'a>>) -> Resul
         }
         ("time.now", []) => Ok(Val::Time(run.now)),
         (
-            "verifyImageSignatures" | "verifyAttestationSignatures" | "authorizer.check" | "resource.post" | "resource.Post",
+            "verifyImageSignatures"
+            | "verifyAttestationSignatures"
+            | "authorizer.check"
+            | "resource.post"
+            | "resource.Post",
             _,
         ) => Err(unknown(name)),
-        _ => outside(run, name, &args),
+        _ => outside(run, name, args),
     }
 }
 
@@ -182,7 +191,9 @@ fn outside<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<Val<'a>, E
                 return Err(unknown(name));
             }
             let found = world.resource(api, resources, namespace, wanted);
-            found.map(json).ok_or_else(|| Error::new(format!("{resources} {namespace}/{wanted} is not among the resources")))
+            found
+                .map(json)
+                .ok_or_else(|| Error::new(format!("{resources} {namespace}/{wanted} is not among the resources")))
         }
         ("resource.list", [Val::Text(api), Val::Text(resources), Val::Text(namespace)]) => {
             if world.resources.is_empty() {
@@ -195,15 +206,19 @@ fn outside<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<Val<'a>, E
             if projection.is_empty() {
                 return Ok(json(found));
             }
-            found.get(projection.as_ref()).map(json).ok_or_else(|| Error::new(format!("{entry} has no projection {projection}")))
+            found
+                .get(projection.as_ref())
+                .map(json)
+                .ok_or_else(|| Error::new(format!("{entry} has no projection {projection}")))
         }
         ("http.get" | "http.post", [Val::Text(url), ..]) => {
             let method = if name.to_ascii_lowercase().ends_with("get") { "GET" } else { "POST" };
             let (status, body) = world.answer(method, url).ok_or_else(|| unknown(name))?;
             Ok(owned_json(serde_json::json!({"body": body, "statusCode": status})))
         }
-        ("image.getmetadata", [Val::Text(image)]) => world.images.get(image.as_ref()).map(json).ok_or_else(|| unknown(name)),
-        ("resource.get" | "resource.list" | "globalcontext.get" | "image.getmetadata", _) => Err(wrong(name, args)),
+        ("image.getmetadata", [Val::Text(image)]) => {
+            world.images.get(image.as_ref()).map(json).ok_or_else(|| unknown(name))
+        }
         _ => Err(wrong(name, args)),
     }
 }
@@ -223,14 +238,23 @@ fn is_zero(value: &Val<'_>) -> bool {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "ranges are checked; CEL rounds so")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "ranges are checked; CEL rounds so"
+)]
 fn convert<'a>(name: &str, value: &Val<'a>) -> Result<Val<'a>, Error> {
     let unreadable = |value: &str| Error::new(format!("`{value}` is no {name}"));
     match (name, value) {
-        ("int", Val::Int(_)) | ("uint", Val::Uint(_)) | ("double", Val::Double(_)) | ("string", Val::Text(_))
-        | ("bool", Val::Bool(_)) | ("bytes", Val::Bytes(_)) | ("duration", Val::Duration(_)) | ("timestamp", Val::Time(_)) => {
-            Ok(value.clone())
-        }
+        ("int", Val::Int(_))
+        | ("uint", Val::Uint(_))
+        | ("double", Val::Double(_))
+        | ("string", Val::Text(_))
+        | ("bool", Val::Bool(_))
+        | ("bytes", Val::Bytes(_))
+        | ("duration", Val::Duration(_))
+        | ("timestamp", Val::Time(_)) => Ok(value.clone()),
         ("int", Val::Uint(number)) => i64::try_from(*number).map(Val::Int).map_err(|_| overflow()),
         ("int", Val::Double(number)) if number.abs() < 9.2e18 => Ok(Val::Int(*number as i64)),
         ("int", Val::Text(text)) => text.parse().map(Val::Int).map_err(|_| unreadable(text)),
@@ -254,7 +278,9 @@ fn convert<'a>(name: &str, value: &Val<'a>) -> Result<Val<'a>, Error> {
         ("string", Val::Bytes(bytes)) => {
             String::from_utf8(bytes.to_vec()).map(text).map_err(|_| Error::new("the bytes are no UTF-8"))
         }
-        ("string", Val::Null | Val::List(_) | Val::Map(_) | Val::Json(_) | Val::Variables | Val::Optional(_)) => Err(wrong(name, std::slice::from_ref(value))),
+        ("string", Val::Null | Val::List(_) | Val::Map(_) | Val::Json(_) | Val::Variables | Val::Optional(_)) => {
+            Err(wrong(name, std::slice::from_ref(value)))
+        }
         ("string", other) => Ok(super::eval::message(other)),
         _ => Err(wrong(name, std::slice::from_ref(value))),
     }
@@ -302,7 +328,9 @@ pub(super) fn method<'a>(run: &Run<'a>, name: &str, target: &Val<'a>, args: &[Va
         Val::List(_) | Val::Json(serde_json::Value::Array(_)) => of_list(run, name, target, args)?,
         Val::Optional(value) => match (name, args) {
             ("hasValue", []) => Some(Val::Bool(value.is_some())),
-            ("value", []) => Some(value.as_ref().map(|value| (**value).clone()).ok_or_else(|| Error::new("the optional is empty"))?),
+            ("value", []) => {
+                Some(value.as_ref().map(|value| (**value).clone()).ok_or_else(|| Error::new("the optional is empty"))?)
+            }
             _ => None,
         },
         Val::Quantity(quantity) => of_quantity(name, *quantity, args),
@@ -313,7 +341,7 @@ pub(super) fn method<'a>(run: &Run<'a>, name: &str, target: &Val<'a>, args: &[Va
         Val::Cidr(address, bits) => net::of_cidr(name, *address, *bits, args)?,
         Val::Version(version) => of_version(name, version, args),
         Val::Image(image) => of_image(name, image),
-        Val::Map(_) | Val::Json(_) => of_map(run, name, target, args)?,
+        Val::Map(_) | Val::Json(_) => of_map(name, args)?,
         _ => None,
     };
     found.ok_or_else(|| {
@@ -323,12 +351,11 @@ pub(super) fn method<'a>(run: &Run<'a>, name: &str, target: &Val<'a>, args: &[Va
     })
 }
 
-fn of_map<'a>(_run: &Run<'a>, name: &str, target: &Val<'a>, args: &[Val<'a>]) -> Result<Option<Val<'a>>, Error> {
+fn of_map<'a>(name: &str, args: &[Val<'a>]) -> Result<Option<Val<'a>>, Error> {
     // Kyverno's JSON documents carry functions of the cluster under these names.
     if matches!(name, "Get" | "List" | "get" | "list") && !args.is_empty() {
         return Err(Error::new(format!("{name} needs a cluster, which is not asked here")));
     }
-    let _target = target;
     Ok(None)
 }
 
@@ -423,7 +450,11 @@ fn of_quantity<'a>(name: &str, quantity: Quantity, args: &[Val<'a>]) -> Option<V
                 Val::Int(number) => Quantity::whole(*number, quantity.format),
                 _ => return None,
             };
-            let nano = if name == "add" { quantity.nano.checked_add(other.nano)? } else { quantity.nano.checked_sub(other.nano)? };
+            let nano = if name == "add" {
+                quantity.nano.checked_add(other.nano)?
+            } else {
+                quantity.nano.checked_sub(other.nano)?
+            };
             Val::Quantity(Quantity { nano, format: quantity.format })
         }
         _ => return None,
@@ -468,7 +499,11 @@ fn url(value: &str) -> Option<Url> {
         return None;
     }
     let (scheme, rest) = match value.split_once("://") {
-        Some((scheme, rest)) if !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) => (scheme, rest),
+        Some((scheme, rest))
+            if !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c)) =>
+        {
+            (scheme, rest)
+        }
         _ if value.starts_with('/') => ("", value),
         _ => return None,
     };
@@ -481,7 +516,9 @@ fn url(value: &str) -> Option<Url> {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, port),
         _ => (host, ""),
     };
-    let pair = |part: &str| part.split_once('=').map_or((part.to_owned(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()));
+    let pair = |part: &str| {
+        part.split_once('=').map_or((part.to_owned(), String::new()), |(k, v)| (k.to_owned(), v.to_owned()))
+    };
     Some(Url {
         scheme: scheme.to_owned(),
         host: host.to_owned(),
@@ -502,7 +539,8 @@ fn of_url<'a>(name: &str, url: &Url) -> Option<Val<'a>> {
         "getQuery" => {
             let mut made: Vec<(Val<'a>, Val<'a>)> = Vec::new();
             for (key, _) in &url.query {
-                let values = url.query.iter().filter(|(known, _)| known == key).map(|(_, value)| text(value.clone())).collect();
+                let values =
+                    url.query.iter().filter(|(known, _)| known == key).map(|(_, value)| text(value.clone())).collect();
                 if !made.iter().any(|(known, _)| matches!(known, Val::Text(known) if known == key)) {
                     made.push((text(key.clone()), list(values)));
                 }

@@ -2,6 +2,11 @@
 //!
 //! Why the evaluator is our own is written down in `docs/decisions/0025-policy.md`.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a function or an operator takes some types of values, and all others, also those to come, it does not take"
+)]
+
 mod eval;
 mod functions;
 mod net;
@@ -66,7 +71,11 @@ impl Program {
                 .max_expression_node_count(NODES_MAX);
             let parsed = parser.parse(source).map_err(|errors| {
                 let first = errors.errors.first().map(ToString::to_string).unwrap_or_default();
-                format!("the expression `{}` can't be read: {}", short(source), first.lines().next().unwrap_or("syntax error"))
+                format!(
+                    "the expression `{}` can't be read: {}",
+                    short(source),
+                    first.lines().next().unwrap_or("syntax error")
+                )
             })?;
             if depth(&parsed) > usize::from(DEPTH_MAX) * 8 {
                 return Err(format!("the expression `{}` nests too deep", short(source)));
@@ -230,7 +239,9 @@ fn conditions_hold<'a>(run: &Run<'a>, conditions: &'a [(String, Program)]) -> Re
         match run.value(program) {
             Ok(Val::Bool(true)) => {}
             Ok(Val::Bool(false)) => return Ok(Some(name.clone())),
-            Ok(other) => trouble = Some(Error::new(format!("the condition `{name}` gives {}, not bool", other.type_name()))),
+            Ok(other) => {
+                trouble = Some(Error::new(format!("the condition `{name}` gives {}, not bool", other.type_name())));
+            }
             Err(error) => trouble = Some(Error::new(format!("the condition `{name}`: {error}"))),
         }
     }
@@ -358,8 +369,17 @@ mod tests {
     #[test]
     fn errors_are_errors() {
         for source in [
-            "object.nothing", "1 / 0", "unknown", "'a' + 1", "object.spec.containers[9]", "[1][-1]", "nofunction(1)",
-            "resource.Get('v1', 'pods', 'a', 'b')", "9223372036854775807 + 1", "1 +", "",
+            "object.nothing",
+            "1 / 0",
+            "unknown",
+            "'a' + 1",
+            "object.spec.containers[9]",
+            "[1][-1]",
+            "nofunction(1)",
+            "resource.Get('v1', 'pods', 'a', 'b')",
+            "9223372036854775807 + 1",
+            "1 +",
+            "",
         ] {
             assert!(run(source).is_err(), "{source}");
         }

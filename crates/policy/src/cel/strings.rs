@@ -71,7 +71,9 @@ fn substring<'a>(value: &str, from: i64, to: Option<i64>) -> Result<Val<'a>, Err
     let length = value.chars().count();
     let range = usize::try_from(from).ok().zip(to.map_or(Some(length), |to| usize::try_from(to).ok()));
     match range {
-        Some((from, to)) if from <= to && to <= length => Ok(text(value.chars().skip(from).take(to - from).collect::<String>())),
+        Some((from, to)) if from <= to && to <= length => {
+            Ok(text(value.chars().skip(from).take(to - from).collect::<String>()))
+        }
         _ => Err(Error::new("the substring is out of range")),
     }
 }
@@ -140,8 +142,13 @@ fn format<'a>(run: &Run<'a>, template: &str, args: &Val<'a>) -> Result<Val<'a>, 
         }
         let value = next.next().ok_or_else(|| Error::new("the format has more places than there are values"))?;
         run.step(value.size().unwrap_or(1))?;
-        let places = if precision.is_empty() { Some(6) } else { precision.parse().ok().filter(|places| *places <= 100) };
-        made.push_str(&formatted(verb, &value, places.ok_or_else(|| Error::new("the format's precision is too large"))?)?);
+        let places =
+            if precision.is_empty() { Some(6) } else { precision.parse().ok().filter(|places| *places <= 100) };
+        made.push_str(&formatted(
+            verb,
+            &value,
+            places.ok_or_else(|| Error::new("the format's precision is too large"))?,
+        )?);
     }
     bounded(made)
 }

@@ -54,7 +54,7 @@ pub(super) struct Url {
 }
 
 /// A key, to find entries of maps by.
-pub(super) fn json<'a>(value: &'a Value) -> Val<'a> {
+pub(super) fn json(value: &Value) -> Val<'_> {
     match value {
         Value::Null => Val::Null,
         Value::Bool(flag) => Val::Bool(*flag),
@@ -65,7 +65,11 @@ pub(super) fn json<'a>(value: &'a Value) -> Val<'a> {
 }
 
 fn from_number(number: &Number) -> Val<'static> {
-    number.as_i64().map(Val::Int).or_else(|| number.as_u64().map(Val::Uint)).unwrap_or_else(|| Val::Double(float(number)))
+    number
+        .as_i64()
+        .map(Val::Int)
+        .or_else(|| number.as_u64().map(Val::Uint))
+        .unwrap_or_else(|| Val::Double(float(number)))
 }
 
 /// A document that nobody else owns.
@@ -86,7 +90,7 @@ pub(super) fn text<'a>(text: impl Into<String>) -> Val<'a> {
     Val::Text(Cow::Owned(text.into()))
 }
 
-pub(super) fn list<'a>(items: Vec<Val<'a>>) -> Val<'a> {
+pub(super) fn list(items: Vec<Val<'_>>) -> Val<'_> {
     Val::List(Rc::new(items))
 }
 
@@ -153,7 +157,9 @@ impl<'a> Val<'a> {
     pub(super) fn entry(&self, key: &Val<'_>) -> Option<Val<'a>> {
         match (self, key) {
             (Self::Json(Value::Object(entries)), Val::Text(name)) => entries.get(name.as_ref()).map(json),
-            (Self::Map(entries), key) => entries.iter().find(|(known, _)| equal(known, key)).map(|(_, value)| value.clone()),
+            (Self::Map(entries), key) => {
+                entries.iter().find(|(known, _)| equal(known, key)).map(|(_, value)| value.clone())
+            }
             _ => None,
         }
     }
@@ -170,17 +176,18 @@ impl<'a> Val<'a> {
     /// As JSON, for messages and for `format`.
     pub(super) fn to_json(&self) -> Value {
         match self {
-            Self::Null | Self::Variables => Value::Null,
+            Self::Null | Self::Variables | Self::Optional(None) => Value::Null,
             Self::Bool(flag) => Value::Bool(*flag),
             Self::Int(number) => Value::from(*number),
             Self::Uint(number) => Value::from(*number),
             Self::Double(number) => crate::jmespath::number(*number),
             Self::Text(text) => Value::String(text.clone().into_owned()),
             Self::List(items) => items.iter().map(Val::to_json).collect(),
-            Self::Map(entries) => Value::Object(entries.iter().map(|(k, v)| (k.shown(), v.to_json())).collect::<Map<_, _>>()),
+            Self::Map(entries) => {
+                Value::Object(entries.iter().map(|(k, v)| (k.shown(), v.to_json())).collect::<Map<_, _>>())
+            }
             Self::Json(value) => (*value).clone(),
             Self::Optional(Some(value)) => value.to_json(),
-            Self::Optional(None) => Value::Null,
             other => Value::String(other.shown()),
         }
     }

@@ -56,7 +56,7 @@ pub(super) fn search<'a>(node: &'a Node, scope: &'a dyn Scope) -> Result<Cow<'a,
     run.json(value)
 }
 
-/// What JMESPath takes for false.
+/// What `JMESPath` takes for false.
 fn is_false(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -69,7 +69,7 @@ fn is_false(value: &Value) -> bool {
 }
 
 /// A missing key is null here.
-fn lenient<'a>(value: Result<Val<'a>, Error>) -> Result<Val<'a>, Error> {
+fn lenient(value: Result<Val<'_>, Error>) -> Result<Val<'_>, Error> {
     match value {
         Err(Error::NotFound(_)) => Ok(NULL),
         other => other,
@@ -109,8 +109,8 @@ impl<'a> Run<'a> {
         match node {
             Node::Identity => Ok(value),
             Node::Field(name) => self.field(name, value),
-            Node::Index(index) => Ok(self.index(*index, self.json(value)?)),
-            Node::Slice(start, stop, step) => self.slice(*start, *stop, *step, &*self.json(value)?),
+            Node::Index(index) => Ok(Self::index(*index, self.json(value)?)),
+            Node::Slice(start, end, step) => self.slice(*start, *end, *step, &*self.json(value)?),
             Node::Literal(literal) => Ok(Val::Json(Cow::Borrowed(literal))),
             Node::Chain(left, right) => {
                 let left = self.eval(left, value)?;
@@ -156,7 +156,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn index(&self, index: i64, value: Cow<'a, Value>) -> Val<'a> {
+    fn index(index: i64, value: Cow<'a, Value>) -> Val<'a> {
         let place = |length: usize| {
             let length = i64::try_from(length).unwrap_or(i64::MAX);
             usize::try_from(if index < 0 { index + length } else { index }).ok()
@@ -173,7 +173,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn slice(&self, start: Option<i64>, stop: Option<i64>, step: i64, value: &Value) -> Result<Val<'a>, Error> {
+    fn slice(&self, start: Option<i64>, end: Option<i64>, step: i64, value: &Value) -> Result<Val<'a>, Error> {
         let Value::Array(items) = value else { return Ok(NULL) };
         let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
         self.step(items.len() as u64)?;
@@ -183,9 +183,9 @@ impl<'a> Run<'a> {
             (if given < 0 { given.saturating_add(length) } else { given }).clamp(low, high)
         };
         let (first, last) = if step < 0 { (length - 1, -1) } else { (0, length) };
-        let (mut at, stop) = (bound(start, first), bound(stop, last));
+        let (mut at, end) = (bound(start, first), bound(end, last));
         let mut found = Vec::new();
-        while (step > 0 && at < stop) || (step < 0 && at > stop) {
+        while (step > 0 && at < end) || (step < 0 && at > end) {
             found.extend(usize::try_from(at).ok().and_then(|at| items.get(at)).cloned());
             at = at.saturating_add(step);
         }
@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
         for node in nodes {
             arguments.push(match lenient(self.eval(node, share(value)))? {
                 Val::Reference(node) => Argument::Reference(node),
-                other => Argument::Json(self.json(other)?),
+                other @ (Val::Root | Val::Json(_)) => Argument::Json(self.json(other)?),
             });
         }
         function.call(self, &arguments).map(owned)
@@ -273,7 +273,21 @@ impl<'a> Run<'a> {
                     Cow::Borrowed(_) | Cow::Owned(_) => Ok(NULL),
                 }
             }
-            other => self.eval(other, value),
+            other @ (Node::Identity
+            | Node::Field(_)
+            | Node::Index(_)
+            | Node::Slice(..)
+            | Node::Literal(_)
+            | Node::Chain(..)
+            | Node::Pipe(..)
+            | Node::Or(..)
+            | Node::And(..)
+            | Node::Not(_)
+            | Node::Compare(..)
+            | Node::List(_)
+            | Node::Hash(_)
+            | Node::Call(..)
+            | Node::Reference(_)) => self.eval(other, value),
         }
     }
 
@@ -290,7 +304,9 @@ impl<'a> Run<'a> {
                     self.step(inner.len() as u64)?;
                     found.extend(inner.iter().cloned());
                 }
-                other => found.push(other.clone()),
+                other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+                    found.push(other.clone());
+                }
             }
         }
         Ok(owned(Value::Array(found)))
@@ -348,7 +364,8 @@ fn is_null(value: &Val<'_>) -> bool {
 
 fn compare(comparison: Comparison, left: &Value, right: &Value) -> Value {
     let numbers = left.as_f64().zip(right.as_f64());
-    let by = |test: fn(&f64, &f64) -> bool| numbers.map_or(Value::Null, |(left, right)| Value::Bool(test(&left, &right)));
+    let by =
+        |test: fn(&f64, &f64) -> bool| numbers.map_or(Value::Null, |(left, right)| Value::Bool(test(&left, &right)));
     match comparison {
         Comparison::Equal => Value::Bool(equal(left, right)),
         Comparison::NotEqual => Value::Bool(!equal(left, right)),

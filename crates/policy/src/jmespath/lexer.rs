@@ -21,8 +21,8 @@ pub(super) enum Token {
 
 /// Signs, the longer ones first.
 const SIGNS: [&str; 27] = [
-    "||", "&&", "==", "!=", "<=", ">=", "[?", "[]", ".", "*", "]", "[", "(", ")", "{", "}", ",", ":", "|", "&", "<", ">",
-    "!", "@", "=", "+", "/",
+    "||", "&&", "==", "!=", "<=", ">=", "[?", "[]", ".", "*", "]", "[", "(", ")", "{", "}", ",", ":", "|", "&", "<",
+    ">", "!", "@", "=", "+", "/",
 ];
 
 /// Tokens and where each begins, in bytes.
@@ -50,7 +50,8 @@ fn next(rest: &str, first: char) -> Result<(Token, usize), String> {
             Ok((Token::Name(rest.get(..end).unwrap_or_default().to_owned()), end))
         }
         '-' | '0'..='9' => {
-            let end = rest.get(1..).and_then(|tail| tail.find(|c: char| !c.is_ascii_digit())).map_or(rest.len(), |e| e + 1);
+            let end =
+                rest.get(1..).and_then(|tail| tail.find(|c: char| !c.is_ascii_digit())).map_or(rest.len(), |e| e + 1);
             let digits = rest.get(..end).unwrap_or_default();
             let number = digits.parse().map_err(|_| format!("`{digits}` is no number"))?;
             Ok((Token::Number(number), end))

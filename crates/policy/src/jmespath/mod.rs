@@ -1,6 +1,6 @@
-//! JMESPath as Kyverno speaks it: compiled once, evaluated over borrowed JSON.
+//! `JMESPath` as Kyverno speaks it: compiled once, evaluated over borrowed JSON.
 //!
-//! Source of the grammar: the JMESPath specification (<https://jmespath.org/specification.html>). Kyverno differs in one
+//! Source of the grammar: the `JMESPath` specification (<https://jmespath.org/specification.html>). Kyverno differs in one
 //! thing that policies rely on: a key that an object does not have is an error ("unknown key") which `||`, `!`, `&&`,
 //! comparisons, pipes, functions and projections take for null, so that a variable that is misspelt is no silent null.
 //! Functions are in [`functions`]; every length, depth and amount of work is bounded.

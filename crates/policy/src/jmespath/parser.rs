@@ -47,7 +47,9 @@ pub(super) fn parse(text: &str) -> Result<Node, String> {
     let node = parser.expression(0)?;
     match parser.peek() {
         Token::End => Ok(node),
-        _ => Err(parser.unexpected()),
+        Token::Name(_) | Token::Quoted(_) | Token::Literal(_) | Token::Number(_) | Token::Sign(_) => {
+            Err(parser.unexpected())
+        }
     }
 }
 
@@ -173,7 +175,7 @@ impl Parser {
             "[]" => self.flatten(Node::Identity),
             "[?" => self.filter(Node::Identity),
             "[" => match (self.peek(), self.ahead(1)) {
-                (Token::Number(_), _) | (Token::Sign(":"), _) => self.index(Node::Identity),
+                (Token::Number(_) | Token::Sign(":"), _) => self.index(Node::Identity),
                 (Token::Sign("*"), Token::Sign("]")) => {
                     self.at += 2;
                     self.projection(Node::Identity)
@@ -237,7 +239,7 @@ impl Parser {
                 self.at += 1;
                 self.hash()
             }
-            _ => Err(self.unexpected()),
+            Token::Literal(_) | Token::Number(_) | Token::Sign(_) | Token::End => Err(self.unexpected()),
         }
     }
 
@@ -253,7 +255,9 @@ impl Parser {
                 self.at += 1;
                 self.after_dot(binding)
             }
-            _ => Err(self.unexpected()),
+            Token::Name(_) | Token::Quoted(_) | Token::Literal(_) | Token::Number(_) | Token::Sign(_) | Token::End => {
+                Err(self.unexpected())
+            }
         }
     }
 
@@ -290,14 +294,14 @@ impl Parser {
                     Some(Some(_)) | None => return Err(self.unexpected()),
                 },
                 Token::Sign(":") if part < 2 => part += 1,
-                _ => {
+                Token::Name(_) | Token::Quoted(_) | Token::Literal(_) | Token::Sign(_) | Token::End => {
                     self.at -= 1;
                     return Err(self.unexpected());
                 }
             }
         }
         self.expect("]")?;
-        let [first, stop, step] = parts;
+        let [first, end, step] = parts;
         if part == 0 {
             let index = Node::Index(first.unwrap_or(0));
             return Ok(Node::Chain(Box::new(left), Box::new(index)));
@@ -306,7 +310,7 @@ impl Parser {
         if step == 0 {
             return Err("a slice's step can't be 0".to_owned());
         }
-        let slice = Node::Chain(Box::new(left), Box::new(Node::Slice(first, stop, step)));
+        let slice = Node::Chain(Box::new(left), Box::new(Node::Slice(first, end, step)));
         self.projection(slice)
     }
 

@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
 
+/// Nanoseconds from 1970 to the year 1.
+const YEAR_ONE: i128 = -62_135_596_800 * 1_000_000_000;
+
 /// A moment and the offset that it was written with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Moment {
@@ -54,7 +57,6 @@ impl Moment {
         if nanoseconds <= 0 {
             return Some(self);
         }
-        const YEAR_ONE: i128 = -62_135_596_800 * 1_000_000_000;
         let since = self.at.as_nanosecond() - YEAR_ONE;
         let at = self.at.as_nanosecond() - since.rem_euclid(i128::from(nanoseconds));
         Some(Self { at: Timestamp::from_nanosecond(at).ok()?, ..self })
@@ -62,15 +64,25 @@ impl Moment {
 }
 
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
     "December",
 ];
 const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 /// Layout elements, the longer ones first.
 const ELEMENTS: [&str; 24] = [
-    "January", "Monday", "Z07:00", "-07:00", "2006", "-0700", "Z0700", "Jan", "Mon", "MST", "-07", "002", "_2", "01", "02", "03",
-    "04", "05", "06", "15", "PM", "pm", "1", "2",
+    "January", "Monday", "Z07:00", "-07:00", "2006", "-0700", "Z0700", "Jan", "Mon", "MST", "-07", "002", "_2", "01",
+    "02", "03", "04", "05", "06", "15", "PM", "pm", "1", "2",
 ];
 
 #[derive(Default)]
@@ -157,7 +169,8 @@ impl Fields {
                 let (second, left) = small(two(text)?)?;
                 self.second = second;
                 // Go takes a fraction after seconds even where the layout has none.
-                let fraction = left.strip_prefix(['.', ',']).is_some_and(|tail| tail.starts_with(|c: char| c.is_ascii_digit()));
+                let fraction =
+                    left.strip_prefix(['.', ',']).is_some_and(|tail| tail.starts_with(|c: char| c.is_ascii_digit()));
                 rest = if fraction { self.fraction(left)? } else { left };
             }
             "PM" | "pm" => {

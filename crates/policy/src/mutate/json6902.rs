@@ -34,7 +34,8 @@ pub(crate) fn apply(resource: &Value, operations: &[Value]) -> Result<Value, Str
             "add" => add(&mut patched, &path, value())?,
             "remove" => drop(remove(&mut patched, &path)),
             "replace" => {
-                let slot = find(&mut patched, &path).ok_or_else(|| format!("nothing to replace at /{}", path.join("/")))?;
+                let slot =
+                    find(&mut patched, &path).ok_or_else(|| format!("nothing to replace at /{}", path.join("/")))?;
                 *slot = value();
             }
             "move" => {
@@ -105,7 +106,11 @@ fn add(value: &mut Value, path: &[String], added: Value) -> Result<(), String> {
     };
     let mut at = value;
     for (step, next) in way.iter().zip(path.iter().skip(1)) {
-        let empty = if next == "-" || next.parse::<usize>().is_ok() { Value::Array(Vec::new()) } else { Value::Object(Map::new()) };
+        let empty = if next == "-" || next.parse::<usize>().is_ok() {
+            Value::Array(Vec::new())
+        } else {
+            Value::Object(Map::new())
+        };
         if at.is_null() {
             *at = Value::Object(Map::new());
         }
@@ -124,7 +129,9 @@ fn add(value: &mut Value, path: &[String], added: Value) -> Result<(), String> {
                 }
                 items.get_mut(place).ok_or_else(|| format!("the index {step} is out of bounds"))?
             }
-            _ => return Err(format!("`{step}` is within a single value")),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                return Err(format!("`{step}` is within a single value"));
+            }
         };
     }
     match at {
@@ -136,7 +143,9 @@ fn add(value: &mut Value, path: &[String], added: Value) -> Result<(), String> {
             let place = index(last, items.len()).filter(|place| *place <= items.len());
             items.insert(place.ok_or_else(|| format!("the index {last} is out of bounds"))?, added);
         }
-        _ => return Err(format!("nothing can be added at /{}", path.join("/"))),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            return Err(format!("nothing can be added at /{}", path.join("/")));
+        }
     }
     Ok(())
 }
@@ -164,7 +173,8 @@ mod tests {
 
     #[test]
     fn what_can_not_be_applied() {
-        let fails = |patch: &str| assert!(read(patch).and_then(|ops| apply(&json!({"a": 1}), &ops)).is_err(), "{patch}");
+        let fails =
+            |patch: &str| assert!(read(patch).and_then(|ops| apply(&json!({"a": 1}), &ops)).is_err(), "{patch}");
         fails("[{op: replace, path: /b, value: 1}]");
         fails("[{op: test, path: /a, value: 2}]");
         fails("[{op: add, path: a, value: 2}]");

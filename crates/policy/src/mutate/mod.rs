@@ -93,7 +93,8 @@ impl ForEach {
 impl Mutate {
     pub(crate) fn compile(value: &Value) -> Result<Self, String> {
         let each = value.get("foreach").and_then(Value::as_array);
-        let each = each.map(|items| items.iter().map(|item| ForEach::compile(item, NESTING_MAX)).collect::<Result<_, _>>());
+        let each =
+            each.map(|items| items.iter().map(|item| ForEach::compile(item, NESTING_MAX)).collect::<Result<_, _>>());
         let targets = value.get("targets").and_then(Value::as_array).into_iter().flatten().map(Target::compile);
         let made = Self { patch: patch(value)?, each: each.transpose()?, targets: targets.collect::<Result<_, _>>()? };
         if made.patch.is_none() && made.each.is_none() {

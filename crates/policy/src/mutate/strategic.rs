@@ -56,7 +56,7 @@ fn prepare(patch: &mut Value, resource: Option<&Value>) -> Result<(), Trouble> {
     match patch {
         Value::Object(fields) => prepare_map(fields, resource),
         Value::Array(items) if items.first().is_some_and(Value::is_object) => prepare_list(items, resource),
-        _ => Ok(()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Ok(()),
     }
 }
 
@@ -91,7 +91,12 @@ fn add_if_not_present(fields: &mut Map<String, Value>, resource: Option<&Value>)
     count
 }
 
-fn conditions(fields: &mut Map<String, Value>, resource: Option<&Value>, wanted: Anchor, trouble: &Trouble) -> Result<(), Trouble> {
+fn conditions(
+    fields: &mut Map<String, Value>,
+    resource: Option<&Value>,
+    wanted: Anchor,
+    trouble: &Trouble,
+) -> Result<(), Trouble> {
     let failed = || match trouble {
         Trouble::Global => Trouble::Global,
         Trouble::Condition | Trouble::Failed(_) => Trouble::Condition,
@@ -268,7 +273,7 @@ fn without_directives(value: &Value) -> Value {
             let kept = fields.iter().filter(|(_, value)| !value.is_null());
             Value::Object(kept.map(|(name, value)| (name.clone(), without_directives(value))).collect())
         }
-        other => other.clone(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other.clone(),
     }
 }
 

@@ -60,9 +60,11 @@ impl fmt::Display for Field {
 }
 
 type Check = fn(&Pod<'_>) -> Vec<Field>;
+/// The forms of a check, and the minor version since which each is.
+type Forms = &'static [(u32, Check)];
 
 /// Checks, the level that each belongs to, and the first version of which each form is.
-const CHECKS: [(&str, Level, &[(u32, Check)]); 18] = [
+const CHECKS: [(&str, Level, Forms); 18] = [
     ("allowPrivilegeEscalation", Level::Restricted, &[(8, escalation), (25, |pod| unless_windows(pod, escalation))]),
     ("appArmorProfile", Level::Baseline, &[(0, app_armor)]),
     ("capabilities_baseline", Level::Baseline, &[(0, capabilities_baseline)]),
@@ -90,7 +92,12 @@ const CHECKS: [(&str, Level, &[(u32, Check)]); 18] = [
     (
         "sysctls",
         Level::Baseline,
-        &[(0, |pod| sysctls(pod, 0)), (27, |pod| sysctls(pod, 27)), (29, |pod| sysctls(pod, 29)), (32, |pod| sysctls(pod, 32))],
+        &[
+            (0, |pod| sysctls(pod, 0)),
+            (27, |pod| sysctls(pod, 27)),
+            (29, |pod| sysctls(pod, 29)),
+            (32, |pod| sysctls(pod, 32)),
+        ],
     ),
     ("windowsHostProcess", Level::Baseline, &[(0, host_process)]),
 ];
@@ -171,24 +178,31 @@ fn of_container(list: &str, index: usize, container: &Value, path: &str, bad: Ve
 
 fn escalation(pod: &Pod<'_>) -> Vec<Field> {
     pod.each("securityContext.allowPrivilegeEscalation", |container| {
-        let Some(context) = container.get("securityContext").filter(|found| !found.is_null()) else { return Some(Vec::new()) };
+        let Some(context) = container.get("securityContext").filter(|found| !found.is_null()) else {
+            return Some(Vec::new());
+        };
         match context.get("allowPrivilegeEscalation").unwrap_or(&Value::Null) {
             Value::Bool(false) => None,
             Value::Null => Some(vec!["nil".to_owned()]),
-            other => Some(vec![shown(other)]),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+                Some(vec![shown(other)])
+            }
         }
     })
 }
 
 fn app_armor(pod: &Pod<'_>) -> Vec<Field> {
-    let mut found = pod.contexts(&["appArmorProfile", "type"], |kind| {
-        !matches!(kind.as_str(), Some("RuntimeDefault" | "Localhost"))
-    });
+    let mut found = pod
+        .contexts(&["appArmorProfile", "type"], |kind| !matches!(kind.as_str(), Some("RuntimeDefault" | "Localhost")));
     for (name, value) in at(pod.pod, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten() {
         let profile = value.as_str().unwrap_or_default();
         let allowed = profile.is_empty() || profile == "runtime/default" || profile.starts_with("localhost/");
         if name.starts_with("container.apparmor.security.beta.kubernetes.io/") && !allowed {
-            found.push(Field { path: format!("metadata.annotations[{name}]"), bad: vec![profile.to_owned()], container: None });
+            found.push(Field {
+                path: format!("metadata.annotations[{name}]"),
+                bad: vec![profile.to_owned()],
+                container: None,
+            });
         }
     }
     found
@@ -196,8 +210,19 @@ fn app_armor(pod: &Pod<'_>) -> Vec<Field> {
 
 /// Capabilities that containers get anyhow.
 const DEFAULT_CAPABILITIES: [&str; 13] = [
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "SETFCAP", "SETGID",
-    "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 fn capabilities<'p>(container: &'p Value, list: &str) -> Vec<&'p str> {
@@ -207,7 +232,11 @@ fn capabilities<'p>(container: &'p Value, list: &str) -> Vec<&'p str> {
 
 fn added(pod: &Pod<'_>, allowed: &[&str]) -> Vec<Field> {
     pod.each("securityContext.capabilities.add", |container| {
-        let bad: Vec<String> = capabilities(container, "add").into_iter().filter(|name| !allowed.contains(name)).map(str::to_owned).collect();
+        let bad: Vec<String> = capabilities(container, "add")
+            .into_iter()
+            .filter(|name| !allowed.contains(name))
+            .map(str::to_owned)
+            .collect();
         (!bad.is_empty()).then_some(bad)
     })
 }
@@ -227,7 +256,10 @@ fn capabilities_restricted(pod: &Pod<'_>) -> Vec<Field> {
 
 fn host_namespaces(pod: &Pod<'_>) -> Vec<Field> {
     let shared = |name: &&str| pod.spec.get(*name).filter(|value| **value == Value::Bool(true));
-    ["hostNetwork", "hostPID", "hostIPC"].iter().filter_map(|name| shared(name).map(|value| Pod::field(name, &[value]))).collect()
+    ["hostNetwork", "hostPID", "hostIPC"]
+        .iter()
+        .filter_map(|name| shared(name).map(|value| Pod::field(name, &[value])))
+        .collect()
 }
 
 fn pod_volumes<'p>(pod: &Pod<'p>) -> impl Iterator<Item = (usize, &'p Value)> + use<'p> {
@@ -247,7 +279,13 @@ fn host_ports(pod: &Pod<'_>) -> Vec<Field> {
     for (list, index, container) in containers(pod.pod) {
         for (port_index, port) in container.get("ports").and_then(Value::as_array).into_iter().flatten().enumerate() {
             if let Some(port) = port.get("hostPort").filter(|port| port.as_f64().is_some_and(|port| port != 0.0)) {
-                found.push(of_container(list, index, container, &format!("ports[{port_index}].hostPort"), vec![shown(port)]));
+                found.push(of_container(
+                    list,
+                    index,
+                    container,
+                    &format!("ports[{port_index}].hostPort"),
+                    vec![shown(port)],
+                ));
             }
         }
     }
@@ -255,8 +293,13 @@ fn host_ports(pod: &Pod<'_>) -> Vec<Field> {
 }
 
 fn probe_hosts(pod: &Pod<'_>) -> Vec<Field> {
-    const PLACES: [&[&str]; 5] =
-        [&["livenessProbe"], &["readinessProbe"], &["startupProbe"], &["lifecycle", "postStart"], &["lifecycle", "preStop"]];
+    const PLACES: [&[&str]; 5] = [
+        &["livenessProbe"],
+        &["readinessProbe"],
+        &["startupProbe"],
+        &["lifecycle", "postStart"],
+        &["lifecycle", "preStop"],
+    ];
     let mut found = Vec::new();
     for (list, index, container) in containers(pod.pod) {
         for place in PLACES {
@@ -288,12 +331,22 @@ fn proc_mount(pod: &Pod<'_>) -> Vec<Field> {
 
 fn volumes(pod: &Pod<'_>) -> Vec<Field> {
     const ALLOWED: [&str; 9] = [
-        "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret", "image",
+        "configMap",
+        "csi",
+        "downwardAPI",
+        "emptyDir",
+        "ephemeral",
+        "persistentVolumeClaim",
+        "projected",
+        "secret",
+        "image",
     ];
     let mut found = Vec::new();
     for (index, volume) in pod_volumes(pod) {
         let kinds = volume.as_object().into_iter().flatten();
-        for (kind, _) in kinds.filter(|(kind, value)| kind.as_str() != "name" && !value.is_null() && !ALLOWED.contains(&kind.as_str())) {
+        for (kind, _) in kinds
+            .filter(|(kind, value)| kind.as_str() != "name" && !value.is_null() && !ALLOWED.contains(&kind.as_str()))
+        {
             found.push(Pod::field(&format!("volumes[{index}].{kind}"), &[]));
         }
     }
@@ -311,7 +364,9 @@ fn non_root(pod: &Pod<'_>) -> Vec<Field> {
         match at(container, &["securityContext", "runAsNonRoot"]).unwrap_or(&Value::Null) {
             Value::Null => (*own != Value::Bool(true)).then(Vec::new),
             Value::Bool(true) => None,
-            other => Some(vec![shown(other)]),
+            other @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+                Some(vec![shown(other)])
+            }
         }
     }));
     found
@@ -324,10 +379,13 @@ fn run_as_user(pod: &Pod<'_>) -> Vec<Field> {
 fn se_linux(pod: &Pod<'_>, engine: bool) -> Vec<Field> {
     let mut found = pod.contexts(&["seLinuxOptions", "type"], |kind| {
         let kind = kind.as_str().unwrap_or_default();
-        !(matches!(kind, "" | "container_t" | "container_init_t" | "container_kvm_t") || engine && kind == "container_engine_t")
+        !(matches!(kind, "" | "container_t" | "container_init_t" | "container_kvm_t")
+            || engine && kind == "container_engine_t")
     });
     for part in ["user", "role"] {
-        found.extend(pod.contexts(&["seLinuxOptions", part], |value| value.as_str().is_some_and(|text| !text.is_empty())));
+        found.extend(
+            pod.contexts(&["seLinuxOptions", part], |value| value.as_str().is_some_and(|text| !text.is_empty())),
+        );
     }
     found
 }
@@ -335,11 +393,16 @@ fn se_linux(pod: &Pod<'_>, engine: bool) -> Vec<Field> {
 fn seccomp_annotations(pod: &Pod<'_>) -> Vec<Field> {
     let mut found = Vec::new();
     for (name, value) in at(pod.pod, &["metadata", "annotations"]).and_then(Value::as_object).into_iter().flatten() {
-        let about = name == "seccomp.security.alpha.kubernetes.io/pod" || name.starts_with("container.seccomp.security.alpha.kubernetes.io/");
+        let about = name == "seccomp.security.alpha.kubernetes.io/pod"
+            || name.starts_with("container.seccomp.security.alpha.kubernetes.io/");
         let profile = value.as_str().unwrap_or_default();
         let allowed = matches!(profile, "runtime/default" | "docker/default") || profile.starts_with("localhost/");
         if about && !allowed {
-            found.push(Field { path: format!("metadata.annotations[{name}]"), bad: vec![profile.to_owned()], container: None });
+            found.push(Field {
+                path: format!("metadata.annotations[{name}]"),
+                bad: vec![profile.to_owned()],
+                container: None,
+            });
         }
     }
     found
@@ -385,7 +448,10 @@ fn sysctls(pod: &Pod<'_>, minor: u32) -> Vec<Field> {
     for (index, sysctl) in list.into_iter().flatten().enumerate() {
         let name = text(sysctl, &["name"]);
         if !SAFE.iter().any(|(since, safe)| *since <= minor && *safe == name) {
-            let field = Pod::field(&format!("securityContext.sysctls[{index}].name"), &[sysctl.get("name").unwrap_or(&Value::Null)]);
+            let field = Pod::field(
+                &format!("securityContext.sysctls[{index}].name"),
+                &[sysctl.get("name").unwrap_or(&Value::Null)],
+            );
             found.push(field);
         }
     }

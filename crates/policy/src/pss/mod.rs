@@ -81,7 +81,11 @@ impl PodSecurity {
             "privileged" => Level::Privileged,
             "baseline" => Level::Baseline,
             "restricted" => Level::Restricted,
-            other => return Err(format!("unknown level `{other}` of podSecurity: expected privileged, baseline or restricted")),
+            other => {
+                return Err(format!(
+                    "unknown level `{other}` of podSecurity: expected privileged, baseline or restricted"
+                ));
+            }
         };
         let minor = match text(value, &["version"]) {
             "" | "latest" => u32::MAX,
@@ -99,14 +103,14 @@ impl PodSecurity {
         let pod = at(resource, pod_path(text(resource, &["kind"]))?)?;
         let mut found = checks::run(pod, self.level, self.minor);
         for exclusion in &self.exclude {
-            self.exempt(&mut found, exclusion, pod);
+            Self::exempt(&mut found, exclusion);
         }
         found.retain(|violation| !violation.fields.is_empty());
         Some(found)
     }
 
     /// Takes out what an exclusion lets through.
-    pub(crate) fn exempt(&self, found: &mut Vec<Violation>, exclusion: &Exclusion, pod: &Value) {
+    pub(crate) fn exempt(found: &mut Vec<Violation>, exclusion: &Exclusion) {
         let ids = CONTROLS.iter().find(|(name, _)| *name == exclusion.control).map_or(&[][..], |(_, ids)| *ids);
         let pod_level = exclusion.images.is_empty();
         for violation in found.iter_mut().filter(|violation| ids.contains(&violation.id)) {
@@ -114,17 +118,21 @@ impl PodSecurity {
                 let container_level = field.container.is_some();
                 let selected = match &field.container {
                     None => true,
-                    Some(container) => exclusion.images.iter().any(|pattern| wildcard::matches(pattern, &container.image)),
+                    Some(container) => {
+                        exclusion.images.iter().any(|pattern| wildcard::matches(pattern, &container.image))
+                    }
                 };
                 let in_scope = pod_level != container_level || pod_level && !container_level;
                 let named = exclusion.field.is_empty() || exclusion.field == field.generic();
                 let valued = exclusion.values.is_empty()
-                    || field.bad.iter().all(|bad| exclusion.values.iter().any(|pattern| wildcard::matches(pattern, bad)));
+                    || field
+                        .bad
+                        .iter()
+                        .all(|bad| exclusion.values.iter().any(|pattern| wildcard::matches(pattern, bad)));
                 !(selected && in_scope && named && valued)
             });
         }
         found.retain(|violation| !violation.fields.is_empty());
-        let _whole = pod;
     }
 }
 
@@ -193,21 +201,31 @@ mod tests {
         };
         check(&|pod| pod["hostNetwork"] = json!(true), "hostNamespaces");
         check(&|pod| pod["containers"][0]["securityContext"]["privileged"] = json!(true), "privileged");
-        check(&|pod| pod["containers"][0]["securityContext"]["capabilities"]["add"] = json!(["SYS_ADMIN"]), "capabilities_baseline");
+        check(
+            &|pod| pod["containers"][0]["securityContext"]["capabilities"]["add"] = json!(["SYS_ADMIN"]),
+            "capabilities_baseline",
+        );
         check(&|pod| pod["volumes"] = json!([{"name": "v", "hostPath": {"path": "/"}}]), "hostPathVolumes");
         check(&|pod| pod["containers"][0]["ports"] = json!([{"hostPort": 80}]), "hostPorts");
         check(&|pod| pod["securityContext"]["appArmorProfile"] = json!({"type": "Unconfined"}), "appArmorProfile");
         check(&|pod| pod["securityContext"]["seLinuxOptions"] = json!({"type": "spc_t"}), "seLinuxOptions");
         check(&|pod| pod["containers"][0]["securityContext"]["procMount"] = json!("Unmasked"), "procMount");
-        check(&|pod| pod["securityContext"]["seccompProfile"] = json!({"type": "Unconfined"}), "seccompProfile_baseline");
+        check(
+            &|pod| pod["securityContext"]["seccompProfile"] = json!({"type": "Unconfined"}),
+            "seccompProfile_baseline",
+        );
         check(&|pod| pod["securityContext"]["sysctls"] = json!([{"name": "kernel.msgmax"}]), "sysctls");
         check(&|pod| pod["securityContext"]["windowsOptions"] = json!({"hostProcess": true}), "windowsHostProcess");
-        check(&|pod| pod["containers"][0]["livenessProbe"] = json!({"httpGet": {"host": "10.0.0.1"}}), "hostProbesAndHostLifecycle");
+        check(
+            &|pod| pod["containers"][0]["livenessProbe"] = json!({"httpGet": {"host": "10.0.0.1"}}),
+            "hostProbesAndHostLifecycle",
+        );
     }
 
     #[test]
     fn versions_and_windows() {
-        let sysctl = json!({"containers": [], "securityContext": {"sysctls": [{"name": "net.ipv4.ip_local_reserved_ports"}]}});
+        let sysctl =
+            json!({"containers": [], "securityContext": {"sysctls": [{"name": "net.ipv4.ip_local_reserved_ports"}]}});
         assert_eq!(ids("baseline", "v1.26", sysctl.clone()), ["sysctls"]);
         assert!(ids("baseline", "v1.27", sysctl).is_empty());
         let windows = json!({"os": {"name": "windows"}, "securityContext": {"runAsNonRoot": true}, "containers": [{"name": "a"}]});

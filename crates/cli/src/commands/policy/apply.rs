@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_policy::report::Answered;
 use prograde_policy::testing::{user_of, values_for};
-use prograde_policy::{Action, Given, Kind, Policy, PolicyResult, PolicySet, Request, RuleResult, Status, User, shipped};
+use prograde_policy::{
+    Action, Given, Kind, Policy, PolicyResult, PolicySet, Request, RuleResult, Status, User, shipped,
+};
 use prograde_yaml::Node;
 use serde_json::{Value, json};
 
@@ -66,7 +68,8 @@ fn policies(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Result<PolicySet, R
     };
     if let Some(name) = name {
         let outcome = shipped::read(name, &mut set).ok_or_else(|| {
-            Report::new(report::ARGUMENT, format!("there is no set `{name}`")).hint(format!("sets: {}", shipped::NAMES.join(", ")))
+            Report::new(report::ARGUMENT, format!("there is no set `{name}`"))
+                .hint(format!("sets: {}", shipped::NAMES.join(", ")))
         })?;
         found.extend(outcome.err().into_iter().flat_map(|diagnostics| diagnostics.0));
     }
@@ -95,9 +98,15 @@ fn resources(inputs: &Inputs, found: &mut Vec<Diagnostic>) -> Vec<Resource> {
             Vec::new()
         });
         for node in nodes {
-            let items = node.get("items").filter(|_| node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List")));
+            let items = node
+                .get("items")
+                .filter(|_| node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List")));
             let items = items.map_or_else(|| vec![node.clone()], |items| items.items().to_vec());
-            resources.extend(items.into_iter().map(|node| Resource { file: file.clone(), value: node.to_json(), node }));
+            resources.extend(items.into_iter().map(|node| Resource {
+                file: file.clone(),
+                value: node.to_json(),
+                node,
+            }));
         }
     }
     resources
@@ -112,15 +121,25 @@ impl Read {
     /// What the policies say to each resource.
     pub(super) fn answers(&self, app: &App) -> Vec<(&Resource, Answered<'_>)> {
         let ask = |resource: &'_ Resource| self.ask(app, resource);
-        self.resources.iter().map(|resource| (resource, Answered { resource: &resource.value, results: ask(resource) })).collect()
+        self.resources
+            .iter()
+            .map(|resource| (resource, Answered { resource: &resource.value, results: ask(resource) }))
+            .collect()
     }
 
     fn ask(&self, app: &App, resource: &Resource) -> Vec<PolicyResult> {
-        let field = |name: &str| resource.value.get("metadata").and_then(|metadata| metadata.get(name)).and_then(Value::as_str);
+        let field =
+            |name: &str| resource.value.get("metadata").and_then(|metadata| metadata.get(name)).and_then(Value::as_str);
         let namespace = field("namespace").and_then(|name| self.namespace(name));
-        let labels = namespace.and_then(|found| found.get("metadata")).and_then(|metadata| metadata.get("labels")).and_then(Value::as_object);
-        let labels: BTreeMap<String, String> =
-            labels.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
+        let labels = namespace
+            .and_then(|found| found.get("metadata"))
+            .and_then(|metadata| metadata.get("labels"))
+            .and_then(Value::as_object);
+        let labels: BTreeMap<String, String> = labels
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+            .collect();
         let given = Given { values: values_for(&self.values, field("name").unwrap_or_default()), ..Given::default() };
         let request = Request {
             object: Some(Cow::Borrowed(&resource.value)),
@@ -139,7 +158,8 @@ impl Read {
     /// A namespace that is among the resources.
     fn namespace(&self, name: &str) -> Option<&Value> {
         let fits = |value: &&Value| {
-            let of = |field: &str| value.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+            let of =
+                |field: &str| value.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
             value.get("kind").and_then(Value::as_str) == Some("Namespace") && of("name") == Some(name)
         };
         self.resources.iter().map(|resource| &resource.value).find(fits)
@@ -189,12 +209,14 @@ pub(super) fn run(app: &App, inputs: &Inputs) -> Result<Exit, Report> {
         let what = format!("{} refused by policy", counted(refused, "violation"));
         return Err(Report::new(report::POLICY_REFUSES, what).exit(Exit::Refused).hint("each line says how to comply"));
     }
-    app.printer.note("Good", format_args!("{} pass, {} to look at", counted(passed, "rule"), counted(told_only, "violation")));
+    app.printer
+        .note("Good", format_args!("{} pass, {} to look at", counted(passed, "rule"), counted(told_only, "violation")));
     Ok(Exit::Done)
 }
 
 fn named(resource: &Resource) -> String {
-    let of = |field: &str| resource.value.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+    let of =
+        |field: &str| resource.value.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
     let kind = resource.value.get("kind").and_then(Value::as_str).unwrap_or("?");
     format!("{kind}/{}", of("name").or(of("generateName")).unwrap_or("?"))
 }
@@ -203,7 +225,11 @@ fn told(app: &App, resource: &Resource, policy: &Policy, result: &RuleResult) ->
     let action = if result.action == Action::Enforce { "refused" } else { "told" };
     let place = format!("{}:{}", resource.file, line(resource, &result.path));
     let (name, status) = (policy.name(), result.status.as_str());
-    app.printer.line(format_args!("{place}: {}: {name}: {status} ({action}): {}", named(resource), one_line(&result.message)))?;
+    app.printer.line(format_args!(
+        "{place}: {}: {name}: {status} ({action}): {}",
+        named(resource),
+        one_line(&result.message)
+    ))?;
     match policy.annotation("prograde.dev/comply") {
         Some(comply) => app.printer.line(format_args!("  comply: {}", one_line(comply))),
         None => Ok(()),

@@ -23,7 +23,8 @@ impl Files for Beside<'_> {
         }
         let mut found = Vec::new();
         for file in yaml(&self.0.join(path), false)? {
-            let read = text(&file).map_err(|error| error.0.first().map_or_else(String::new, |first| first.message.clone()))?;
+            let read =
+                text(&file).map_err(|error| error.0.first().map_or_else(String::new, |first| first.message.clone()))?;
             found.push((file.display().to_string(), read));
         }
         Ok(found)
@@ -35,7 +36,8 @@ pub(super) fn yaml(path: &Path, deep: bool) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
         return if path.exists() { Ok(vec![path.to_owned()]) } else { Err("there is no such file".to_owned()) };
     }
-    let is_yaml = |path: &Path| path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
+    let is_yaml =
+        |path: &Path| path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end == *known));
     searched(path, if deep { DEPTH_MAX } else { 1 }, &is_yaml)
 }
 
@@ -44,7 +46,9 @@ pub(super) fn tests(path: &Path) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
         return if path.exists() { Ok(vec![path.to_owned()]) } else { Err("there is no such file".to_owned()) };
     }
-    searched(path, DEPTH_MAX, &|path| path.file_name().is_some_and(|name| name == "kyverno-test.yaml" || name == "kyverno-test.yml"))
+    searched(path, DEPTH_MAX, &|path| {
+        path.file_name().is_some_and(|name| name == "kyverno-test.yaml" || name == "kyverno-test.yml")
+    })
 }
 
 /// Files in a folder, by their names; symbolic links to folders are not followed.

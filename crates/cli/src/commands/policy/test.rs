@@ -77,11 +77,18 @@ fn as_json(test: &str, outcome: &Outcome) -> Value {
 fn verdict(app: &App, met: u64, all: u64, found: u64) -> Result<Exit, Report> {
     if met < all {
         let what = format!("{} of {} did not come true", all - met, counted(all, "expectation"));
-        return Err(Report::new(report::POLICY_TESTS, what).exit(Exit::Refused).hint("change the policy, or what is expected of it"));
+        return Err(Report::new(report::POLICY_TESTS, what)
+            .exit(Exit::Refused)
+            .hint("change the policy, or what is expected of it"));
     }
     if found > 0 {
-        let what = format!("{} can't be used", counted(found, "policy or file").replace("policy or files", "policies or files"));
-        return Err(Report::new(report::POLICY_TESTS, what).hint("`prograde explain CODE` says more about each finding"));
+        let what = format!(
+            "{} can't be used",
+            counted(found, "policy or file").replace("policy or files", "policies or files")
+        );
+        return Err(
+            Report::new(report::POLICY_TESTS, what).hint("`prograde explain CODE` says more about each finding")
+        );
     }
     app.printer.note("Good", counted(all, "expectation"));
     Ok(Exit::Done)

@@ -18,9 +18,9 @@ enum Operand {
 fn operand(c: &Call<'_, '_>, value: &Value) -> Result<Operand, Error> {
     let found = match value {
         Value::Number(number) => Some(Operand::Number(super::super::float(number))),
-        Value::String(text) => Quantity::parse(text)
-            .map(Operand::Quantity)
-            .or_else(|| duration::parse(text).map(Operand::Duration)),
+        Value::String(text) => {
+            Quantity::parse(text).map(Operand::Quantity).or_else(|| duration::parse(text).map(Operand::Duration))
+        }
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
     found.ok_or_else(|| c.failed(format!("{value} is no number, quantity or duration")))
@@ -101,9 +101,8 @@ pub(super) fn multiply(c: &Call<'_, '_>) -> Result<Value, Error> {
 pub(super) fn divide(c: &Call<'_, '_>) -> Result<Value, Error> {
     let zero = || c.failed("division by zero");
     match both(c)? {
-        (_, Operand::Number(b)) if b == 0.0 => Err(zero()),
         (_, Operand::Quantity(b)) if b.nano == 0 => Err(zero()),
-        (_, Operand::Duration(0)) => Err(zero()),
+        (_, Operand::Number(0.0) | Operand::Duration(0)) => Err(zero()),
         (Operand::Number(a), Operand::Number(b)) => Ok(number(a / b)),
         (Operand::Quantity(a), Operand::Quantity(b)) => Ok(number(a.as_f64() / b.as_f64())),
         (Operand::Quantity(a), Operand::Number(b)) => {

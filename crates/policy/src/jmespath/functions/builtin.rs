@@ -1,4 +1,4 @@
-//! JMESPath's own functions.
+//! `JMESPath`'s own functions.
 
 use std::cmp::Ordering;
 

@@ -284,7 +284,8 @@ fn object_from_lists(c: &Call<'_, '_>) -> Result<Value, Error> {
 /// Names are not looked up: policies are evaluated without the network.
 fn is_external_url(c: &Call<'_, '_>) -> Result<Value, Error> {
     let url = c.text(0)?;
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
+    let authority =
+        url.split_once("://").map_or(url, |(_, rest)| rest).split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let host = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),

@@ -1,7 +1,7 @@
-//! Functions: JMESPath's own and Kyverno's, each with the number and the types of its arguments.
+//! Functions: `JMESPath`'s own and Kyverno's, each with the number and the types of its arguments.
 //!
-//! Source of names, arguments and results: the JMESPath specification, "Built-in functions", and Kyverno's documentation,
-//! "JMESPath" (<https://kyverno.io/docs/policy-types/cluster-policy/jmespath/>).
+//! Source of names, arguments and results: the `JMESPath` specification, "Built-in functions", and Kyverno's documentation,
+//! "`JMESPath`" (<https://kyverno.io/docs/policy-types/cluster-policy/jmespath/>).
 
 mod arithmetic;
 mod builtin;
@@ -145,7 +145,7 @@ pub(crate) fn go_string(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => super::number(super::float(number)).to_string(),
-        other => sorted(other).to_string(),
+        other @ (Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) => sorted(other).to_string(),
     }
 }
 
