@@ -67,6 +67,7 @@ pub(crate) enum Brief {
     Check(commands::check::CheckArgs),
     Runbook(commands::runbook::RunbookArgs),
     Render(commands::render::RenderArgs),
+    Policy(commands::policy::PolicyArgs),
     Rules(commands::rules::RulesArgs),
     Alerts(commands::alerts::AlertsArgs),
     Objectives(commands::objectives::ObjectivesArgs),

@@ -152,6 +152,13 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1008"
     "PG1009"
     "PG1010"
+    "PG1101"
+    "PG1102"
+    "PG1103"
+    "PG1104"
+    "PG1105"
+    "PG1106"
+    "PG1107"
 ];
 
 #[cfg(test)]

@@ -35,6 +35,12 @@ pub(crate) const CHECK: &str = "PG0911";
 pub(crate) const RULE_TESTS: &str = "PG0642";
 /// Files of rules were checked and are not good.
 pub(crate) const RULES: &str = "PG0643";
+/// Tests of policies found something that is not as expected.
+pub(crate) const POLICY_TESTS: &str = "PG1105";
+/// Policies refuse what they were applied to.
+pub(crate) const POLICY_REFUSES: &str = "PG1106";
+/// Policies or resources can't be used.
+pub(crate) const POLICY_INPUT: &str = "PG1107";
 /// The system refuses something that the command can't do without.
 pub(crate) const SYSTEM: &str = "PG0912";
 /// The simulator found a promise broken.

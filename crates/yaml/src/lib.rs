@@ -48,6 +48,11 @@ fn parse_documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
     })
 }
 
+/// A value as YAML.
+pub fn write(value: &serde_json::Value) -> Result<String, String> {
+    serde_saphyr::to_string(value).map_err(|error| error.to_string())
+}
+
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! { with_snippet: false, strict_booleans: true }
 }

@@ -18,6 +18,7 @@ pub(crate) mod objectives;
 pub(crate) mod oncall;
 pub(crate) mod order;
 pub(crate) mod page;
+pub(crate) mod policy;
 pub(crate) mod postmortem;
 pub(crate) mod quarantine;
 pub(crate) mod reference;

@@ -1,0 +1,45 @@
+//! Policies: what may run. Reads Kyverno's policies, Kubernetes' `ValidatingAdmissionPolicy` and the Pod Security
+//! Standards, compiles them once and evaluates them without IO, clock or randomness: the same resource, policy and
+//! request give the same answer at lint, at sync and at admission.
+//!
+//! Invariant: what is not understood is an error when a policy is loaded, never a rule that passes.
+
+mod admission;
+mod anchor;
+mod autogen;
+mod cel;
+mod conditions;
+mod context;
+pub mod duration;
+mod exception;
+mod generate;
+pub mod image;
+pub mod jmespath;
+mod kyverno;
+mod leaf;
+mod matching;
+mod mutate;
+mod pattern;
+mod pss;
+pub mod quantity;
+pub mod report;
+mod request;
+mod rule;
+mod schema;
+mod set;
+pub mod shipped;
+mod template;
+pub mod testing;
+mod validate;
+mod verify;
+pub mod wildcard;
+mod world;
+
+pub use exception::Exception;
+pub use kyverno::{KyvernoPolicy, Purpose, RuleResult};
+pub use request::{Kind, Request, User};
+pub use rule::Action;
+pub use set::{Given, KIND, POLICY, Policy, PolicyResult, PolicySet};
+pub use validate::Status;
+pub use verify::Verified;
+pub use world::Outside;
