@@ -139,6 +139,28 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0912"
     "PG0914"
     "PG0915"
+    "PG1201"
+    "PG1202"
+    "PG1203"
+    "PG1204"
+    "PG1205"
+    "PG1206"
+    "PG1207"
+    "PG1210"
+    "PG1211"
+    "PG1212"
+    "PG1213"
+    "PG1214"
+    "PG1215"
+    "PG1220"
+    "PG1221"
+    "PG1222"
+    "PG1225"
+    "PG1230"
+    "PG1231"
+    "PG1232"
+    "PG1233"
+    "PG1235"
 ];
 
 #[cfg(test)]
@@ -157,7 +179,7 @@ mod tests {
                 codes_in(&path, found);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                for (at, _) in text.match_indices("\"PG0") {
+                for (at, _) in text.match_indices("\"PG") {
                     let code: String = text[at + 1..].chars().take(6).collect();
                     found.extend(Some(code).filter(|code| code[2..].bytes().all(|b| b.is_ascii_digit())));
                 }
