@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::package::Inventory;
+use crate::licence::Refused;
+use crate::package::{Inventory, Scope};
 use crate::severity::Severity;
 use crate::vulnerable::Vulnerability;
 
@@ -203,6 +204,31 @@ pub fn of_vulnerabilities(inventory: &Inventory, vulnerabilities: Vec<Vulnerabil
         Some(finding)
     };
     vulnerabilities.into_iter().filter_map(one).collect()
+}
+
+/// Packages whose licence is not allowed, or not known, as findings. What is only needed for development is of less
+/// weight, since it is not shipped.
+pub fn of_licences(inventory: &Inventory, refused: Vec<Refused>) -> Vec<Finding> {
+    let one = |refused: Refused| {
+        let package = inventory.packages.get(refused.package)?;
+        let severity = match (&refused.licence, package.scope) {
+            (None, _) => Severity::Unknown,
+            (Some(_), Scope::Development) => Severity::Medium,
+            (Some(_), Scope::Runtime | Scope::Optional) => Severity::High,
+        };
+        let about = About {
+            ecosystem: package.ecosystem.to_string(),
+            name: package.name.clone(),
+            version: package.version.clone(),
+            fixed_in: None,
+            purl: package.purl(),
+        };
+        let id = if refused.licence.is_some() { "licence-not-allowed" } else { "licence-unknown" };
+        let mut finding = Finding::new(Kind::Licence, id, severity, refused.why, &package.file, package.line).about(about);
+        "replace the package, allow its licence, or write down what its licence is under `known`".clone_into(&mut finding.remedy);
+        Some(finding)
+    };
+    refused.into_iter().filter_map(one).collect()
 }
 
 /// In the order in which they are told: the worst first, then by place. The same found twice is one.

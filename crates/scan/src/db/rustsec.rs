@@ -65,7 +65,7 @@ pub(super) fn read(text: &str) -> Result<Read, String> {
     let informational = head.informational.as_ref().map(|_| Severity::Info);
     let mut references: Vec<String> = head.url.into_iter().collect();
     references.extend(head.references.into_iter().take(4));
-    let date = head.date.map(|date| format!("{}T00:00:00Z", date.as_str().map_or_else(|| date.to_string(), str::to_owned)));
+    let date = head.date.map(|date| format!("{}T00:00:00Z", date.as_str().map(str::to_owned).or_else(|| date.as_datetime().map(ToString::to_string)).unwrap_or_default()));
     let advisory = Advisory {
         id: head.id,
         aliases: head.aliases,

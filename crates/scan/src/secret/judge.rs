@@ -42,7 +42,7 @@ pub(super) fn is_secret(rules: &Rules, rule: &Rule, name: &str, content: &[u8], 
     }
     match rule.check {
         Check::Form => true,
-        Check::Token => !rules.placeholders.is_match(secret) && digits(secret) >= 2,
+        Check::Token => !rules.placeholders.is_match(secret) && digits(secret) >= 1,
         Check::Password => {
             let host = content.get(at + secret.len()..).unwrap_or_default();
             let plain = secret.iter().all(u8::is_ascii_lowercase) || secret.iter().all(u8::is_ascii_uppercase);

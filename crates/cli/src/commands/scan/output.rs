@@ -1,7 +1,9 @@
 //! What a scan shows.
 
 use prograde_scan::finding::{self, Finding, Kind};
+use prograde_scan::sbom::About;
 use prograde_scan::severity::Severity;
+use prograde_scan::{sarif, vex};
 use serde_json::{Map, Value, json};
 
 use super::collect::Collected;
@@ -18,11 +20,20 @@ pub(super) fn write(app: &App, args: &ScanArgs, collected: &Collected) -> Result
     let document = match format {
         Format::Table => return table(app, args, collected),
         Format::Json => as_json(args, collected),
+        Format::Sarif => sarif::write(&collected.findings, env!("CARGO_PKG_VERSION")),
+        Format::CyclonedxVex => vex::write(&collected.findings, &about(args)),
     };
     match &args.out {
         Some(path) => tell::write_file(path, &document),
         None => app.printer.json(&document),
     }
+}
+
+fn about(args: &ScanArgs) -> About {
+    let full = args.target.canonicalize().unwrap_or_else(|_| args.target.clone());
+    let name = full.file_name().map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned());
+    let created = args.created.map(|time| format!("{time:.0}"));
+    About { name, version: None, created, tool_version: env!("CARGO_PKG_VERSION").to_owned() }
 }
 
 fn as_json(args: &ScanArgs, collected: &Collected) -> Value {
@@ -36,12 +47,14 @@ fn as_json(args: &ScanArgs, collected: &Collected) -> Value {
     json!({
         "target": args.target,
         "packages": collected.packages,
+        "files": collected.files,
         "database": collected.database,
         "summary": summary,
         "findings": counting,
         "excepted": excepted,
         "notes": collected.notes,
         "errors": collected.errors,
+        "expired": collected.expired,
     })
 }
 
