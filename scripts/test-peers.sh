@@ -72,6 +72,36 @@ icalendar() {
     python_install icalendar icalendar icalendar
 }
 
+# Python's ordering of versions, and the schemas of CycloneDX, SPDX and SARIF (crates/scan/tests/scan).
+scan() {
+    python_install scan packaging,cyclonedx.validation.json,spdx_tools,jsonschema,referencing,fastjsonschema \
+        packaging==25.0 'cyclonedx-python-lib[json-validation]==11.5.0' spdx-tools==0.8.3 jsonschema fastjsonschema
+}
+
+# Ruby orders versions of gems (crates/scan/tests/scan/versions.rs).
+ruby() {
+    if type -P ruby >/dev/null; then return; fi
+    debian_install ruby
+}
+
+# Maven orders versions of artifacts (crates/scan/tests/scan/versions.rs).
+maven() {
+    if type -P java >/dev/null && type -P mvn >/dev/null; then return; fi
+    debian_install maven
+}
+
+# npm has the package semver (crates/scan/tests/scan/versions.rs).
+npm() {
+    if type -P npm >/dev/null; then return; fi
+    debian_install npm
+}
+
+# gitleaks finds secrets in the same files (crates/scan/tests/scan/secrets.rs).
+gitleaks() {
+    if type -P gitleaks >/dev/null; then return; fi
+    go_install github.com/zricethezav/gitleaks/v8@v8.28.0
+}
+
 # Python packages in a folder of their own, unless what they are for can be imported.
 python_install() {
     local place
@@ -105,7 +135,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint alertmanager go icalendar kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
+peers=(actionlint alertmanager gitleaks go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby scan skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

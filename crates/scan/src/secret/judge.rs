@@ -97,15 +97,22 @@ fn is_assigned(name: &str, content: &[u8], at: usize, secret: &[u8]) -> bool {
     if !quoted && !is_configuration(name) {
         return false;
     }
-    let letters = secret.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    if digits(secret) < 2 || letters < 2 || is_uuid(secret) {
+    let (lower, upper) = (secret.iter().filter(|b| b.is_ascii_lowercase()).count(), secret.iter().filter(|b| b.is_ascii_uppercase()).count());
+    let digits = digits(secret);
+    if lower + upper < 2 || (digits < 2 && (lower == 0 || upper == 0)) || is_uuid(secret) {
         return false;
     }
     if secret.iter().any(|b| matches!(b, b'/' | b'.')) && wordlike(secret) {
         return false;
     }
     let changes = secret.windows(2).filter(|pair| matches!(pair, [one, two] if class(*one) != class(*two))).count();
-    changes * 4 >= secret.len()
+    // Names written in one word change between cases once or twice a word; the fewer digits, the likelier it is one.
+    let needed = match digits {
+        0 => 42,
+        1 => 33,
+        _ => 25,
+    };
+    changes * 100 >= secret.len() * needed
 }
 
 fn class(byte: u8) -> u8 {

@@ -58,8 +58,10 @@ pub(super) struct Written {
     #[serde(default)]
     check: Check,
     #[serde(rename = "match", default)]
+    #[cfg_attr(not(test), expect(dead_code, reason = "examples are for whoever reads a rule, and for tests"))]
     pub(super) matching: Vec<String>,
     #[serde(default)]
+    #[cfg_attr(not(test), expect(dead_code, reason = "examples are for whoever reads a rule, and for tests"))]
     pub(super) clean: Vec<String>,
 }
 
