@@ -74,8 +74,21 @@ icalendar() {
 
 # Python's ordering of versions, and the schemas of CycloneDX, SPDX and SARIF (crates/scan/tests/scan).
 scan() {
-    python_install scan packaging,cyclonedx.validation.json,spdx_tools,jsonschema,referencing,fastjsonschema \
-        packaging==25.0 'cyclonedx-python-lib[json-validation]==11.5.0' spdx-tools==0.8.3 jsonschema fastjsonschema
+    python_install scan packaging,cyclonedx.validation.json,spdx_tools,spdx_python_model,jsonschema \
+        packaging==25.0 'cyclonedx-python-lib[json-validation]==11.5.0' spdx-tools==0.8.3 spdx-python-model==0.0.6 jsonschema==4.26.0
+}
+
+# The schema of SARIF, from the package that has it (crates/scan/tests/scan/schemas.rs).
+sarif() {
+    local place
+    place="$(dirname "$0")/../target/peers/sarif"
+    if [ -f "$place/package/lib/schemas/sarif-2.1.0-rtm.5.json" ]; then return; fi
+    mkdir -p "$place"
+    (cd "$place" && npm_pack @microsoft/jest-sarif@1.0.0-beta.0 && tar -xzf ./*.tgz) >&2 || { echo "needs from npm: @microsoft/jest-sarif"; return 1; }
+}
+
+npm_pack() {
+    command npm pack --silent "$1"
 }
 
 # Ruby orders versions of gems (crates/scan/tests/scan/versions.rs).
@@ -135,7 +148,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint alertmanager gitleaks go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby scan skopeo umoci)
+peers=(actionlint alertmanager gitleaks go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

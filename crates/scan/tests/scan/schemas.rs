@@ -79,3 +79,25 @@ fn spdx_2_is_valid() {
     let without = About { created: None, version: None, ..about() };
     check(script, &[sbom::spdx2(&inventory(), &about()), sbom::spdx2(&Inventory::default(), &without)]);
 }
+
+#[test]
+fn spdx_3_is_valid() {
+    let script = "import json,sys,io\nfrom spdx_python_model import v3_0_1 as s\nbad=[]\nfor d in json.load(sys.stdin):\n  o=s.SHACLObjectSet()\n  s.JSONLDDeserializer().read(io.BytesIO(json.dumps(d).encode()),o)\n\
+        \x20 o.link()\n  bad+=['missing '+str(m) for m in o.missing_ids()]\n  n=len(list(o.foreach()))\n  out=io.BytesIO()\n  s.JSONLDSerializer().write(o,out)\n  bad+=[] if n>=len(d['@graph']) else ['only %d of %d' % (n,len(d['@graph']))]\nprint('\\n'.join(bad) or 'valid')";
+    let without = About { created: None, version: None, ..about() };
+    check(script, &[sbom::spdx3(&inventory(), &about()), sbom::spdx3(&Inventory::default(), &without)]);
+}
+
+#[test]
+fn sarif_is_valid() {
+    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/sarif/package/lib/schemas/sarif-2.1.0-rtm.5.json");
+    if !schema.is_file() {
+        return missing("the schema of SARIF");
+    }
+    let script = format!(
+        "import json,sys,jsonschema\ns=json.load(open({:?}))\nv=jsonschema.validators.validator_for(s)(s)\n\
+        bad=[e.message[:500] for d in json.load(sys.stdin) for e in v.iter_errors(d)]\nprint('\\n'.join(bad) or 'valid')",
+        schema.display().to_string()
+    );
+    check(&script, &[sarif::write(&findings(), "0.1.0"), sarif::write(&[], "0.1.0")]);
+}
