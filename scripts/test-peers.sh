@@ -77,6 +77,47 @@ icalendar() {
 # aiosmtpd for Python takes the mails that we send (crates/notify/tests/notify/mail.rs).
 aiosmtpd() {
     python_install aiosmtpd aiosmtpd.controller aiosmtpd==1.4.6
+# Python's ordering of versions, and the schemas of CycloneDX, SPDX and SARIF (crates/scan/tests/scan).
+scan() {
+    python_install scan packaging,cyclonedx.validation.json,spdx_tools,spdx_python_model,jsonschema \
+        packaging==25.0 'cyclonedx-python-lib[json-validation]==11.5.0' spdx-tools==0.8.3 spdx-python-model==0.0.6 jsonschema==4.26.0
+}
+
+# The schema of SARIF, from the package that has it (crates/scan/tests/scan/schemas.rs).
+sarif() {
+    local place
+    place="$(dirname "$0")/../target/peers/sarif"
+    if [ -f "$place/package/lib/schemas/sarif-2.1.0-rtm.5.json" ]; then return; fi
+    mkdir -p "$place"
+    (cd "$place" && npm_pack @microsoft/jest-sarif@1.0.0-beta.0 && tar -xzf ./*.tgz) >&2 || { echo "needs from npm: @microsoft/jest-sarif"; return 1; }
+}
+
+npm_pack() {
+    command npm pack --silent "$1"
+}
+
+# Ruby orders versions of gems (crates/scan/tests/scan/versions.rs).
+ruby() {
+    if type -P ruby >/dev/null; then return; fi
+    debian_install ruby
+}
+
+# Maven orders versions of artifacts (crates/scan/tests/scan/versions.rs).
+maven() {
+    if type -P java >/dev/null && type -P mvn >/dev/null; then return; fi
+    debian_install maven
+}
+
+# npm has the package semver (crates/scan/tests/scan/versions.rs).
+npm() {
+    if type -P npm >/dev/null; then return; fi
+    debian_install npm
+}
+
+# gitleaks finds secrets in the same files (crates/scan/tests/scan/secrets.rs).
+gitleaks() {
+    if type -P gitleaks >/dev/null; then return; fi
+    go_install github.com/zricethezav/gitleaks/v8@v8.28.0
 }
 
 # Python packages in a folder of their own, unless what they are for can be imported.
@@ -113,6 +154,7 @@ debian_install() {
 }
 
 peers=(actionlint aiosmtpd alertmanager go icalendar kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
+peers=(actionlint alertmanager gitleaks go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

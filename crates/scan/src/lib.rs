@@ -1,0 +1,27 @@
+//! What a thing is made of, and what is known to be wrong with it.
+//!
+//! Inventories of lock files, binaries and images; bills of materials; known vulnerabilities, secrets, misconfiguration
+//! and licences. Nothing here asks a network or writes to a terminal, and all that is read is bounded.
+
+pub mod binary;
+pub mod codes;
+pub mod db;
+pub mod ecosystem;
+pub mod exception;
+pub mod finding;
+pub mod foreign;
+pub mod image;
+pub mod licence;
+pub mod lock;
+pub mod misconfig;
+pub mod package;
+pub mod purl;
+pub mod sarif;
+pub mod sbom;
+pub mod secret;
+pub mod severity;
+pub mod target;
+pub mod version;
+pub mod vex;
+pub mod vulnerable;
+pub mod walk;
