@@ -77,6 +77,8 @@ icalendar() {
 # aiosmtpd for Python takes the mails that we send (crates/notify/tests/notify/mail.rs).
 aiosmtpd() {
     python_install aiosmtpd aiosmtpd.controller aiosmtpd==1.4.6
+}
+
 # Python's ordering of versions, and the schemas of CycloneDX, SPDX and SARIF (crates/scan/tests/scan).
 scan() {
     python_install scan packaging,cyclonedx.validation.json,spdx_tools,spdx_python_model,jsonschema \
@@ -153,8 +155,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager go icalendar kustomize openfeature openssl opentelemetry prometheus skopeo umoci)
-peers=(actionlint alertmanager gitleaks go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo umoci)
+peers=(actionlint aiosmtpd alertmanager gitleaks go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then
