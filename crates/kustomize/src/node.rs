@@ -257,7 +257,7 @@ impl Node {
             return;
         }
         if let Some(found) = self.get_mut(name) {
-            found.replace_with(value)
+            found.replace_with(value);
         } else {
             if let Some(scalar) = value.as_scalar_mut()
                 && scalar.is_text()

@@ -145,7 +145,7 @@ fn meaning(variable: &Variable, resources: &[Resource]) -> Result<Meaning, Diagn
     let mut node = &resource.tree;
     for part in path_parts(&variable.path) {
         if let Some(next) = step(node, &part) {
-            node = next
+            node = next;
         } else {
             let at = resource.name();
             return wrong(format!("`{}` of the variable `{}` is not in {at}", variable.path, variable.name));

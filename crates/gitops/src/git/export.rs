@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 
 use super::read::{Entry, MODE_EXECUTABLE, MODE_LINK, MODE_SUBMODULE};
 use super::{GitError, Repository, command};
-use crate::tree::is_plain;
+use prograde_kustomize::is_plain;
 
 /// The most bytes of all files of an exported commit.
 pub const EXPORT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
