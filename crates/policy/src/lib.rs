@@ -4,6 +4,8 @@
 //!
 //! Invariant: what is not understood is an error when a policy is loaded, never a rule that passes.
 
+#![cfg_attr(test, allow(clippy::needless_pass_by_value, reason = "checks of tests are given literals"))]
+
 mod admission;
 mod anchor;
 mod autogen;

@@ -115,7 +115,7 @@ fn trivy(report: &Value) -> Vec<Finding> {
             let mut finding =
                 Finding::new(Kind::Misconfiguration, id, word(text(one, "Severity")), one_line(&title), target, place);
             finding.aliases = some(text(one, "AVDID")).into_iter().filter(|alias| *alias != finding.id).collect();
-            finding.remedy = text(one, "Resolution").to_owned();
+            text(one, "Resolution").clone_into(&mut finding.remedy);
             finding.references = some(text(one, "PrimaryURL")).into_iter().collect();
             findings.push(finding);
         }
@@ -222,7 +222,7 @@ fn osv_scanner(report: &Value) -> Vec<Finding> {
                 };
                 let number = text(group, "max_severity").parse::<f64>().ok();
                 let said = one.get("database_specific").map(|specific| text(specific, "severity")).unwrap_or_default();
-                let severity = number.map(Severity::of_score).unwrap_or_else(|| word(said));
+                let severity = number.map_or_else(|| word(said), Severity::of_score);
                 let title = some(text(one, "summary")).unwrap_or_else(|| id.clone());
                 let mut finding =
                     Finding::new(Kind::Vulnerability, &id, severity, one_line(&title), file, 0).about(about);
@@ -268,8 +268,7 @@ fn sarif(report: &Value) -> Vec<Finding> {
                 .and_then(|text| text.parse::<f64>().ok());
             let level = some(text(result, "level"))
                 .or_else(|| some(text(rule.get("defaultConfiguration").unwrap_or(&empty), "level")));
-            let severity =
-                number.map(Severity::of_score).unwrap_or_else(|| word(level.as_deref().unwrap_or("warning")));
+            let severity = number.map_or_else(|| word(level.as_deref().unwrap_or("warning")), Severity::of_score);
             let place =
                 list(result, "locations").first().and_then(|place| place.get("physicalLocation")).unwrap_or(&empty);
             let file = place.get("artifactLocation").map(|artifact| text(artifact, "uri")).unwrap_or_default();

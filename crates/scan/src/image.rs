@@ -26,7 +26,7 @@ pub fn read(path: &Path) -> Result<Inventory, Diagnostic> {
     for layer in &layers {
         store.with(&layer.name, &shown, |reader, _| tree.apply(reader, layer, &shown))?;
     }
-    tree.inventory(&shown)
+    Ok(tree.inventory(&shown))
 }
 
 fn malformed(file: &str, why: impl std::fmt::Display) -> Diagnostic {

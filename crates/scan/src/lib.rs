@@ -3,6 +3,11 @@
 //! Inventories of lock files, binaries and images; bills of materials; known vulnerabilities, secrets, misconfiguration
 //! and licences. Nothing here asks a network or writes to a terminal, and all that is read is bounded.
 
+#![allow(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "lock files, manifests and archives are named in lower case by their formats"
+)]
+
 pub mod binary;
 pub mod codes;
 pub mod db;

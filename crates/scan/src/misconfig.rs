@@ -155,19 +155,19 @@ fn text_of(kind: FileKind, found: &Found, checked: &mut Checked) -> Option<Strin
 
 /// Whether a text pipes what it fetches into a shell.
 fn pipes_to_shell(text: &str) -> bool {
-    let fetches = |part: &str| part.split_whitespace().any(|word| word == "curl" || word == "wget");
+    let is_fetch = |part: &str| part.split_whitespace().any(|word| word == "curl" || word == "wget");
     let shells = ["sh", "bash", "zsh", "dash", "ash", "python", "python3", "perl", "ruby", "node"];
     let commands = text.split(['\n', ';']).flat_map(|line| line.split("&&"));
     commands.into_iter().any(|command| {
         let mut parts = command.split('|');
-        let mut fetched = parts.next().is_some_and(fetches);
+        let mut fetched = parts.next().is_some_and(is_fetch);
         parts.any(|part| {
             let words = part.split_whitespace().filter(|word| !word.starts_with('-') && !word.contains('='));
             let program = words
                 .map(|word| word.rsplit('/').next().unwrap_or(word))
                 .find(|word| !matches!(*word, "sudo" | "env" | "exec"));
             let runs = fetched && program.is_some_and(|program| shells.contains(&program));
-            fetched |= fetches(part);
+            fetched |= is_fetch(part);
             runs
         })
     })

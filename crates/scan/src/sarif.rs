@@ -118,9 +118,9 @@ fn uri(path: &str) -> String {
     for byte in path.trim_start_matches('/').bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b'+' | b'@' => {
-                uri.push(char::from(byte))
+                uri.push(char::from(byte));
             }
-            _ => uri.push_str(&format!("%{byte:02X}")),
+            _ => uri.extend([format!("%{byte:02X}")]),
         }
     }
     if uri.is_empty() { ".".to_owned() } else { uri }

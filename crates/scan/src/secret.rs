@@ -45,7 +45,7 @@ fn finding(rules: &Rules, hit: &Hit, content: &[u8], file: &str) -> Option<Findi
     let mut finding = Finding::new(Kind::Secret, &rule.id, rule.severity, &rule.title, file, hit.line);
     finding.masked = Some(masked(secret));
     finding.fingerprint = fingerprint(&[&rule.id, file, &String::from_utf8_lossy(secret)]);
-    finding.remedy =
-        "revoke it, keep the new one outside of the repository, and allow this one by its fingerprint".to_owned();
+    "revoke it, keep the new one outside of the repository, and allow this one by its fingerprint"
+        .clone_into(&mut finding.remedy);
     Some(finding)
 }

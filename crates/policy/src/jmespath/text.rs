@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn hostile_expressions_are_refused_or_linear() {
-        assert!(regex(&"(a{1000}){1000}").is_err());
+        assert!(regex("(a{1000}){1000}").is_err());
         assert!(regex(&"(".repeat(1_000)).is_err());
         assert!(regex(&"a".repeat(10_000)).is_err());
         assert!(!regex("^(a+)+$").unwrap().is_match(&format!("{}b", "a".repeat(50_000))));

@@ -147,11 +147,10 @@ fn next(version: &str, tilde: bool) -> Option<String> {
     let parts: Vec<u64> = numbers.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
     let (major, minor, patch) = (*parts.first()?, parts.get(1).copied(), parts.get(2).copied());
     let next = match (major, minor, patch, tilde) {
-        (_, None, _, _) => (major.checked_add(1)?, 0, 0),
         (_, Some(minor), _, true) | (0, Some(minor @ 1..), _, false) => (major, minor.checked_add(1)?, 0),
         (0, Some(0), Some(patch), false) => (0, 0, patch.checked_add(1)?),
         (0, Some(0), None, false) => (0, 1, 0),
-        (_, Some(_), _, false) => (major.checked_add(1)?, 0, 0),
+        (_, None, _, _) | (_, Some(_), _, false) => (major.checked_add(1)?, 0, 0),
     };
     Some(format!("{}.{}.{}-0", next.0, next.1, next.2))
 }

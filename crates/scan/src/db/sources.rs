@@ -111,7 +111,7 @@ fn archive(shown: &str, opened: File, builder: &mut Builder, spent: &mut Spent) 
             }
         };
         if entry.is_file() {
-            let name = entry.name().map_or_else(|_| at.to_string(), |name| name.into_owned());
+            let name = entry.name().map_or_else(|_| at.to_string(), std::borrow::Cow::into_owned);
             let name = format!("{shown}!{name}");
             advisory(&name, entry, builder, spent)?;
         }

@@ -173,7 +173,7 @@ impl Tree {
     }
 
     /// The packages of all files.
-    pub(super) fn inventory(self, shown: &str) -> Result<Inventory, Diagnostic> {
+    pub(super) fn inventory(self, shown: &str) -> Inventory {
         let mut inventory = Inventory { notes: self.notes, files: vec![shown.to_owned()], ..Inventory::default() };
         let texts: BTreeMap<&str, String> = self
             .files
@@ -197,7 +197,7 @@ impl Tree {
                 }
             }
         }
-        Ok(inventory)
+        inventory
     }
 }
 

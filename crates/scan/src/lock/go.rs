@@ -88,17 +88,16 @@ fn read(path: &str, text: &str) -> Result<File, Diagnostic> {
             block = None;
             continue;
         }
-        let (verb, rest) = match &block {
-            Some(verb) => (verb.clone(), line),
-            None => {
-                let (verb, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-                let verb = verb.trim_end_matches('(');
-                if rest.trim() == "(" || line.ends_with('(') {
-                    block = Some(verb.to_owned());
-                    continue;
-                }
-                (verb.to_owned(), rest.trim())
+        let (verb, rest) = if let Some(verb) = &block {
+            (verb.clone(), line)
+        } else {
+            let (verb, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            let verb = verb.trim_end_matches('(');
+            if rest.trim() == "(" || line.ends_with('(') {
+                block = Some(verb.to_owned());
+                continue;
             }
+            (verb.to_owned(), rest.trim())
         };
         directive(path, number, &verb, rest, &mut file)?;
     }

@@ -79,7 +79,7 @@ fn package(path: &str, line: u32, name: &str, entry: &Entry) -> Package {
     // Version 1 writes where it is from in place of the version.
     if let Some(text) = version.clone() {
         if let Some((alias, at)) = text.strip_prefix("npm:").and_then(|rest| rest.rsplit_once('@')) {
-            name = alias.to_owned();
+            alias.clone_into(&mut name);
             version = Some(at.to_owned());
         } else if text.starts_with("git") || text.starts_with("github:") {
             origin = Origin::Git(text);

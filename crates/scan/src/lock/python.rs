@@ -179,10 +179,9 @@ fn origin(source: &BTreeMap<String, Value>) -> Origin {
         }
         Some("directory" | "file") => Origin::Local,
         Some("url") => Origin::Url(url),
-        Some(_) => Origin::Registry,
         None if text("path").is_some() => Origin::Local,
         None if !url.is_empty() => Origin::Url(url),
-        None => Origin::Registry,
+        Some(_) | None => Origin::Registry,
     }
 }
 

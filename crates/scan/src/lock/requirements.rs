@@ -79,7 +79,8 @@ fn included(line: &str) -> Option<&str> {
 
 fn requirement(path: &str, number: u32, line: &str, inventory: &mut Inventory) -> Result<(), Diagnostic> {
     if let Some(url) = line.strip_prefix("-e").or_else(|| line.strip_prefix("--editable")) {
-        return url_requirement(path, number, url.trim_start_matches('=').trim(), inventory);
+        url_requirement(path, number, url.trim_start_matches('=').trim(), inventory);
+        return Ok(());
     }
     if line.starts_with('-') {
         return Ok(());
@@ -88,7 +89,8 @@ fn requirement(path: &str, number: u32, line: &str, inventory: &mut Inventory) -
         && !line.contains(" @ ")
         && !line.split(['=', '<', '>', ';']).next().is_some_and(|name| name.contains('@'))
     {
-        return url_requirement(path, number, line, inventory);
+        url_requirement(path, number, line, inventory);
+        return Ok(());
     }
     if line.starts_with(['.', '/']) {
         return Ok(());
@@ -144,9 +146,9 @@ fn origin(url: &str) -> Origin {
 }
 
 /// A requirement that is an address: its name stands after `#egg=`, else it has none that we know.
-fn url_requirement(path: &str, number: u32, url: &str, inventory: &mut Inventory) -> Result<(), Diagnostic> {
+fn url_requirement(path: &str, number: u32, url: &str, inventory: &mut Inventory) {
     if !url.contains("://") {
-        return Ok(());
+        return;
     }
     let egg = url.split_once("#egg=").map(|(_, egg)| egg.split(['&', '[', ' ']).next().unwrap_or(egg));
     match egg {
@@ -157,5 +159,4 @@ fn url_requirement(path: &str, number: u32, url: &str, inventory: &mut Inventory
         }
         None => inventory.notes.push(unpinned(path, number, url, "an address says no name and no version")),
     }
-    Ok(())
 }

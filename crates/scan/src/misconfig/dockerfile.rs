@@ -220,10 +220,8 @@ fn instruction(one: &Instruction, stage: &mut Stage, findings: &mut Findings<'_>
                 findings.add(WORKDIR, one.line, format!("the working directory `{path}` depends on the one before"));
             }
         }
-        "EXPOSE" => {
-            if one.arguments.split_whitespace().any(|port| port == "22" || port == "22/tcp") {
-                findings.add(SSH, one.line, "port 22 is exposed");
-            }
+        "EXPOSE" if one.arguments.split_whitespace().any(|port| port == "22" || port == "22/tcp") => {
+            findings.add(SSH, one.line, "port 22 is exposed");
         }
         _ => {}
     }

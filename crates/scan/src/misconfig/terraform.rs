@@ -175,7 +175,7 @@ impl Context<'_, '_> {
                 }
                 if let Some(list) = block.body.get_attribute("ingress").and_then(|attribute| attribute.value.as_array())
                 {
-                    for one in list.iter() {
+                    for one in list {
                         let open =
                             self.is_any(entry(one, "cidr_blocks")) || self.is_any(entry(one, "ipv6_cidr_blocks"));
                         if open {
@@ -192,7 +192,7 @@ impl Context<'_, '_> {
                 self.ingress(block, ["cidr_blocks", "ipv6_cidr_blocks"], ["from_port", "to_port"]);
             }
             "aws_vpc_security_group_ingress_rule" => {
-                self.ingress(block, ["cidr_ipv4", "cidr_ipv6"], ["from_port", "to_port"])
+                self.ingress(block, ["cidr_ipv4", "cidr_ipv6"], ["from_port", "to_port"]);
             }
             "google_compute_firewall" => {
                 let inward = self.text(&block.body, "direction").is_none_or(|direction| direction == "INGRESS");
@@ -535,18 +535,13 @@ impl Context<'_, '_> {
 
 /// The same of a policy that stands in the file as JSON.
 fn json_allows_all(expression: &Expression) -> bool {
-    let text = match expression {
-        Expression::HeredocTemplate(template) => {
-            let literals =
-                template.template.iter().map(|element| element.as_literal().map(|text| text.value().clone()));
-            let Some(parts) = literals.collect::<Option<Vec<String>>>() else { return false };
-            parts.concat()
-        }
-        other => match other.as_str() {
-            Some(text) => text.to_owned(),
-            None => return false,
-        },
+    let text = if let Expression::HeredocTemplate(template) = expression {
+        let literals = template.template.iter().map(|element| element.as_literal().map(|text| text.value().clone()));
+        literals.collect::<Option<Vec<String>>>().map(|parts| parts.concat())
+    } else {
+        expression.as_str().map(str::to_owned)
     };
+    let Some(text) = text else { return false };
     let Ok(document) = serde_json::from_str::<serde_json::Value>(&text) else { return false };
     let one = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
     let any = |value: Option<&serde_json::Value>| value.is_some_and(|value| one(value).iter().any(|text| text == "*"));

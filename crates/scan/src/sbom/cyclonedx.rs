@@ -125,7 +125,7 @@ fn reference(url: &str) -> String {
         match c {
             '#' if fragment => good.push_str("%23"),
             ' ' | '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`' => {
-                good.push_str(&format!("%{:02X}", u32::from(c)))
+                good.extend([format!("%{:02X}", u32::from(c))]);
             }
             c if c.is_control() => {}
             c => {

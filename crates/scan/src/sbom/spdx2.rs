@@ -82,8 +82,7 @@ fn id(one: &Component<'_>) -> String {
 fn package(one: &Component<'_>, ids: &BTreeMap<&str, String>, texts: &mut BTreeMap<String, String>) -> Value {
     let package = one.package;
     let location = match &package.origin {
-        Origin::Git(url) if is_location(url) => url.clone(),
-        Origin::Url(url) if is_location(url) => url.clone(),
+        Origin::Git(url) | Origin::Url(url) if is_location(url) => url.clone(),
         Origin::Registry | Origin::Git(_) | Origin::Url(_) | Origin::Local => "NOASSERTION".to_owned(),
     };
     let declared = match package.licence.as_deref().map(written) {

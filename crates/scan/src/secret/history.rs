@@ -63,7 +63,7 @@ pub fn history(root: &Path, rules: &Arc<Rules>, allowed: &Allowed) -> Result<Sea
                 Ok(searched) => all.merge(searched),
                 Err(_) => {
                     failed =
-                        Some(bad(root, "a part of the history was not looked through: this is a defect of prograde"))
+                        Some(bad(root, "a part of the history was not looked through: this is a defect of prograde"));
                 }
             }
         }

@@ -64,7 +64,7 @@ pub(super) fn entropy(text: &[u8]) -> f64 {
             *count += 1;
         }
     }
-    let total = text.len() as f64;
+    let total = f64::from(counts.iter().sum::<u32>());
     counts
         .iter()
         .filter(|count| **count > 0)

@@ -24,17 +24,14 @@ impl Draw {
                 .and_then(|place| place.split_once(':'))
                 .and_then(|(kind, n)| Some((alphabet(kind)?, n.parse::<usize>().ok()?)));
             filled.push_str(&rest[..at]);
-            match parts {
-                Some((letters, length)) => {
-                    filled.extend(
-                        (0..length).map(|_| char::from(letters[usize::try_from(self.next()).unwrap() % letters.len()])),
-                    );
-                    rest = &rest[at + place.unwrap().len() + 2..];
-                }
-                None => {
-                    filled.push('{');
-                    rest = &rest[at + 1..];
-                }
+            if let Some((letters, length)) = parts {
+                filled.extend(
+                    (0..length).map(|_| char::from(letters[usize::try_from(self.next()).unwrap() % letters.len()])),
+                );
+                rest = &rest[at + place.unwrap().len() + 2..];
+            } else {
+                filled.push('{');
+                rest = &rest[at + 1..];
             }
         }
         filled + rest

@@ -82,14 +82,14 @@ impl Part<'_> {
     /// How two parts of the same kind stand; none where the kinds differ.
     fn compare(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
-            (Self::First(left), Self::First(right))
-            | (Self::SuffixNumber(left), Self::SuffixNumber(right))
-            | (Self::Revision(left), Self::Revision(right)) => Some(by_number(left, right)),
             // A number with leading zeros is read as what follows a decimal point.
             (Self::Number(left), Self::Number(right)) if left.starts_with('0') || right.starts_with('0') => {
                 Some(left.cmp(right))
             }
-            (Self::Number(left), Self::Number(right)) => Some(by_number(left, right)),
+            (Self::First(left), Self::First(right))
+            | (Self::Number(left), Self::Number(right))
+            | (Self::SuffixNumber(left), Self::SuffixNumber(right))
+            | (Self::Revision(left), Self::Revision(right)) => Some(by_number(left, right)),
             (Self::Letter(left), Self::Letter(right)) => Some(left.cmp(right)),
             (Self::Suffix(left), Self::Suffix(right)) => Some(left.cmp(right)),
             (Self::Hash(left), Self::Hash(right)) => Some(left.cmp(right)),

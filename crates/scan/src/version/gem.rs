@@ -1,4 +1,4 @@
-//! RubyGems' versions, as `Gem::Version#<=>` orders them: segments of digits and letters, where a text stands before
+//! `RubyGems`' versions, as `Gem::Version#<=>` orders them: segments of digits and letters, where a text stands before
 //! every number, and zeros at the end of either half count for nothing.
 
 use std::cmp::Ordering;
