@@ -10,7 +10,6 @@ pub(crate) fn python(folder: &str) -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 pub(crate) fn missing(what: &str) {
     let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
     assert!(!ci, "{what} is missing: run scripts/test-peers.sh");
