@@ -36,7 +36,7 @@ Examples:
   prograde policy test policies/ --json
 
 A folder is searched for files named kyverno-test.yaml. With --json there is one line an expectation:
-{\"test\", \"policy\", \"rule\", \"resource\", \"expected\", \"actual\", \"ok\"}. A resource that no rule answers for
+{\"file\", \"test\", \"policy\", \"rule\", \"resource\", \"expected\", \"actual\", \"ok\"}. A resource that no rule answers for
 has the result `none`, which is never what was expected.
 The exit code is 1 if an expectation does not hold, 2 if a file can't be used.")]
 struct TestArgs {

@@ -55,7 +55,7 @@ pub(super) fn run(app: &App, paths: &[PathBuf]) -> Result<Exit, Report> {
 
 fn told(app: &App, file: &str, test: &str, outcome: &Outcome) -> Result<(), Report> {
     if app.printer.style().json {
-        return app.printer.json_line(&as_json(test, outcome));
+        return app.printer.json_line(&as_json(file, test, outcome));
     }
     if outcome.ok {
         return Ok(());
@@ -67,8 +67,9 @@ fn told(app: &App, file: &str, test: &str, outcome: &Outcome) -> Result<(), Repo
     ))
 }
 
-fn as_json(test: &str, outcome: &Outcome) -> Value {
+fn as_json(file: &str, test: &str, outcome: &Outcome) -> Value {
     json!({
+        "file": file,
         "test": test, "policy": outcome.policy, "rule": outcome.rule, "resource": outcome.resource,
         "expected": outcome.expected, "actual": outcome.actual, "ok": outcome.ok,
     })
@@ -82,10 +83,7 @@ fn verdict(app: &App, met: u64, all: u64, found: u64) -> Result<Exit, Report> {
             .hint("change the policy, or what is expected of it"));
     }
     if found > 0 {
-        let what = format!(
-            "{} can't be used",
-            counted(found, "policy or file").replace("policy or files", "policies or files")
-        );
+        let what = format!("{} in policies and tests", counted(found, "mistake"));
         return Err(
             Report::new(report::POLICY_TESTS, what).hint("`prograde explain CODE` says more about each finding")
         );
