@@ -81,17 +81,25 @@ impl Exceptions {
             for finding in findings.iter_mut().filter(|finding| one.is_about(finding)) {
                 used = true;
                 if today <= one.expires {
-                    finding.excepted = Some(Excepted { reason: one.reason.clone(), owner: one.owner.clone(), expires: one.expires.to_string() });
+                    finding.excepted = Some(Excepted {
+                        reason: one.reason.clone(),
+                        owner: one.owner.clone(),
+                        expires: one.expires.to_string(),
+                    });
                 }
             }
             let (id, owner, day) = (&one.id, &one.owner, one.expires);
             if today > one.expires {
                 let message = format!("the exception for {id} expired on {day}");
                 let hint = format!("correct what it is about, or let {owner} decide again and write a new day");
-                applied.expired.push(Diagnostic::file(codes::EXCEPTION_EXPIRED, &self.file, message, hint).at(one.line, 0));
+                applied
+                    .expired
+                    .push(Diagnostic::file(codes::EXCEPTION_EXPIRED, &self.file, message, hint).at(one.line, 0));
             } else if !used {
                 let message = format!("the exception for {id} is about nothing that was found");
-                applied.unused.push(Diagnostic::file(codes::EXCEPTION_FORM, &self.file, message, "take it out").at(one.line, 0));
+                applied
+                    .unused
+                    .push(Diagnostic::file(codes::EXCEPTION_FORM, &self.file, message, "take it out").at(one.line, 0));
             }
         }
         applied
@@ -101,7 +109,9 @@ impl Exceptions {
 impl Exception {
     fn is_about(&self, finding: &Finding) -> bool {
         let about = |package: &String| {
-            finding.package.as_ref().is_some_and(|about| about.name == *package || about.purl.split(['@', '?']).next() == Some(package) || about.purl == *package)
+            finding.package.as_ref().is_some_and(|about| {
+                about.name == *package || about.purl.split(['@', '?']).next() == Some(package) || about.purl == *package
+            })
         };
         finding.ids().any(|id| id.eq_ignore_ascii_case(&self.id))
             && self.package.as_ref().is_none_or(about)
@@ -168,7 +178,10 @@ mod tests {
     fn every_fault_is_told_with_its_line() {
         let text = "exceptions:\n  - id: A\n    reason: x\n    owner: y\n  - id: B\n    reason: x\n    owner: y\n    expires: soon\n  - id: C\n    nonsense: 1\n";
         let faults = Exceptions::parse("e.yaml", text).unwrap_err();
-        assert_eq!(faults.iter().map(|fault| (fault.code.as_str(), fault.line)).collect::<Vec<_>>(), [("PG1230", 2), ("PG1230", 5), ("PG1230", 9)]);
+        assert_eq!(
+            faults.iter().map(|fault| (fault.code.as_str(), fault.line)).collect::<Vec<_>>(),
+            [("PG1230", 2), ("PG1230", 5), ("PG1230", 9)]
+        );
         assert!(Exceptions::parse("e.yaml", "x: 1\n").is_err());
         assert!(Exceptions::parse("e.yaml", "exceptions: []\n").is_ok());
         assert!(Exceptions::parse("e.yaml", "").is_ok());

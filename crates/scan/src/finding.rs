@@ -130,7 +130,14 @@ pub struct Finding {
 
 impl Finding {
     /// A finding without anything but its place.
-    pub fn new(kind: Kind, id: impl Into<String>, severity: Severity, title: impl Into<String>, file: &str, line: u32) -> Self {
+    pub fn new(
+        kind: Kind,
+        id: impl Into<String>,
+        severity: Severity,
+        title: impl Into<String>,
+        file: &str,
+        line: u32,
+    ) -> Self {
         let mut finding = Self {
             kind,
             id: id.into(),
@@ -158,7 +165,13 @@ impl Finding {
     /// About a package.
     #[must_use]
     pub fn about(mut self, about: About) -> Self {
-        self.fingerprint = fingerprint(&[&self.id, &about.ecosystem, &about.name, about.version.as_deref().unwrap_or_default(), &self.file]);
+        self.fingerprint = fingerprint(&[
+            &self.id,
+            &about.ecosystem,
+            &about.name,
+            about.version.as_deref().unwrap_or_default(),
+            &self.file,
+        ]);
         self.package = Some(about);
         self
     }
@@ -191,7 +204,15 @@ pub fn of_vulnerabilities(inventory: &Inventory, vulnerabilities: Vec<Vulnerabil
             fixed_in: vulnerability.fixed.clone(),
             purl: package.purl(),
         };
-        let mut finding = Finding::new(Kind::Vulnerability, vulnerability.id, vulnerability.severity, title, &package.file, package.line).about(about);
+        let mut finding = Finding::new(
+            Kind::Vulnerability,
+            vulnerability.id,
+            vulnerability.severity,
+            title,
+            &package.file,
+            package.line,
+        )
+        .about(about);
         finding.remedy = match vulnerability.fixed {
             Some(version) => format!("use {} {version} or later", package.name),
             None => "no corrected version is known".to_owned(),
@@ -224,8 +245,10 @@ pub fn of_licences(inventory: &Inventory, refused: Vec<Refused>) -> Vec<Finding>
             purl: package.purl(),
         };
         let id = if refused.licence.is_some() { "licence-not-allowed" } else { "licence-unknown" };
-        let mut finding = Finding::new(Kind::Licence, id, severity, refused.why, &package.file, package.line).about(about);
-        "replace the package, allow its licence, or write down what its licence is under `known`".clone_into(&mut finding.remedy);
+        let mut finding =
+            Finding::new(Kind::Licence, id, severity, refused.why, &package.file, package.line).about(about);
+        "replace the package, allow its licence, or write down what its licence is under `known`"
+            .clone_into(&mut finding.remedy);
         Some(finding)
     };
     refused.into_iter().filter_map(one).collect()
@@ -235,10 +258,20 @@ pub fn of_licences(inventory: &Inventory, refused: Vec<Refused>) -> Vec<Finding>
 pub fn sorted(mut findings: Vec<Finding>) -> Vec<Finding> {
     let key = |finding: &Finding| {
         let name = finding.package.as_ref().map(|package| package.name.clone()).unwrap_or_default();
-        (std::cmp::Reverse(finding.severity), finding.kind, name, finding.file.clone(), finding.line, finding.id.clone(), finding.fingerprint.clone())
+        (
+            std::cmp::Reverse(finding.severity),
+            finding.kind,
+            name,
+            finding.file.clone(),
+            finding.line,
+            finding.id.clone(),
+            finding.fingerprint.clone(),
+        )
     };
     findings.sort_by_cached_key(key);
-    findings.dedup_by(|left, right| left.fingerprint == right.fingerprint && left.line == right.line && left.commit == right.commit);
+    findings.dedup_by(|left, right| {
+        left.fingerprint == right.fingerprint && left.line == right.line && left.commit == right.commit
+    });
     findings
 }
 

@@ -19,7 +19,10 @@ pub fn read(file: &str, text: &[u8]) -> Result<Vec<Finding>, Diagnostic> {
     let report: Value = serde_json::from_slice(text).map_err(|error| {
         bad(format!("it is no JSON: {error}")).at(u32::try_from(error.line()).unwrap_or(u32::MAX), 0)
     })?;
-    let (name, findings) = if report.get("SchemaVersion").is_some() || report.get("Results").is_some_and(Value::is_array) || report.get("ArtifactName").is_some() {
+    let (name, findings) = if report.get("SchemaVersion").is_some()
+        || report.get("Results").is_some_and(Value::is_array)
+        || report.get("ArtifactName").is_some()
+    {
         ("trivy", trivy(&report))
     } else if report.get("matches").is_some_and(Value::is_array) {
         ("grype", grype(&report))
@@ -76,7 +79,10 @@ fn trivy(report: &Value) -> Vec<Finding> {
         let target = text(result, "Target");
         for one in list(result, "Vulnerabilities") {
             let id = text(one, "VulnerabilityID");
-            let title = [text(one, "Title"), text(one, "Description"), id].into_iter().find(|text| !text.is_empty()).map(one_line);
+            let title = [text(one, "Title"), text(one, "Description"), id]
+                .into_iter()
+                .find(|text| !text.is_empty())
+                .map(one_line);
             let purl = one.get("PkgIdentifier").map(|identifier| text(identifier, "PURL")).unwrap_or_default();
             let fixed = text(one, "FixedVersion");
             let about = About {
@@ -87,7 +93,9 @@ fn trivy(report: &Value) -> Vec<Finding> {
                 purl: purl.to_owned(),
             };
             let file = some(text(one, "PkgPath")).unwrap_or_else(|| target.to_owned());
-            let mut finding = Finding::new(Kind::Vulnerability, id, word(text(one, "Severity")), title.unwrap_or_default(), &file, 0).about(about);
+            let mut finding =
+                Finding::new(Kind::Vulnerability, id, word(text(one, "Severity")), title.unwrap_or_default(), &file, 0)
+                    .about(about);
             finding.aliases = texts(one, "VendorIDs");
             finding.weaknesses = texts(one, "CweIDs");
             finding.references = some(text(one, "PrimaryURL")).into_iter().collect();
@@ -104,7 +112,8 @@ fn trivy(report: &Value) -> Vec<Finding> {
             let place = one.get("CauseMetadata").map_or(0, |cause| line(cause.get("StartLine")));
             let id = some(text(one, "ID")).or_else(|| some(text(one, "AVDID"))).unwrap_or_default();
             let title = some(text(one, "Message")).unwrap_or_else(|| text(one, "Title").to_owned());
-            let mut finding = Finding::new(Kind::Misconfiguration, id, word(text(one, "Severity")), one_line(&title), target, place);
+            let mut finding =
+                Finding::new(Kind::Misconfiguration, id, word(text(one, "Severity")), one_line(&title), target, place);
             finding.aliases = some(text(one, "AVDID")).into_iter().filter(|alias| *alias != finding.id).collect();
             finding.remedy = text(one, "Resolution").to_owned();
             finding.references = some(text(one, "PrimaryURL")).into_iter().collect();
@@ -112,13 +121,29 @@ fn trivy(report: &Value) -> Vec<Finding> {
         }
         for one in list(result, "Secrets") {
             let title = one_line(text(one, "Title"));
-            findings.push(Finding::new(Kind::Secret, text(one, "RuleID"), word(text(one, "Severity")), title, target, line(one.get("StartLine"))));
+            findings.push(Finding::new(
+                Kind::Secret,
+                text(one, "RuleID"),
+                word(text(one, "Severity")),
+                title,
+                target,
+                line(one.get("StartLine")),
+            ));
         }
         for one in list(result, "Licenses") {
             let title = format!("`{}` is {}", text(one, "Name"), text(one, "Category"));
-            let about = About { ecosystem: text(result, "Type").to_owned(), name: text(one, "PkgName").to_owned(), version: None, fixed_in: None, purl: String::new() };
+            let about = About {
+                ecosystem: text(result, "Type").to_owned(),
+                name: text(one, "PkgName").to_owned(),
+                version: None,
+                fixed_in: None,
+                purl: String::new(),
+            };
             let file = some(text(one, "FilePath")).unwrap_or_else(|| target.to_owned());
-            findings.push(Finding::new(Kind::Licence, text(one, "Name"), word(text(one, "Severity")), title, &file, 0).about(about));
+            findings.push(
+                Finding::new(Kind::Licence, text(one, "Name"), word(text(one, "Severity")), title, &file, 0)
+                    .about(about),
+            );
         }
     }
     findings
@@ -129,7 +154,8 @@ fn grype(report: &Value) -> Vec<Finding> {
     let empty = Value::Null;
     let mut findings = Vec::new();
     for one in list(report, "matches") {
-        let (vulnerability, artifact) = (one.get("vulnerability").unwrap_or(&empty), one.get("artifact").unwrap_or(&empty));
+        let (vulnerability, artifact) =
+            (one.get("vulnerability").unwrap_or(&empty), one.get("artifact").unwrap_or(&empty));
         let fix = vulnerability.get("fix").unwrap_or(&empty);
         let about = About {
             ecosystem: text(artifact, "type").to_owned(),
@@ -139,12 +165,27 @@ fn grype(report: &Value) -> Vec<Finding> {
             purl: text(artifact, "purl").to_owned(),
         };
         let related = list(one, "relatedVulnerabilities");
-        let described = std::iter::once(vulnerability).chain(related).map(|one| text(one, "description")).find(|text| !text.is_empty());
+        let described = std::iter::once(vulnerability)
+            .chain(related)
+            .map(|one| text(one, "description"))
+            .find(|text| !text.is_empty());
         let id = text(vulnerability, "id");
         let file = list(artifact, "locations").first().map(|place| text(place, "path")).unwrap_or_default();
         let title = one_line(described.unwrap_or(id));
-        let mut finding = Finding::new(Kind::Vulnerability, id, word(text(vulnerability, "severity")), title, file.trim_start_matches('/'), 0).about(about);
-        finding.aliases = related.iter().map(|one| text(one, "id").to_owned()).filter(|alias| alias != id && !alias.is_empty()).collect();
+        let mut finding = Finding::new(
+            Kind::Vulnerability,
+            id,
+            word(text(vulnerability, "severity")),
+            title,
+            file.trim_start_matches('/'),
+            0,
+        )
+        .about(about);
+        finding.aliases = related
+            .iter()
+            .map(|one| text(one, "id").to_owned())
+            .filter(|alias| alias != id && !alias.is_empty())
+            .collect();
         finding.references = some(text(vulnerability, "dataSource")).into_iter().collect();
         for cvss in list(vulnerability, "cvss").iter().chain(related.iter().flat_map(|one| list(one, "cvss"))) {
             let vector = text(cvss, "vector");
@@ -169,7 +210,8 @@ fn osv_scanner(report: &Value) -> Vec<Finding> {
             let vulnerabilities = list(package, "vulnerabilities");
             for group in list(package, "groups") {
                 let ids = texts(group, "ids");
-                let one = vulnerabilities.iter().find(|one| ids.iter().any(|id| id == text(one, "id"))).unwrap_or(&empty);
+                let one =
+                    vulnerabilities.iter().find(|one| ids.iter().any(|id| id == text(one, "id"))).unwrap_or(&empty);
                 let id = ids.first().cloned().unwrap_or_else(|| text(one, "id").to_owned());
                 let about = About {
                     ecosystem: text(named, "ecosystem").to_owned(),
@@ -182,7 +224,8 @@ fn osv_scanner(report: &Value) -> Vec<Finding> {
                 let said = one.get("database_specific").map(|specific| text(specific, "severity")).unwrap_or_default();
                 let severity = number.map(Severity::of_score).unwrap_or_else(|| word(said));
                 let title = some(text(one, "summary")).unwrap_or_else(|| id.clone());
-                let mut finding = Finding::new(Kind::Vulnerability, &id, severity, one_line(&title), file, 0).about(about);
+                let mut finding =
+                    Finding::new(Kind::Vulnerability, &id, severity, one_line(&title), file, 0).about(about);
                 finding.score = number;
                 let mut aliases = texts(group, "aliases");
                 aliases.extend(ids);
@@ -198,8 +241,13 @@ fn osv_scanner(report: &Value) -> Vec<Finding> {
 }
 
 fn osv_fixed(one: &Value, name: &str) -> Option<String> {
-    let about = list(one, "affected").iter().filter(|affected| affected.get("package").is_some_and(|package| text(package, "name") == name));
-    let events = about.flat_map(|affected| list(affected, "ranges")).filter(|range| text(range, "type") != "GIT").flat_map(|range| list(range, "events"));
+    let about = list(one, "affected")
+        .iter()
+        .filter(|affected| affected.get("package").is_some_and(|package| text(package, "name") == name));
+    let events = about
+        .flat_map(|affected| list(affected, "ranges"))
+        .filter(|range| text(range, "type") != "GIT")
+        .flat_map(|range| list(range, "events"));
     let fixed: Vec<String> = events.filter_map(|event| some(text(event, "fixed"))).collect();
     Some(fixed.join(", ")).filter(|text| !text.is_empty())
 }
@@ -214,10 +262,16 @@ fn sarif(report: &Value) -> Vec<Finding> {
         for result in list(run, "results").iter().filter(|result| list(result, "suppressions").is_empty()) {
             let id = text(result, "ruleId");
             let rule = rules.iter().find(|rule| text(rule, "id") == id).unwrap_or(&empty);
-            let number = rule.get("properties").map(|properties| text(properties, "security-severity")).and_then(|text| text.parse::<f64>().ok());
-            let level = some(text(result, "level")).or_else(|| some(text(rule.get("defaultConfiguration").unwrap_or(&empty), "level")));
-            let severity = number.map(Severity::of_score).unwrap_or_else(|| word(level.as_deref().unwrap_or("warning")));
-            let place = list(result, "locations").first().and_then(|place| place.get("physicalLocation")).unwrap_or(&empty);
+            let number = rule
+                .get("properties")
+                .map(|properties| text(properties, "security-severity"))
+                .and_then(|text| text.parse::<f64>().ok());
+            let level = some(text(result, "level"))
+                .or_else(|| some(text(rule.get("defaultConfiguration").unwrap_or(&empty), "level")));
+            let severity =
+                number.map(Severity::of_score).unwrap_or_else(|| word(level.as_deref().unwrap_or("warning")));
+            let place =
+                list(result, "locations").first().and_then(|place| place.get("physicalLocation")).unwrap_or(&empty);
             let file = place.get("artifactLocation").map(|artifact| text(artifact, "uri")).unwrap_or_default();
             let at = place.get("region").map_or(0, |region| line(region.get("startLine")));
             let message = result.get("message").map(|message| text(message, "text")).unwrap_or_default();
@@ -225,9 +279,12 @@ fn sarif(report: &Value) -> Vec<Finding> {
             finding.score = number;
             finding.references = some(text(rule, "helpUri")).into_iter().collect();
             finding.reported_by = some(text(driver, "name"));
-            finding.commit = run.get("versionControlProvenance").and_then(Value::as_array).and_then(|list| list.first()).and_then(|one| {
-                Some(Commit { id: some(text(one, "revisionId"))?, date: String::new(), author: String::new() })
-            });
+            finding.commit =
+                run.get("versionControlProvenance").and_then(Value::as_array).and_then(|list| list.first()).and_then(
+                    |one| {
+                        Some(Commit { id: some(text(one, "revisionId"))?, date: String::new(), author: String::new() })
+                    },
+                );
             findings.push(finding);
         }
     }
@@ -243,22 +300,48 @@ mod tests {
     fn check(report: &Value, expected: &[&str]) {
         let findings = read("r.json", report.to_string().as_bytes()).unwrap();
         let shown = |one: &Finding| {
-            let package = one.package.as_ref().map(|about| format!(" {} {} fixed {}", about.name, about.version.clone().unwrap_or_default(), about.fixed_in.clone().unwrap_or_default())).unwrap_or_default();
-            format!("{} {} {} {}:{}{package}", one.reported_by.clone().unwrap(), one.severity, one.id, one.file, one.line)
+            let package = one
+                .package
+                .as_ref()
+                .map(|about| {
+                    format!(
+                        " {} {} fixed {}",
+                        about.name,
+                        about.version.clone().unwrap_or_default(),
+                        about.fixed_in.clone().unwrap_or_default()
+                    )
+                })
+                .unwrap_or_default();
+            format!(
+                "{} {} {} {}:{}{package}",
+                one.reported_by.clone().unwrap(),
+                one.severity,
+                one.id,
+                one.file,
+                one.line
+            )
         };
         assert_eq!(findings.iter().map(shown).collect::<Vec<_>>(), expected);
     }
 
     #[test]
     fn reports_are_told_by_their_form() {
-        check(&json!({"SchemaVersion": 2, "Results": [{"Target": "Cargo.lock", "Type": "cargo", "Vulnerabilities": [{"VulnerabilityID": "CVE-1", "PkgName": "a", "InstalledVersion": "1", "FixedVersion": "2", "Severity": "HIGH", "Title": "t"}], "Misconfigurations": [{"ID": "DS002", "Severity": "MEDIUM", "Message": "m", "CauseMetadata": {"StartLine": 3}}]}]}),
-            &["trivy high CVE-1 Cargo.lock:0 a 1 fixed 2", "trivy medium DS002 Cargo.lock:3"]);
-        check(&json!({"matches": [{"vulnerability": {"id": "GHSA-1", "severity": "Critical", "fix": {"versions": ["2"]}}, "artifact": {"name": "a", "version": "1", "type": "npm", "locations": [{"path": "/x/package-lock.json"}]}}]}),
-            &["grype critical GHSA-1 x/package-lock.json:0 a 1 fixed 2"]);
-        check(&json!({"results": [{"source": {"path": "go.mod"}, "packages": [{"package": {"name": "a", "version": "1", "ecosystem": "Go"}, "vulnerabilities": [{"id": "GO-1", "affected": [{"package": {"name": "a"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "2"}]}]}]}], "groups": [{"ids": ["GO-1", "GHSA-1"], "max_severity": "7.5"}]}]}]}),
-            &["osv-scanner high GO-1 go.mod:0 a 1 fixed 2"]);
-        check(&json!({"runs": [{"tool": {"driver": {"name": "other", "rules": [{"id": "r", "properties": {"security-severity": "9.1"}}]}}, "results": [{"ruleId": "r", "message": {"text": "m"}, "locations": [{"physicalLocation": {"artifactLocation": {"uri": "f"}, "region": {"startLine": 2}}}]}]}]}),
-            &["other critical r f:2"]);
+        check(
+            &json!({"SchemaVersion": 2, "Results": [{"Target": "Cargo.lock", "Type": "cargo", "Vulnerabilities": [{"VulnerabilityID": "CVE-1", "PkgName": "a", "InstalledVersion": "1", "FixedVersion": "2", "Severity": "HIGH", "Title": "t"}], "Misconfigurations": [{"ID": "DS002", "Severity": "MEDIUM", "Message": "m", "CauseMetadata": {"StartLine": 3}}]}]}),
+            &["trivy high CVE-1 Cargo.lock:0 a 1 fixed 2", "trivy medium DS002 Cargo.lock:3"],
+        );
+        check(
+            &json!({"matches": [{"vulnerability": {"id": "GHSA-1", "severity": "Critical", "fix": {"versions": ["2"]}}, "artifact": {"name": "a", "version": "1", "type": "npm", "locations": [{"path": "/x/package-lock.json"}]}}]}),
+            &["grype critical GHSA-1 x/package-lock.json:0 a 1 fixed 2"],
+        );
+        check(
+            &json!({"results": [{"source": {"path": "go.mod"}, "packages": [{"package": {"name": "a", "version": "1", "ecosystem": "Go"}, "vulnerabilities": [{"id": "GO-1", "affected": [{"package": {"name": "a"}, "ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "2"}]}]}]}], "groups": [{"ids": ["GO-1", "GHSA-1"], "max_severity": "7.5"}]}]}]}),
+            &["osv-scanner high GO-1 go.mod:0 a 1 fixed 2"],
+        );
+        check(
+            &json!({"runs": [{"tool": {"driver": {"name": "other", "rules": [{"id": "r", "properties": {"security-severity": "9.1"}}]}}, "results": [{"ruleId": "r", "message": {"text": "m"}, "locations": [{"physicalLocation": {"artifactLocation": {"uri": "f"}, "region": {"startLine": 2}}}]}]}]}),
+            &["other critical r f:2"],
+        );
         for bad in ["", "{}", "[]", "{\"x\": 1}"] {
             assert_eq!(read("r", bad.as_bytes()).unwrap_err().code, "PG1232");
         }

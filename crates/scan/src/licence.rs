@@ -157,13 +157,26 @@ mod tests {
 
     #[test]
     fn an_expression_is_allowed_where_a_choice_of_it_is() {
-        let allowed = Allowed::new("f", vec!["MIT".into(), "Apache-2.0".into(), "GPL-2.0-only WITH Classpath-exception-2.0".into()]).unwrap();
+        let allowed = Allowed::new(
+            "f",
+            vec!["MIT".into(), "Apache-2.0".into(), "GPL-2.0-only WITH Classpath-exception-2.0".into()],
+        )
+        .unwrap();
         let says = |licence: Option<&str>| {
             let mut package = Package::new(Kind::Npm, "p", Some("1".into()), "f", 1);
             package.licence = licence.map(str::to_owned);
-            allowed.judge(&Inventory { packages: vec![package], ..Inventory::default() }).first().map(|one| one.why.clone())
+            allowed
+                .judge(&Inventory { packages: vec![package], ..Inventory::default() })
+                .first()
+                .map(|one| one.why.clone())
         };
-        for good in ["MIT", "MIT OR GPL-3.0-only", "MIT AND Apache-2.0", "Apache-2.0+", "GPL-2.0-only WITH Classpath-exception-2.0"] {
+        for good in [
+            "MIT",
+            "MIT OR GPL-3.0-only",
+            "MIT AND Apache-2.0",
+            "Apache-2.0+",
+            "GPL-2.0-only WITH Classpath-exception-2.0",
+        ] {
             assert_eq!(says(Some(good)), None, "{good}");
         }
         for bad in ["GPL-3.0-only", "MIT AND GPL-3.0-only", "GPL-2.0-only", "whatever"] {

@@ -85,8 +85,13 @@ pub fn kind_of(path: &str) -> Option<LockKind> {
 fn is_requirements(path: &str, name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".txt") else { return false };
     let in_folder = path.rsplit_once('/').is_some_and(|(folder, _)| folder.rsplit('/').next() == Some("requirements"));
-    in_folder || stem == "requirements" || stem.starts_with("requirements-") || stem.starts_with("requirements_")
-        || stem.starts_with("requirements.") || stem.ends_with("-requirements") || stem.ends_with("_requirements")
+    in_folder
+        || stem == "requirements"
+        || stem.starts_with("requirements-")
+        || stem.starts_with("requirements_")
+        || stem.starts_with("requirements.")
+        || stem.ends_with("-requirements")
+        || stem.ends_with("_requirements")
 }
 
 /// Gives the text of another file by its path, where there is one: what a lock file may draw in.

@@ -67,7 +67,9 @@ pub struct Checked {
 pub fn kind_of(path: &str) -> Option<FileKind> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let lower = name.to_ascii_lowercase();
-    let is_docker = ["dockerfile", "containerfile"].iter().any(|word| lower == *word || lower.starts_with(&format!("{word}.")) || lower.ends_with(&format!(".{word}")));
+    let is_docker = ["dockerfile", "containerfile"]
+        .iter()
+        .any(|word| lower == *word || lower.starts_with(&format!("{word}.")) || lower.ends_with(&format!(".{word}")));
     if is_docker && !lower.ends_with(".dockerignore") && !lower.ends_with(".md") {
         return Some(FileKind::Dockerfile);
     }
@@ -137,7 +139,8 @@ pub fn tree(root: &Path) -> Result<Checked, Diagnostic> {
 
 fn text_of(kind: FileKind, found: &Found, checked: &mut Checked) -> Option<String> {
     let read = walk::read(&found.path, BYTES_MAX).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|_| Diagnostic::file(codes::CONFIG_FORM, &found.name, "the file is not UTF-8", ""))
+        String::from_utf8(bytes)
+            .map_err(|_| Diagnostic::file(codes::CONFIG_FORM, &found.name, "the file is not UTF-8", ""))
     });
     match read {
         Ok(text) => Some(text),
@@ -160,7 +163,9 @@ fn pipes_to_shell(text: &str) -> bool {
         let mut fetched = parts.next().is_some_and(fetches);
         parts.any(|part| {
             let words = part.split_whitespace().filter(|word| !word.starts_with('-') && !word.contains('='));
-            let program = words.map(|word| word.rsplit('/').next().unwrap_or(word)).find(|word| !matches!(*word, "sudo" | "env" | "exec"));
+            let program = words
+                .map(|word| word.rsplit('/').next().unwrap_or(word))
+                .find(|word| !matches!(*word, "sudo" | "env" | "exec"));
             let runs = fetched && program.is_some_and(|program| shells.contains(&program));
             fetched |= fetches(part);
             runs
@@ -171,8 +176,38 @@ fn pipes_to_shell(text: &str) -> bool {
 /// Whether a name is that of a secret.
 fn names_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
-    let words = ["password", "passwd", "secret", "token", "api_key", "apikey", "access_key", "private_key", "credentials", "passphrase"];
-    let about = ["_file", "_path", "_name", "_id", "_arn", "_url", "_uri", "_length", "_version", "_ttl", "_type", "_expiry", "_lifetime", "_policy", "_rotation", "_enabled", "_required", "_key_id"];
+    let words = [
+        "password",
+        "passwd",
+        "secret",
+        "token",
+        "api_key",
+        "apikey",
+        "access_key",
+        "private_key",
+        "credentials",
+        "passphrase",
+    ];
+    let about = [
+        "_file",
+        "_path",
+        "_name",
+        "_id",
+        "_arn",
+        "_url",
+        "_uri",
+        "_length",
+        "_version",
+        "_ttl",
+        "_type",
+        "_expiry",
+        "_lifetime",
+        "_policy",
+        "_rotation",
+        "_enabled",
+        "_required",
+        "_key_id",
+    ];
     words.iter().any(|word| name.contains(word)) && !about.iter().any(|ending| name.ends_with(ending))
 }
 
@@ -200,7 +235,12 @@ mod tests {
 
     #[test]
     fn what_is_fetched_and_run() {
-        for bad in ["curl -fsSL https://x | sh", "wget -qO- x | sudo bash -s -- -y", "a && curl x | tee y | /bin/bash", "curl x | sudo -E bash"] {
+        for bad in [
+            "curl -fsSL https://x | sh",
+            "wget -qO- x | sudo bash -s -- -y",
+            "a && curl x | tee y | /bin/bash",
+            "curl x | sudo -E bash",
+        ] {
             assert!(pipes_to_shell(bad), "{bad}");
         }
         for good in ["curl x -o y; sh y", "curl x | jq .", "curl x | tar xz", "echo 'curl' | shasum"] {
@@ -210,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_comment_allows_one_rule() {
-        let text = "FROM alpine:3.20\n# prograde:allow dockerfile-add-url\nADD https://x/y /y\nUSER app\nHEALTHCHECK NONE\n";
+        let text =
+            "FROM alpine:3.20\n# prograde:allow dockerfile-add-url\nADD https://x/y /y\nUSER app\nHEALTHCHECK NONE\n";
         assert!(check(FileKind::Dockerfile, "Dockerfile", text).unwrap().is_empty());
         let other = text.replace("allow dockerfile-add-url", "allow dockerfile-sudo");
         assert_eq!(check(FileKind::Dockerfile, "Dockerfile", &other).unwrap().len(), 1);

@@ -54,7 +54,10 @@ fn qualifiers(package: &Package) -> Vec<(&'static str, String)> {
     }
     let kind = package.ecosystem.kind;
     if let Some(release) = &package.ecosystem.release {
-        found.push(("distro", format!("{}-{}", kind.name().to_lowercase(), release.trim_end_matches(":LTS").trim_start_matches('v'))));
+        found.push((
+            "distro",
+            format!("{}-{}", kind.name().to_lowercase(), release.trim_end_matches(":LTS").trim_start_matches('v')),
+        ));
     }
     match &package.origin {
         Origin::Url(url) if kind == Kind::CratesIo => found.push(("repository_url", url.clone())),
@@ -214,7 +217,8 @@ mod tests {
 
     #[test]
     fn distributions_carry_release_and_source() {
-        let read = parse("pkg:deb/debian/libssl3@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11-1").unwrap();
+        let read =
+            parse("pkg:deb/debian/libssl3@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11-1").unwrap();
         assert_eq!(read.ecosystem.to_string(), "Debian:12");
         assert_eq!(read.source.unwrap().name, "openssl");
         let read = parse("pkg:apk/alpine/musl@1.2.4-r2?arch=x86_64&distro=alpine-3.19.1").unwrap();

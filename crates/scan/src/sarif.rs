@@ -16,7 +16,8 @@ pub fn write(findings: &[Finding], tool_version: &str) -> Value {
         rules.entry(&finding.id).or_insert(finding);
     }
     let places: BTreeMap<&str, usize> = rules.keys().enumerate().map(|(at, id)| (*id, at)).collect();
-    let results: Vec<Value> = findings.iter().map(|finding| result(finding, places.get(finding.id.as_str()).copied())).collect();
+    let results: Vec<Value> =
+        findings.iter().map(|finding| result(finding, places.get(finding.id.as_str()).copied())).collect();
     json!({
         "$schema": SCHEMA,
         "version": "2.1.0",
@@ -102,7 +103,10 @@ fn result(finding: &Finding, place: Option<usize>) -> Value {
         }
         if let Some(excepted) = &finding.excepted {
             let why = format!("{} ({}, until {})", excepted.reason, excepted.owner, excepted.expires);
-            fields.insert("suppressions".to_owned(), json!([{"kind": "external", "status": "accepted", "justification": why}]));
+            fields.insert(
+                "suppressions".to_owned(),
+                json!([{"kind": "external", "status": "accepted", "justification": why}]),
+            );
         }
     }
     result
@@ -113,7 +117,9 @@ fn uri(path: &str) -> String {
     let mut uri = String::new();
     for byte in path.trim_start_matches('/').bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b'+' | b'@' => uri.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' | b'+' | b'@' => {
+                uri.push(char::from(byte))
+            }
             _ => uri.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -127,7 +133,8 @@ mod tests {
     #[test]
     fn a_log_has_rules_places_and_suppressions() {
         let mut one = Finding::new(Kind::Secret, "r", Severity::High, "t", "a b/c.rs", 3);
-        one.excepted = Some(crate::finding::Excepted { reason: "x".into(), owner: "y".into(), expires: "2026-01-01".into() });
+        one.excepted =
+            Some(crate::finding::Excepted { reason: "x".into(), owner: "y".into(), expires: "2026-01-01".into() });
         let log = write(&[one.clone(), one], "1.0.0");
         let run = &log["runs"][0];
         assert_eq!(run["tool"]["driver"]["rules"].as_array().unwrap().len(), 1);

@@ -31,7 +31,8 @@ fn masked(secret: &[u8]) -> String {
     let text = String::from_utf8_lossy(secret);
     let length = text.chars().count();
     if text.starts_with("-----BEGIN") {
-        return text.lines().next().unwrap_or_default().split("-----").take(2).collect::<Vec<_>>().join("-----") + "-----…";
+        return text.lines().next().unwrap_or_default().split("-----").take(2).collect::<Vec<_>>().join("-----")
+            + "-----…";
     }
     let shown = SHOWN_CHARS.min(length / 4);
     format!("{}… ({length} characters)", text.chars().take(shown).collect::<String>())
@@ -44,6 +45,7 @@ fn finding(rules: &Rules, hit: &Hit, content: &[u8], file: &str) -> Option<Findi
     let mut finding = Finding::new(Kind::Secret, &rule.id, rule.severity, &rule.title, file, hit.line);
     finding.masked = Some(masked(secret));
     finding.fingerprint = fingerprint(&[&rule.id, file, &String::from_utf8_lossy(secret)]);
-    finding.remedy = "revoke it, keep the new one outside of the repository, and allow this one by its fingerprint".to_owned();
+    finding.remedy =
+        "revoke it, keep the new one outside of the repository, and allow this one by its fingerprint".to_owned();
     Some(finding)
 }

@@ -49,7 +49,11 @@ pub fn recognise(path: &Path) -> Result<Target, Diagnostic> {
     if binary::is_binary(&start) {
         return Ok(Target::Binary);
     }
-    if start.get(257..262) == Some(b"ustar") || name.ends_with(".tar") || name.ends_with(".tar.gz") || name.ends_with(".tgz") {
+    if start.get(257..262) == Some(b"ustar")
+        || name.ends_with(".tar")
+        || name.ends_with(".tar.gz")
+        || name.ends_with(".tgz")
+    {
         return Ok(Target::Image);
     }
     Ok(if sbom::is_one(&start) { Target::Sbom } else { Target::Other })
@@ -63,7 +67,12 @@ pub fn inventory(path: &Path) -> Result<Inventory, Diagnostic> {
         Target::Lock(kind) => lock_file(path, kind, &shown),
         Target::Binary => binary::read(&shown, &walk::read(path, BINARY_BYTES_MAX)?)?.ok_or_else(|| {
             let message = "the program does not say what it is made of";
-            Diagnostic::file(codes::UNKNOWN_TARGET, &shown, message, "build it with `cargo auditable build`, or scan its sources")
+            Diagnostic::file(
+                codes::UNKNOWN_TARGET,
+                &shown,
+                message,
+                "build it with `cargo auditable build`, or scan its sources",
+            )
         }),
         Target::Image => image::read(path),
         Target::Sbom => sbom::read(&shown, &walk::read(path, SBOM_BYTES_MAX)?),
@@ -113,6 +122,11 @@ fn text(path: &Path) -> Result<String, Diagnostic> {
     let bytes = walk::read(path, lock::BYTES_MAX)?;
     String::from_utf8(bytes).map_err(|_| {
         let message = "the file is not UTF-8";
-        Diagnostic::file(codes::LOCK_FORM, path.display().to_string(), message, "write it again with the tool that made it")
+        Diagnostic::file(
+            codes::LOCK_FORM,
+            path.display().to_string(),
+            message,
+            "write it again with the tool that made it",
+        )
     })
 }

@@ -128,8 +128,14 @@ mod tests {
 
     #[test]
     fn semantic_versions() {
-        check(Kind::Npm, "1.0.0-0 1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0 1.0.1 1.2.0 1.10.0 2.0.0");
-        check(Kind::Go, "v0.0.0-20180101000000-abcdefabcdef v0.0.0-20190101000000-aaaaaaaaaaaa v1.0.0 v2.0.0+incompatible");
+        check(
+            Kind::Npm,
+            "1.0.0-0 1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0 1.0.1 1.2.0 1.10.0 2.0.0",
+        );
+        check(
+            Kind::Go,
+            "v0.0.0-20180101000000-abcdefabcdef v0.0.0-20190101000000-aaaaaaaaaaaa v1.0.0 v2.0.0+incompatible",
+        );
         check(Kind::CratesIo, "0.9.9 99999999999999999999.0.0 100000000000000000000.0.0");
         same(Kind::Go, "v1.0.0+incompatible", "1.0.0");
         same(Kind::Go, "v1", "1.0.0");
@@ -140,8 +146,19 @@ mod tests {
 
     #[test]
     fn python_versions() {
-        check(Kind::PyPi, "1.0.dev1 1.0a1.dev1 1.0a1 1.0b1 1.0rc1 1.0 1.0+abc 1.0+abc.5 1.0+5 1.0.post1.dev1 1.0.post1 1.1 1.10 1!0.1");
-        for (left, right) in [("1.0", "1.0.0"), ("1.0-1", "1.0.post1"), ("v1.0Alpha1", "1.0a1"), ("1.0preview2", "1.0rc2"), ("1.0.r4", "1.0.post4"), ("1_0".replace('_', ".").as_str(), "1"), ("1.0-ALPHA", "1a0")] {
+        check(
+            Kind::PyPi,
+            "1.0.dev1 1.0a1.dev1 1.0a1 1.0b1 1.0rc1 1.0 1.0+abc 1.0+abc.5 1.0+5 1.0.post1.dev1 1.0.post1 1.1 1.10 1!0.1",
+        );
+        for (left, right) in [
+            ("1.0", "1.0.0"),
+            ("1.0-1", "1.0.post1"),
+            ("v1.0Alpha1", "1.0a1"),
+            ("1.0preview2", "1.0rc2"),
+            ("1.0.r4", "1.0.post4"),
+            ("1_0".replace('_', ".").as_str(), "1"),
+            ("1.0-ALPHA", "1a0"),
+        ] {
             same(Kind::PyPi, left, right);
         }
         for bad in ["1.0x", "abc", "1.0.0-foo", "1.0++1", "!1", "1.0+"] {
@@ -154,7 +171,15 @@ mod tests {
         // The examples of Maven's own reference of the POM, "Version Order Specification".
         check(Kind::Maven, "1-alpha 1-beta 1-milestone 1-rc 1-snapshot 1 1-sp 1-foo2 1-foo10 1-1 1.1 1.2 1.10");
         check(Kind::Maven, "2.0-alpha-1 2.0-alpha-2 2.0-beta-1 2.0-rc1 2.0-SNAPSHOT 2.0 2.0.1 2.0.1-xyz 2.0.1-123 2.1");
-        for (left, right) in [("1.0", "1"), ("1.ga", "1-ga"), ("1-ga", "1"), ("1.0.0.Final", "1"), ("1-cr1", "1-rc1"), ("1-a1", "1-alpha-1"), ("1.0.RC2", "1.0-RC2")] {
+        for (left, right) in [
+            ("1.0", "1"),
+            ("1.ga", "1-ga"),
+            ("1-ga", "1"),
+            ("1.0.0.Final", "1"),
+            ("1-cr1", "1-rc1"),
+            ("1-a1", "1-alpha-1"),
+            ("1.0.RC2", "1.0-RC2"),
+        ] {
             same(Kind::Maven, left, right);
         }
     }
@@ -176,7 +201,10 @@ mod tests {
         for (left, right) in [("0:1.0-0", "1.0"), ("1.00", "1.0"), ("1.0-0", "1.0")] {
             same(Kind::Debian, left, right);
         }
-        check(Kind::Alpine, "1.0_alpha1 1.0_beta 1.0_pre1 1.0_rc1 1.0 1.0-r1 1.0-r10 1.0_git20200101 1.0_p1 1.0a 1.0b 1.0.1 1.1 1.10 2");
+        check(
+            Kind::Alpine,
+            "1.0_alpha1 1.0_beta 1.0_pre1 1.0_rc1 1.0 1.0-r1 1.0-r10 1.0_git20200101 1.0_p1 1.0a 1.0b 1.0.1 1.1 1.10 2",
+        );
         check(Kind::Alpine, "1.01 1.1");
         for bad in ["a:1", "1.0 1", "1:2:3 4"] {
             assert!(!is_version(Kind::Debian, bad), "{bad:?}");

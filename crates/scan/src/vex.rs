@@ -15,7 +15,11 @@ pub fn write(findings: &[Finding], about: &About) -> Value {
         by_id.entry(&finding.id).or_default().push(finding);
     }
     let mut components: BTreeMap<String, Value> = BTreeMap::new();
-    for package in findings.iter().filter(|finding| finding.kind == Kind::Vulnerability).filter_map(|finding| finding.package.as_ref()) {
+    for package in findings
+        .iter()
+        .filter(|finding| finding.kind == Kind::Vulnerability)
+        .filter_map(|finding| finding.package.as_ref())
+    {
         let name = reference(package);
         let mut component = json!({"type": "library", "bom-ref": name, "name": package.name});
         if let Value::Object(fields) = &mut component {
@@ -45,7 +49,11 @@ pub fn write(findings: &[Finding], about: &About) -> Value {
 }
 
 fn reference(package: &crate::finding::About) -> String {
-    if package.purl.is_empty() { format!("{}@{}", package.name, package.version.as_deref().unwrap_or_default()) } else { package.purl.clone() }
+    if package.purl.is_empty() {
+        format!("{}@{}", package.name, package.version.as_deref().unwrap_or_default())
+    } else {
+        package.purl.clone()
+    }
 }
 
 fn vulnerability(all: &[&Finding]) -> Value {
@@ -58,9 +66,15 @@ fn vulnerability(all: &[&Finding]) -> Value {
             fields.insert("vector".to_owned(), json!(vector));
         }
     }
-    let weaknesses: Vec<u32> = first.weaknesses.iter().filter_map(|one| one.strip_prefix("CWE-")?.parse().ok()).filter(|number| *number > 0).collect();
+    let weaknesses: Vec<u32> = first
+        .weaknesses
+        .iter()
+        .filter_map(|one| one.strip_prefix("CWE-")?.parse().ok())
+        .filter(|number| *number > 0)
+        .collect();
     let packages: BTreeSet<String> = all.iter().filter_map(|finding| finding.package.as_ref()).map(reference).collect();
-    let fixed: BTreeSet<&str> = all.iter().filter_map(|finding| finding.package.as_ref()?.fixed_in.as_deref()).collect();
+    let fixed: BTreeSet<&str> =
+        all.iter().filter_map(|finding| finding.package.as_ref()?.fixed_in.as_deref()).collect();
     let mut value = json!({"bom-ref": first.id, "id": first.id, "source": {"name": source(&first.id)}});
     let Value::Object(fields) = &mut value else { return value };
     if !first.aliases.is_empty() {
@@ -73,9 +87,17 @@ fn vulnerability(all: &[&Finding]) -> Value {
     }
     fields.insert("description".to_owned(), json!(first.title));
     if !fixed.is_empty() {
-        fields.insert("recommendation".to_owned(), json!(format!("use {} or later", fixed.into_iter().collect::<Vec<_>>().join(" or "))));
+        fields.insert(
+            "recommendation".to_owned(),
+            json!(format!("use {} or later", fixed.into_iter().collect::<Vec<_>>().join(" or "))),
+        );
     }
-    let links: Vec<Value> = first.references.iter().filter(|link| !link.contains(char::is_whitespace)).map(|link| json!({"url": link})).collect();
+    let links: Vec<Value> = first
+        .references
+        .iter()
+        .filter(|link| !link.contains(char::is_whitespace))
+        .map(|link| json!({"url": link}))
+        .collect();
     if !links.is_empty() {
         fields.insert("advisories".to_owned(), json!(links));
     }
@@ -117,6 +139,14 @@ fn method(vector: &str) -> &'static str {
 }
 
 fn source(id: &str) -> &'static str {
-    let known = [("GHSA-", "GitHub Advisories"), ("CVE-", "NVD"), ("RUSTSEC-", "RustSec"), ("PYSEC-", "PyPA"), ("GO-", "Go"), ("DSA-", "Debian"), ("DLA-", "Debian")];
+    let known = [
+        ("GHSA-", "GitHub Advisories"),
+        ("CVE-", "NVD"),
+        ("RUSTSEC-", "RustSec"),
+        ("PYSEC-", "PyPA"),
+        ("GO-", "Go"),
+        ("DSA-", "Debian"),
+        ("DLA-", "Debian"),
+    ];
     known.iter().find(|(prefix, _)| id.starts_with(prefix)).map_or("OSV", |(_, name)| name)
 }

@@ -27,7 +27,18 @@ pub struct Found {
 
 /// Directories that hold what others made.
 const SKIPPED: [&str; 12] = [
-    ".git", ".hg", ".svn", "node_modules", "bower_components", ".venv", "venv", "__pycache__", ".tox", ".terraform", ".gradle", ".mypy_cache",
+    ".git",
+    ".hg",
+    ".svn",
+    "node_modules",
+    "bower_components",
+    ".venv",
+    "venv",
+    "__pycache__",
+    ".tox",
+    ".terraform",
+    ".gradle",
+    ".mypy_cache",
 ];
 
 /// The signature of a directory of caches (bford.info/cachedir).

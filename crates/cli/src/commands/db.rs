@@ -118,12 +118,23 @@ fn update(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
     if app.printer.style().json {
         app.printer.json(&json!({"db": target, "advisories": advisories, "unreadable": unreadable, "git_ranges": git, "bytes": size}))?;
     }
-    app.printer.note("Wrote", format_args!("{} with {}, {}", target.display(), counted(advisories, "advisory").replace("advisorys", "advisories"), bytes(size)));
+    app.printer.note(
+        "Wrote",
+        format_args!(
+            "{} with {}, {}",
+            target.display(),
+            counted(advisories, "advisory").replace("advisorys", "advisories"),
+            bytes(size)
+        ),
+    );
     if unreadable > 0 {
         app.printer.warning(format_args!("{} could not be read and are left out", counted(unreadable as u64, "file")));
     }
     if git > 0 {
-        app.printer.note("Left out", format_args!("{} of Git commits, about which versions say nothing", counted(git as u64, "range")));
+        app.printer.note(
+            "Left out",
+            format_args!("{} of Git commits, about which versions say nothing", counted(git as u64, "range")),
+        );
     }
     Ok(Exit::Done)
 }
@@ -144,7 +155,12 @@ fn show(app: &App, args: &ShowArgs) -> Result<Exit, Report> {
         return Ok(Exit::Done);
     }
     let style = app.printer.style();
-    app.printer.line(format_args!("{}, made {}, {}, every block checked", path.display(), when(&header.created, now, style), bytes(size)))?;
+    app.printer.line(format_args!(
+        "{}, made {}, {}, every block checked",
+        path.display(),
+        when(&header.created, now, style),
+        bytes(size)
+    ))?;
     let mut table = Table::new(&["ECOSYSTEM", "ADVISORIES"]);
     for (name, advisories) in &header.ecosystems {
         table.row(vec![Cell::new(name), Cell::number(count(*advisories))]);
@@ -153,7 +169,12 @@ fn show(app: &App, args: &ShowArgs) -> Result<Exit, Report> {
     let mut table = Table::new(&["SOURCE", "ADVISORIES", "WITHDRAWN", "NEWEST"]);
     for source in &header.sources {
         let newest = source.newest.as_deref().map(|newest| when(newest, now, style)).unwrap_or_default();
-        table.row(vec![Cell::new(&source.name), Cell::number(count(source.advisories)), Cell::number(count(source.withdrawn)), Cell::new(newest)]);
+        table.row(vec![
+            Cell::new(&source.name),
+            Cell::number(count(source.advisories)),
+            Cell::number(count(source.withdrawn)),
+            Cell::new(newest),
+        ]);
     }
     app.printer.text(table.render(style))?;
     warn_of_age(app, &database);

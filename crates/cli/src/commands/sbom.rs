@@ -107,11 +107,15 @@ pub(crate) fn run(app: &App, args: &SbomArgs) -> Result<Exit, Report> {
     tell::notes(app, &inventory.notes);
     tell::errors(app, &inventory.errors);
     let what = counted(inventory.packages.len() as u64, "package");
-    app.printer.note("Listed", format_args!("{what} of {} from {}", about.name, counted(inventory.files.len() as u64, "file")));
+    app.printer.note(
+        "Listed",
+        format_args!("{what} of {} from {}", about.name, counted(inventory.files.len() as u64, "file")),
+    );
     if inventory.errors.is_empty() {
         return Ok(Exit::Done);
     }
-    let what = format!("{} could not be read, so the list is not complete", counted(inventory.errors.len() as u64, "file"));
+    let what =
+        format!("{} could not be read, so the list is not complete", counted(inventory.errors.len() as u64, "file"));
     Err(Report::new(prograde_scan::codes::LOCK_FORM, what))
 }
 
@@ -153,7 +157,11 @@ fn diff(app: &App, args: &DiffArgs) -> Result<Exit, Report> {
     for (word, tone, changes) in lists {
         for change in changes {
             let line = format!("{} {} {}", change.ecosystem, change.name, versions(change));
-            app.printer.line(format_args!("{} {}", tone.paint(&format!("{word:<8}"), colour), crate::printer::one_line(&line)))?;
+            app.printer.line(format_args!(
+                "{} {}",
+                tone.paint(&format!("{word:<8}"), colour),
+                crate::printer::one_line(&line)
+            ))?;
         }
     }
     if found.is_empty() {

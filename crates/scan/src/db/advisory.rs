@@ -152,7 +152,8 @@ impl Affected {
         if let Some(safe) = &self.safe {
             return judge_safe(kind, safe, version);
         }
-        let listed = self.versions.iter().any(|one| one == version || compare(kind, one, version).is_ok_and(Ordering::is_eq));
+        let listed =
+            self.versions.iter().any(|one| one == version || compare(kind, one, version).is_ok_and(Ordering::is_eq));
         let mut within = false;
         let mut fixed = None;
         let mut failed = None;

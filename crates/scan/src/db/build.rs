@@ -88,7 +88,9 @@ impl Builder {
             source.advisories += 1;
         }
         for (key, advisory) in read.advisories {
-            if let Some(modified) = advisory.modified.as_ref().filter(|modified| source.newest.as_ref() < Some(modified)) {
+            if let Some(modified) =
+                advisory.modified.as_ref().filter(|modified| source.newest.as_ref() < Some(modified))
+            {
                 source.newest = Some(modified.clone());
             }
             self.packages.entry(key).or_default().insert(advisory.id.clone(), text_of(&advisory));

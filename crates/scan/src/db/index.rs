@@ -189,7 +189,12 @@ impl Database {
 
     fn entry(&self, at: usize) -> Option<Entry> {
         let bytes = self.table.get(at * ENTRY_BYTES..(at + 1) * ENTRY_BYTES)?;
-        Some(Entry { key: u64_at(bytes, 0)?, offset: u64_at(bytes, 8)?, length: u32_at(bytes, 16)?, crc: u32_at(bytes, 20)? })
+        Some(Entry {
+            key: u64_at(bytes, 0)?,
+            offset: u64_at(bytes, 8)?,
+            length: u32_at(bytes, 16)?,
+            crc: u32_at(bytes, 20)?,
+        })
     }
 
     fn block(&self, entry: &Entry) -> Result<Block, Diagnostic> {
@@ -265,7 +270,12 @@ fn damaged(name: &str, why: &str) -> Diagnostic {
 fn unreadable(name: &str, error: &io::Error) -> Diagnostic {
     if error.kind() == io::ErrorKind::NotFound {
         let message = "there is no database of vulnerabilities here";
-        return Diagnostic::file(codes::NO_DATABASE, name, message, "make it with `prograde db update`, or name one with `--db FILE`");
+        return Diagnostic::file(
+            codes::NO_DATABASE,
+            name,
+            message,
+            "make it with `prograde db update`, or name one with `--db FILE`",
+        );
     }
     damaged(name, &error.to_string())
 }

@@ -123,7 +123,9 @@ pub(super) fn stored_name(kind: Kind, name: &str) -> String {
     match kind {
         Kind::PyPi => normalised_name(name),
         Kind::CratesIo => name.replace('_', "-"),
-        Kind::Npm | Kind::Go | Kind::Maven | Kind::RubyGems | Kind::Debian | Kind::Ubuntu | Kind::Alpine => name.to_owned(),
+        Kind::Npm | Kind::Go | Kind::Maven | Kind::RubyGems | Kind::Debian | Kind::Ubuntu | Kind::Alpine => {
+            name.to_owned()
+        }
     }
 }
 
@@ -139,7 +141,8 @@ fn affected(entry: &Entry, ecosystem: &str) -> (Affected, usize) {
                 continue;
             }
         };
-        let events = range.events.iter().flat_map(|event| event.iter().filter_map(|(what, at)| read_event(what, at.as_str()?)));
+        let events =
+            range.events.iter().flat_map(|event| event.iter().filter_map(|(what, at)| read_event(what, at.as_str()?)));
         ranges.push(Range { kind, events: events.collect() });
     }
     let versions = entry.versions.clone().unwrap_or_default();
@@ -186,7 +189,9 @@ fn advisory(record: &Record) -> Advisory {
 /// The summary, or the first line of the details.
 fn summary(record: &Record) -> String {
     let said = record.summary.as_deref().filter(|text| !text.trim().is_empty());
-    let first = || record.details.as_deref()?.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty());
+    let first = || {
+        record.details.as_deref()?.lines().map(|line| line.trim_start_matches('#').trim()).find(|line| !line.is_empty())
+    };
     let text = said.or_else(first).unwrap_or_default();
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if line.chars().count() > SUMMARY_CHARS_MAX {
@@ -231,7 +236,8 @@ fn rating(scored: &[Scored], specific: [Option<&Value>; 2]) -> Rating {
             rating.word = rating.word.or(word.filter(|word| *word != Severity::Unknown));
         }
         if rating.score.is_none()
-            && let Some(vector) = place.get("cvss").and_then(|cvss| cvss.as_str().or_else(|| cvss.get("vector_string")?.as_str()))
+            && let Some(vector) =
+                place.get("cvss").and_then(|cvss| cvss.as_str().or_else(|| cvss.get("vector_string")?.as_str()))
         {
             rating.score = score(vector);
             rating.vector = rating.score.map(|_| vector.to_owned());

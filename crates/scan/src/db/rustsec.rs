@@ -56,7 +56,10 @@ pub(super) fn read(text: &str) -> Result<Read, String> {
     let mut safe = Vec::new();
     for (list, patched) in [(&front.versions.patched, true), (&front.versions.unaffected, false)] {
         for requirement in list {
-            safe.push(interval(requirement, patched).ok_or_else(|| format!("`{requirement}` is no requirement of versions"))?);
+            safe.push(
+                interval(requirement, patched)
+                    .ok_or_else(|| format!("`{requirement}` is no requirement of versions"))?,
+            );
         }
     }
     let affected = Affected { ecosystem: Kind::CratesIo.name().to_owned(), safe: Some(safe), ..Affected::default() };
@@ -65,7 +68,15 @@ pub(super) fn read(text: &str) -> Result<Read, String> {
     let informational = head.informational.as_ref().map(|_| Severity::Info);
     let mut references: Vec<String> = head.url.into_iter().collect();
     references.extend(head.references.into_iter().take(4));
-    let date = head.date.map(|date| format!("{}T00:00:00Z", date.as_str().map(str::to_owned).or_else(|| date.as_datetime().map(ToString::to_string)).unwrap_or_default()));
+    let date = head.date.map(|date| {
+        format!(
+            "{}T00:00:00Z",
+            date.as_str()
+                .map(str::to_owned)
+                .or_else(|| date.as_datetime().map(ToString::to_string))
+                .unwrap_or_default()
+        )
+    });
     let advisory = Advisory {
         id: head.id,
         aliases: head.aliases,

@@ -33,16 +33,29 @@ fn check(ecosystem: &str, affected: &serde_json::Value, expected: &[(&str, &str)
 #[test]
 fn ranges_are_evaluated_as_the_schema_says() {
     let semver = json!({"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1.2.0"}, {"introduced": "2.0.0-0"}, {"fixed": "2.0.3"}]}]});
-    check("npm", &semver, &[("1.1.9", "+1.2.0"), ("1.2.0-rc.1", "+1.2.0"), ("1.2.0", "-"), ("1.9.0", "-"), ("2.0.0-alpha", "+2.0.3"), ("2.0.3", "-")]);
+    check(
+        "npm",
+        &semver,
+        &[
+            ("1.1.9", "+1.2.0"),
+            ("1.2.0-rc.1", "+1.2.0"),
+            ("1.2.0", "-"),
+            ("1.9.0", "-"),
+            ("2.0.0-alpha", "+2.0.3"),
+            ("2.0.3", "-"),
+        ],
+    );
     let unsorted = json!({"ranges": [{"type": "SEMVER", "events": [{"fixed": "2.0.3"}, {"introduced": "2.0.0"}, {"fixed": "1.2.0"}, {"introduced": "1.0.0"}]}]});
     check("Go", &unsorted, &[("v0.9.0", "-"), ("v1.1.0", "+1.2.0"), ("v1.5.0", "-"), ("v2.0.1", "+2.0.3")]);
     let last = json!({"ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "1.0"}, {"last_affected": "1.5"}]}]});
     check("PyPI", &last, &[("0.9", "-"), ("1.0.0", "+"), ("1.5", "+"), ("1.5.post1", "-")]);
     let limit = json!({"ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"limit": "2.0"}]}]});
     check("Maven", &limit, &[("1.9", "+"), ("2.0", "-")]);
-    let listed = json!({"versions": ["1.0", "1.2"], "ranges": [{"type": "GIT", "repo": "x", "events": [{"introduced": "0"}]}]});
+    let listed =
+        json!({"versions": ["1.0", "1.2"], "ranges": [{"type": "GIT", "repo": "x", "events": [{"introduced": "0"}]}]});
     check("PyPI", &listed, &[("1.0.0", "+"), ("1.1", "-"), ("1.2", "+")]);
-    let debian = json!({"ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1.1n-0+deb11u5"}]}]});
+    let debian =
+        json!({"ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.1.1n-0+deb11u5"}]}]});
     check("Debian:11", &debian, &[("1.1.1n-0+deb11u4", "+1.1.1n-0+deb11u5"), ("1.1.1n-0+deb11u5", "-")]);
 }
 
@@ -86,8 +99,20 @@ fn rustsec_is_read_with_cargos_requirements() {
     let db = Database::from_bytes("db", builder.finish("t")).unwrap();
     let one = db.advisories(Kind::CratesIo, "my-crate").unwrap().remove(0);
     assert_eq!((one.summary.as_str(), one.severity), ("It is bad", Severity::Critical));
-    let judge = |version: &str| one.judge(&Ecosystem::of(Kind::CratesIo), version).unwrap().map(|meant| meant.fixed.unwrap_or_default());
-    let cases = [("0.4.1", None), ("0.4.2", Some("0.5.8")), ("0.5.7", Some("0.5.8")), ("0.5.8", None), ("0.5.99", None), ("0.6.0", Some("0.6.3")), ("0.6.3", None), ("0.7.0", Some("1.0.0")), ("1.0.0", None)];
+    let judge = |version: &str| {
+        one.judge(&Ecosystem::of(Kind::CratesIo), version).unwrap().map(|meant| meant.fixed.unwrap_or_default())
+    };
+    let cases = [
+        ("0.4.1", None),
+        ("0.4.2", Some("0.5.8")),
+        ("0.5.7", Some("0.5.8")),
+        ("0.5.8", None),
+        ("0.5.99", None),
+        ("0.6.0", Some("0.6.3")),
+        ("0.6.3", None),
+        ("0.7.0", Some("1.0.0")),
+        ("1.0.0", None),
+    ];
     for (version, expected) in cases {
         assert_eq!(judge(version).as_deref(), expected, "{version}");
     }
@@ -97,7 +122,8 @@ fn rustsec_is_read_with_cargos_requirements() {
 fn withdrawn_and_unreadable_ones_are_left_out() {
     let mut builder = Builder::default();
     builder.begin("t");
-    builder.add_osv("w", json!({"id": "W", "withdrawn": "2020-01-01T00:00:00Z", "affected": []}).to_string().as_bytes());
+    builder
+        .add_osv("w", json!({"id": "W", "withdrawn": "2020-01-01T00:00:00Z", "affected": []}).to_string().as_bytes());
     for bad in ["", "{", "[]", "{\"id\": 3}", "{\"id\": \"\"}"] {
         builder.add_osv("bad", bad.as_bytes());
     }
@@ -112,14 +138,19 @@ fn damage_is_found() {
     let record = json!({"id": "A", "affected": [{"package": {"ecosystem": "npm", "name": "p"}, "versions": ["1"]}]});
     builder.add_osv("a", record.to_string().as_bytes());
     let good = builder.finish("2026-02-01T12:00:00Z");
-    let read = |bytes: Vec<u8>| Database::from_bytes("db", bytes).and_then(|db| db.advisories(Kind::Npm, "p").map(|all| all.len()));
+    let read = |bytes: Vec<u8>| {
+        Database::from_bytes("db", bytes).and_then(|db| db.advisories(Kind::Npm, "p").map(|all| all.len()))
+    };
     assert_eq!(read(good.clone()), Ok(1));
     for at in 0..good.len() {
         let mut bad = good.clone();
         bad[at] ^= 1;
         let read = read(bad);
         assert!(read.is_err() || read == Ok(0), "byte {at}: {read:?}");
-        assert!(super::Database::from_bytes("db", good[..at].to_vec()).and_then(|db| db.verify()).is_err(), "cut at {at}");
+        assert!(
+            super::Database::from_bytes("db", good[..at].to_vec()).and_then(|db| db.verify()).is_err(),
+            "cut at {at}"
+        );
     }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("db");
@@ -133,7 +164,10 @@ fn damage_is_found() {
 fn sources_are_archives_and_directories() {
     use std::io::Write;
     let dir = tempfile::tempdir().unwrap();
-    let record = |id: &str| json!({"id": id, "affected": [{"package": {"ecosystem": "PyPI", "name": "A_b"}, "versions": ["1"]}]}).to_string();
+    let record = |id: &str| {
+        json!({"id": id, "affected": [{"package": {"ecosystem": "PyPI", "name": "A_b"}, "versions": ["1"]}]})
+            .to_string()
+    };
     let path = dir.path().join("all.zip");
     let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
     zip.start_file("A.json", zip::write::SimpleFileOptions::default()).unwrap();

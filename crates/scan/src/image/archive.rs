@@ -106,7 +106,12 @@ impl Store {
             let mut bytes = Vec::new();
             reader.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| malformed(shown, error))?;
             if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-                return Err(Diagnostic::file(codes::TOO_LARGE, shown, format!("`{name}` is larger than a document may be"), ""));
+                return Err(Diagnostic::file(
+                    codes::TOO_LARGE,
+                    shown,
+                    format!("`{name}` is larger than a document may be"),
+                    "",
+                ));
             }
             Ok(bytes)
         })
@@ -132,7 +137,12 @@ fn unpacked(file: File, shown: &str) -> Result<File, Diagnostic> {
     let mut out = tempfile::tempfile().map_err(bad)?;
     let mut reader = flate2::read::GzDecoder::new(BufReader::new(file)).take(BYTES_MAX + 1);
     if io::copy(&mut reader, &mut out).map_err(bad)? > BYTES_MAX {
-        return Err(Diagnostic::file(codes::TOO_LARGE, shown, format!("it unpacks to more than {BYTES_MAX} bytes"), ""));
+        return Err(Diagnostic::file(
+            codes::TOO_LARGE,
+            shown,
+            format!("it unpacks to more than {BYTES_MAX} bytes"),
+            "",
+        ));
     }
     out.rewind().map_err(bad)?;
     Ok(out)
@@ -175,11 +185,13 @@ struct Platform {
 pub(super) fn layers(store: &Store, shown: &str) -> Result<Vec<Layer>, Diagnostic> {
     let layers = if store.has("index.json") {
         let text = store.document("index.json", shown)?;
-        let index: Index = serde_json::from_slice(&text).map_err(|error| malformed(shown, format!("index.json: {error}")))?;
+        let index: Index =
+            serde_json::from_slice(&text).map_err(|error| malformed(shown, format!("index.json: {error}")))?;
         of_index(store, shown, &index.manifests)?
     } else if store.has("manifest.json") {
         let text = store.document("manifest.json", shown)?;
-        let saved: Vec<Saved> = serde_json::from_slice(&text).map_err(|error| malformed(shown, format!("manifest.json: {error}")))?;
+        let saved: Vec<Saved> =
+            serde_json::from_slice(&text).map_err(|error| malformed(shown, format!("manifest.json: {error}")))?;
         let [image] = saved.as_slice() else {
             return Err(malformed(shown, format!("it has {} images, expected one", saved.len())));
         };
@@ -201,9 +213,12 @@ fn of_index(store: &Store, shown: &str, manifests: &[Descriptor]) -> Result<Vec<
         if crate::image::layers::digest_of(&text) != chosen.digest && chosen.digest.starts_with("sha256:") {
             return Err(malformed(shown, format!("the manifest is not what its digest {} says", chosen.digest)));
         }
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|error| malformed(shown, format!("the manifest: {error}")))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|error| malformed(shown, format!("the manifest: {error}")))?;
         if manifest.manifests.is_empty() {
-            let layer = |layer: &Descriptor| Ok(Layer { name: blob(&layer.digest, shown)?, digest: Some(layer.digest.clone()) });
+            let layer = |layer: &Descriptor| {
+                Ok(Layer { name: blob(&layer.digest, shown)?, digest: Some(layer.digest.clone()) })
+            };
             return manifest.layers.iter().map(layer).collect();
         }
         listed = manifest.manifests;
@@ -218,13 +233,21 @@ fn chosen(listed: &[Descriptor]) -> Option<&Descriptor> {
         "aarch64" => "arm64",
         other => other,
     };
-    let fits = |one: &&Descriptor| one.platform.as_ref().is_some_and(|platform| platform.architecture == architecture && platform.os == "linux");
+    let fits = |one: &&Descriptor| {
+        one.platform.as_ref().is_some_and(|platform| platform.architecture == architecture && platform.os == "linux")
+    };
     let image = |one: &&Descriptor| one.platform.as_ref().is_none_or(|platform| platform.os != "unknown");
     listed.iter().find(fits).or_else(|| listed.iter().find(image))
 }
 
 fn blob(digest: &str, shown: &str) -> Result<String, Diagnostic> {
     let (algorithm, digits) = digest.split_once(':').unwrap_or((digest, ""));
-    let good = ["sha256", "sha512"].contains(&algorithm) && digits.len() >= 64 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    if good { Ok(format!("blobs/{algorithm}/{digits}")) } else { Err(malformed(shown, format!("`{}` is no digest", digest.chars().take(80).collect::<String>()))) }
+    let good = ["sha256", "sha512"].contains(&algorithm)
+        && digits.len() >= 64
+        && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    if good {
+        Ok(format!("blobs/{algorithm}/{digits}"))
+    } else {
+        Err(malformed(shown, format!("`{}` is no digest", digest.chars().take(80).collect::<String>())))
+    }
 }

@@ -37,8 +37,14 @@ pub(super) fn inventory(texts: &BTreeMap<&str, String>, shown: &str) -> Inventor
         };
         let Some(ecosystem) = ecosystem(release.as_ref(), fallback) else {
             let name = release.as_ref().map(|release| release.id.clone()).unwrap_or_default();
-            let message = format!("the packages of `{name}` in {path} are left out: nothing is known about that distribution");
-            inventory.notes.push(Diagnostic::file(codes::ECOSYSTEM_UNKNOWN, shown, message, "Debian, Ubuntu and Alpine are known"));
+            let message =
+                format!("the packages of `{name}` in {path} are left out: nothing is known about that distribution");
+            inventory.notes.push(Diagnostic::file(
+                codes::ECOSYSTEM_UNKNOWN,
+                shown,
+                message,
+                "Debian, Ubuntu and Alpine are known",
+            ));
             continue;
         };
         if ecosystem.release.is_none() {
@@ -92,7 +98,8 @@ fn dpkg(path: &str, text: &str, ecosystem: &Ecosystem) -> Vec<Package> {
         package.ecosystem = ecosystem.clone();
         package.architecture = of("Architecture").map(str::to_owned);
         let source = of("Source").unwrap_or(name);
-        let (source, built_from) = source.split_once(" (").map_or((source, version), |(name, version)| (name, version.trim_end_matches(')')));
+        let (source, built_from) =
+            source.split_once(" (").map_or((source, version), |(name, version)| (name, version.trim_end_matches(')')));
         package.source = Some(Source { name: source.to_owned(), version: binary_rebuild(built_from).to_owned() });
         found.push(package);
     }
@@ -146,19 +153,28 @@ mod tests {
         let release = "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian 12\"\n".to_owned();
         let status = "Package: libssl3\nStatus: install ok installed\nArchitecture: amd64\nSource: openssl (3.0.11-1)\nVersion: 3.0.11-1+b2\nDescription: x\n more: y\n\nPackage: gone\nStatus: deinstall ok config-files\nVersion: 1\n".to_owned();
         let part = "Package: tzdata\nVersion: 2024a-0\n".to_owned();
-        let texts = BTreeMap::from([("etc/os-release", release), (DPKG, status), ("var/lib/dpkg/status.d/tzdata", part)]);
+        let texts =
+            BTreeMap::from([("etc/os-release", release), (DPKG, status), ("var/lib/dpkg/status.d/tzdata", part)]);
         let found = inventory(&texts, "i");
         let purls: Vec<String> = found.packages.iter().map(Package::purl).collect();
-        assert_eq!(purls, [
-            "pkg:deb/debian/libssl3@3.0.11-1%2Bb2?arch=amd64&distro=debian-12&upstream=openssl%403.0.11-1",
-            "pkg:deb/debian/tzdata@2024a-0?distro=debian-12",
-        ]);
+        assert_eq!(
+            purls,
+            [
+                "pkg:deb/debian/libssl3@3.0.11-1%2Bb2?arch=amd64&distro=debian-12&upstream=openssl%403.0.11-1",
+                "pkg:deb/debian/tzdata@2024a-0?distro=debian-12",
+            ]
+        );
         assert_eq!(found.packages[0].ecosystem.to_string(), "Debian:12");
-        let apk = "C:Q1x\nP:musl\nV:1.2.4-r2\nA:x86_64\nL:MIT\no:musl\nF:lib\nR:x\n\nP:busybox-binsh\nV:1.36\no:busybox\n".to_owned();
+        let apk =
+            "C:Q1x\nP:musl\nV:1.2.4-r2\nA:x86_64\nL:MIT\no:musl\nF:lib\nR:x\n\nP:busybox-binsh\nV:1.36\no:busybox\n"
+                .to_owned();
         let texts = BTreeMap::from([("etc/os-release", "ID=alpine\nVERSION_ID=3.19.1\n".to_owned()), (APK[0], apk)]);
         let found = inventory(&texts, "i");
         assert_eq!(found.packages[0].licence.as_deref(), Some("MIT"));
-        assert_eq!(found.packages[1].purl(), "pkg:apk/alpine/busybox-binsh@1.36?distro=alpine-3.19&upstream=busybox%401.36");
+        assert_eq!(
+            found.packages[1].purl(),
+            "pkg:apk/alpine/busybox-binsh@1.36?distro=alpine-3.19&upstream=busybox%401.36"
+        );
         let other = BTreeMap::from([("etc/os-release", "ID=wolfi\n".to_owned()), (APK[0], "P:a\nV:1\n".to_owned())]);
         let found = inventory(&other, "i");
         assert_eq!((found.packages.len(), found.notes.len()), (0, 1));

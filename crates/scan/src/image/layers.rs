@@ -62,7 +62,8 @@ impl Tree {
         match start.as_slice() {
             [0x1f, 0x8b, ..] => self.unpack(flate2::read::MultiGzDecoder::new(whole), shown)?,
             [0x28, 0xb5, 0x2f, 0xfd] => {
-                let decoder = ruzstd::decoding::StreamingDecoder::new(whole).map_err(|error| malformed(shown, error))?;
+                let decoder =
+                    ruzstd::decoding::StreamingDecoder::new(whole).map_err(|error| malformed(shown, error))?;
                 self.unpack(decoder, shown)?;
             }
             _ => self.unpack(whole, shown)?,
@@ -88,9 +89,15 @@ impl Tree {
             let mut entry = entry.map_err(bad)?;
             self.entries += 1;
             if self.entries > ENTRIES_MAX {
-                return Err(Diagnostic::file(codes::TOO_LARGE, shown, format!("it has more than {ENTRIES_MAX} files"), ""));
+                return Err(Diagnostic::file(
+                    codes::TOO_LARGE,
+                    shown,
+                    format!("it has more than {ENTRIES_MAX} files"),
+                    "",
+                ));
             }
-            let path = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").trim_matches('/').to_owned();
+            let path =
+                String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").trim_matches('/').to_owned();
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
             if let Some(removed) = name.strip_prefix(".wh.") {
                 let folder = if folder.is_empty() { String::new() } else { format!("{folder}/") };
@@ -118,7 +125,14 @@ impl Tree {
         Ok(())
     }
 
-    fn look_into(&mut self, path: &str, executable: bool, size: u64, reader: &mut impl Read, shown: &str) -> Result<Option<Kept>, Diagnostic> {
+    fn look_into(
+        &mut self,
+        path: &str,
+        executable: bool,
+        size: u64,
+        reader: &mut impl Read,
+        shown: &str,
+    ) -> Result<Option<Kept>, Diagnostic> {
         let bad = |error: io::Error| malformed(shown, format!("`{path}` can't be read: {error}"));
         let wanted = distribution::is_wanted(path) || (lock::kind_of(path).is_some() && !in_package(path));
         if !(wanted || executable) {
@@ -148,7 +162,12 @@ impl Tree {
         }
         self.kept += bytes.len() as u64;
         if self.kept > KEPT_BYTES_MAX {
-            return Err(Diagnostic::file(codes::TOO_LARGE, shown, "its lists of packages are larger than what is read", ""));
+            return Err(Diagnostic::file(
+                codes::TOO_LARGE,
+                shown,
+                "its lists of packages are larger than what is read",
+                "",
+            ));
         }
         Ok(Some(Kept::Text(bytes)))
     }

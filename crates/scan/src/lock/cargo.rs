@@ -79,12 +79,14 @@ fn package(path: &str, lines: &Lines, entry: &Entry, metadata: &BTreeMap<String,
         metadata.get(&format!("checksum {} {} ({source})", entry.name.get_ref(), entry.version))?.as_str()
     });
     let digits = entry.checksum.as_deref().or(old).filter(|digits| digits.len() == 64);
-    package.hashes = digits.map(|digits| Hash { algorithm: "SHA-256", digits: digits.to_owned() }).into_iter().collect();
+    package.hashes =
+        digits.map(|digits| Hash { algorithm: "SHA-256", digits: digits.to_owned() }).into_iter().collect();
     package
 }
 
 /// Cargo's names for crates.io: its old index in Git and its newer sparse one.
-const CRATES_IO: [&str; 2] = ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
+const CRATES_IO: [&str; 2] =
+    ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
 
 fn origin(source: Option<&str>) -> Origin {
     match source {

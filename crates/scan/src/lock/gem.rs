@@ -82,7 +82,10 @@ impl<'a> Reader<'a> {
 
     fn checksum(&mut self, content: &str) {
         let Some((spec, hashes)) = content.split_once(") ") else { return };
-        let Some((name, version)) = name_and_version(&format!("{spec})")).map(|(n, v)| (n.to_owned(), v.to_owned())) else { return };
+        let Some((name, version)) = name_and_version(&format!("{spec})")).map(|(n, v)| (n.to_owned(), v.to_owned()))
+        else {
+            return;
+        };
         for package in &mut self.inventory.packages {
             if package.name == name && package.version.as_deref() == Some(&version) {
                 package.hashes.extend(hashes.split(',').filter_map(|hash| hex_hash(hash.trim())));

@@ -45,7 +45,8 @@ pub(super) fn module(path: &str, text: &str, beside: Beside<'_>) -> Result<Inven
     }
     let sums = relative(path, "go.sum").and_then(|sums| Some((beside(&sums)?, sums)));
     if let Some((sums, sums_path)) = sums {
-        let said: BTreeMap<&str, &str> = file.requires.iter().map(|(name, version, _)| (name.as_str(), version.as_str())).collect();
+        let said: BTreeMap<&str, &str> =
+            file.requires.iter().map(|(name, version, _)| (name.as_str(), version.as_str())).collect();
         let complete = file.go.as_deref().and_then(release).is_some_and(|go| go >= COMPLETE_SINCE);
         if !complete {
             let others = highest(&sums_path, &sums)?.into_iter().filter(|(name, _)| !said.contains_key(name.as_str()));
@@ -115,12 +116,16 @@ fn directive(path: &str, number: u32, verb: &str, rest: &str, file: &mut File) -
         ("toolchain", [version]) => file.toolchain = Some((*version).to_owned()),
         ("require", [name, version]) => file.requires.push(((*name).to_owned(), (*version).to_owned(), number)),
         ("replace", words) => {
-            let replace = replace(words).ok_or_else(|| malformed(path, number, "expected `replace OLD => NEW`", HINT))?;
+            let replace =
+                replace(words).ok_or_else(|| malformed(path, number, "expected `replace OLD => NEW`", HINT))?;
             file.replaces.push(replace);
         }
         ("exclude" | "retract" | "godebug" | "tool" | "ignore", _) => {}
         (verb, _) => {
-            let message = format!("`{}` is not a directive of go.mod with these arguments", verb.chars().take(40).collect::<String>());
+            let message = format!(
+                "`{}` is not a directive of go.mod with these arguments",
+                verb.chars().take(40).collect::<String>()
+            );
             return Err(malformed(path, number, message, HINT));
         }
     }
@@ -139,7 +144,8 @@ fn replace(words: &[&str]) -> Option<Replace> {
 }
 
 fn replaced(path: &str, name: &str, version: &str, line: u32, replaces: &[Replace]) -> Package {
-    let fits = |replace: &&Replace| replace.old == name && replace.old_version.as_deref().is_none_or(|old| old == version);
+    let fits =
+        |replace: &&Replace| replace.old == name && replace.old_version.as_deref().is_none_or(|old| old == version);
     match replaces.iter().find(fits) {
         Some(Replace { new, new_version: Some(version), .. }) => {
             Package::new(Kind::Go, new, Some(version.clone()), path, line)

@@ -16,10 +16,12 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
         let (coordinates, configurations) = line.split_once('=').unwrap_or((line, ""));
         let parts: Vec<&str> = coordinates.split(':').collect();
         let [group, artifact, version] = parts.as_slice() else {
-            let message = format!("`{}` is not `group:artifact:version`", coordinates.chars().take(80).collect::<String>());
+            let message =
+                format!("`{}` is not `group:artifact:version`", coordinates.chars().take(80).collect::<String>());
             return Err(malformed(path, number, message, "run `gradle dependencies --write-locks`"));
         };
-        let mut package = Package::new(Kind::Maven, format!("{group}:{artifact}"), Some((*version).to_owned()), path, number);
+        let mut package =
+            Package::new(Kind::Maven, format!("{group}:{artifact}"), Some((*version).to_owned()), path, number);
         let mut all = configurations.split(',').filter(|name| !name.is_empty()).peekable();
         if all.peek().is_some() && all.all(|name| name.to_ascii_lowercase().contains("test")) {
             package.scope = Scope::Development;

@@ -52,7 +52,9 @@ pub(super) fn parse(path: &str, text: &str, beside: Beside<'_>) -> Result<Invent
     let project = load(path, text, beside)?;
     let mut inventory = Inventory::of_file(path);
     let own = project.files.first();
-    for dependency in own.and_then(|file| file.child("dependencies")).map(|list| list.children.as_slice()).unwrap_or_default() {
+    for dependency in
+        own.and_then(|file| file.child("dependencies")).map(|list| list.children.as_slice()).unwrap_or_default()
+    {
         if dependency.name == "dependency" {
             declared(path, dependency, &project, &mut inventory);
         }
@@ -66,7 +68,8 @@ pub(super) fn parse(path: &str, text: &str, beside: Beside<'_>) -> Result<Invent
 
 fn declared(path: &str, dependency: &Element, project: &Project, inventory: &mut Inventory) {
     let fill = |text: &str| project.filled(text);
-    let (Some(group), Some(artifact)) = (dependency.text_of("groupId").and_then(fill), dependency.text_of("artifactId").and_then(fill))
+    let (Some(group), Some(artifact)) =
+        (dependency.text_of("groupId").and_then(fill), dependency.text_of("artifactId").and_then(fill))
     else {
         inventory.notes.push(unpinned(path, dependency.line, "dependency", "its group or artifact is not known"));
         return;
@@ -77,7 +80,10 @@ fn declared(path: &str, dependency: &Element, project: &Project, inventory: &mut
     let version = written.and_then(fill);
     let ranged = version.as_deref().is_some_and(|version| version.starts_with(['[', '(']));
     // `[1.2]` is exactly that version.
-    let exact = version.as_deref().and_then(|version| version.strip_prefix('[')?.strip_suffix(']')).filter(|version| !version.contains(','));
+    let exact = version
+        .as_deref()
+        .and_then(|version| version.strip_prefix('[')?.strip_suffix(']'))
+        .filter(|version| !version.contains(','));
     let version = if ranged { exact.map(str::to_owned) } else { version };
     if version.is_none() {
         let why = match written {
@@ -105,7 +111,10 @@ fn load(path: &str, text: &str, beside: Beside<'_>) -> Result<Project, Diagnosti
         let named = parent.child("relativePath").map_or("../pom.xml", |path| path.text.trim());
         let named = if named.is_empty() { break } else { named };
         let named = if named.ends_with(".xml") { named.to_owned() } else { format!("{named}/pom.xml") };
-        let Some((target, text)) = relative(&at, &named).and_then(|target| Some((target.clone(), beside(&target)?))) else { break };
+        let Some((target, text)) = relative(&at, &named).and_then(|target| Some((target.clone(), beside(&target)?)))
+        else {
+            break;
+        };
         let file = read(&target, &text)?;
         // Another project may stand where the parent would be.
         if file.text_of("artifactId") != parent.text_of("artifactId") {
@@ -148,7 +157,9 @@ fn inherit(file: &Element, project: &mut Project) {
     for dependency in managed.map(|list| list.children.as_slice()).unwrap_or_default() {
         if let (Some(group), Some(artifact)) = (dependency.text_of("groupId"), dependency.text_of("artifactId")) {
             let of = |name: &str| dependency.text_of(name).map(str::to_owned);
-            project.managed.insert(format!("{group}:{artifact}"), (of("version"), of("scope").filter(|scope| scope != "import")));
+            project
+                .managed
+                .insert(format!("{group}:{artifact}"), (of("version"), of("scope").filter(|scope| scope != "import")));
         }
     }
 }
@@ -205,7 +216,14 @@ fn read(path: &str, text: &str) -> Result<Element, Diagnostic> {
                 match open.last_mut() {
                     Some(parent) => parent.children.push(element),
                     None if element.name == "project" => return Ok(element),
-                    None => return Err(malformed(path, element.line, format!("expected `project`, found `{}`", element.name), HINT)),
+                    None => {
+                        return Err(malformed(
+                            path,
+                            element.line,
+                            format!("expected `project`, found `{}`", element.name),
+                            HINT,
+                        ));
+                    }
                 }
             }
             Event::DocType(_) => return Err(malformed(path, line, "a POM has no DOCTYPE", HINT)),

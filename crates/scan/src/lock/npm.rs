@@ -54,9 +54,12 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
             inventory.roots.push(root(path, &file, Vec::new()));
             Ok(inventory)
         }
-        (None, None) => {
-            Err(malformed(path, 0, "it has neither `packages` nor `dependencies`", "run `npm install --package-lock-only`"))
-        }
+        (None, None) => Err(malformed(
+            path,
+            0,
+            "it has neither `packages` nor `dependencies`",
+            "run `npm install --package-lock-only`",
+        )),
     }
 }
 
@@ -65,9 +68,8 @@ fn root(path: &str, file: &File, needs: Vec<usize>) -> Root {
 }
 
 fn entry(path: &str, line: u32, key: &str, value: &Value) -> Result<Entry, Diagnostic> {
-    Entry::deserialize(value).map_err(|error| {
-        malformed(path, line, format!("the entry `{key}`: {error}"), "write the file again with npm")
-    })
+    Entry::deserialize(value)
+        .map_err(|error| malformed(path, line, format!("the entry `{key}`: {error}"), "write the file again with npm"))
 }
 
 fn package(path: &str, line: u32, name: &str, entry: &Entry) -> Package {
@@ -121,7 +123,12 @@ fn licence(value: &Value) -> Option<String> {
     value.get("type").and_then(Value::as_str).map(str::to_owned)
 }
 
-fn flat(path: &str, file: &File, packages: &Map<String, Value>, cursor: &mut Cursor<'_>) -> Result<Inventory, Diagnostic> {
+fn flat(
+    path: &str,
+    file: &File,
+    packages: &Map<String, Value>,
+    cursor: &mut Cursor<'_>,
+) -> Result<Inventory, Diagnostic> {
     let mut inventory = Inventory::of_file(path);
     let mut entries = Vec::with_capacity(packages.len());
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(packages.len());
@@ -182,7 +189,8 @@ fn names<'a>(entry: &'a Entry, with_development: bool) -> Vec<&'a str> {
 fn resolve(from: &str, name: &str, places: &HashMap<&str, usize>, links: &BTreeMap<&str, String>) -> Option<usize> {
     let mut folder = from;
     loop {
-        let place = if folder.is_empty() { format!("node_modules/{name}") } else { format!("{folder}/node_modules/{name}") };
+        let place =
+            if folder.is_empty() { format!("node_modules/{name}") } else { format!("{folder}/node_modules/{name}") };
         if let Some(at) = places.get(place.as_str()) {
             return Some(*at);
         }
@@ -229,7 +237,8 @@ fn collect(
     for (name, value) in dependencies {
         let line = cursor.line_of(&format!("{}: {{", Value::from(name.as_str())));
         let entry = entry(path, line, name, value)?;
-        let key = if folder.is_empty() { format!("node_modules/{name}") } else { format!("{folder}/node_modules/{name}") };
+        let key =
+            if folder.is_empty() { format!("node_modules/{name}") } else { format!("{folder}/node_modules/{name}") };
         inventory.packages.push(package(path, line, name, &entry));
         let inner = entry.dependencies.as_ref().and_then(Value::as_object).cloned();
         found.push((key.clone(), entry));

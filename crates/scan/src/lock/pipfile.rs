@@ -24,14 +24,20 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
     }
     let mut inventory = Inventory::of_file(path);
     let runtime = file.default.unwrap_or_default();
-    let sections = [("\"default\"", Scope::Runtime, &runtime), ("\"develop\"", Scope::Development, &file.develop.unwrap_or_default())];
+    let sections = [
+        ("\"default\"", Scope::Runtime, &runtime),
+        ("\"develop\"", Scope::Development, &file.develop.unwrap_or_default()),
+    ];
     for (title, scope, entries) in sections {
         let mut cursor = Cursor::new(text);
         cursor.line_of(title);
         for (name, entry) in entries {
             let line = cursor.line_of(&format!("{}:", Value::from(name.as_str())));
             // What is needed to run is often listed for development too.
-            if scope == Scope::Development && runtime.get(name).and_then(|other| other.get("version")) == entry.get("version") && runtime.contains_key(name) {
+            if scope == Scope::Development
+                && runtime.get(name).and_then(|other| other.get("version")) == entry.get("version")
+                && runtime.contains_key(name)
+            {
                 continue;
             }
             let said = |key: &str| entry.get(key).and_then(Value::as_str);

@@ -37,7 +37,8 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
         places.insert(key.name.clone(), inventory.packages.len());
         inventory.packages.push(package(path, key.line, name, version, value));
     }
-    let described = if form == Form::Nine { document.get("snapshots").map(Node::entries).unwrap_or_default() } else { packages };
+    let described =
+        if form == Form::Nine { document.get("snapshots").map(Node::entries).unwrap_or_default() } else { packages };
     for (key, value) in described {
         let Some(at) = place(form, &key.name, &places) else { continue };
         let lists = ["dependencies", "optionalDependencies"].into_iter().filter_map(|list| value.get(list));
@@ -53,7 +54,8 @@ pub(super) fn parse(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
 }
 
 fn form(path: &str, document: &Node) -> Result<Form, Diagnostic> {
-    let version = document.get("lockfileVersion").ok_or_else(|| malformed(path, 0, "it has no `lockfileVersion`", HINT))?;
+    let version =
+        document.get("lockfileVersion").ok_or_else(|| malformed(path, 0, "it has no `lockfileVersion`", HINT))?;
     let text = version.as_str().map_or_else(|| version.to_json().to_string(), str::to_owned);
     match text.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
         Some(5) => Ok(Form::Five),
@@ -117,7 +119,10 @@ fn needs(form: Form, list: &Node, places: &HashMap<String, usize>) -> Vec<usize>
     let find = |name: &str, version: &str| {
         // A reference that begins with a slash, or since version 9 has a name of its own, stands for another package.
         let own = if form == Form::Nine {
-            version.get(1..).is_some_and(|rest| rest.split('(').next().unwrap_or(rest).contains('@')).then(|| version.to_owned())
+            version
+                .get(1..)
+                .is_some_and(|rest| rest.split('(').next().unwrap_or(rest).contains('@'))
+                .then(|| version.to_owned())
         } else {
             version.starts_with('/').then(|| version.to_owned())
         };

@@ -69,7 +69,8 @@ pub(super) fn poetry(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
             package.scope = Scope::Optional;
         }
         if package.hashes.is_empty()
-            && let Some(list) = file.metadata.files.0.as_ref().and_then(|files| files.get(entry.name.get_ref())?.as_array())
+            && let Some(list) =
+                file.metadata.files.0.as_ref().and_then(|files| files.get(entry.name.get_ref())?.as_array())
         {
             package.hashes = list.iter().filter_map(|file| hex_hash(file.get("hash")?.as_str()?)).collect();
         }
@@ -108,7 +109,9 @@ pub(super) fn uv(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
         };
         let optional = grouped(&entry.optional_dependencies);
         let tools = grouped(&entry.dependency_groups);
-        let local = ["editable", "virtual", "directory"].iter().any(|kind| entry.source.as_ref().is_some_and(|source| source.contains_key(*kind)));
+        let local = ["editable", "virtual", "directory"]
+            .iter()
+            .any(|kind| entry.source.as_ref().is_some_and(|source| source.contains_key(*kind)));
         let Some(package) = inventory.packages.get_mut(at) else { continue };
         package.needs.extend(optional);
         if local {
@@ -148,7 +151,8 @@ fn inventory(path: &str, text: &str, file: &File) -> Inventory {
     let mut inventory = Inventory::of_file(path);
     for entry in &file.package {
         let line = lines.at(entry.name.span().start);
-        let mut package = Package::new(Kind::PyPi, normalised_name(entry.name.get_ref()), entry.version.clone(), path, line);
+        let mut package =
+            Package::new(Kind::PyPi, normalised_name(entry.name.get_ref()), entry.version.clone(), path, line);
         package.origin = entry.source.as_ref().map_or(Origin::Registry, origin);
         package.hashes = hashes(entry);
         package.needs = entry.dependencies.as_ref().map(|list| needs(list, &places)).unwrap_or_default();
@@ -170,7 +174,9 @@ fn origin(source: &BTreeMap<String, Value>) -> Origin {
     }
     let url = text("url").unwrap_or_default().to_owned();
     match text("type") {
-        Some("git") => Origin::Git(format!("{url}@{}", text("resolved_reference").or(text("reference")).unwrap_or_default())),
+        Some("git") => {
+            Origin::Git(format!("{url}@{}", text("resolved_reference").or(text("reference")).unwrap_or_default()))
+        }
         Some("directory" | "file") => Origin::Local,
         Some("url") => Origin::Url(url),
         Some(_) => Origin::Registry,

@@ -18,7 +18,8 @@ pub(super) fn parse(path: &str, text: &str, beside: Beside<'_>) -> Result<Invent
         for (number, line) in logical_lines(&text) {
             if let Some(other) = included(&line) {
                 let target = relative(&path, other);
-                let found = target.clone().filter(|target| !seen.contains(target)).map(|target| (beside(&target), target));
+                let found =
+                    target.clone().filter(|target| !seen.contains(target)).map(|target| (beside(&target), target));
                 match found {
                     Some((Some(text), target)) => {
                         if seen.len() >= INCLUDES_MAX {
@@ -53,7 +54,8 @@ fn logical_lines(text: &str) -> Vec<(u32, String)> {
     let mut lines = Vec::new();
     let mut open: Option<(u32, String)> = None;
     for (number, raw) in (1..).zip(text.lines()) {
-        let comment = if raw.trim_start().starts_with('#') { Some(0) } else { raw.find(" #").or_else(|| raw.find("\t#")) };
+        let comment =
+            if raw.trim_start().starts_with('#') { Some(0) } else { raw.find(" #").or_else(|| raw.find("\t#")) };
         let line = comment.and_then(|at| raw.get(..at)).unwrap_or(raw).trim_end();
         let (content, goes_on) = line.strip_suffix('\\').map_or((line, false), |line| (line, true));
         let (_, joined) = open.get_or_insert_with(|| (number, String::new()));
@@ -82,7 +84,10 @@ fn requirement(path: &str, number: u32, line: &str, inventory: &mut Inventory) -
     if line.starts_with('-') {
         return Ok(());
     }
-    if line.contains("://") && !line.contains(" @ ") && !line.split(['=', '<', '>', ';']).next().is_some_and(|name| name.contains('@')) {
+    if line.contains("://")
+        && !line.contains(" @ ")
+        && !line.split(['=', '<', '>', ';']).next().is_some_and(|name| name.contains('@'))
+    {
         return url_requirement(path, number, line, inventory);
     }
     if line.starts_with(['.', '/']) {
@@ -108,9 +113,15 @@ fn requirement(path: &str, number: u32, line: &str, inventory: &mut Inventory) -
         if package.version.is_none() {
             if !rest.is_empty() && !rest.starts_with(['=', '<', '>', '!', '~']) {
                 let message = format!("`{}` is no version", rest.chars().take(60).collect::<String>());
-                return Err(malformed(path, number, message, "expected `name==version`; see pip's requirements file format"));
+                return Err(malformed(
+                    path,
+                    number,
+                    message,
+                    "expected `name==version`; see pip's requirements file format",
+                ));
             }
-            let why = if rest.is_empty() { "the file names none".to_owned() } else { format!("the file allows `{rest}`") };
+            let why =
+                if rest.is_empty() { "the file names none".to_owned() } else { format!("the file allows `{rest}`") };
             inventory.notes.push(unpinned(path, number, name, &why));
         }
     }

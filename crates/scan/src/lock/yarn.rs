@@ -35,18 +35,31 @@ fn classic(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
         }
         match line.len() - line.trim_start_matches(' ').len() {
             0 => {
-                let head = content.strip_suffix(':').ok_or_else(|| malformed(path, number, "expected an entry that ends with `:`", HINT))?;
+                let head = content
+                    .strip_suffix(':')
+                    .ok_or_else(|| malformed(path, number, "expected an entry that ends with `:`", HINT))?;
                 let selectors = head.split(", ").map(|one| one.trim_matches('"').to_owned()).collect();
-                entries.push(Entry { line: number, selectors, version: None, resolved: None, integrity: None, needs: Vec::new() });
+                entries.push(Entry {
+                    line: number,
+                    selectors,
+                    version: None,
+                    resolved: None,
+                    integrity: None,
+                    needs: Vec::new(),
+                });
                 in_list = false;
             }
             2 => {
-                let entry = entries.last_mut().ok_or_else(|| malformed(path, number, "a field before the first entry", HINT))?;
+                let entry = entries
+                    .last_mut()
+                    .ok_or_else(|| malformed(path, number, "a field before the first entry", HINT))?;
                 in_list = content == "dependencies:" || content == "optionalDependencies:";
                 field(entry, content);
             }
             _ if in_list => {
-                let entry = entries.last_mut().ok_or_else(|| malformed(path, number, "a field before the first entry", HINT))?;
+                let entry = entries
+                    .last_mut()
+                    .ok_or_else(|| malformed(path, number, "a field before the first entry", HINT))?;
                 entry.needs.extend(words(content));
             }
             _ => {}
@@ -82,7 +95,8 @@ fn classic_inventory(path: &str, entries: &[Entry]) -> Result<Inventory, Diagnos
     let mut places: HashMap<&str, usize> = HashMap::new();
     for (at, entry) in entries.iter().enumerate() {
         let first = entry.selectors.first().map(String::as_str).unwrap_or_default();
-        let (name, range) = split(first).ok_or_else(|| malformed(path, entry.line, format!("`{first}` is no name with a range"), HINT))?;
+        let (name, range) = split(first)
+            .ok_or_else(|| malformed(path, entry.line, format!("`{first}` is no name with a range"), HINT))?;
         let name = range.strip_prefix("npm:").and_then(|alias| split(alias)).map_or(name, |(real, _)| real);
         let mut package = Package::new(Kind::Npm, name, entry.version.clone(), path, entry.line);
         package.hashes = entry.integrity.as_deref().map(integrity).unwrap_or_default();
@@ -91,7 +105,8 @@ fn classic_inventory(path: &str, entries: &[Entry]) -> Result<Inventory, Diagnos
         places.extend(entry.selectors.iter().map(|selector| (selector.as_str(), at)));
     }
     for (at, entry) in entries.iter().enumerate() {
-        let needs = entry.needs.iter().filter_map(|(name, range)| places.get(format!("{name}@{range}").as_str()).copied());
+        let needs =
+            entry.needs.iter().filter_map(|(name, range)| places.get(format!("{name}@{range}").as_str()).copied());
         let needs = needs.collect();
         if let Some(package) = inventory.packages.get_mut(at) {
             package.needs = needs;

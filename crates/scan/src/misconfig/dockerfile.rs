@@ -8,33 +8,69 @@ use super::{Findings, Rule, names_secret, pipes_to_shell};
 use crate::codes;
 use crate::severity::Severity;
 
-const ROOT: Rule = Rule("dockerfile-root-user", Severity::High, "add `USER` with a user other than root to the last stage");
-const LATEST: Rule = Rule("dockerfile-latest-tag", Severity::Medium, "name a tag, better a digest: `FROM image:1.2@sha256:…`");
-const ADD_URL: Rule = Rule("dockerfile-add-url", Severity::Medium, "use `ADD --checksum=sha256:…`, or fetch and check it in a `RUN`");
+const ROOT: Rule =
+    Rule("dockerfile-root-user", Severity::High, "add `USER` with a user other than root to the last stage");
+const LATEST: Rule =
+    Rule("dockerfile-latest-tag", Severity::Medium, "name a tag, better a digest: `FROM image:1.2@sha256:…`");
+const ADD_URL: Rule =
+    Rule("dockerfile-add-url", Severity::Medium, "use `ADD --checksum=sha256:…`, or fetch and check it in a `RUN`");
 const ADD: Rule = Rule("dockerfile-add", Severity::Low, "use `COPY`, which does nothing but copy");
-const SECRET: Rule = Rule("dockerfile-secret", Severity::High, "use `RUN --mount=type=secret`; what stands in ENV and ARG stays in the image");
-const SECRET_ARG: Rule = Rule("dockerfile-secret-arg", Severity::Medium, "use `RUN --mount=type=secret`; build arguments stay in the image's history");
-const COPIED: Rule = Rule("dockerfile-copies-secret", Severity::High, "leave the file out, and mount it while building or running");
-const SHELL: Rule = Rule("dockerfile-pipe-to-shell", Severity::High, "fetch it to a file, check its digest, then run it");
+const SECRET: Rule = Rule(
+    "dockerfile-secret",
+    Severity::High,
+    "use `RUN --mount=type=secret`; what stands in ENV and ARG stays in the image",
+);
+const SECRET_ARG: Rule = Rule(
+    "dockerfile-secret-arg",
+    Severity::Medium,
+    "use `RUN --mount=type=secret`; build arguments stay in the image's history",
+);
+const COPIED: Rule =
+    Rule("dockerfile-copies-secret", Severity::High, "leave the file out, and mount it while building or running");
+const SHELL: Rule =
+    Rule("dockerfile-pipe-to-shell", Severity::High, "fetch it to a file, check its digest, then run it");
 const INSECURE: Rule = Rule("dockerfile-unverified-tls", Severity::High, "let certificates be checked");
 const SUDO: Rule = Rule("dockerfile-sudo", Severity::Medium, "switch with `USER` in place of `sudo`");
-const APT_UPDATE: Rule = Rule("dockerfile-apt-update-alone", Severity::Medium, "write `apt-get update && apt-get install` in one RUN");
-const APT_CLEAN: Rule = Rule("dockerfile-apt-lists", Severity::Low, "end the RUN with `rm -rf /var/lib/apt/lists/*`, or mount it as a cache");
+const APT_UPDATE: Rule =
+    Rule("dockerfile-apt-update-alone", Severity::Medium, "write `apt-get update && apt-get install` in one RUN");
+const APT_CLEAN: Rule = Rule(
+    "dockerfile-apt-lists",
+    Severity::Low,
+    "end the RUN with `rm -rf /var/lib/apt/lists/*`, or mount it as a cache",
+);
 const APT_RECOMMENDS: Rule = Rule("dockerfile-apt-recommends", Severity::Low, "add `--no-install-recommends`");
 const UNPINNED: Rule = Rule("dockerfile-unpinned-package", Severity::Info, "pin versions: `package=1.2.3-1`");
 const APK_CACHE: Rule = Rule("dockerfile-apk-cache", Severity::Low, "add `--no-cache`");
 const PIP_CACHE: Rule = Rule("dockerfile-pip-cache", Severity::Info, "add `--no-cache-dir`");
 const CHMOD: Rule = Rule("dockerfile-chmod-777", Severity::Medium, "give only the rights that are needed");
-const HEALTH: Rule = Rule("dockerfile-no-healthcheck", Severity::Info, "add `HEALTHCHECK`, unless the platform probes the container");
+const HEALTH: Rule =
+    Rule("dockerfile-no-healthcheck", Severity::Info, "add `HEALTHCHECK`, unless the platform probes the container");
 const WORKDIR: Rule = Rule("dockerfile-relative-workdir", Severity::Low, "write an absolute path");
 const SSH: Rule = Rule("dockerfile-exposes-ssh", Severity::Medium, "run no SSH server in a container");
 const TWICE: Rule = Rule("dockerfile-several-commands", Severity::Low, "keep the last one; the others have no effect");
-const MAINTAINER: Rule = Rule("dockerfile-maintainer", Severity::Info, "use `LABEL org.opencontainers.image.authors=…`");
+const MAINTAINER: Rule =
+    Rule("dockerfile-maintainer", Severity::Info, "use `LABEL org.opencontainers.image.authors=…`");
 
 /// All instructions (docs.docker.com/reference/dockerfile, "Overview").
 const KNOWN: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL",
-    "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 struct Instruction {
@@ -106,7 +142,11 @@ fn instructions(file: &str, text: &str) -> Result<Vec<Instruction>, Diagnostic> 
         let (name, arguments) = content.split_once(char::is_whitespace).unwrap_or((&content, ""));
         let name = name.to_ascii_uppercase();
         if !KNOWN.contains(&name.as_str()) {
-            return Err(malformed(file, line, format!("`{}` is no instruction", name.chars().take(40).collect::<String>())));
+            return Err(malformed(
+                file,
+                line,
+                format!("`{}` is no instruction", name.chars().take(40).collect::<String>()),
+            ));
         }
         let mut arguments = arguments.trim().to_owned();
         if matches!(name.as_str(), "RUN" | "COPY" | "ADD") {
@@ -128,21 +168,27 @@ fn instructions(file: &str, text: &str) -> Result<Vec<Instruction>, Diagnostic> 
 /// The directive `# escape=` on the first lines.
 fn escape_character(text: &str) -> char {
     let directives = text.lines().take_while(|line| line.trim_start().starts_with('#'));
-    let escape = directives.filter_map(|line| line.trim_start_matches(['#', ' ']).split_once('=')).find(|(key, _)| key.trim().eq_ignore_ascii_case("escape"));
+    let escape = directives
+        .filter_map(|line| line.trim_start_matches(['#', ' ']).split_once('='))
+        .find(|(key, _)| key.trim().eq_ignore_ascii_case("escape"));
     if escape.is_some_and(|(_, value)| value.trim() == "`") { '`' } else { '\\' }
 }
 
 fn heredocs(arguments: &str) -> Vec<String> {
     let words = arguments.split_whitespace().filter_map(|word| word.strip_prefix("<<"));
     let name = |word: &str| word.trim_start_matches('-').trim_matches(['"', '\'']).to_owned();
-    words.map(name).filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')).collect()
+    words
+        .map(name)
+        .filter(|name| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+        .collect()
 }
 
 fn from(one: &Instruction, names: &mut BTreeSet<String>, findings: &mut Findings<'_>) -> Stage {
     let words: Vec<&str> = one.arguments.split_whitespace().filter(|word| !word.starts_with("--")).collect();
     let image = words.first().copied().unwrap_or_default();
     let tag = image.rsplit('/').next().and_then(|name| name.split_once(':')).map(|(_, tag)| tag);
-    let known = names.contains(&image.to_ascii_lowercase()) || image == "scratch" || image.contains('$') || image.contains('@');
+    let known =
+        names.contains(&image.to_ascii_lowercase()) || image == "scratch" || image.contains('$') || image.contains('@');
     if !known && tag.is_none_or(|tag| tag == "latest") {
         findings.add(LATEST, one.line, format!("the image `{image}` may be another one tomorrow"));
     }
@@ -185,11 +231,22 @@ fn instruction(one: &Instruction, stage: &mut Stage, findings: &mut Findings<'_>
 
 /// Values of ENV and ARG.
 fn settings(one: &Instruction, findings: &mut Findings<'_>) {
-    let pairs: Vec<(String, String)> = if one.name == "ENV" && !one.arguments.split_whitespace().next().is_some_and(|word| word.contains('=')) {
-        one.arguments.split_once(char::is_whitespace).map(|(key, value)| (key.to_owned(), value.trim().to_owned())).into_iter().collect()
-    } else {
-        words(&one.arguments).into_iter().map(|word| word.split_once('=').map_or((word.clone(), String::new()), |(key, value)| (key.to_owned(), value.to_owned()))).collect()
-    };
+    let pairs: Vec<(String, String)> =
+        if one.name == "ENV" && !one.arguments.split_whitespace().next().is_some_and(|word| word.contains('=')) {
+            one.arguments
+                .split_once(char::is_whitespace)
+                .map(|(key, value)| (key.to_owned(), value.trim().to_owned()))
+                .into_iter()
+                .collect()
+        } else {
+            words(&one.arguments)
+                .into_iter()
+                .map(|word| {
+                    word.split_once('=')
+                        .map_or((word.clone(), String::new()), |(key, value)| (key.to_owned(), value.to_owned()))
+                })
+                .collect()
+        };
     for (key, value) in pairs {
         let value = value.trim_matches(['"', '\'']);
         if !names_secret(&key) {
@@ -228,7 +285,12 @@ fn words(text: &str) -> Vec<String> {
 
 fn add(one: &Instruction, findings: &mut Findings<'_>) {
     let flags: Vec<&str> = one.arguments.split_whitespace().filter(|word| word.starts_with("--")).collect();
-    let sources: Vec<&str> = one.arguments.split_whitespace().filter(|word| !word.starts_with("--")).map(|word| word.trim_matches(['"', '[', ']', ','])).collect();
+    let sources: Vec<&str> = one
+        .arguments
+        .split_whitespace()
+        .filter(|word| !word.starts_with("--"))
+        .map(|word| word.trim_matches(['"', '[', ']', ',']))
+        .collect();
     let sources = sources.split_last().map(|(_, sources)| sources).unwrap_or_default();
     let url = sources.iter().find(|source| source.starts_with("http://") || source.starts_with("https://"));
     let packed = [".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".tar.zst"];
@@ -236,7 +298,10 @@ fn add(one: &Instruction, findings: &mut Findings<'_>) {
         if !flags.iter().any(|flag| flag.starts_with("--checksum")) {
             findings.add(ADD_URL, one.line, format!("`{url}` is added whatever it holds at the time"));
         }
-    } else if !sources.iter().any(|source| packed.iter().any(|ending| source.ends_with(ending)) || source.starts_with("git@") || source.contains(".git")) && !one.arguments.contains("<<") {
+    } else if !sources.iter().any(|source| {
+        packed.iter().any(|ending| source.ends_with(ending)) || source.starts_with("git@") || source.contains(".git")
+    }) && !one.arguments.contains("<<")
+    {
         findings.add(ADD, one.line, "`ADD` unpacks and fetches where a copy is meant");
     }
     copies(one, findings);
@@ -247,11 +312,28 @@ fn copies(one: &Instruction, findings: &mut Findings<'_>) {
     if first.contains("--from=") {
         return;
     }
-    let all: Vec<&str> = first.split_whitespace().filter(|word| !word.starts_with("--")).map(|word| word.trim_matches(['"', '[', ']', ','])).collect();
+    let all: Vec<&str> = first
+        .split_whitespace()
+        .filter(|word| !word.starts_with("--"))
+        .map(|word| word.trim_matches(['"', '[', ']', ',']))
+        .collect();
     for source in all.split_last().map(|(_, sources)| sources).unwrap_or_default() {
         let name = source.rsplit('/').next().unwrap_or(source);
-        let secret = matches!(name, ".env" | ".npmrc" | ".pypirc" | ".netrc" | "id_rsa" | "id_ed25519" | "id_ecdsa" | "credentials" | ".git-credentials" | ".aws" | ".ssh" | "kubeconfig")
-            || name.starts_with(".env.") && !name.contains("example") && !name.contains("sample")
+        let secret = matches!(
+            name,
+            ".env"
+                | ".npmrc"
+                | ".pypirc"
+                | ".netrc"
+                | "id_rsa"
+                | "id_ed25519"
+                | "id_ecdsa"
+                | "credentials"
+                | ".git-credentials"
+                | ".aws"
+                | ".ssh"
+                | "kubeconfig"
+        ) || name.starts_with(".env.") && !name.contains("example") && !name.contains("sample")
             || [".pem", ".key", ".p12", ".pfx", ".jks"].iter().any(|ending| name.ends_with(ending));
         if secret {
             findings.add(COPIED, one.line, format!("`{source}` often holds secrets and becomes part of the image"));
@@ -261,11 +343,17 @@ fn copies(one: &Instruction, findings: &mut Findings<'_>) {
 
 fn run(one: &Instruction, findings: &mut Findings<'_>) {
     let text = &one.arguments;
-    let has = |word: &str| text.split(|c: char| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')')).any(|part| part == word);
+    let has = |word: &str| {
+        text.split(|c: char| c.is_whitespace() || matches!(c, ';' | '&' | '|' | '(' | ')')).any(|part| part == word)
+    };
     if pipes_to_shell(text) {
         findings.add(SHELL, one.line, "what is fetched is run without being checked");
     }
-    let insecure = has("curl") && (has("-k") || has("--insecure")) || has("--no-check-certificate") || text.contains("NODE_TLS_REJECT_UNAUTHORIZED=0") || text.contains("sslverify=false") || text.contains("http.sslVerify false");
+    let insecure = has("curl") && (has("-k") || has("--insecure"))
+        || has("--no-check-certificate")
+        || text.contains("NODE_TLS_REJECT_UNAUTHORIZED=0")
+        || text.contains("sslverify=false")
+        || text.contains("http.sslVerify false");
     if insecure {
         findings.add(INSECURE, one.line, "certificates are not checked");
     }
@@ -279,7 +367,12 @@ fn run(one: &Instruction, findings: &mut Findings<'_>) {
     if has("apk") && has("add") && !text.contains("--no-cache") && !text.contains("/var/cache/apk") {
         findings.add(APK_CACHE, one.line, "apk's index stays in the image");
     }
-    if (has("pip") || has("pip3")) && has("install") && !text.contains("--no-cache-dir") && !text.contains("--mount=type=cache") && !text.contains("PIP_NO_CACHE_DIR") {
+    if (has("pip") || has("pip3"))
+        && has("install")
+        && !text.contains("--no-cache-dir")
+        && !text.contains("--mount=type=cache")
+        && !text.contains("PIP_NO_CACHE_DIR")
+    {
         findings.add(PIP_CACHE, one.line, "pip's cache stays in the image");
     }
 }
@@ -302,15 +395,24 @@ fn apt(one: &Instruction, findings: &mut Findings<'_>) {
             findings.add(APT_RECOMMENDS, one.line, "packages that are only recommended are installed too");
         }
         let packages = rest.get(verb + 1..).unwrap_or_default().iter().filter(|word| !word.starts_with('-'));
-        let loose: Vec<&str> = packages.filter(|word| !word.contains('=') && !word.contains('$') && !word.starts_with(['.', '/'])).copied().collect();
+        let loose: Vec<&str> = packages
+            .filter(|word| !word.contains('=') && !word.contains('$') && !word.starts_with(['.', '/']))
+            .copied()
+            .collect();
         if !loose.is_empty() {
             findings.add(UNPINNED, one.line, format!("no version is said for {}", loose.join(", ")));
         }
     }
     if updates && !installs {
-        findings.add(APT_UPDATE, one.line, "`apt-get update` is cached apart from the installation, which then uses old lists");
+        findings.add(
+            APT_UPDATE,
+            one.line,
+            "`apt-get update` is cached apart from the installation, which then uses old lists",
+        );
     }
-    let clean = text.contains("/var/lib/apt/lists") || text.contains("apt-get clean") && text.contains("rm -rf") || text.contains("--mount=type=cache");
+    let clean = text.contains("/var/lib/apt/lists")
+        || text.contains("apt-get clean") && text.contains("rm -rf")
+        || text.contains("--mount=type=cache");
     if installs && !clean {
         findings.add(APT_CLEAN, one.line, "apt's lists stay in the image");
     }
@@ -327,7 +429,10 @@ fn whole(last: &Stage, stages: &[Stage], findings: &mut Findings<'_>) {
             break;
         }
         let base = stage.base.split('\n').next().unwrap_or_default();
-        let Some(next) = stages.iter().find(|other| !base.is_empty() && other.base.split('\n').nth(1) == Some(base)) else { break };
+        let Some(next) = stages.iter().find(|other| !base.is_empty() && other.base.split('\n').nth(1) == Some(base))
+        else {
+            break;
+        };
         stage = next;
         user = user.or(stage.user.as_ref());
         health |= stage.health;
@@ -357,7 +462,11 @@ mod tests {
     use super::super::{FileKind, check};
 
     fn found(text: &str) -> Vec<String> {
-        check(FileKind::Dockerfile, "Dockerfile", text).unwrap().iter().map(|one| format!("{}:{}", one.line, one.id.trim_start_matches("dockerfile-"))).collect()
+        check(FileKind::Dockerfile, "Dockerfile", text)
+            .unwrap()
+            .iter()
+            .map(|one| format!("{}:{}", one.line, one.id.trim_start_matches("dockerfile-")))
+            .collect()
     }
 
     #[test]
@@ -376,12 +485,30 @@ mod tests {
             ("FROM a:1\nUSER x", &["1:no-healthcheck"]),
             ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nENV DB_PASSWORD=x A=b", &["4:secret"]),
             ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nARG NPM_TOKEN\nENV X_TOKEN $NPM_TOKEN", &["4:secret-arg"]),
-            ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nADD https://e.org/x /x\nADD a b\nADD a.tar.gz /", &["4:add-url", "5:add"]),
-            ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nRUN curl https://x | sh\nRUN curl -k https://x -o y", &["4:pipe-to-shell", "5:unverified-tls"]),
-            ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nRUN apt-get update\nRUN apt-get install -y b", &["4:apt-update-alone", "5:apt-recommends", "5:unpinned-package", "5:apt-lists"]),
-            ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nRUN <<EOF\nsudo chmod 777 /x\nEOF\nCMD a\nCMD b", &["4:sudo", "4:chmod-777", "7:several-commands"]),
-            ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nWORKDIR app\nEXPOSE 22\nMAINTAINER x", &["4:relative-workdir", "5:exposes-ssh", "6:maintainer"]),
-            ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nCOPY .env id_rsa /x/\nCOPY .env.example /x", &["4:copies-secret", "4:copies-secret"]),
+            (
+                "FROM a:1\nUSER x\nHEALTHCHECK NONE\nADD https://e.org/x /x\nADD a b\nADD a.tar.gz /",
+                &["4:add-url", "5:add"],
+            ),
+            (
+                "FROM a:1\nUSER x\nHEALTHCHECK NONE\nRUN curl https://x | sh\nRUN curl -k https://x -o y",
+                &["4:pipe-to-shell", "5:unverified-tls"],
+            ),
+            (
+                "FROM a:1\nUSER x\nHEALTHCHECK NONE\nRUN apt-get update\nRUN apt-get install -y b",
+                &["4:apt-update-alone", "5:apt-recommends", "5:unpinned-package", "5:apt-lists"],
+            ),
+            (
+                "FROM a:1\nUSER x\nHEALTHCHECK NONE\nRUN <<EOF\nsudo chmod 777 /x\nEOF\nCMD a\nCMD b",
+                &["4:sudo", "4:chmod-777", "7:several-commands"],
+            ),
+            (
+                "FROM a:1\nUSER x\nHEALTHCHECK NONE\nWORKDIR app\nEXPOSE 22\nMAINTAINER x",
+                &["4:relative-workdir", "5:exposes-ssh", "6:maintainer"],
+            ),
+            (
+                "FROM a:1\nUSER x\nHEALTHCHECK NONE\nCOPY .env id_rsa /x/\nCOPY .env.example /x",
+                &["4:copies-secret", "4:copies-secret"],
+            ),
             ("FROM a:1\nUSER x\nHEALTHCHECK NONE\nRUN apk add b && pip install c", &["4:apk-cache", "4:pip-cache"]),
         ];
         for (text, expected) in cases {

@@ -7,10 +7,16 @@ use prograde_yaml::{Node, Value};
 use super::{Findings, Rule};
 use crate::severity::Severity;
 
-const PRIVILEGED: Rule = Rule("kubernetes-privileged", Severity::Critical, "set `privileged: false`, and add the capabilities that are needed");
-const HOST: Rule = Rule("kubernetes-host-namespace", Severity::High, "leave the host's network, processes and IPC alone");
+const PRIVILEGED: Rule = Rule(
+    "kubernetes-privileged",
+    Severity::Critical,
+    "set `privileged: false`, and add the capabilities that are needed",
+);
+const HOST: Rule =
+    Rule("kubernetes-host-namespace", Severity::High, "leave the host's network, processes and IPC alone");
 const HOST_PATH: Rule = Rule("kubernetes-host-path", Severity::High, "use another kind of volume");
-const ESCALATION: Rule = Rule("kubernetes-privilege-escalation", Severity::Medium, "set `allowPrivilegeEscalation: false`");
+const ESCALATION: Rule =
+    Rule("kubernetes-privilege-escalation", Severity::Medium, "set `allowPrivilegeEscalation: false`");
 const NON_ROOT: Rule = Rule("kubernetes-root-user", Severity::Medium, "set `runAsNonRoot: true`");
 const CAPABILITIES: Rule = Rule("kubernetes-capabilities", Severity::High, "drop `ALL` and add only what is needed");
 const LIMITS: Rule = Rule("kubernetes-no-limits", Severity::Low, "set `resources.limits.memory`, and requests of both");
@@ -18,7 +24,8 @@ const LATEST: Rule = Rule("kubernetes-latest-tag", Severity::Medium, "name a tag
 const SECRET: Rule = Rule("kubernetes-plain-secret", Severity::High, "use `valueFrom.secretKeyRef`");
 
 /// Capabilities that lead to the host (Pod Security Standards, "Baseline" allows the others).
-const DANGEROUS: [&str; 8] = ["ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "NET_ADMIN", "NET_RAW", "DAC_READ_SEARCH", "BPF"];
+const DANGEROUS: [&str; 8] =
+    ["ALL", "SYS_ADMIN", "SYS_PTRACE", "SYS_MODULE", "NET_ADMIN", "NET_RAW", "DAC_READ_SEARCH", "BPF"];
 
 pub(super) fn check(text: &str, findings: &mut Findings<'_>) -> Result<(), Diagnostic> {
     if !(text.contains("apiVersion") && text.contains("kind")) {
@@ -30,7 +37,9 @@ pub(super) fn check(text: &str, findings: &mut Findings<'_>) -> Result<(), Diagn
         let template = |node: Option<&Node>| -> Option<Node> { node?.get("template")?.get("spec").cloned() };
         let pod = match kind {
             "Pod" => spec.cloned(),
-            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "ReplicationController" => template(spec),
+            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "ReplicationController" => {
+                template(spec)
+            }
             "CronJob" => template(spec.and_then(|spec| spec.get("jobTemplate")).and_then(|job| job.get("spec"))),
             _ => None,
         };
@@ -77,14 +86,20 @@ fn container(container: &Node, common: Option<&Node>, main: bool, findings: &mut
         findings.add(PRIVILEGED, at, format!("the container `{name}` may do everything on its host"));
     }
     if flag(own, "allowPrivilegeEscalation") != Some(false) {
-        findings.add(ESCALATION, line, format!("processes of `{name}` may gain more rights than they were started with"));
+        findings.add(
+            ESCALATION,
+            line,
+            format!("processes of `{name}` may gain more rights than they were started with"),
+        );
     }
     let user = own.and_then(|own| own.get("runAsUser")).or_else(|| common?.get("runAsUser")).map(Node::to_json);
     let non_root = flag(own, "runAsNonRoot").or_else(|| flag(common, "runAsNonRoot")) == Some(true);
     if user.as_ref().is_some_and(|user| *user == 0) || !non_root && user.is_none() {
         findings.add(NON_ROOT, line, format!("the container `{name}` may run as root"));
     }
-    for added in own.and_then(|own| own.get("capabilities")).and_then(|all| all.get("add")).map(Node::items).unwrap_or_default() {
+    for added in
+        own.and_then(|own| own.get("capabilities")).and_then(|all| all.get("add")).map(Node::items).unwrap_or_default()
+    {
         let capability = added.as_str().unwrap_or_default();
         if DANGEROUS.contains(&capability.trim_start_matches("CAP_")) {
             findings.add(CAPABILITIES, added.line, format!("`{name}` gets the capability {capability}"));
@@ -116,7 +131,11 @@ mod tests {
     use super::super::{FileKind, check};
 
     fn found(text: &str) -> Vec<String> {
-        check(FileKind::Yaml, "a.yaml", text).unwrap().iter().map(|one| format!("{}:{}", one.line, one.id.trim_start_matches("kubernetes-"))).collect()
+        check(FileKind::Yaml, "a.yaml", text)
+            .unwrap()
+            .iter()
+            .map(|one| format!("{}:{}", one.line, one.id.trim_start_matches("kubernetes-")))
+            .collect()
     }
 
     #[test]
@@ -124,7 +143,20 @@ mod tests {
         let good = "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      securityContext: {runAsNonRoot: true}\n      containers:\n        - name: a\n          image: a:1\n          securityContext: {allowPrivilegeEscalation: false}\n          resources: {limits: {memory: 1Gi}}\n";
         assert_eq!(found(good), Vec::<String>::new());
         let bad = "apiVersion: v1\nkind: Pod\nspec:\n  hostNetwork: true\n  volumes:\n    - hostPath: {path: /}\n  containers:\n    - name: a\n      image: a\n      securityContext:\n        privileged: true\n        capabilities: {add: [SYS_ADMIN]}\n      env:\n        - name: DB_PASSWORD\n          value: x\n";
-        assert_eq!(found(bad), ["4:host-namespace", "6:host-path", "8:no-limits", "9:latest-tag", "11:privileged", "11:privilege-escalation", "11:root-user", "12:capabilities", "14:plain-secret"]);
+        assert_eq!(
+            found(bad),
+            [
+                "4:host-namespace",
+                "6:host-path",
+                "8:no-limits",
+                "9:latest-tag",
+                "11:privileged",
+                "11:privilege-escalation",
+                "11:root-user",
+                "12:capabilities",
+                "14:plain-secret"
+            ]
+        );
         assert_eq!(found("apiVersion: x\nkind: Other\nspec: {containers: [{name: a}]}\n"), Vec::<String>::new());
         assert_eq!(found("a: b\n"), Vec::<String>::new());
     }

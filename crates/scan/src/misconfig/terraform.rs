@@ -15,18 +15,26 @@ use crate::severity::Severity;
 
 const OPEN_ADMIN: Rule = Rule("terraform-open-admin-port", Severity::Critical, "name the addresses that may connect");
 const OPEN: Rule = Rule("terraform-open-ingress", Severity::High, "name the addresses that may connect");
-const PUBLIC_BUCKET: Rule = Rule("terraform-public-bucket", Severity::Critical, "keep the storage private and publish through what is meant for it");
+const PUBLIC_BUCKET: Rule = Rule(
+    "terraform-public-bucket",
+    Severity::Critical,
+    "keep the storage private and publish through what is meant for it",
+);
 const PUBLIC_ACCESS: Rule = Rule("terraform-public-access-block", Severity::High, "set all four settings to true");
 const PUBLIC_DATABASE: Rule = Rule("terraform-public-database", Severity::High, "set `publicly_accessible = false`");
 const UNENCRYPTED: Rule = Rule("terraform-unencrypted", Severity::High, "turn encryption at rest on");
 const TRANSIT: Rule = Rule("terraform-plain-transport", Severity::Medium, "let only encrypted connections in");
-const SECRET: Rule = Rule("terraform-plain-secret", Severity::High, "take it from a secret store or a variable without a default");
-const CREDENTIALS: Rule = Rule("terraform-plain-credentials", Severity::Critical, "take credentials from the environment or a role");
+const SECRET: Rule =
+    Rule("terraform-plain-secret", Severity::High, "take it from a secret store or a variable without a default");
+const CREDENTIALS: Rule =
+    Rule("terraform-plain-credentials", Severity::Critical, "take credentials from the environment or a role");
 const SENSITIVE: Rule = Rule("terraform-insensitive-variable", Severity::Low, "add `sensitive = true`");
 const WILDCARD: Rule = Rule("terraform-iam-wildcard", Severity::High, "name the actions and the resources");
-const METADATA: Rule = Rule("terraform-metadata-v1", Severity::Medium, "set `metadata_options { http_tokens = \"required\" }`");
+const METADATA: Rule =
+    Rule("terraform-metadata-v1", Severity::Medium, "set `metadata_options { http_tokens = \"required\" }`");
 const ROTATION: Rule = Rule("terraform-key-rotation", Severity::Medium, "set `enable_key_rotation = true`");
-const ENDPOINT: Rule = Rule("terraform-public-cluster", Severity::Medium, "name the addresses that may reach the cluster's API");
+const ENDPOINT: Rule =
+    Rule("terraform-public-cluster", Severity::Medium, "name the addresses that may reach the cluster's API");
 const DELETION: Rule = Rule("terraform-unpinned-module", Severity::Low, "name a version or a commit of the module");
 
 /// Everybody.
@@ -62,7 +70,8 @@ pub(super) fn check(text: &str, findings: &mut Findings<'_>) -> Result<(), Diagn
     let body = hcl_edit::parser::parse_body(text).map_err(|error| {
         let at = error.location();
         let (line, column) = (u32::try_from(at.line()).unwrap_or(0), u32::try_from(at.column()).unwrap_or(0));
-        Diagnostic::file(codes::CONFIG_FORM, findings.file, error.message().to_owned(), "see `terraform validate`").at(line, column)
+        Diagnostic::file(codes::CONFIG_FORM, findings.file, error.message().to_owned(), "see `terraform validate`")
+            .at(line, column)
     })?;
     let variables = body
         .get_blocks("variable")
@@ -83,7 +92,9 @@ fn label(block: &Block, at: usize) -> Option<&str> {
 fn entry<'e>(expression: &'e Expression, name: &str) -> Option<&'e Expression> {
     let wanted = |key: &ObjectKey| match key {
         ObjectKey::Ident(ident) => ident.as_str() == name,
-        ObjectKey::Expression(expression) => expression.as_str() == Some(name) || expression.as_variable().is_some_and(|ident| ident.as_str() == name),
+        ObjectKey::Expression(expression) => {
+            expression.as_str() == Some(name) || expression.as_variable().is_some_and(|ident| ident.as_str() == name)
+        }
     };
     expression.as_object()?.iter().find(|(key, _)| wanted(key)).map(|(_, value)| value.expr())
 }
@@ -100,12 +111,13 @@ impl Context<'_, '_> {
 
     /// The value, with a variable's default in its place.
     fn value<'e>(&'e self, expression: &'e Expression) -> &'e Expression {
-        let name = expression.as_traversal().filter(|traversal| traversal.expr.as_variable().is_some_and(|root| root.as_str() == "var")).and_then(|traversal| {
-            match traversal.operators.first().map(hcl_edit::Decorated::value) {
+        let name = expression
+            .as_traversal()
+            .filter(|traversal| traversal.expr.as_variable().is_some_and(|root| root.as_str() == "var"))
+            .and_then(|traversal| match traversal.operators.first().map(hcl_edit::Decorated::value) {
                 Some(hcl_edit::expr::TraversalOperator::GetAttr(name)) => Some(name.as_str().to_owned()),
                 Some(_) | None => None,
-            }
-        });
+            });
         name.and_then(|name| self.variables.get(&name)).unwrap_or(expression)
     }
 
@@ -161,11 +173,17 @@ impl Context<'_, '_> {
                 for ingress in block.body.get_blocks("ingress") {
                     self.ingress(ingress, ["cidr_blocks", "ipv6_cidr_blocks"], ["from_port", "to_port"]);
                 }
-                if let Some(list) = block.body.get_attribute("ingress").and_then(|attribute| attribute.value.as_array()) {
+                if let Some(list) = block.body.get_attribute("ingress").and_then(|attribute| attribute.value.as_array())
+                {
                     for one in list.iter() {
-                        let open = self.is_any(entry(one, "cidr_blocks")) || self.is_any(entry(one, "ipv6_cidr_blocks"));
+                        let open =
+                            self.is_any(entry(one, "cidr_blocks")) || self.is_any(entry(one, "ipv6_cidr_blocks"));
                         if open {
-                            self.opened(one.span(), self.number(entry(one, "from_port")), self.number(entry(one, "to_port")));
+                            self.opened(
+                                one.span(),
+                                self.number(entry(one, "from_port")),
+                                self.number(entry(one, "to_port")),
+                            );
                         }
                     }
                 }
@@ -173,14 +191,22 @@ impl Context<'_, '_> {
             "aws_security_group_rule" if self.text(&block.body, "type").as_deref() == Some("ingress") => {
                 self.ingress(block, ["cidr_blocks", "ipv6_cidr_blocks"], ["from_port", "to_port"]);
             }
-            "aws_vpc_security_group_ingress_rule" => self.ingress(block, ["cidr_ipv4", "cidr_ipv6"], ["from_port", "to_port"]),
+            "aws_vpc_security_group_ingress_rule" => {
+                self.ingress(block, ["cidr_ipv4", "cidr_ipv6"], ["from_port", "to_port"])
+            }
             "google_compute_firewall" => {
                 let inward = self.text(&block.body, "direction").is_none_or(|direction| direction == "INGRESS");
                 let ranges = block.body.get_attribute("source_ranges");
                 if inward && block.body.has_blocks("allow") && self.is_any(ranges.map(|ranges| &ranges.value)) {
-                    let ports: Vec<String> = block.body.get_blocks("allow").filter_map(|allow| allow.body.get_attribute("ports")).flat_map(|ports| self.texts(&ports.value)).collect();
+                    let ports: Vec<String> = block
+                        .body
+                        .get_blocks("allow")
+                        .filter_map(|allow| allow.body.get_attribute("ports"))
+                        .flat_map(|ports| self.texts(&ports.value))
+                        .collect();
                     let bounds = ports.iter().map(|port| port.split_once('-').unwrap_or((port, port)));
-                    let bounds: Vec<(Option<i64>, Option<i64>)> = bounds.map(|(from, to)| (from.parse().ok(), to.parse().ok())).collect();
+                    let bounds: Vec<(Option<i64>, Option<i64>)> =
+                        bounds.map(|(from, to)| (from.parse().ok(), to.parse().ok())).collect();
                     let span = ranges.and_then(Span::span);
                     if bounds.is_empty() {
                         self.opened(span.clone(), None, None);
@@ -227,8 +253,13 @@ impl Context<'_, '_> {
     }
 
     fn azure(&mut self, rule: &Block) {
-        let is = |name: &str, wanted: &str| self.text(&rule.body, name).is_some_and(|text| text.eq_ignore_ascii_case(wanted));
-        let source = rule.body.get_attribute("source_address_prefix").or_else(|| rule.body.get_attribute("source_address_prefixes"));
+        let is = |name: &str, wanted: &str| {
+            self.text(&rule.body, name).is_some_and(|text| text.eq_ignore_ascii_case(wanted))
+        };
+        let source = rule
+            .body
+            .get_attribute("source_address_prefix")
+            .or_else(|| rule.body.get_attribute("source_address_prefixes"));
         if !is("access", "Allow") || !is("direction", "Inbound") || !self.is_any(source.map(|source| &source.value)) {
             return;
         }
@@ -242,22 +273,37 @@ impl Context<'_, '_> {
         let body = &block.body;
         match kind {
             "aws_s3_bucket" | "aws_s3_bucket_acl" => {
-                if let Some(acl) = self.text(body, "acl").filter(|acl| acl.starts_with("public-") || acl == "authenticated-read") {
-                    self.add(PUBLIC_BUCKET, body.get_attribute("acl").and_then(Span::span), format!("the bucket is `{acl}`"));
+                if let Some(acl) =
+                    self.text(body, "acl").filter(|acl| acl.starts_with("public-") || acl == "authenticated-read")
+                {
+                    self.add(
+                        PUBLIC_BUCKET,
+                        body.get_attribute("acl").and_then(Span::span),
+                        format!("the bucket is `{acl}`"),
+                    );
                 }
             }
             "aws_s3_bucket_public_access_block" => {
-                for name in ["block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"] {
+                for name in
+                    ["block_public_acls", "block_public_policy", "ignore_public_acls", "restrict_public_buckets"]
+                {
                     if self.flag(body, name) == Some(false) || !body.has_attribute(name) {
                         let span = body.get_attribute(name).map_or_else(|| block.span(), Span::span);
                         self.add(PUBLIC_ACCESS, span, format!("`{name}` is off"));
                     }
                 }
             }
-            "google_storage_bucket_iam_member" | "google_storage_bucket_iam_binding" | "google_storage_bucket_access_control" | "google_storage_default_object_access_control" => {
+            "google_storage_bucket_iam_member"
+            | "google_storage_bucket_iam_binding"
+            | "google_storage_bucket_access_control"
+            | "google_storage_default_object_access_control" => {
                 for name in ["member", "members", "entity"] {
                     let Some(attribute) = body.get_attribute(name) else { continue };
-                    if self.texts(&attribute.value).iter().any(|one| one == "allUsers" || one == "allAuthenticatedUsers") {
+                    if self
+                        .texts(&attribute.value)
+                        .iter()
+                        .any(|one| one == "allUsers" || one == "allAuthenticatedUsers")
+                    {
                         self.add(PUBLIC_BUCKET, attribute.span(), "everybody has access to the bucket");
                     }
                 }
@@ -265,22 +311,42 @@ impl Context<'_, '_> {
             "azurerm_storage_account" => {
                 for name in ["allow_blob_public_access", "allow_nested_items_to_be_public"] {
                     if self.flag(body, name) == Some(true) {
-                        self.add(PUBLIC_BUCKET, body.get_attribute(name).and_then(Span::span), "containers of the account may be public");
+                        self.add(
+                            PUBLIC_BUCKET,
+                            body.get_attribute(name).and_then(Span::span),
+                            "containers of the account may be public",
+                        );
                     }
                 }
                 for name in ["enable_https_traffic_only", "https_traffic_only_enabled"] {
                     if self.flag(body, name) == Some(false) {
-                        self.add(TRANSIT, body.get_attribute(name).and_then(Span::span), "connections without encryption are let in");
+                        self.add(
+                            TRANSIT,
+                            body.get_attribute(name).and_then(Span::span),
+                            "connections without encryption are let in",
+                        );
                     }
                 }
             }
-            "azurerm_storage_container" if self.text(body, "container_access_type").is_some_and(|kind| kind == "blob" || kind == "container") => {
-                self.add(PUBLIC_BUCKET, body.get_attribute("container_access_type").and_then(Span::span), "everybody reads the container");
+            "azurerm_storage_container"
+                if self
+                    .text(body, "container_access_type")
+                    .is_some_and(|kind| kind == "blob" || kind == "container") =>
+            {
+                self.add(
+                    PUBLIC_BUCKET,
+                    body.get_attribute("container_access_type").and_then(Span::span),
+                    "everybody reads the container",
+                );
             }
             _ => {}
         }
         if self.flag(body, "publicly_accessible") == Some(true) {
-            self.add(PUBLIC_DATABASE, body.get_attribute("publicly_accessible").and_then(Span::span), "everybody reaches the database");
+            self.add(
+                PUBLIC_DATABASE,
+                body.get_attribute("publicly_accessible").and_then(Span::span),
+                "everybody reaches the database",
+            );
         }
     }
 
@@ -288,7 +354,10 @@ impl Context<'_, '_> {
         let body = &block.body;
         for (_, name) in ENCRYPTION.iter().filter(|(resource, _)| *resource == kind) {
             let attribute = body.get_attribute(name);
-            let absent = attribute.is_none() && !body.has_blocks(name) && block.ident.as_str() == "resource" && !body.has_attribute("snapshot_identifier");
+            let absent = attribute.is_none()
+                && !body.has_blocks(name)
+                && block.ident.as_str() == "resource"
+                && !body.has_attribute("snapshot_identifier");
             if absent {
                 self.add(UNENCRYPTED, block.span(), format!("`{kind}` is not encrypted: `{name}` is not set"));
             } else if self.flag(body, name) == Some(false) {
@@ -296,18 +365,34 @@ impl Context<'_, '_> {
             }
         }
         if kind == "aws_instance" || kind == "aws_launch_template" || kind == "aws_launch_configuration" {
-            for device in body.blocks().filter(|device| matches!(device.ident.as_str(), "root_block_device" | "ebs_block_device" | "ebs")) {
+            for device in body
+                .blocks()
+                .filter(|device| matches!(device.ident.as_str(), "root_block_device" | "ebs_block_device" | "ebs"))
+            {
                 if self.flag(&device.body, "encrypted") == Some(false) {
-                    self.add(UNENCRYPTED, device.body.get_attribute("encrypted").and_then(Span::span), "the disk is not encrypted");
+                    self.add(
+                        UNENCRYPTED,
+                        device.body.get_attribute("encrypted").and_then(Span::span),
+                        "the disk is not encrypted",
+                    );
                 }
             }
         }
         if kind == "aws_elasticache_replication_group" && self.flag(body, "transit_encryption_enabled") == Some(false) {
-            self.add(TRANSIT, body.get_attribute("transit_encryption_enabled").and_then(Span::span), "connections without encryption are let in");
+            self.add(
+                TRANSIT,
+                body.get_attribute("transit_encryption_enabled").and_then(Span::span),
+                "connections without encryption are let in",
+            );
         }
-        let plain = matches!(kind, "aws_lb_listener" | "aws_alb_listener") && self.text(body, "protocol").as_deref() == Some("HTTP");
+        let plain = matches!(kind, "aws_lb_listener" | "aws_alb_listener")
+            && self.text(body, "protocol").as_deref() == Some("HTTP");
         if plain && !body.get_blocks("default_action").any(|action| action.body.has_blocks("redirect")) {
-            self.add(TRANSIT, body.get_attribute("protocol").and_then(Span::span), "the listener takes HTTP and does not redirect to HTTPS");
+            self.add(
+                TRANSIT,
+                body.get_attribute("protocol").and_then(Span::span),
+                "the listener takes HTTP and does not redirect to HTTPS",
+            );
         }
     }
 
@@ -315,7 +400,12 @@ impl Context<'_, '_> {
         let body = &block.body;
         if kind == "aws_iam_policy_document" {
             for statement in body.get_blocks("statement") {
-                let any = |name: &str| statement.body.get_attribute(name).is_some_and(|attribute| self.texts(&attribute.value).iter().any(|text| text == "*"));
+                let any = |name: &str| {
+                    statement
+                        .body
+                        .get_attribute(name)
+                        .is_some_and(|attribute| self.texts(&attribute.value).iter().any(|text| text == "*"))
+                };
                 let allows = self.text(&statement.body, "effect").is_none_or(|effect| effect == "Allow");
                 if allows && any("actions") && any("resources") {
                     self.add(WILDCARD, statement.span(), "the policy allows every action on every resource");
@@ -326,14 +416,26 @@ impl Context<'_, '_> {
             return;
         }
         let Some(policy) = body.get_attribute("policy") else { return };
-        let encoded = policy.value.as_func_call().filter(|call| call.name.name.as_str() == "jsonencode").and_then(|call| call.args.iter().next());
+        let encoded = policy
+            .value
+            .as_func_call()
+            .filter(|call| call.name.name.as_str() == "jsonencode")
+            .and_then(|call| call.args.iter().next());
         let statements: Vec<&Expression> = encoded
             .and_then(|document| entry(document, "Statement"))
             .map(|list| list.as_array().map_or_else(|| vec![list], |list| list.iter().collect()))
             .unwrap_or_default();
-        let any = |statement: &Expression, name: &str| entry(statement, name).is_some_and(|value| self.texts(value).iter().any(|text| text == "*"));
-        let allows = |statement: &&Expression| entry(statement, "Effect").and_then(Expression::as_str).is_none_or(|effect| effect == "Allow");
-        let open = statements.iter().copied().find(|statement| allows(statement) && any(statement, "Action") && any(statement, "Resource")).map(Span::span);
+        let any = |statement: &Expression, name: &str| {
+            entry(statement, name).is_some_and(|value| self.texts(value).iter().any(|text| text == "*"))
+        };
+        let allows = |statement: &&Expression| {
+            entry(statement, "Effect").and_then(Expression::as_str).is_none_or(|effect| effect == "Allow")
+        };
+        let open = statements
+            .iter()
+            .copied()
+            .find(|statement| allows(statement) && any(statement, "Action") && any(statement, "Resource"))
+            .map(Span::span);
         if let Some(span) = open {
             self.add(WILDCARD, span, "the policy allows every action on every resource");
         } else if json_allows_all(&policy.value) {
@@ -346,15 +448,19 @@ impl Context<'_, '_> {
         match kind {
             "aws_instance" | "aws_launch_template" if block.ident.as_str() == "resource" => {
                 let required = body.get_blocks("metadata_options").any(|options| {
-                    self.text(&options.body, "http_tokens").as_deref() == Some("required") || self.text(&options.body, "http_endpoint").as_deref() == Some("disabled") || options.body.get_attribute("http_tokens").is_some_and(|tokens| !tokens.value.is_str())
+                    self.text(&options.body, "http_tokens").as_deref() == Some("required")
+                        || self.text(&options.body, "http_endpoint").as_deref() == Some("disabled")
+                        || options.body.get_attribute("http_tokens").is_some_and(|tokens| !tokens.value.is_str())
                 });
                 if !required {
                     self.add(METADATA, block.span(), "the machine's metadata can be read without a session's token");
                 }
             }
             "aws_kms_key" if block.ident.as_str() == "resource" => {
-                let symmetric = self.text(body, "customer_master_key_spec").is_none_or(|spec| spec == "SYMMETRIC_DEFAULT");
-                let off = !body.has_attribute("enable_key_rotation") || self.flag(body, "enable_key_rotation") == Some(false);
+                let symmetric =
+                    self.text(body, "customer_master_key_spec").is_none_or(|spec| spec == "SYMMETRIC_DEFAULT");
+                let off =
+                    !body.has_attribute("enable_key_rotation") || self.flag(body, "enable_key_rotation") == Some(false);
                 if symmetric && off {
                     self.add(ROTATION, block.span(), "the key is never renewed");
                 }
@@ -376,8 +482,15 @@ impl Context<'_, '_> {
     fn secrets(&mut self, body: &Body, rule: Rule, depth: usize) {
         for attribute in body.attributes() {
             let name = attribute.key.as_str();
-            let literal = attribute.value.as_str().is_some_and(|text| !text.is_empty() && !text.starts_with("arn:") && !text.contains("://"));
-            let credentials = rule.0 == CREDENTIALS.0 && matches!(name, "access_key" | "secret_key" | "client_secret" | "token" | "password" | "api_token" | "api_key");
+            let literal = attribute
+                .value
+                .as_str()
+                .is_some_and(|text| !text.is_empty() && !text.starts_with("arn:") && !text.contains("://"));
+            let credentials = rule.0 == CREDENTIALS.0
+                && matches!(
+                    name,
+                    "access_key" | "secret_key" | "client_secret" | "token" | "password" | "api_token" | "api_key"
+                );
             if literal && (names_secret(name) || credentials) {
                 self.add(rule, attribute.span(), format!("`{name}` stands in the file"));
             }
@@ -407,9 +520,14 @@ impl Context<'_, '_> {
         let Some(source) = self.text(&block.body, "source") else { return };
         let local = source.starts_with("./") || source.starts_with("../") || source.starts_with('/');
         let git = source.starts_with("git") || source.contains(".git") || source.starts_with("bitbucket.org");
-        let pinned = if git { source.contains("ref=") } else { block.body.has_attribute("version") || source.contains("://") };
+        let pinned =
+            if git { source.contains("ref=") } else { block.body.has_attribute("version") || source.contains("://") };
         if !local && !pinned {
-            self.add(DELETION, block.body.get_attribute("source").and_then(Span::span), format!("the module `{source}` may be another one tomorrow"));
+            self.add(
+                DELETION,
+                block.body.get_attribute("source").and_then(Span::span),
+                format!("the module `{source}` may be another one tomorrow"),
+            );
         }
         self.secrets(&block.body, SECRET, 0);
     }
@@ -419,7 +537,8 @@ impl Context<'_, '_> {
 fn json_allows_all(expression: &Expression) -> bool {
     let text = match expression {
         Expression::HeredocTemplate(template) => {
-            let literals = template.template.iter().map(|element| element.as_literal().map(|text| text.value().clone()));
+            let literals =
+                template.template.iter().map(|element| element.as_literal().map(|text| text.value().clone()));
             let Some(parts) = literals.collect::<Option<Vec<String>>>() else { return false };
             parts.concat()
         }
@@ -433,7 +552,9 @@ fn json_allows_all(expression: &Expression) -> bool {
     let any = |value: Option<&serde_json::Value>| value.is_some_and(|value| one(value).iter().any(|text| text == "*"));
     document.get("Statement").is_some_and(|statements| {
         one(statements).iter().any(|statement| {
-            statement.get("Effect").is_none_or(|effect| effect == "Allow") && any(statement.get("Action")) && any(statement.get("Resource"))
+            statement.get("Effect").is_none_or(|effect| effect == "Allow")
+                && any(statement.get("Action"))
+                && any(statement.get("Resource"))
         })
     })
 }
@@ -443,7 +564,11 @@ mod tests {
     use super::super::{FileKind, check};
 
     fn found(text: &str) -> Vec<String> {
-        check(FileKind::Terraform, "main.tf", text).unwrap().iter().map(|one| format!("{}:{}", one.line, one.id.trim_start_matches("terraform-"))).collect()
+        check(FileKind::Terraform, "main.tf", text)
+            .unwrap()
+            .iter()
+            .map(|one| format!("{}:{}", one.line, one.id.trim_start_matches("terraform-")))
+            .collect()
     }
 
     #[test]
@@ -455,22 +580,64 @@ mod tests {
     #[test]
     fn what_is_bad_is_found() {
         let cases: [(&str, &[&str]); 17] = [
-            ("resource \"aws_security_group\" \"a\" {\n  ingress {\n    from_port = 22\n    to_port = 22\n    cidr_blocks = [\"0.0.0.0/0\"]\n  }\n}\n", &["5:open-admin-port"]),
-            ("variable \"c\" {\n  default = [\"0.0.0.0/0\"]\n}\nresource \"aws_security_group_rule\" \"a\" {\n  type = \"ingress\"\n  from_port = 8080\n  to_port = 8080\n  cidr_blocks = var.c\n}\n", &["8:open-ingress"]),
-            ("resource \"aws_vpc_security_group_ingress_rule\" \"a\" {\n  ip_protocol = \"-1\"\n  cidr_ipv6 = \"::/0\"\n}\n", &["3:open-admin-port"]),
-            ("resource \"google_compute_firewall\" \"a\" {\n  allow {\n    protocol = \"tcp\"\n    ports = [\"22\"]\n  }\n  source_ranges = [\"0.0.0.0/0\"]\n}\n", &["6:open-admin-port"]),
-            ("resource \"azurerm_network_security_rule\" \"a\" {\n  access = \"Allow\"\n  direction = \"Inbound\"\n  source_address_prefix = \"*\"\n  destination_port_range = \"3389\"\n}\n", &["4:open-admin-port"]),
+            (
+                "resource \"aws_security_group\" \"a\" {\n  ingress {\n    from_port = 22\n    to_port = 22\n    cidr_blocks = [\"0.0.0.0/0\"]\n  }\n}\n",
+                &["5:open-admin-port"],
+            ),
+            (
+                "variable \"c\" {\n  default = [\"0.0.0.0/0\"]\n}\nresource \"aws_security_group_rule\" \"a\" {\n  type = \"ingress\"\n  from_port = 8080\n  to_port = 8080\n  cidr_blocks = var.c\n}\n",
+                &["8:open-ingress"],
+            ),
+            (
+                "resource \"aws_vpc_security_group_ingress_rule\" \"a\" {\n  ip_protocol = \"-1\"\n  cidr_ipv6 = \"::/0\"\n}\n",
+                &["3:open-admin-port"],
+            ),
+            (
+                "resource \"google_compute_firewall\" \"a\" {\n  allow {\n    protocol = \"tcp\"\n    ports = [\"22\"]\n  }\n  source_ranges = [\"0.0.0.0/0\"]\n}\n",
+                &["6:open-admin-port"],
+            ),
+            (
+                "resource \"azurerm_network_security_rule\" \"a\" {\n  access = \"Allow\"\n  direction = \"Inbound\"\n  source_address_prefix = \"*\"\n  destination_port_range = \"3389\"\n}\n",
+                &["4:open-admin-port"],
+            ),
             ("resource \"aws_s3_bucket\" \"a\" {\n  acl = \"public-read\"\n}\n", &["2:public-bucket"]),
-            ("resource \"aws_s3_bucket_public_access_block\" \"a\" {\n  block_public_acls = false\n  block_public_policy = true\n  ignore_public_acls = true\n  restrict_public_buckets = true\n}\n", &["2:public-access-block"]),
-            ("resource \"google_storage_bucket_iam_member\" \"a\" {\n  member = \"allUsers\"\n}\n", &["2:public-bucket"]),
-            ("resource \"aws_db_instance\" \"a\" {\n  publicly_accessible = true\n  password = \"hunter2hunter2\"\n}\n", &["1:unencrypted", "2:public-database", "3:plain-secret"]),
+            (
+                "resource \"aws_s3_bucket_public_access_block\" \"a\" {\n  block_public_acls = false\n  block_public_policy = true\n  ignore_public_acls = true\n  restrict_public_buckets = true\n}\n",
+                &["2:public-access-block"],
+            ),
+            (
+                "resource \"google_storage_bucket_iam_member\" \"a\" {\n  member = \"allUsers\"\n}\n",
+                &["2:public-bucket"],
+            ),
+            (
+                "resource \"aws_db_instance\" \"a\" {\n  publicly_accessible = true\n  password = \"hunter2hunter2\"\n}\n",
+                &["1:unencrypted", "2:public-database", "3:plain-secret"],
+            ),
             ("resource \"aws_ebs_volume\" \"a\" {\n  encrypted = false\n}\n", &["2:unencrypted"]),
-            ("provider \"aws\" {\n  access_key = \"x\"\n  secret_key = \"y\"\n}\n", &["2:plain-credentials", "3:plain-credentials"]),
-            ("variable \"db_password\" {\n  default = \"x\"\n}\nvariable \"api_token\" {}\n", &["2:plain-secret", "4:insensitive-variable"]),
-            ("resource \"aws_iam_policy\" \"a\" {\n  policy = jsonencode({\n    Statement = [{\n      Effect = \"Allow\"\n      Action = \"*\"\n      Resource = [\"*\"]\n    }]\n  })\n}\n", &["3:iam-wildcard"]),
-            ("resource \"aws_iam_role_policy\" \"a\" {\n  policy = <<EOF\n{\"Statement\": [{\"Effect\": \"Allow\", \"Action\": [\"*\"], \"Resource\": \"*\"}]}\nEOF\n}\n", &["2:iam-wildcard"]),
-            ("data \"aws_iam_policy_document\" \"a\" {\n  statement {\n    actions = [\"*\"]\n    resources = [\"*\"]\n  }\n}\n", &["2:iam-wildcard"]),
-            ("resource \"aws_instance\" \"a\" {\n  ami = \"x\"\n}\nresource \"aws_kms_key\" \"k\" {\n}\n", &["1:metadata-v1", "4:key-rotation"]),
+            (
+                "provider \"aws\" {\n  access_key = \"x\"\n  secret_key = \"y\"\n}\n",
+                &["2:plain-credentials", "3:plain-credentials"],
+            ),
+            (
+                "variable \"db_password\" {\n  default = \"x\"\n}\nvariable \"api_token\" {}\n",
+                &["2:plain-secret", "4:insensitive-variable"],
+            ),
+            (
+                "resource \"aws_iam_policy\" \"a\" {\n  policy = jsonencode({\n    Statement = [{\n      Effect = \"Allow\"\n      Action = \"*\"\n      Resource = [\"*\"]\n    }]\n  })\n}\n",
+                &["3:iam-wildcard"],
+            ),
+            (
+                "resource \"aws_iam_role_policy\" \"a\" {\n  policy = <<EOF\n{\"Statement\": [{\"Effect\": \"Allow\", \"Action\": [\"*\"], \"Resource\": \"*\"}]}\nEOF\n}\n",
+                &["2:iam-wildcard"],
+            ),
+            (
+                "data \"aws_iam_policy_document\" \"a\" {\n  statement {\n    actions = [\"*\"]\n    resources = [\"*\"]\n  }\n}\n",
+                &["2:iam-wildcard"],
+            ),
+            (
+                "resource \"aws_instance\" \"a\" {\n  ami = \"x\"\n}\nresource \"aws_kms_key\" \"k\" {\n}\n",
+                &["1:metadata-v1", "4:key-rotation"],
+            ),
             ("module \"m\" {\n  source = \"terraform-aws-modules/vpc/aws\"\n}\n", &["2:unpinned-module"]),
         ];
         for (text, expected) in cases {
@@ -482,6 +649,8 @@ mod tests {
     fn what_is_none_is_refused() {
         let error = check(FileKind::Terraform, "a.tf", "a {\n  b = \n}\n").unwrap_err();
         assert_eq!((error.code.as_str(), error.line), ("PG1225", 2));
-        assert!(check(FileKind::Terraform, "a.tf", &format!("a = {}1{}", "[".repeat(50_000), "]".repeat(50_000))).is_err());
+        assert!(
+            check(FileKind::Terraform, "a.tf", &format!("a = {}1{}", "[".repeat(50_000), "]".repeat(50_000))).is_err()
+        );
     }
 }

@@ -46,7 +46,8 @@ pub(super) fn components(inventory: &Inventory) -> Components<'_> {
         direct.extend(purls.iter().cloned());
     }
     // Packages of a distribution are needed by the image itself.
-    let installed = inventory.packages.iter().zip(&purls).filter(|(package, _)| package.ecosystem.kind.is_distribution());
+    let installed =
+        inventory.packages.iter().zip(&purls).filter(|(package, _)| package.ecosystem.kind.is_distribution());
     direct.extend(installed.map(|(_, purl)| purl.clone()));
     Components { all: all.into_values().collect(), direct }
 }

@@ -16,7 +16,8 @@ pub fn write(inventory: &Inventory, about: &About) -> Value {
     let mut list: Vec<Value> = listed.all.iter().map(component).collect();
     list.extend(inventory.distribution.as_ref().map(|system| {
         let name = if system.name.is_empty() { &system.id } else { &system.name };
-        let mut one = json!({"type": "operating-system", "bom-ref": "prograde:system", "name": system.id, "description": name});
+        let mut one =
+            json!({"type": "operating-system", "bom-ref": "prograde:system", "name": system.id, "description": name});
         put(&mut one, "version", Some(system.version.clone()).filter(|version| !version.is_empty()));
         one
     }));
@@ -78,7 +79,8 @@ fn put(object: &mut Value, key: &str, value: Option<String>) {
 fn component(one: &Component<'_>) -> Value {
     let package = one.package;
     let (group, name) = group_and_name(&package.name);
-    let mut value = json!({"type": if package.origin == Origin::Local { "application" } else { "library" }, "bom-ref": one.purl});
+    let mut value =
+        json!({"type": if package.origin == Origin::Local { "application" } else { "library" }, "bom-ref": one.purl});
     put(&mut value, "group", group.map(str::to_owned));
     put(&mut value, "name", Some(name.to_owned()));
     put(&mut value, "version", package.version.clone());
@@ -122,7 +124,9 @@ fn reference(url: &str) -> String {
     for c in url.chars() {
         match c {
             '#' if fragment => good.push_str("%23"),
-            ' ' | '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`' => good.push_str(&format!("%{:02X}", u32::from(c))),
+            ' ' | '<' | '>' | '"' | '{' | '}' | '|' | '\\' | '^' | '`' => {
+                good.push_str(&format!("%{:02X}", u32::from(c)))
+            }
             c if c.is_control() => {}
             c => {
                 fragment |= c == '#';

@@ -19,7 +19,9 @@ pub fn is_one(start: &[u8]) -> bool {
     let text = String::from_utf8_lossy(start);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     text.starts_with('{')
-        && ["\"bomFormat\"", "\"spdxVersion\"", "spdx.org/rdf/3", "\"SPDXID\"", "\"spdxId\""].iter().any(|mark| text.contains(mark))
+        && ["\"bomFormat\"", "\"spdxVersion\"", "spdx.org/rdf/3", "\"SPDXID\"", "\"spdxId\""]
+            .iter()
+            .any(|mark| text.contains(mark))
 }
 
 /// The packages of a document.
@@ -67,7 +69,9 @@ impl Reader<'_> {
         let Some(read) = url.and_then(purl::parse) else {
             self.unknown += 1;
             if self.unknown <= NOTES_MAX {
-                let why = url.map_or("it has no package URL".to_owned(), |url| format!("nothing is known about packages such as {url}"));
+                let why = url.map_or("it has no package URL".to_owned(), |url| {
+                    format!("nothing is known about packages such as {url}")
+                });
                 let message = format!("`{name}` is not judged: {why}");
                 self.inventory.notes.push(Diagnostic::file(codes::ECOSYSTEM_UNKNOWN, self.file, message, ""));
             }
@@ -151,7 +155,8 @@ impl Reader<'_> {
         let mut root = (text(document, "name").map(str::to_owned), None);
         for one in list(document, "packages") {
             let id = text(one, "SPDXID").unwrap_or_default();
-            let url = list(one, "externalRefs").iter().find(|reference| text(reference, "referenceType") == Some("purl"));
+            let url =
+                list(one, "externalRefs").iter().find(|reference| text(reference, "referenceType") == Some("purl"));
             let url = url.and_then(|reference| text(reference, "referenceLocator"));
             if url.is_none() && described.contains(&id) {
                 root = (text(one, "name").map(str::to_owned), text(one, "versionInfo").map(str::to_owned));
@@ -162,7 +167,8 @@ impl Reader<'_> {
             self.add(Some(id), text(one, "name").unwrap_or_default(), url, licence);
         }
         for one in list(document, "relationships") {
-            let (from, to) = (text(one, "spdxElementId").unwrap_or_default(), text(one, "relatedSpdxElement").unwrap_or_default());
+            let (from, to) =
+                (text(one, "spdxElementId").unwrap_or_default(), text(one, "relatedSpdxElement").unwrap_or_default());
             match text(one, "relationshipType") {
                 Some("DEPENDS_ON" | "CONTAINS") => self.need(from, to),
                 Some("DEPENDENCY_OF") => self.need(to, from),
@@ -174,23 +180,37 @@ impl Reader<'_> {
     }
 
     fn spdx3(&mut self, document: &Value) -> Result<(), Diagnostic> {
-        let graph = document.get("@graph").and_then(Value::as_array).ok_or_else(|| malformed(self.file, "`@graph` is no list"))?;
+        let graph = document
+            .get("@graph")
+            .and_then(Value::as_array)
+            .ok_or_else(|| malformed(self.file, "`@graph` is no list"))?;
         let id = |one: &Value| text(one, "spdxId").or(text(one, "@id")).map(str::to_owned);
         let kind = |one: &Value| text(one, "type").or(text(one, "@type")).map(str::to_owned).unwrap_or_default();
         let mut licences: BTreeMap<String, String> = BTreeMap::new();
-        let expressions = graph.iter().filter_map(|one| Some((id(one)?, text(one, "simplelicensing_licenseExpression")?.to_owned())));
+        let expressions =
+            graph.iter().filter_map(|one| Some((id(one)?, text(one, "simplelicensing_licenseExpression")?.to_owned())));
         let expressions: BTreeMap<String, String> = expressions.collect();
-        for one in graph.iter().filter(|one| kind(one) == "Relationship" && matches!(text(one, "relationshipType"), Some("hasDeclaredLicense" | "hasConcludedLicense"))) {
+        for one in graph.iter().filter(|one| {
+            kind(one) == "Relationship"
+                && matches!(text(one, "relationshipType"), Some("hasDeclaredLicense" | "hasConcludedLicense"))
+        }) {
             let to = list(one, "to").iter().filter_map(Value::as_str).find_map(|to| expressions.get(to));
             if let (Some(from), Some(licence)) = (text(one, "from"), to) {
                 licences.insert(from.to_owned(), licence.clone());
             }
         }
-        let roots: Vec<&str> = graph.iter().filter(|one| kind(one) == "software_Sbom").flat_map(|one| list(one, "rootElement")).filter_map(Value::as_str).collect();
+        let roots: Vec<&str> = graph
+            .iter()
+            .filter(|one| kind(one) == "software_Sbom")
+            .flat_map(|one| list(one, "rootElement"))
+            .filter_map(Value::as_str)
+            .collect();
         let mut root = (None, None);
         for one in graph.iter().filter(|one| kind(one) == "software_Package") {
             let id = id(one).unwrap_or_default();
-            let external = list(one, "externalIdentifier").iter().find(|other| text(other, "externalIdentifierType") == Some("packageUrl"));
+            let external = list(one, "externalIdentifier")
+                .iter()
+                .find(|other| text(other, "externalIdentifierType") == Some("packageUrl"));
             let url = text(one, "software_packageUrl").or(external.and_then(|other| text(other, "identifier")));
             if url.is_none() && roots.contains(&id.as_str()) {
                 root = (text(one, "name").map(str::to_owned), text(one, "software_packageVersion").map(str::to_owned));
@@ -226,7 +246,11 @@ impl Reader<'_> {
 fn cyclonedx_licence(one: &Value) -> Option<String> {
     let all: Vec<&str> = list(one, "licenses")
         .iter()
-        .filter_map(|licence| text(licence, "expression").or_else(|| text(licence.get("license")?, "id")).or_else(|| text(licence.get("license")?, "name")))
+        .filter_map(|licence| {
+            text(licence, "expression")
+                .or_else(|| text(licence.get("license")?, "id"))
+                .or_else(|| text(licence.get("license")?, "name"))
+        })
         .collect();
     Some(all.join(" AND ")).filter(|text| !text.is_empty())
 }

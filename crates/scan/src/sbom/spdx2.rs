@@ -33,10 +33,14 @@ pub fn write(inventory: &Inventory, about: &About) -> Value {
     let mut packages = vec![root];
     packages.extend(listed.all.iter().map(|one| package(one, &ids, &mut texts)));
     let mut relationships = vec![relationship(DOCUMENT, "DESCRIBES", ROOT)];
-    relationships.extend(listed.direct.iter().filter_map(|need| Some(relationship(ROOT, "DEPENDS_ON", ids.get(need.as_str())?))));
+    relationships.extend(
+        listed.direct.iter().filter_map(|need| Some(relationship(ROOT, "DEPENDS_ON", ids.get(need.as_str())?))),
+    );
     for one in &listed.all {
         let from = ids.get(one.purl.as_str()).map(String::as_str).unwrap_or_default();
-        relationships.extend(one.needs.iter().filter_map(|need| Some(relationship(from, "DEPENDS_ON", ids.get(need.as_str())?))));
+        relationships.extend(
+            one.needs.iter().filter_map(|need| Some(relationship(from, "DEPENDS_ON", ids.get(need.as_str())?))),
+        );
     }
     let mut document = json!({
         "spdxVersion": "SPDX-2.3",
@@ -55,7 +59,8 @@ pub fn write(inventory: &Inventory, about: &About) -> Value {
     if let Value::Object(fields) = &mut document {
         fields.insert("documentNamespace".to_owned(), json!(format!("https://spdx.org/spdxdocs/prograde-{uuid}")));
         if !texts.is_empty() {
-            let list = texts.into_iter().map(|(id, text)| json!({"licenseId": id, "extractedText": text, "name": text}));
+            let list =
+                texts.into_iter().map(|(id, text)| json!({"licenseId": id, "extractedText": text, "name": text}));
             fields.insert("hasExtractedLicensingInfos".to_owned(), list.collect());
         }
     }
@@ -68,7 +73,8 @@ fn relationship(from: &str, kind: &str, to: &str) -> Value {
 
 /// An id of letters, digits, `.` and `-` that follows from the package.
 fn id(one: &Component<'_>) -> String {
-    let name: String = one.package.name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let name: String =
+        one.package.name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
     let unique = uuid_of(one.purl.as_bytes());
     format!("SPDXRef-Package-{name}-{}", unique.split('-').next().unwrap_or_default())
 }

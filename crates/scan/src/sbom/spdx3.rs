@@ -43,7 +43,8 @@ impl Writer {
             "createdBy": [agent],
             "createdUsing": [tool],
         }));
-        self.graph.push(json!({"type": "SoftwareAgent", "spdxId": agent, "creationInfo": CREATION, "name": "prograde"}));
+        self.graph
+            .push(json!({"type": "SoftwareAgent", "spdxId": agent, "creationInfo": CREATION, "name": "prograde"}));
         let name = format!("prograde {}", about.tool_version);
         self.graph.push(json!({"type": "Tool", "spdxId": tool, "creationInfo": CREATION, "name": name}));
         let mut whole = json!({"type": "software_Package", "spdxId": root, "creationInfo": CREATION, "name": about.name, "software_primaryPurpose": "application"});
@@ -55,7 +56,8 @@ impl Writer {
         for one in &listed.all {
             elements.push(self.package(one));
         }
-        let ids: BTreeMap<&str, String> = listed.all.iter().map(|one| (one.purl.as_str(), self.id("package", &one.purl))).collect();
+        let ids: BTreeMap<&str, String> =
+            listed.all.iter().map(|one| (one.purl.as_str(), self.id("package", &one.purl))).collect();
         let found = |needs: &std::collections::BTreeSet<String>| -> Vec<String> {
             needs.iter().filter_map(|need| ids.get(need.as_str()).cloned()).collect()
         };
@@ -124,7 +126,9 @@ impl Writer {
     fn licence(&mut self, text: &str) -> String {
         let expression = match written(text) {
             Written::Id(text) | Written::Expression(text) => text,
-            Written::Name(text) => format!("LicenseRef-{}", uuid_of(text.as_bytes()).split('-').next().unwrap_or_default()),
+            Written::Name(text) => {
+                format!("LicenseRef-{}", uuid_of(text.as_bytes()).split('-').next().unwrap_or_default())
+            }
         };
         if let Some(id) = self.licences.get(&expression) {
             return id.clone();

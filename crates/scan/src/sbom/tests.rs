@@ -17,7 +17,8 @@ fn about() -> About {
 #[test]
 fn what_is_written_is_read_back() {
     let inventory = inventory();
-    let purls = |inventory: &Inventory| inventory.packages.iter().map(Package::purl).collect::<std::collections::BTreeSet<_>>();
+    let purls =
+        |inventory: &Inventory| inventory.packages.iter().map(Package::purl).collect::<std::collections::BTreeSet<_>>();
     for document in [cyclonedx(&inventory, &about()), spdx2(&inventory, &about()), spdx3(&inventory, &about())] {
         let text = document.to_string();
         assert!(is_one(text.as_bytes()), "{text}");
@@ -56,7 +57,14 @@ fn differences_are_told() {
 
 #[test]
 fn what_is_no_document_is_refused() {
-    for bad in ["", "{}", "[]", "{\"bomFormat\": \"CycloneDX\", \"specVersion\": \"9\"}", "{\"spdxVersion\": \"SPDX-2.3\", \"packages\": 3}", "{\"@graph\": 1}"] {
+    for bad in [
+        "",
+        "{}",
+        "[]",
+        "{\"bomFormat\": \"CycloneDX\", \"specVersion\": \"9\"}",
+        "{\"spdxVersion\": \"SPDX-2.3\", \"packages\": 3}",
+        "{\"@graph\": 1}",
+    ] {
         assert_eq!(read("b", bad.as_bytes()).unwrap_err().code, "PG1207", "{bad}");
     }
 }

@@ -42,7 +42,9 @@ impl Allowed {
     /// Reads the file.
     pub fn parse(file: &str, text: &str) -> Result<Self, Diagnostic> {
         let read: File = prograde_yaml::decode(file, text)?;
-        let bad = |why: &str| Diagnostic::file(codes::SECRET_ALLOWED, file, why, "expected `path`, `rule` or `fingerprint`, and `reason`");
+        let bad = |why: &str| {
+            Diagnostic::file(codes::SECRET_ALLOWED, file, why, "expected `path`, `rule` or `fingerprint`, and `reason`")
+        };
         let mut entries = Vec::new();
         for entry in read.allow {
             if entry.reason.trim().is_empty() {
@@ -60,7 +62,9 @@ impl Allowed {
     /// Whether a path is allowed whatever is in it, so that it need not be read.
     pub fn allows_path(&self, path: &str) -> bool {
         self.0.iter().any(|entry| {
-            entry.rule.is_none() && entry.fingerprint.is_none() && entry.path.as_ref().is_some_and(|glob| glob.is_match(path))
+            entry.rule.is_none()
+                && entry.fingerprint.is_none()
+                && entry.path.as_ref().is_some_and(|glob| glob.is_match(path))
         })
     }
 

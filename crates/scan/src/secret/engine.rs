@@ -60,7 +60,10 @@ impl Engine {
                 let Some(rule) = rules.all.get(*at) else { continue };
                 let found = content.get(keyword.range()).unwrap_or_default();
                 let skipped = (made && rule.generic) || self.done.get(*at).is_some_and(|done| keyword.start() < *done);
-                if skipped || !(rule.any_case || found == written.as_bytes()) || !judge::may_follow(rule, content, keyword.end()) {
+                if skipped
+                    || !(rule.any_case || found == written.as_bytes())
+                    || !judge::may_follow(rule, content, keyword.end())
+                {
                     continue;
                 }
                 self.search(*at, rule, name, content, keyword.range(), &mut hits);
@@ -72,7 +75,15 @@ impl Engine {
         finished(&rules, content, hits)
     }
 
-    fn search(&mut self, at: usize, rule: &Rule, name: &str, content: &[u8], keyword: std::ops::Range<usize>, hits: &mut Vec<Hit>) {
+    fn search(
+        &mut self,
+        at: usize,
+        rule: &Rule,
+        name: &str,
+        content: &[u8],
+        keyword: std::ops::Range<usize>,
+        hits: &mut Vec<Hit>,
+    ) {
         let (Some(captures), Some(done)) = (self.captures.get_mut(at), self.done.get_mut(at)) else { return };
         let end = content.len().min(keyword.end + rule.after);
         let (mut start, anchored) = if rule.anchored {
@@ -100,14 +111,16 @@ impl Engine {
 
 /// Gives lines, and leaves out what is allowed where it stands and what a surer rule has found as well.
 fn finished(rules: &Rules, content: &[u8], mut hits: Vec<Hit>) -> Vec<Hit> {
-    let unsure = |hit: &Hit| rules.all.get(hit.rule).is_some_and(|rule| rule.generic || rule.check != super::rules::Check::Form);
+    let unsure =
+        |hit: &Hit| rules.all.get(hit.rule).is_some_and(|rule| rule.generic || rule.check != super::rules::Check::Form);
     hits.sort_by_key(|hit| (hit.start, unsure(hit), hit.rule));
     let sure: Vec<(usize, usize)> = hits.iter().filter(|hit| !unsure(hit)).map(|hit| (hit.start, hit.end)).collect();
     let mut last_end = 0;
     let mut kept: Vec<Hit> = Vec::new();
     let (mut counted_to, mut line) = (0, 1_u32);
     for mut hit in hits {
-        let covered = unsure(&hit) && (hit.start < last_end || sure.iter().any(|(start, end)| *start < hit.end && hit.start < *end));
+        let covered = unsure(&hit)
+            && (hit.start < last_end || sure.iter().any(|(start, end)| *start < hit.end && hit.start < *end));
         let repeated = kept.last().is_some_and(|before| before.start == hit.start && before.end == hit.end);
         if covered || repeated || is_allowed(content, hit.start) {
             continue;

@@ -61,7 +61,10 @@ pub fn history(root: &Path, rules: &Arc<Rules>, allowed: &Allowed) -> Result<Sea
         for worker in workers {
             match worker.join() {
                 Ok(searched) => all.merge(searched),
-                Err(_) => failed = Some(bad(root, "a part of the history was not looked through: this is a defect of prograde")),
+                Err(_) => {
+                    failed =
+                        Some(bad(root, "a part of the history was not looked through: this is a defect of prograde"))
+                }
             }
         }
     });
@@ -74,7 +77,8 @@ pub fn history(root: &Path, rules: &Arc<Rules>, allowed: &Allowed) -> Result<Sea
 
 /// The same secret in the next versions of a file is the same finding: where it came in counts.
 fn earliest(mut findings: Vec<crate::finding::Finding>, log: &Log) -> Vec<crate::finding::Finding> {
-    let order: HashMap<&str, usize> = log.commits.iter().enumerate().map(|(at, commit)| (commit.id.as_str(), at)).collect();
+    let order: HashMap<&str, usize> =
+        log.commits.iter().enumerate().map(|(at, commit)| (commit.id.as_str(), at)).collect();
     let place = |finding: &crate::finding::Finding| {
         finding.commit.as_ref().and_then(|commit| order.get(commit.id.as_str()).copied()).unwrap_or(usize::MAX)
     };
@@ -94,7 +98,17 @@ fn git(root: &Path) -> Command {
     command
         .arg("-C")
         .arg(root)
-        .args(["--no-pager", "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", "-c", "log.showSignature=false", "-c", "log.mailmap=false"])
+        .args([
+            "--no-pager",
+            "-c",
+            "core.fsmonitor=false",
+            "-c",
+            "core.quotePath=false",
+            "-c",
+            "log.showSignature=false",
+            "-c",
+            "log.mailmap=false",
+        ])
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_NO_LAZY_FETCH", "1")
@@ -121,12 +135,29 @@ fn finish(root: &Path, running: &mut Running) -> Result<(), Diagnostic> {
         let _unreadable = stderr.take(4096).read_to_string(&mut said);
     }
     let status = running.0.wait().map_err(|error| bad(root, error.to_string()))?;
-    if status.success() { Ok(()) } else { Err(bad(root, format!("git says: {}", said.lines().next().unwrap_or("nothing")))) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err(bad(root, format!("git says: {}", said.lines().next().unwrap_or("nothing"))))
+    }
 }
 
 fn read_log(root: &Path) -> Result<Log, Diagnostic> {
     let mut command = git(root);
-    command.args(["log", "--all", "--reverse", "--raw", "-c", "-z", "--no-renames", "--no-abbrev", "--root", "--no-ext-diff", "--no-textconv", "--ignore-submodules=none"]);
+    command.args([
+        "log",
+        "--all",
+        "--reverse",
+        "--raw",
+        "-c",
+        "-z",
+        "--no-renames",
+        "--no-abbrev",
+        "--root",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--ignore-submodules=none",
+    ]);
     command.arg("--format=%x01%H%x02%aI%x02%an");
     let mut running = Running(command.spawn().map_err(|error| bad(root, format!("git can't be started: {error}")))?);
     let mut log = Log::default();
@@ -145,11 +176,20 @@ fn read_log(root: &Path) -> Result<Log, Diagnostic> {
             } else if !blobs.is_empty() {
                 for blob in blobs.drain(..) {
                     if seen.insert(blob.clone()) {
-                        log.blobs.push(Introduced { blob, path: text.to_owned(), commit: log.commits.len().saturating_sub(1) });
+                        log.blobs.push(Introduced {
+                            blob,
+                            path: text.to_owned(),
+                            commit: log.commits.len().saturating_sub(1),
+                        });
                     }
                 }
                 if log.blobs.len() > BLOBS_MAX {
-                    return Err(Diagnostic::file(codes::TOO_LARGE, root.display().to_string(), format!("the history has more than {BLOBS_MAX} blobs"), ""));
+                    return Err(Diagnostic::file(
+                        codes::TOO_LARGE,
+                        root.display().to_string(),
+                        format!("the history has more than {BLOBS_MAX} blobs"),
+                        "",
+                    ));
                 }
             }
         }
@@ -185,7 +225,12 @@ fn blobs_of(text: &str) -> Vec<String> {
     blob.filter(|blob| file && blob.bytes().any(|b| b != b'0')).map(|blob| (*blob).to_owned()).into_iter().collect()
 }
 
-fn read_blobs(root: &Path, log: &Log, allowed: &Allowed, send: &SyncSender<(usize, Vec<u8>)>) -> Result<Vec<Diagnostic>, Diagnostic> {
+fn read_blobs(
+    root: &Path,
+    log: &Log,
+    allowed: &Allowed,
+    send: &SyncSender<(usize, Vec<u8>)>,
+) -> Result<Vec<Diagnostic>, Diagnostic> {
     let mut command = git(root);
     command.args(["cat-file", "--batch", "--buffer"]).stdin(Stdio::piped());
     let mut running = Running(command.spawn().map_err(|error| bad(root, format!("git can't be started: {error}")))?);
@@ -207,11 +252,15 @@ fn read_blobs(root: &Path, log: &Log, allowed: &Allowed, send: &SyncSender<(usiz
         });
         let mut reader = BufReader::with_capacity(256 * 1024, stdout);
         for at in &wanted {
-            let content = one_blob(&mut reader).map_err(|error| bad(root, format!("git's answer can't be read: {error}")))?;
+            let content =
+                one_blob(&mut reader).map_err(|error| bad(root, format!("git's answer can't be read: {error}")))?;
             match content {
                 Some(content) => drop(send.send((*at, content))),
                 None => notes.extend(log.blobs.get(*at).map(|one| {
-                    let message = format!("the blob {} is missing or larger than {BYTES_MAX} bytes and is not looked through", one.blob);
+                    let message = format!(
+                        "the blob {} is missing or larger than {BYTES_MAX} bytes and is not looked through",
+                        one.blob
+                    );
                     Diagnostic::file(codes::TOO_LARGE, &one.path, message, "")
                 })),
             }
@@ -230,7 +279,9 @@ fn one_blob(reader: &mut impl BufRead) -> std::io::Result<Option<Vec<u8>>> {
     let mut words = head.trim_end().rsplit(' ');
     let size: u64 = match words.next().unwrap_or_default() {
         "missing" | "ambiguous" => return Ok(None),
-        size => size.parse().map_err(|_| std::io::Error::other(format!("`{}` is no head of a blob", head.trim_end())))?,
+        size => {
+            size.parse().map_err(|_| std::io::Error::other(format!("`{}` is no head of a blob", head.trim_end())))?
+        }
     };
     if size > BYTES_MAX {
         std::io::copy(&mut reader.take(size + 1), &mut std::io::sink())?;

@@ -20,7 +20,8 @@ pub(super) fn may_follow(rule: &Rule, content: &[u8], at: usize) -> bool {
             matches!(after.get(skipped), Some(b'=' | b':' | b'|' | b'?' | b'<'))
         }
         Check::Password if rule.keywords.iter().any(|keyword| keyword == "://") => {
-            let stop = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'/' | b'"' | b'\'' | b'<' | b'>' | b'`' | b'@' | b')');
+            let stop =
+                |b: &u8| b.is_ascii_whitespace() || matches!(b, b'/' | b'"' | b'\'' | b'<' | b'>' | b'`' | b'@' | b')');
             let rest = next(200);
             rest.iter().position(stop).and_then(|at| rest.get(at)) == Some(&b'@')
         }
@@ -64,7 +65,12 @@ pub(super) fn entropy(text: &[u8]) -> f64 {
         }
     }
     let total = text.len() as f64;
-    counts.iter().filter(|count| **count > 0).map(|count| f64::from(*count) / total).map(|share| -share * share.log2()).sum()
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f64::from(*count) / total)
+        .map(|share| -share * share.log2())
+        .sum()
 }
 
 fn longest_run(text: &[u8]) -> usize {
@@ -86,18 +92,27 @@ fn is_local(rest: &[u8]) -> bool {
     let host = rest.strip_prefix(b"@").unwrap_or(rest);
     let length = host.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-')).count();
     let host = String::from_utf8_lossy(host.get(..length).unwrap_or_default()).to_ascii_lowercase();
-    let reserved = ["localhost", "127.0.0.1", "0.0.0.0", "example.com", "example.org", "example.net", "host", "hostname"];
-    reserved.iter().any(|name| host == *name || host.ends_with(&format!(".{name}"))) || host.ends_with(".example") || host.ends_with(".test") || host.ends_with(".invalid")
+    let reserved =
+        ["localhost", "127.0.0.1", "0.0.0.0", "example.com", "example.org", "example.net", "host", "hostname"];
+    reserved.iter().any(|name| host == *name || host.ends_with(&format!(".{name}")))
+        || host.ends_with(".example")
+        || host.ends_with(".test")
+        || host.ends_with(".invalid")
 }
 
 /// Whether the value of an assignment looks drawn at random: letters and digits that change places often, no name, path
 /// or address. Without quotes it has to stand in a file in which values do.
 fn is_assigned(name: &str, content: &[u8], at: usize, secret: &[u8]) -> bool {
-    let quoted = at.checked_sub(1).and_then(|before| content.get(before)).is_some_and(|b| matches!(b, b'"' | b'\'' | b'`'));
-    if !quoted && !is_configuration(name) {
+    let quoted =
+        at.checked_sub(1).and_then(|before| content.get(before)).is_some_and(|b| matches!(b, b'"' | b'\'' | b'`'));
+    // What begins with `$` is a variable, or a hash of a password.
+    if (!quoted && !is_configuration(name)) || secret.starts_with(b"$") {
         return false;
     }
-    let (lower, upper) = (secret.iter().filter(|b| b.is_ascii_lowercase()).count(), secret.iter().filter(|b| b.is_ascii_uppercase()).count());
+    let (lower, upper) = (
+        secret.iter().filter(|b| b.is_ascii_lowercase()).count(),
+        secret.iter().filter(|b| b.is_ascii_uppercase()).count(),
+    );
     let digits = digits(secret);
     if lower + upper < 2 || (digits < 2 && (lower == 0 || upper == 0)) || is_uuid(secret) {
         return false;
@@ -127,7 +142,11 @@ fn class(byte: u8) -> u8 {
 /// A path, an address or a dotted name: its parts are words and numbers.
 fn wordlike(text: &[u8]) -> bool {
     let mut parts = text.split(|b| matches!(b, b'/' | b'.' | b'-' | b'_' | b':')).filter(|part| !part.is_empty());
-    let word = |part: &[u8]| part.iter().all(u8::is_ascii_digit) || part.iter().all(|b| b.is_ascii_alphabetic() || *b == b'$') || part.len() <= 3;
+    let word = |part: &[u8]| {
+        part.iter().all(u8::is_ascii_digit)
+            || part.iter().all(|b| b.is_ascii_alphabetic() || *b == b'$')
+            || part.len() <= 3
+    };
     let (mut words, mut all) = (0, 0);
     for part in parts.by_ref() {
         all += 1;
@@ -138,28 +157,79 @@ fn wordlike(text: &[u8]) -> bool {
 
 fn is_uuid(text: &[u8]) -> bool {
     text.len() == 36
-        && text.iter().enumerate().all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
+        && text
+            .iter()
+            .enumerate()
+            .all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { *b == b'-' } else { b.is_ascii_hexdigit() })
 }
 
 /// Files in which values stand without quotes.
 fn is_configuration(name: &str) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let endings = [
-        ".env", ".ini", ".cfg", ".conf", ".config", ".properties", ".yaml", ".yml", ".toml", ".txt", ".tfvars", ".sh", ".bash", ".zsh", ".npmrc",
-        ".pypirc", ".netrc", ".envrc", ".md", ".json", ".xml", ".tf", ".dockerfile", ".ps1", ".bat", ".cmd", ".log", ".plist",
+        ".env",
+        ".ini",
+        ".cfg",
+        ".conf",
+        ".config",
+        ".properties",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".txt",
+        ".tfvars",
+        ".sh",
+        ".bash",
+        ".zsh",
+        ".npmrc",
+        ".pypirc",
+        ".netrc",
+        ".envrc",
+        ".md",
+        ".json",
+        ".xml",
+        ".tf",
+        ".dockerfile",
+        ".ps1",
+        ".bat",
+        ".cmd",
+        ".log",
+        ".plist",
     ];
-    !file.contains('.') || file.starts_with(".env") || file.contains(".env.") || endings.iter().any(|ending| file.ends_with(ending))
+    !file.contains('.')
+        || file.starts_with(".env")
+        || file.contains(".env.")
+        || endings.iter().any(|ending| file.ends_with(ending))
 }
 
 /// What tools make: lock files, minified code and maps. Only rules that are sure of what they find look into them.
 pub(super) fn is_generated(name: &str, content: &[u8]) -> bool {
     let file = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase();
     let locks = [
-        "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "cargo.lock", "poetry.lock", "uv.lock", "pdm.lock",
-        "pipfile.lock", "gemfile.lock", "composer.lock", "go.sum", "go.work.sum", "gradle.lockfile", "flake.lock", "mix.lock", "packages.lock.json",
-        "podfile.lock", "deno.lock", "bun.lock", ".terraform.lock.hcl",
+        "package-lock.json",
+        "npm-shrinkwrap.json",
+        "yarn.lock",
+        "pnpm-lock.yaml",
+        "cargo.lock",
+        "poetry.lock",
+        "uv.lock",
+        "pdm.lock",
+        "pipfile.lock",
+        "gemfile.lock",
+        "composer.lock",
+        "go.sum",
+        "go.work.sum",
+        "gradle.lockfile",
+        "flake.lock",
+        "mix.lock",
+        "packages.lock.json",
+        "podfile.lock",
+        "deno.lock",
+        "bun.lock",
+        ".terraform.lock.hcl",
     ];
-    let endings = [".min.js", ".min.css", ".map", ".svg", ".bundle.js", ".chunk.js", ".snap", ".ipynb", ".pbxproj", ".resx"];
+    let endings =
+        [".min.js", ".min.css", ".map", ".svg", ".bundle.js", ".chunk.js", ".snap", ".ipynb", ".pbxproj", ".resx"];
     locks.contains(&file.as_str()) || endings.iter().any(|ending| file.ends_with(ending)) || is_minified(&file, content)
 }
 

@@ -20,11 +20,15 @@ impl Draw {
         let mut rest = text;
         while let Some(at) = rest.find('{') {
             let place = rest[at..].find('}').map(|end| &rest[at + 1..at + end]);
-            let parts = place.and_then(|place| place.split_once(':')).and_then(|(kind, n)| Some((alphabet(kind)?, n.parse::<usize>().ok()?)));
+            let parts = place
+                .and_then(|place| place.split_once(':'))
+                .and_then(|(kind, n)| Some((alphabet(kind)?, n.parse::<usize>().ok()?)));
             filled.push_str(&rest[..at]);
             match parts {
                 Some((letters, length)) => {
-                    filled.extend((0..length).map(|_| char::from(letters[usize::try_from(self.next()).unwrap() % letters.len()])));
+                    filled.extend(
+                        (0..length).map(|_| char::from(letters[usize::try_from(self.next()).unwrap() % letters.len()])),
+                    );
                     rest = &rest[at + place.unwrap().len() + 2..];
                 }
                 None => {
@@ -54,6 +58,7 @@ fn alphabet(kind: &str) -> Option<Vec<u8>> {
         "b32" => range(&[upper, (b'2', b'7')], ""),
         "b64" => range(&[lower, upper, digit], "+/"),
         "url" => range(&[lower, upper, digit], "_-"),
+        "bech" => range(&[], "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"),
         "digit" => range(&[digit], ""),
         _ => return None,
     })
@@ -128,7 +133,14 @@ fn secrets_are_never_shown() {
 #[test]
 fn hostile_content_ends() {
     let (_, mut engine) = engine();
-    let texts = ["secret".repeat(100_000), "password=".repeat(50_000), "://a:".repeat(50_000), "eyJ".repeat(100_000), "-----BEGIN PRIVATE KEY-----\n".repeat(10_000), "a".repeat(2_000_000)];
+    let texts = [
+        "secret".repeat(100_000),
+        "password=".repeat(50_000),
+        "://a:".repeat(50_000),
+        "eyJ".repeat(100_000),
+        "-----BEGIN PRIVATE KEY-----\n".repeat(10_000),
+        "a".repeat(2_000_000),
+    ];
     for text in texts {
         engine.scan("x.env", text.as_bytes());
     }
@@ -137,15 +149,27 @@ fn hostile_content_ends() {
 #[test]
 fn rules_of_ones_own_are_checked() {
     let own = |text: &str| Rules::with(&[("own.toml".to_owned(), text.to_owned())]);
-    let good = "[[rule]]\nid = \"own\"\ntitle = \"t\"\nseverity = \"low\"\nkeywords = [\"own_\"]\nregex = 'own_[0-9]{8}'\n";
+    let good =
+        "[[rule]]\nid = \"own\"\ntitle = \"t\"\nseverity = \"low\"\nkeywords = [\"own_\"]\nregex = 'own_[0-9]{8}'\n";
     assert!(own(good).is_ok());
-    for bad in [good.replace("[0-9]{8}", "[0-9"), good.replace("[0-9]{8}", "(a{1000}){1000}"), good.replace("\"own_\"", ""), "x".to_owned()] {
+    for bad in [
+        good.replace("[0-9]{8}", "[0-9"),
+        good.replace("[0-9]{8}", "(a{1000}){1000}"),
+        good.replace("\"own_\"", ""),
+        "x".to_owned(),
+    ] {
         assert_eq!(own(&bad).unwrap_err().code, "PG1220", "{bad}");
     }
 }
 
 fn git(root: &Path, args: &[&str]) {
-    let done = Command::new("git").arg("-C").arg(root).args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]).args(args).output().unwrap();
+    let done = Command::new("git")
+        .arg("-C")
+        .arg(root)
+        .args(["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"])
+        .args(args)
+        .output()
+        .unwrap();
     assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
@@ -170,7 +194,11 @@ fn all_of_the_history_is_looked_through_and_each_secret_told_once() {
     git(root, &["checkout", "-q", "main"]);
     let rules = Arc::new(Rules::built_in().unwrap());
     let searched = history(root, &rules, &Allowed::default()).unwrap();
-    let told: Vec<_> = searched.findings.iter().map(|one| (one.id.as_str(), one.file.as_str(), one.line, one.commit.is_some())).collect();
+    let told: Vec<_> = searched
+        .findings
+        .iter()
+        .map(|one| (one.id.as_str(), one.file.as_str(), one.line, one.commit.is_some()))
+        .collect();
     assert_eq!(told, [("github-token", "a b.txt", 2, true), ("gitlab-token", "c", 1, true)]);
     assert_eq!(searched.files, 3);
     assert!(tree(root, &rules, &Allowed::default()).unwrap().findings.is_empty());

@@ -82,7 +82,12 @@ fn work(files: &[Found], next: &AtomicUsize, rules: &Arc<Rules>, allowed: &Allow
         }
         if file.size > BYTES_MAX {
             let message = format!("the file has {} bytes and is not looked through for secrets", file.size);
-            searched.notes.push(Diagnostic::file(codes::TOO_LARGE, &file.name, message, "split it, or allow its path with a reason"));
+            searched.notes.push(Diagnostic::file(
+                codes::TOO_LARGE,
+                &file.name,
+                message,
+                "split it, or allow its path with a reason",
+            ));
             continue;
         }
         buffer.clear();

@@ -120,7 +120,13 @@ impl Item {
     /// How an item stands to there being none.
     fn to_nothing(&self) -> Ordering {
         match self {
-            Self::Number(_) => if self.is_nothing() { Ordering::Equal } else { Ordering::Greater },
+            Self::Number(_) => {
+                if self.is_nothing() {
+                    Ordering::Equal
+                } else {
+                    Ordering::Greater
+                }
+            }
             Self::Word(word) => rank(word).cmp(&rank("")),
             Self::List(items) => {
                 items.iter().map(Self::to_nothing).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)

@@ -33,22 +33,41 @@ fn inventory() -> Inventory {
 }
 
 fn about() -> About {
-    About { name: "app".into(), version: Some("1.0".into()), created: Some("2026-02-01T12:00:00Z".into()), tool_version: "0.1.0".into() }
+    About {
+        name: "app".into(),
+        version: Some("1.0".into()),
+        created: Some("2026-02-01T12:00:00Z".into()),
+        tool_version: "0.1.0".into(),
+    }
 }
 
 fn findings() -> Vec<Finding> {
-    let package = Package { ecosystem: "npm".into(), name: "a".into(), version: Some("1".into()), fixed_in: Some("2".into()), purl: "pkg:npm/a@1".into() };
-    let mut vulnerable = Finding::new(Kind::Vulnerability, "GHSA-1", Severity::High, "bad", "package-lock.json", 3).about(package.clone());
+    let package = Package {
+        ecosystem: "npm".into(),
+        name: "a".into(),
+        version: Some("1".into()),
+        fixed_in: Some("2".into()),
+        purl: "pkg:npm/a@1".into(),
+    };
+    let mut vulnerable = Finding::new(Kind::Vulnerability, "GHSA-1", Severity::High, "bad", "package-lock.json", 3)
+        .about(package.clone());
     vulnerable.aliases = vec!["CVE-2020-1".into()];
     vulnerable.score = Some(7.5);
     vulnerable.vector = Some("CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:N/I:N/A:H".into());
     vulnerable.weaknesses = vec!["CWE-79".into()];
     vulnerable.references = vec!["https://e.org/x".into()];
-    let mut excepted = Finding::new(Kind::Vulnerability, "RUSTSEC-1", Severity::Unknown, "x", "Cargo.lock", 0).about(package);
-    excepted.excepted = Some(Excepted { reason: "not reached".into(), owner: "ana".into(), expires: "2026-06-30".into() });
+    let mut excepted =
+        Finding::new(Kind::Vulnerability, "RUSTSEC-1", Severity::Unknown, "x", "Cargo.lock", 0).about(package);
+    excepted.excepted =
+        Some(Excepted { reason: "not reached".into(), owner: "ana".into(), expires: "2026-06-30".into() });
     let mut secret = Finding::new(Kind::Secret, "github-token", Severity::Critical, "GitHub token", "a b/ü.txt", 2);
     secret.masked = Some("ghp_…".into());
-    vec![vulnerable, excepted, secret, Finding::new(Kind::Misconfiguration, "dockerfile-root-user", Severity::High, "t", "Dockerfile", 1)]
+    vec![
+        vulnerable,
+        excepted,
+        secret,
+        Finding::new(Kind::Misconfiguration, "dockerfile-root-user", Severity::High, "t", "Dockerfile", 1),
+    ]
 }
 
 /// Checks documents by a script that prints what is wrong with each.
@@ -64,12 +83,15 @@ fn cyclonedx_is_valid() {
     let script = "import json,sys\nfrom cyclonedx.validation.json import JsonStrictValidator\nfrom cyclonedx.schema import SchemaVersion\n\
         v=JsonStrictValidator(SchemaVersion.V1_6)\nbad=[str(e) for d in json.load(sys.stdin) for e in [v.validate_str(json.dumps(d))] if e]\nprint('\\n'.join(b[:2000] for b in bad) or 'valid')";
     let without = About { created: None, version: None, ..about() };
-    check(script, &[
-        sbom::cyclonedx(&inventory(), &about()),
-        sbom::cyclonedx(&Inventory::default(), &without),
-        vex::write(&findings(), &about()),
-        vex::write(&[], &without),
-    ]);
+    check(
+        script,
+        &[
+            sbom::cyclonedx(&inventory(), &about()),
+            sbom::cyclonedx(&Inventory::default(), &without),
+            vex::write(&findings(), &about()),
+            vex::write(&[], &without),
+        ],
+    );
 }
 
 #[test]
@@ -90,7 +112,8 @@ fn spdx_3_is_valid() {
 
 #[test]
 fn sarif_is_valid() {
-    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/sarif/package/lib/schemas/sarif-2.1.0-rtm.5.json");
+    let schema = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../target/peers/sarif/package/lib/schemas/sarif-2.1.0-rtm.5.json");
     if !schema.is_file() {
         return missing("the schema of SARIF");
     }

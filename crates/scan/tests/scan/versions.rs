@@ -36,7 +36,14 @@ fn pairs(count: usize, draw: impl Fn(&mut Draw) -> String) -> Vec<(String, Strin
     (0..count)
         .map(|_| {
             let left = draw(&mut random);
-            let right = if random.below(4) == 0 { format!("{left}{}", random.of(&[".0", ".1", "-1", "a", "~1", "+1", "-rc1", ".0.0", "-SNAPSHOT", "_p1", "-r1"])) } else { draw(&mut random) };
+            let right = if random.below(4) == 0 {
+                format!(
+                    "{left}{}",
+                    random.of(&[".0", ".1", "-1", "a", "~1", "+1", "-rc1", ".0.0", "-SNAPSHOT", "_p1", "-r1"])
+                )
+            } else {
+                draw(&mut random)
+            };
             (left, right)
         })
         .collect()
@@ -68,14 +75,33 @@ fn by_json(command: &mut Command, pairs: &[(String, String)]) -> Vec<Option<i64>
 }
 
 fn semantic(draw: &mut Draw) -> String {
-    let pre = draw.of(&["", "", "-0", "-1", "-alpha", "-alpha.1", "-alpha.beta", "-beta.11", "-beta.2", "-rc.1", "-a-b", "-1a", "-x.7.z", "-20240101"]);
+    let pre = draw.of(&[
+        "",
+        "",
+        "-0",
+        "-1",
+        "-alpha",
+        "-alpha.1",
+        "-alpha.beta",
+        "-beta.11",
+        "-beta.2",
+        "-rc.1",
+        "-a-b",
+        "-1a",
+        "-x.7.z",
+        "-20240101",
+    ]);
     format!("{}{pre}{}", draw.numbers(3, 3), draw.of(&["", "", "", "+build", "+1.2"]))
 }
 
 #[test]
 fn npm_orders_the_same() {
     let node = program("node").or_else(|| program("nodejs"));
-    let places = ["/usr/lib/node_modules/npm/node_modules/semver", "/usr/local/lib/node_modules/npm/node_modules/semver", "/usr/share/nodejs/semver"];
+    let places = [
+        "/usr/lib/node_modules/npm/node_modules/semver",
+        "/usr/local/lib/node_modules/npm/node_modules/semver",
+        "/usr/share/nodejs/semver",
+    ];
     let semver = places.iter().map(Path::new).find(|path| path.is_dir());
     let Some((node, semver)) = node.zip(semver) else { return missing("npm with its package semver") };
     let pairs = pairs(5000, semantic);
@@ -94,7 +120,8 @@ fn go_orders_the_same() {
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer");
     let folder = tempfile::tempdir().unwrap();
-    let built = Command::new("go").args(["build", "-o"]).arg(folder.path()).arg(".").current_dir(source).output().unwrap();
+    let built =
+        Command::new("go").args(["build", "-o"]).arg(folder.path()).arg(".").current_dir(source).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     let pairs = pairs(5000, |draw| match draw.below(4) {
         0 => format!("0.0.0-{}-abcdefabcdef", draw.of(&["20180101000000", "20190101000000"])),
@@ -125,7 +152,8 @@ fn python_orders_the_same() {
 fn ruby_orders_the_same() {
     let Some(ruby) = program("ruby") else { return missing("ruby") };
     let pairs = pairs(5000, |draw| {
-        let pre = draw.of(&["", "", ".pre", ".a", ".a.1", ".rc1", ".beta.2", "-x", ".b10", ".0.a", ".pre.0", "-1", ".1a2"]);
+        let pre =
+            draw.of(&["", "", ".pre", ".a", ".a.1", ".rc1", ".beta.2", "-x", ".b10", ".0.a", ".pre.0", "-1", ".1a2"]);
         format!("{}{pre}", draw.numbers(1, 4))
     });
     let script = "require 'json'; p = JSON.parse(STDIN.read); v = ->(x) { Gem::Version.correct?(x) };\
@@ -138,8 +166,10 @@ fn dpkg_orders_the_same() {
     let Some(dpkg) = program("dpkg") else { return missing("dpkg") };
     let pairs = pairs(2500, |draw| {
         let epoch = draw.of(&["", "", "", "0:", "1:", "10:"]);
-        let middle = draw.of(&["", "", "~", "~rc1", "+dfsg", "~beta~1", "a", "+", ".z", "~~", "-x", "0b", "+really1.2"]);
-        let revision = draw.of(&["", "-1", "-0", "-1+b1", "-1~deb12u1", "-1ubuntu2", "-10", "-1.1", "-0ubuntu0.20.04.1"]);
+        let middle =
+            draw.of(&["", "", "~", "~rc1", "+dfsg", "~beta~1", "a", "+", ".z", "~~", "-x", "0b", "+really1.2"]);
+        let revision =
+            draw.of(&["", "-1", "-0", "-1+b1", "-1~deb12u1", "-1ubuntu2", "-10", "-1.1", "-0ubuntu0.20.04.1"]);
         format!("{epoch}{}{middle}{revision}", draw.numbers(1, 3))
     });
     let says = |left: &str, operator: &str, right: &str| {
@@ -169,22 +199,51 @@ fn maven_orders_the_same() {
     let Some((java, jar)) = program("java").zip(jar) else { return missing("java with Maven") };
     // Debian's Maven is older than 3.9.1, since when `.X` counts as `-X`, so no word is drawn after a dot.
     let mut pairs = pairs(3000, |draw| {
-        let word = draw.of(&["", "", "-alpha", "-a1", "-beta-2", "-rc1", "-SNAPSHOT", "-sp", "-final", "-ga", "-1", "-foo", "-jre8", "alpha", "b2", "-m3", "-2-x", "-0"]);
+        let word = draw.of(&[
+            "",
+            "",
+            "-alpha",
+            "-a1",
+            "-beta-2",
+            "-rc1",
+            "-SNAPSHOT",
+            "-sp",
+            "-final",
+            "-ga",
+            "-1",
+            "-foo",
+            "-jre8",
+            "alpha",
+            "b2",
+            "-m3",
+            "-2-x",
+            "-0",
+        ]);
         format!("{}{word}", draw.numbers(1, 4))
     });
     pairs.retain(|(_, right)| !right.contains('~') && !right.contains('+') && !right.contains('_'));
     // It prints each version and how it stands to the next one.
     let class = "org.apache.maven.artifact.versioning.ComparableVersion";
-    let classpath = format!("{}:/usr/share/java/commons-lang3.jar:/usr/share/maven/lib/commons-lang3.jar", jar.display());
+    let classpath =
+        format!("{}:/usr/share/java/commons-lang3.jar:/usr/share/maven/lib/commons-lang3.jar", jar.display());
     let mut theirs = Vec::new();
     for some in pairs.chunks(500) {
         let arguments = some.iter().flat_map(|(left, right)| [left.as_str(), right.as_str()]);
         let output = Command::new(&java).args(["-cp", &classpath, class]).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| line.contains(" < ") || line.contains(" == ") || line.contains(" > ")).collect();
+        let lines: Vec<&str> = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.contains(" < ") || line.contains(" == ") || line.contains(" > "))
+            .collect();
         // Between the right of a pair and the left of the next one stands a line as well.
-        theirs.extend(lines.iter().step_by(2).map(|line| Some(if line.contains(" < ") { -1 } else { i64::from(line.contains(" > ")) })));
+        theirs.extend(
+            lines
+                .iter()
+                .step_by(2)
+                .map(|line| Some(if line.contains(" < ") { -1 } else { i64::from(line.contains(" > ")) })),
+        );
     }
     check(Kind::Maven, &pairs, &theirs);
 }

@@ -26,7 +26,8 @@ pub(super) fn dumps(ecosystems: &[String]) -> Result<Vec<String>, Report> {
     for wanted in ecosystems {
         let kind = Kind::named(wanted).ok_or_else(|| {
             let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
-            Report::new(report::ARGUMENT, format!("`{wanted}` is no ecosystem that is known")).hint(format!("expected one of {}", known.join(", ")))
+            Report::new(report::ARGUMENT, format!("`{wanted}` is no ecosystem that is known"))
+                .hint(format!("expected one of {}", known.join(", ")))
         })?;
         names.push(kind.name());
     }
@@ -46,7 +47,10 @@ pub(super) fn get(url: &str) -> Result<NamedTempFile, Report> {
     };
     let mut answer = agent.get(url).call().map_err(|error| failed(&error))?;
     let ending = url.split(['?', '#']).next().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-    let mut file = tempfile::Builder::new().suffix(&format!("-{}", ending.replace(['\\', '\0'], ""))).tempfile().map_err(|error| failed(&error))?;
+    let mut file = tempfile::Builder::new()
+        .suffix(&format!("-{}", ending.replace(['\\', '\0'], "")))
+        .tempfile()
+        .map_err(|error| failed(&error))?;
     let mut body = answer.body_mut().with_config().limit(BYTES_MAX).reader();
     io::copy(&mut body, file.as_file_mut()).map_err(|error| failed(&error))?;
     Ok(file)

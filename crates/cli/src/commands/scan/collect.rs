@@ -88,7 +88,8 @@ pub(super) fn collect(app: &App, args: &ScanArgs) -> Result<Collected, Report> {
         collected.files = collected.files.max(checked.files as u64);
     }
     collected.findings = finding::sorted(std::mem::take(&mut collected.findings));
-    policy::apply_exceptions(app, args, &mut collected)?;
+    let looked_for_all = wanted.vulnerabilities && wanted.secrets && wanted.misconfiguration;
+    policy::apply_exceptions(app, args, looked_for_all, &mut collected)?;
     Ok(collected)
 }
 
@@ -138,7 +139,8 @@ fn secrets(args: &ScanArgs, collected: &mut Collected) -> Result<(), Report> {
     collected.files += past.files;
     collected.notes.extend(past.notes);
     let known: BTreeSet<&str> = past.findings.iter().map(|finding| finding.fingerprint.as_str()).collect();
-    let new: Vec<Finding> = tree.findings.into_iter().filter(|finding| !known.contains(finding.fingerprint.as_str())).collect();
+    let new: Vec<Finding> =
+        tree.findings.into_iter().filter(|finding| !known.contains(finding.fingerprint.as_str())).collect();
     collected.findings.extend(new);
     collected.findings.extend(past.findings);
     Ok(())
@@ -149,7 +151,8 @@ fn database(app: &App, args: &ScanArgs) -> Result<Database, Report> {
     let path = db::path(&app.global, args.db.as_ref())?;
     let mut start = Vec::new();
     let opened = std::fs::File::open(&path).and_then(|file| file.take(16).read_to_end(&mut start));
-    let advisories = path.is_dir() || (opened.is_ok() && !Database::is_one(&start) && args.db.is_some() && is_source(&path));
+    let advisories =
+        path.is_dir() || (opened.is_ok() && !Database::is_one(&start) && args.db.is_some() && is_source(&path));
     if !advisories {
         return Database::open(&path).map_err(tell::refused);
     }
@@ -171,7 +174,8 @@ impl Collected {
         tell::notes(app, &self.notes);
         tell::errors(app, &self.errors);
         tell::errors(app, &self.expired);
-        let counting = |limit| self.findings.iter().filter(|one| one.excepted.is_none() && one.severity >= limit).count();
+        let counting =
+            |limit| self.findings.iter().filter(|one| one.excepted.is_none() && one.severity >= limit).count();
         let found = args.fail_on.map_or(0, counting);
         if found > 0 && self.errors.is_empty() {
             let limit = args.fail_on.unwrap_or_default();

@@ -117,7 +117,14 @@ fn row(kind: Kind, finding: &Finding, style: Style) -> Vec<Cell> {
         }
         Kind::Secret => {
             let commit = finding.commit.as_ref().map(|commit| commit.id.chars().take(12).collect::<String>());
-            vec![severity, Cell::new(&finding.id), Cell::new(place), of(finding.masked.as_ref()), of(commit.as_ref()), title]
+            vec![
+                severity,
+                Cell::new(&finding.id),
+                Cell::new(place),
+                of(finding.masked.as_ref()),
+                of(commit.as_ref()),
+                title,
+            ]
         }
         Kind::Misconfiguration => {
             vec![severity, Cell::new(&finding.id), Cell::new(place), title, Cell::free(&finding.remedy, style)]
@@ -131,9 +138,15 @@ fn summary(app: &App, collected: &Collected, counting: &[&Finding]) {
     let parts: Vec<String> = counts.iter().map(|(severity, count)| format!("{count} {}", severity.0)).collect();
     let what = if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") };
     let excepted = collected.findings.len() - counting.len();
-    let excepted = if excepted > 0 { format!("; {} excepted", counted(excepted as u64, "finding")) } else { String::new() };
+    let excepted =
+        if excepted > 0 { format!("; {} excepted", counted(excepted as u64, "finding")) } else { String::new() };
     let age = collected.database.as_ref().and_then(|database| database.age_days);
-    let age = age.map(|age| format!("; the database is {} old", counted(age.unsigned_abs(), "day"))).unwrap_or_default();
-    let packages = if collected.packages > 0 { format!(" in {}", counted(collected.packages as u64, "package")) } else { String::new() };
+    let age =
+        age.map(|age| format!("; the database is {} old", counted(age.unsigned_abs(), "day"))).unwrap_or_default();
+    let packages = if collected.packages > 0 {
+        format!(" in {}", counted(collected.packages as u64, "package"))
+    } else {
+        String::new()
+    };
     app.printer.note("Found", format_args!("{what}{packages}{excepted}{age}"));
 }

@@ -39,7 +39,8 @@ pub(crate) fn errors(app: &App, errors: &[Diagnostic]) {
 
 /// Writes a JSON document to a file.
 pub(crate) fn write_file(path: &Path, document: &impl Serialize) -> Result<(), Report> {
-    let mut text = serde_json::to_vec_pretty(document).map_err(|error| Report::output(&std::io::Error::other(error)))?;
+    let mut text =
+        serde_json::to_vec_pretty(document).map_err(|error| Report::output(&std::io::Error::other(error)))?;
     text.push(b'\n');
     replace_file(path, &text)
 }
