@@ -33,3 +33,6 @@ fn malformed(file: &str, why: impl std::fmt::Display) -> Diagnostic {
     let hint = "expected an OCI layout, or an archive as `docker save` or `skopeo copy … oci-archive:` write it";
     Diagnostic::file(codes::IMAGE_FORM, file, format!("it is no image: {why}"), hint)
 }
+
+#[cfg(test)]
+mod tests;

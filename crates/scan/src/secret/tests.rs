@@ -55,6 +55,7 @@ fn alphabet(kind: &str) -> Option<Vec<u8>> {
         "b32" => range(&[upper, (b'2', b'7')], ""),
         "b64" => range(&[lower, upper, digit], "+/"),
         "url" => range(&[lower, upper, digit], "_-"),
+        "bech" => range(&[], "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L"),
         "digit" => range(&[digit], ""),
         _ => return None,
     })

@@ -88,7 +88,8 @@ pub(super) fn collect(app: &App, args: &ScanArgs) -> Result<Collected, Report> {
         collected.files = collected.files.max(checked.files as u64);
     }
     collected.findings = finding::sorted(std::mem::take(&mut collected.findings));
-    policy::apply_exceptions(app, args, &mut collected)?;
+    let looked_for_all = wanted.vulnerabilities && wanted.secrets && wanted.misconfiguration;
+    policy::apply_exceptions(app, args, looked_for_all, &mut collected)?;
     Ok(collected)
 }
 

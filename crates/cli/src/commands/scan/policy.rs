@@ -30,7 +30,13 @@ fn text(path: &Path) -> Result<(String, String), Report> {
 }
 
 /// Marks what exceptions are about. One that has expired is an error, with its line.
-pub(super) fn apply_exceptions(app: &App, args: &ScanArgs, collected: &mut Collected) -> Result<(), Report> {
+/// That one is about nothing can be told only where all that exceptions may be about was looked for.
+pub(super) fn apply_exceptions(
+    app: &App,
+    args: &ScanArgs,
+    looked_for_all: bool,
+    collected: &mut Collected,
+) -> Result<(), Report> {
     let Some(path) = args.exceptions.clone().or_else(|| below(args, exception::FILE)) else { return Ok(()) };
     let (shown, text) = text(&path)?;
     let exceptions = match Exceptions::parse(&shown, &text) {
@@ -43,7 +49,9 @@ pub(super) fn apply_exceptions(app: &App, args: &ScanArgs, collected: &mut Colle
     let today = app.printer.now().to_zoned(TimeZone::UTC).date();
     let applied = exceptions.apply(&mut collected.findings, today);
     collected.expired = applied.expired;
-    collected.notes.extend(applied.unused);
+    if looked_for_all {
+        collected.notes.extend(applied.unused);
+    }
     Ok(())
 }
 
