@@ -73,7 +73,8 @@ impl Located {
                 serde_json::Value::Null => Value::Null,
                 serde_json::Value::Bool(flag) => Value::Bool(flag),
                 serde_json::Value::Number(number) => Value::Number(number),
-                other => Value::Text(other.as_str().unwrap_or_default().to_owned()),
+                serde_json::Value::String(text) => Value::Text(text),
+                serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::Null,
             },
             prograde_kustomize::Value::List(items) => {
                 Value::List(items.iter().map(|item| Self::convert(item, depth + 1)).collect::<Result<_, _>>()?)
@@ -89,16 +90,6 @@ impl Located {
         Ok(Self { place: at, value })
     }
 
-    /// A text that stands for what was written at `place`.
-    pub(crate) fn text(place: &Place, text: impl Into<String>) -> Self {
-        Self { place: place.clone(), value: Value::Text(text.into()) }
-    }
-
-    /// An empty mapping.
-    pub(crate) fn map(place: &Place) -> Self {
-        Self { place: place.clone(), value: Value::Map(Vec::new()) }
-    }
-
     /// The entries, where this is a mapping; else none.
     pub fn entries(&self) -> &[Entry] {
         match &self.value {
@@ -112,14 +103,6 @@ impl Located {
         match &self.value {
             Value::List(items) => items,
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => &[],
-        }
-    }
-
-    /// The items to change, where this is a list.
-    pub(crate) fn items_mut(&mut self) -> Option<&mut Vec<Located>> {
-        match &mut self.value {
-            Value::List(items) => Some(items),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Map(_) => None,
         }
     }
 
@@ -164,30 +147,6 @@ impl Located {
         self.entries_mut()?.iter_mut().find(|entry| entry.name == name).map(|entry| &mut entry.value)
     }
 
-    /// Puts a value at a key; does nothing where this is not a mapping.
-    pub(crate) fn set(&mut self, name: &str, value: Located) {
-        let Some(entries) = self.entries_mut() else { return };
-        match entries.iter_mut().find(|entry| entry.name == name) {
-            Some(entry) => entry.value = value,
-            None => entries.push(Entry { name: name.to_owned(), place: value.place.clone(), value }),
-        }
-    }
-
-    /// Takes a key out.
-    pub(crate) fn remove(&mut self, name: &str) -> Option<Located> {
-        let entries = self.entries_mut()?;
-        let index = entries.iter().position(|entry| entry.name == name)?;
-        Some(entries.remove(index).value)
-    }
-
-    /// The mapping at a key, made where there is none; `None` where something else is in the way.
-    pub(crate) fn map_at(&mut self, name: &str, place: &Place) -> Option<&mut Located> {
-        if self.get(name).is_none_or(Located::is_null) {
-            self.set(name, Self::map(place));
-        }
-        self.get_mut(name).filter(|found| matches!(found.value, Value::Map(_)))
-    }
-
     /// What kind of value this is, for messages.
     pub fn kind(&self) -> &'static str {
         match &self.value {
@@ -197,27 +156,6 @@ impl Located {
             Value::Text(_) => "a text",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
-        }
-    }
-
-    /// About how many bytes it takes: each value counts, and each text with its length.
-    pub(crate) fn weight(&self) -> usize {
-        const OVERHEAD: usize = 64;
-        OVERHEAD
-            + match &self.value {
-                Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-                Value::Text(text) => text.len(),
-                Value::List(items) => items.iter().map(Self::weight).sum(),
-                Value::Map(entries) => entries.iter().map(|entry| entry.name.len() + entry.value.weight()).sum(),
-            }
-    }
-
-    /// How many levels it has; a scalar has one.
-    pub(crate) fn depth(&self) -> usize {
-        1 + match &self.value {
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => 0,
-            Value::List(items) => items.iter().map(Self::depth).max().unwrap_or(0),
-            Value::Map(entries) => entries.iter().map(|entry| entry.value.depth()).max().unwrap_or(0),
         }
     }
 
@@ -259,7 +197,6 @@ mod tests {
         let tree = read("a:\n  b: hunter2\n").unwrap();
         assert_eq!(tree.at(&["a", "b"]).unwrap().place, place(2, 6));
         assert_eq!(format!("{:?}", tree.at(&["a", "b"])), "Some(a text at a.yaml:2)");
-        assert_eq!(tree.depth(), 3);
     }
 
     #[test]

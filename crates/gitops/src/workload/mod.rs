@@ -67,7 +67,7 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
     }
     let autoscaler = at_most_one(target, documents, AUTOSCALER, found);
     let autoscaling = autoscaler.and_then(|autoscaler| autoscaler::read(autoscaler, deployment, found));
-    let sources = Sources::read(documents, &namespace, found);
+    let sources = Sources::read(documents, namespace, found);
     let read = deployment::read(deployment, target.service.as_str(), &sources, found)?;
     let service_ports = service::read(service, &read.labels, &read.container.ports, found);
     Some(Workload {
