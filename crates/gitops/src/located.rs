@@ -70,11 +70,10 @@ impl Located {
         }
         let value = match &node.value {
             prograde_kustomize::Value::Scalar(_) => match node.to_json()? {
-                serde_json::Value::Null => Value::Null,
                 serde_json::Value::Bool(flag) => Value::Bool(flag),
                 serde_json::Value::Number(number) => Value::Number(number),
                 serde_json::Value::String(text) => Value::Text(text),
-                serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::Null,
+                serde_json::Value::Null | serde_json::Value::Array(_) | serde_json::Value::Object(_) => Value::Null,
             },
             prograde_kustomize::Value::List(items) => {
                 Value::List(items.iter().map(|item| Self::convert(item, depth + 1)).collect::<Result<_, _>>()?)
