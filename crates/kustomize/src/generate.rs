@@ -19,6 +19,9 @@ use crate::resource::{Behavior, Resource};
 use crate::scalar::Tag;
 use crate::schema::Schemas;
 
+/// How much data one object may be made of, in bytes.
+const DATA_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Which kind is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Made {
@@ -197,6 +200,7 @@ fn pairs(generator: &Generator, loader: &Loader, dir: &Dir) -> Result<Vec<Pair>,
         };
         found.push((key.to_owned(), unquoted(value).as_bytes().to_vec(), source.place.clone()));
     }
+    let mut bytes = 0;
     for source in &generator.files {
         let (key, path) = match source.text.split_once('=') {
             None => (base_name(&source.text), source.text.as_str()),
@@ -207,7 +211,17 @@ fn pairs(generator: &Generator, loader: &Loader, dir: &Dir) -> Result<Vec<Pair>,
             return Err(source.place.diagnostic(codes::GENERATOR, message, ""));
         }
         let (_, content) = loader.file(dir, &Named { text: path.to_owned(), place: source.place.clone() })?;
-        found.push((key.to_owned(), content.to_vec(), source.place.clone()));
+        bytes += content.len();
+        if bytes <= DATA_BYTES_MAX {
+            found.push((key.to_owned(), content.to_vec(), source.place.clone()));
+        } else {
+            let message = format!("the files have more than {DATA_BYTES_MAX} bytes");
+            return Err(source.place.diagnostic(
+                codes::TOO_LARGE,
+                message,
+                "Kubernetes keeps objects of at most 1 MiB",
+            ));
+        }
     }
     Ok(found)
 }

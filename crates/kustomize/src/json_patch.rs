@@ -11,6 +11,9 @@ use crate::place::Place;
 /// How large an object may grow, in values and bytes together.
 const GROWTH_MAX: usize = 8 * 1024 * 1024;
 
+/// How deeply an object may nest.
+const DEPTH_MAX: usize = prograde_yaml::SYNTAX_DEPTH_MAX;
+
 /// One operation.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
@@ -31,13 +34,11 @@ enum Problem {
     Scalar,
     #[error("the value is not the one that the patch tests for")]
     Differs,
-    #[error("the operation has no `value`")]
-    NoValue,
     #[error("the operation has no `from`")]
     NoFrom,
     #[error("the operation is none of `add`, `remove`, `replace`, `move`, `copy` and `test`")]
     Unknown,
-    #[error("the object grows to more than {GROWTH_MAX} bytes")]
+    #[error("the object grows to more than {GROWTH_MAX} bytes, or {DEPTH_MAX} levels")]
     TooLarge,
 }
 
@@ -109,14 +110,16 @@ fn weight(json: &Json) -> usize {
 }
 
 fn step(json: &mut Json, operation: &Operation) -> Result<(), Problem> {
-    let value = || operation.value.clone().ok_or(Problem::NoValue);
     let from = || operation.from.as_deref().ok_or(Problem::NoFrom);
     match operation.name.as_str() {
         // The library takes an operation without a value for one with nothing.
         "add" => add(json, &operation.path, operation.value.clone().unwrap_or(Json::Null)),
         "remove" => take(json, &operation.path).map(|_| ()),
         "replace" => {
-            let new = value().unwrap_or(Json::Null);
+            let new = operation.value.clone().unwrap_or(Json::Null);
+            if operation.path.split('/').count() + depth(&new) > DEPTH_MAX {
+                return Err(Problem::TooLarge);
+            }
             *find(json, &operation.path)? = new;
             Ok(())
         }
@@ -195,7 +198,19 @@ fn find<'a>(json: &'a mut Json, pointer: &str) -> Result<&'a mut Json, Problem> 
     child(above, &last)
 }
 
+fn depth(json: &Json) -> usize {
+    let below = match json {
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => None,
+        Json::Array(items) => items.iter().map(depth).max(),
+        Json::Object(map) => map.values().map(depth).max(),
+    };
+    1 + below.unwrap_or(0)
+}
+
 fn add(json: &mut Json, pointer: &str, value: Json) -> Result<(), Problem> {
+    if pointer.split('/').count() + depth(&value) > DEPTH_MAX {
+        return Err(Problem::TooLarge);
+    }
     let (above, last) = parent(json, pointer)?;
     match above {
         Json::Object(map) => {

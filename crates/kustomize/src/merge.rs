@@ -124,12 +124,14 @@ impl<'a> Walker<'a> {
         for name in names {
             let new = patch.as_mut().and_then(|patch| patch.get(&name).cloned());
             let field = known.and_then(|known| known.field(&name));
+            let entry = patch.iter().flat_map(Node::entries).find(|entry| entry.name == name);
+            let text_key = entry.is_none_or(|entry| entry.text_key);
             let old = dest.get(&name).cloned();
             let kept_null = new.is_none() && old.as_ref().is_some_and(Node::is_null);
             let result = self.walk(old, new, field, same)?;
             match result {
                 Some(value) if kept_null => dest.set(&name, value),
-                Some(value) => dest.put(&name, value),
+                Some(value) => dest.put_keyed(&name, value, text_key),
                 None => {
                     dest.remove(&name);
                 }

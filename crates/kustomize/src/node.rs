@@ -234,9 +234,13 @@ impl Node {
     }
 
     fn push_entry(&mut self, name: &str, value: Node) {
+        self.push_keyed(name, value, is_text_key(name));
+    }
+
+    fn push_keyed(&mut self, name: &str, value: Node, text_key: bool) {
         let place = value.place.clone();
         if let Some(entries) = self.entries_mut() {
-            entries.push(Entry { name: name.to_owned(), text_key: true, place, value });
+            entries.push(Entry { name: name.to_owned(), text_key, place, value });
         }
     }
 
@@ -251,7 +255,12 @@ impl Node {
 
     /// Puts a value at a key as Kustomize does: nothing takes the key away, and a scalar takes over the style of the
     /// one that it replaces.
-    pub fn put(&mut self, name: &str, mut value: Node) {
+    pub fn put(&mut self, name: &str, value: Node) {
+        self.put_keyed(name, value, is_text_key(name));
+    }
+
+    /// The same, with the key as another mapping has it.
+    pub(crate) fn put_keyed(&mut self, name: &str, mut value: Node, text_key: bool) {
         if value.is_null() {
             self.remove(name);
             return;
@@ -266,7 +275,7 @@ impl Node {
             {
                 scalar.style = Style::Double;
             }
-            self.push_entry(name, value);
+            self.push_keyed(name, value, text_key);
         }
     }
 
@@ -276,6 +285,16 @@ impl Node {
             scalar.style = self.as_scalar().map_or(Style::Plain, |old| old.style);
         }
         *self = value;
+    }
+
+    /// How many levels there are; a scalar has one.
+    pub(crate) fn depth(&self) -> usize {
+        let below = match &self.value {
+            Value::Scalar(_) => None,
+            Value::List(items) => items.iter().map(Node::depth).max(),
+            Value::Map(entries) => entries.iter().map(|entry| entry.value.depth()).max(),
+        };
+        1 + below.unwrap_or(0)
     }
 
     /// How many bytes this is worth, about.
@@ -377,8 +396,10 @@ fn entries_of(
             merged.extend(mergeable(value, &key_place)?);
             continue;
         }
-        let text_key = matches!(scalar.tag, Tag::Str | Tag::Other | Tag::Binary);
-        entries.push(Entry { name: scalar.text, text_key, place: key_place, value });
+        let loose = repeated == Repeated::LastCounts && scalar.style == Style::Plain;
+        let text_key = loose || matches!(scalar.tag, Tag::Str | Tag::Other | Tag::Binary);
+        let name = if loose { key_text(&scalar.text) } else { scalar.text };
+        entries.push(Entry { name, text_key, place: key_place, value });
     }
     match repeated {
         Repeated::Refused => refuse_repeated(&entries)?,
@@ -451,6 +472,20 @@ fn scalar_of(text: String, style: Style, tag: Option<&str>) -> Scalar {
         Some(_) => Tag::Other,
     };
     Scalar { tag, style, text }
+}
+
+/// Whether a key that is written without quotes is a text.
+fn is_text_key(name: &str) -> bool {
+    name.is_empty() || resolve(name, Rules::V3).0 == Tag::Str
+}
+
+/// A key as the reader of kustomizations turns it into a text.
+fn key_text(name: &str) -> String {
+    match resolve(name, Rules::V2).1 {
+        Json::Bool(flag) => flag.to_string(),
+        Json::Number(number) => number.to_string(),
+        Json::Null | Json::String(_) | Json::Array(_) | Json::Object(_) => name.to_owned(),
+    }
 }
 
 /// Whether a YAML 1.1 reader takes the plain text for something that is no text.

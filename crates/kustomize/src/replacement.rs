@@ -19,6 +19,9 @@ use crate::scalar::Tag;
 use crate::selector::Target;
 use crate::variables::step;
 
+/// How large an object may grow, in bytes.
+const GROWTH_MAX: usize = 8 * 1024 * 1024;
+
 /// How much of a value is meant.
 #[derive(Debug, Clone, Default)]
 struct Part {
@@ -187,6 +190,11 @@ pub(crate) fn apply(resources: &mut [Resource], all: &[Replacement]) -> Result<(
                 }
                 for path in &sink.paths {
                     copy(&mut resource.tree, &value, path, sink)?;
+                }
+                let (depth, weight) = (resource.tree.depth(), resource.tree.weight());
+                if depth > prograde_yaml::SYNTAX_DEPTH_MAX || weight > GROWTH_MAX {
+                    let message = format!("the replacement makes {} too large", resource.name());
+                    return Err(sink.place.diagnostic(codes::TOO_LARGE, message, "copy single values"));
                 }
             }
         }

@@ -14,6 +14,9 @@ use crate::resource::Resource;
 use crate::scalar::{Tag, go_float_text};
 use crate::schema::Schemas;
 
+/// How long a text may become, in bytes.
+const TEXT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// A variable.
 #[derive(Debug, Clone)]
 pub(crate) struct Variable {
@@ -213,7 +216,7 @@ fn change(node: &mut Node, meanings: &BTreeMap<String, Meaning>) -> Result<(), D
     match &mut node.value {
         Value::Scalar(scalar) => {
             if scalar.is_text() {
-                expand_into(node, meanings);
+                expand_into(node, meanings)?;
             }
         }
         Value::Map(entries) => {
@@ -222,7 +225,7 @@ fn change(node: &mut Node, meanings: &BTreeMap<String, Meaning>) -> Result<(), D
                     return wrong(&entry.place, "a key next to variables must be a text");
                 }
                 if entry.value.as_scalar().is_some_and(crate::node::Scalar::is_text) {
-                    expand_into(&mut entry.value, meanings);
+                    expand_into(&mut entry.value, meanings)?;
                 }
             }
         }
@@ -231,23 +234,30 @@ fn change(node: &mut Node, meanings: &BTreeMap<String, Meaning>) -> Result<(), D
                 if item.kind() != Kind::Scalar || !item.as_scalar().is_some_and(crate::node::Scalar::is_text) {
                     return wrong(&item.place, "an item next to variables must be a text");
                 }
-                expand_into(item, meanings);
+                expand_into(item, meanings)?;
             }
         }
     }
     Ok(())
 }
 
-fn expand_into(node: &mut Node, meanings: &BTreeMap<String, Meaning>) {
-    let (tag, text) = expand(node.raw(), meanings);
+fn expand_into(node: &mut Node, meanings: &BTreeMap<String, Meaning>) -> Result<(), Diagnostic> {
+    let Some((tag, text)) = expand(node.raw(), meanings) else {
+        let message = format!("the values of variables make the text longer than {TEXT_BYTES_MAX} bytes");
+        return Err(node.place.diagnostic(codes::TOO_LARGE, message, "shorten the values"));
+    };
     *node = Node::scalar(&node.place, tag, text);
+    Ok(())
 }
 
 /// The text with the values of variables in it; one that is nothing but a variable takes over the value's type.
-fn expand(input: &str, meanings: &BTreeMap<String, Meaning>) -> (Tag, String) {
+fn expand(input: &str, meanings: &BTreeMap<String, Meaning>) -> Option<(Tag, String)> {
     let mut out = String::new();
     let mut rest = input;
     while let Some(at) = rest.find('$') {
+        if out.len() > TEXT_BYTES_MAX {
+            return None;
+        }
         let (before, after) = rest.split_at(at);
         let after = after.get(1..).unwrap_or_default();
         out.push_str(before);
@@ -262,7 +272,7 @@ fn expand(input: &str, meanings: &BTreeMap<String, Meaning>) -> (Tag, String) {
         } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
             let whole = format!("$({name})");
             match meanings.get(name) {
-                Some(Meaning::Scalar(tag, text)) if input == whole => return (*tag, text.clone()),
+                Some(Meaning::Scalar(tag, text)) if input == whole => return Some((*tag, text.clone())),
                 Some(Meaning::Scalar(_, text)) => out.push_str(text),
                 Some(Meaning::Structure) | None => out.push_str(&whole),
             }
@@ -274,5 +284,5 @@ fn expand(input: &str, meanings: &BTreeMap<String, Meaning>) -> (Tag, String) {
         }
     }
     out.push_str(rest);
-    (Tag::Str, out)
+    Some((Tag::Str, out))
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prograde_kustomize::{Renderer, Rendering, Resource};
-use prograde_model::{Diagnostic, Diagnostics};
+use prograde_model::Diagnostics;
 use serde_json::Value as Json;
 
 use crate::app::App;
@@ -57,33 +57,38 @@ pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
     let text = rendering.to_yaml().map_err(|problem| located(&problem, &disk))?;
     match &args.output {
         None => app.printer.text(&text)?,
-        Some(output) if output.is_dir() => write_each(output, &rendering)?,
+        Some(output) if output.is_dir() => write_each(output, &rendering, &disk)?,
         Some(output) => write(output, &text)?,
     }
     Ok(Exit::Done)
 }
 
-/// The findings with paths that the reader can open from where they are.
+/// The first finding, with a path that the reader can open from where they are.
 fn located(problem: &Diagnostics, disk: &Disk) -> Report {
-    let here = std::env::current_dir().ok().and_then(|here| fs::canonicalize(here).ok());
-    let shown = |found: &Diagnostic| {
-        let full = disk.root().join(&found.file);
-        let short = here.as_ref().and_then(|here| full.strip_prefix(here).ok().map(Path::to_path_buf));
-        let file =
-            if found.file.contains("//") { found.file.clone() } else { short.unwrap_or(full).display().to_string() };
-        Diagnostic { file, ..found.clone() }
+    let Some(found) = problem.0.first() else {
+        return Report::new(report::FILE, "the kustomization can't be rendered");
     };
-    Diagnostics(problem.0.iter().map(shown).collect()).into()
+    let here = std::env::current_dir().ok().and_then(|here| fs::canonicalize(here).ok());
+    let full = disk.root().join(&found.file);
+    let short = here.and_then(|here| full.strip_prefix(here).ok().map(Path::to_path_buf));
+    // What lies in another repository is named by its address.
+    let elsewhere = found.file.contains("//");
+    let file = if elsewhere { found.file.clone() } else { short.unwrap_or(full).display().to_string() };
+    let shown = match (found.line, found.column) {
+        (0, _) => file,
+        (line, 0) => format!("{file}:{line}"),
+        (line, column) => format!("{file}:{line}:{column}"),
+    };
+    Report::new(&found.code, format!("{shown}: {}", found.message)).hint(found.hint.as_str())
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Report> {
-    fs::write(path, text)
-        .map_err(|error| Report::new(report::FILE, format!("{} can't be written: {error}", path.display())))
+    fs::write(path, text).map_err(|error| Report::file("write", path, &error))
 }
 
 /// One file for each object, named by its API, kind and name as `kustomize build -o DIR` does; in front stands the
 /// namespace where there are several.
-fn write_each(dir: &Path, rendering: &Rendering) -> Result<(), Report> {
+fn write_each(dir: &Path, rendering: &Rendering, disk: &Disk) -> Result<(), Report> {
     let namespaces: BTreeSet<String> = rendering.resources.iter().filter_map(Resource::effective_namespace).collect();
     for resource in &rendering.resources {
         let gvk = resource.gvk();
@@ -94,7 +99,7 @@ fn write_each(dir: &Path, rendering: &Rendering) -> Result<(), Report> {
             parts.insert(0, namespace);
         }
         let name = parts.join("_").to_lowercase().replace(['/', '\\'], "-");
-        let json = resource.to_json().map_err(Diagnostics::from)?;
+        let json = resource.to_json().map_err(|problem| located(&problem.into(), disk))?;
         write(&dir.join(format!("{name}.yaml")), &prograde_kustomize::yaml(&json))?;
     }
     Ok(())
