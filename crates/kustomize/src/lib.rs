@@ -1,7 +1,7 @@
 //! Kustomize in process: a tree of files in, Kubernetes objects out, byte for byte what `kustomize build` (5.8) prints.
 //! No file system, no network, no program is touched, and what would need one is refused rather than passed over.
 //!
-//! A rendering goes through three stages. [`load`] and [`kustomization`] read; [`render`](crate::render) walks through
+//! A rendering goes through three stages. [`load`] and [`kustomization`] read; [`render()`] walks through
 //! kustomizations that include each other and carries out, at each, generators and transformations in Kustomize's order;
 //! once at the end come hashes, references, variables and the order of objects. Objects are [`Node`]s, which keep type
 //! and style of every text until [`emit`] prints them.
