@@ -105,7 +105,8 @@ fn is_local(rest: &[u8]) -> bool {
 fn is_assigned(name: &str, content: &[u8], at: usize, secret: &[u8]) -> bool {
     let quoted =
         at.checked_sub(1).and_then(|before| content.get(before)).is_some_and(|b| matches!(b, b'"' | b'\'' | b'`'));
-    if !quoted && !is_configuration(name) {
+    // What begins with `$` is a variable, or a hash of a password.
+    if (!quoted && !is_configuration(name)) || secret.starts_with(b"$") {
         return false;
     }
     let (lower, upper) = (
