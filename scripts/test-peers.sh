@@ -116,12 +116,6 @@ npm() {
     debian_install npm
 }
 
-# gitleaks finds secrets in the same files (crates/scan/tests/scan/secrets.rs).
-gitleaks() {
-    if type -P gitleaks >/dev/null; then return; fi
-    go_install github.com/zricethezav/gitleaks/v8@v8.28.0
-}
-
 # Python packages in a folder of their own, unless what they are for can be imported.
 python_install() {
     local place
@@ -155,7 +149,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager gitleaks go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo umoci)
+peers=(actionlint aiosmtpd alertmanager go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then
