@@ -98,7 +98,8 @@ impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let namespace = if self.namespace.is_empty() { String::new() } else { format!(" in {}", self.namespace) };
         let kind = if self.gvk.kind.is_empty() { "object" } else { &self.gvk.kind };
-        write!(f, "{kind} {}{namespace}", self.name)
+        let name = if self.name.is_empty() { String::new() } else { format!(" {}", self.name) };
+        write!(f, "{kind}{name}{namespace}")
     }
 }
 

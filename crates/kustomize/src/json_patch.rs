@@ -80,6 +80,16 @@ pub(crate) fn apply(object: &Node, operations: &[Operation]) -> Result<Node, Dia
     Ok(placed(Node::from_json(&json, &object.place), object))
 }
 
+/// Whether all annotations are replaced or taken away, and with them those that tell of origins.
+pub(crate) fn replaces_annotations(operations: &[Operation]) -> bool {
+    let all = |path: &str| matches!(path, "/metadata" | "/metadata/annotations");
+    operations.iter().any(|operation| match operation.name.as_str() {
+        "add" | "replace" | "remove" | "copy" => all(&operation.path),
+        "move" => all(&operation.path) || operation.from.as_deref().is_some_and(all),
+        _ => false,
+    })
+}
+
 /// Puts the places of the old object on what is still there.
 fn placed(mut node: Node, old: &Node) -> Node {
     node.place = old.place.clone();

@@ -17,20 +17,29 @@ use crate::selector::Target;
 #[derive(Debug, Clone)]
 pub(crate) enum Ready {
     /// Strategic merges.
-    Strategic { patches: Vec<Resource>, target: Option<Target> },
+    Strategic { patches: Vec<Resource>, target: Option<Target>, place: Place },
     /// Operations on one object after another; the flag says whether names are remembered.
-    Json { operations: Vec<Operation>, target: Target, remember: bool },
+    Json { operations: Vec<Operation>, target: Target, remember: bool, place: Place },
     /// Nothing: a patch of comments only.
     Nothing,
 }
 
 impl Ready {
+    /// Where the patch is written, when it has a target that no object is meant by.
+    pub(crate) fn idle(&self, resources: &[Resource], schemas: &Schemas) -> Option<&Place> {
+        let (target, place) = match self {
+            Self::Json { target, place, .. } | Self::Strategic { target: Some(target), place, .. } => (target, place),
+            Self::Strategic { target: None, .. } | Self::Nothing => return None,
+        };
+        (!resources.iter().any(|resource| target.matches(resource, schemas))).then_some(place)
+    }
+
     /// How much the patch may copy when it is applied to so many objects.
     pub(crate) fn weight(&self, objects: usize) -> usize {
         match self {
             Self::Nothing => 0,
             Self::Json { operations, .. } => operations.len().saturating_mul(objects).saturating_mul(64),
-            Self::Strategic { patches, target } => {
+            Self::Strategic { patches, target, .. } => {
                 let all: usize = patches.iter().map(|patch| patch.tree.weight()).sum();
                 if target.is_some() { all.saturating_mul(objects) } else { all }
             }
@@ -54,7 +63,7 @@ pub(crate) fn prepare(patch: &Patch, loader: &Loader, dir: &Dir) -> Result<Ready
         let Some(target) = patch.target.clone() else {
             return wrong("a JSON patch needs a `target`", "write `target` with the kind and name of an object");
         };
-        return Ok(Ready::Json { operations, target, remember: true });
+        return Ok(Ready::Json { operations, target, remember: true, place: patch.place.clone() });
     }
     let mut patches = objects(&documents)?;
     for loaded in &mut patches {
@@ -65,7 +74,7 @@ pub(crate) fn prepare(patch: &Patch, loader: &Loader, dir: &Dir) -> Result<Ready
         let hint = "make one entry of `patches` for each";
         return wrong("several patches in one entry can't have a `target`", hint);
     }
-    Ok(Ready::Strategic { patches, target: patch.target.clone() })
+    Ok(Ready::Strategic { patches, target: patch.target.clone(), place: patch.place.clone() })
 }
 
 /// The documents of a patch's text. What begins with a bracket must be JSON, as Kustomize has it.
@@ -106,7 +115,7 @@ pub(crate) fn prepare_json(patch: &Patch, loader: &Loader, dir: &Dir) -> Result<
     if operations.is_empty() {
         return wrong("the patch has no operations");
     }
-    Ok(Ready::Json { operations, target, remember: false })
+    Ok(Ready::Json { operations, target, remember: false, place: patch.place.clone() })
 }
 
 /// Reads entries of `patchesStrategicMerge`: each is a text or a path.
@@ -160,7 +169,7 @@ pub(crate) fn objects(documents: &[Node]) -> Result<Vec<Resource>, Diagnostic> {
 pub(crate) fn apply(resources: &mut Vec<Resource>, ready: &Ready, schemas: &Schemas) -> Result<(), Diagnostic> {
     match ready {
         Ready::Nothing => Ok(()),
-        Ready::Json { operations, target, remember } => {
+        Ready::Json { operations, target, remember, .. } => {
             for resource in resources.iter_mut() {
                 if resource.is_deleted() || !target.matches(resource, schemas) {
                     continue;
@@ -169,10 +178,14 @@ pub(crate) fn apply(resources: &mut Vec<Resource>, ready: &Ready, schemas: &Sche
                     resource.remember(schemas);
                 }
                 resource.tree = json_patch::apply(&resource.tree, operations)?;
+                if json_patch::replaces_annotations(operations) {
+                    resource.origin = None;
+                    resource.transformations.clear();
+                }
             }
             Ok(())
         }
-        Ready::Strategic { patches, target: Some(target) } => {
+        Ready::Strategic { patches, target: Some(target), .. } => {
             let Some(patch) = patches.first() else { return Ok(()) };
             let selected: Vec<usize> = resources
                 .iter()
@@ -182,7 +195,7 @@ pub(crate) fn apply(resources: &mut Vec<Resource>, ready: &Ready, schemas: &Sche
                 .collect();
             apply_to(resources, &selected, patch, schemas)
         }
-        Ready::Strategic { patches, target: None } => {
+        Ready::Strategic { patches, target: None, .. } => {
             for patch in patches {
                 let at = unique(resources, patch, schemas)?;
                 if let Some(resource) = resources.get_mut(at) {

@@ -371,6 +371,11 @@ impl Walk<'_> {
         }
         for (step, origin) in steps {
             self.charge(&step, all.resources.len(), &opened.kustomization.place)?;
+            if let Transformer::Patch(ready) = &step
+                && let Some(place) = ready.idle(&all.resources, &self.schemas)
+            {
+                self.warnings.push(format!("{place}: the patch's target matches no object"));
+            }
             step.apply(&mut all.resources, &self.schemas)?;
             if let Some(origin) = origin {
                 for resource in &mut all.resources {

@@ -61,7 +61,7 @@ fn malformed_fields() {
         "resources: [../base]\ntransformers: [\"{apiVersion: example.org/v1, kind: Program, metadata: {name: x}}\"]",
         "resources: [../base]\ntransformers: [\"{apiVersion: builtin, kind: PrefixTransformer, metadata: {name: x}}\"]",
         "resources: [../base]\nvalidators: [\"{apiVersion: builtin, kind: LabelTransformer, metadata: {name: x}, labels: {a: b}, fieldSpecs: [{path: metadata/labels, create: true}]}\"]",
-        "resources: [../base]\nconfigurations: [c.yaml]\n=== top/c.yaml\nimages: [{path: spec/template/spec/containers[]/image}]",
+        "resources: [../base]\nconfigurations: [c.yaml]\n=== top/c.yaml\nimages: [{path: 'spec/template/spec/containers[]/image'}]",
         "resources: [../base]\ncomponents: [../base]",
         "[]",
         "",
