@@ -105,7 +105,7 @@ fn spdx_2_is_valid() {
 #[test]
 fn spdx_3_is_valid() {
     let script = "import json,sys,io\nfrom spdx_python_model import v3_0_1 as s\nbad=[]\nfor d in json.load(sys.stdin):\n  o=s.SHACLObjectSet()\n  s.JSONLDDeserializer().read(io.BytesIO(json.dumps(d).encode()),o)\n\
-        \x20 o.link()\n  bad+=['missing '+str(m) for m in o.missing_ids()]\n  n=len(list(o.foreach()))\n  out=io.BytesIO()\n  s.JSONLDSerializer().write(o,out)\n  bad+=[] if n>=len(d['@graph']) else ['only %d of %d' % (n,len(d['@graph']))]\nprint('\\n'.join(bad) or 'valid')";
+        \x20 o.link()\n  bad+=['missing '+str(m) for m in o.missing_ids]\n  n=len(list(o.foreach()))\n  out=io.BytesIO()\n  s.JSONLDSerializer().write(o,out)\n  bad+=[] if n>=len(d['@graph']) else ['only %d of %d' % (n,len(d['@graph']))]\nprint('\\n'.join(bad) or 'valid')";
     let without = About { created: None, version: None, ..about() };
     check(script, &[sbom::spdx3(&inventory(), &about()), sbom::spdx3(&Inventory::default(), &without)]);
 }
