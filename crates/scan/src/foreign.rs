@@ -77,37 +77,9 @@ fn trivy(report: &Value) -> Vec<Finding> {
     let mut findings = Vec::new();
     for result in list(report, "Results") {
         let target = text(result, "Target");
-        for one in list(result, "Vulnerabilities") {
-            let id = text(one, "VulnerabilityID");
-            let title = [text(one, "Title"), text(one, "Description"), id]
-                .into_iter()
-                .find(|text| !text.is_empty())
-                .map(one_line);
-            let purl = one.get("PkgIdentifier").map(|identifier| text(identifier, "PURL")).unwrap_or_default();
-            let fixed = text(one, "FixedVersion");
-            let about = About {
-                ecosystem: text(result, "Type").to_owned(),
-                name: text(one, "PkgName").to_owned(),
-                version: some(text(one, "InstalledVersion")),
-                fixed_in: some(fixed),
-                purl: purl.to_owned(),
-            };
-            let file = some(text(one, "PkgPath")).unwrap_or_else(|| target.to_owned());
-            let mut finding =
-                Finding::new(Kind::Vulnerability, id, word(text(one, "Severity")), title.unwrap_or_default(), &file, 0)
-                    .about(about);
-            finding.aliases = texts(one, "VendorIDs");
-            finding.weaknesses = texts(one, "CweIDs");
-            finding.references = some(text(one, "PrimaryURL")).into_iter().collect();
-            let vendors = one.get("CVSS").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::values);
-            for vector in vendors.flat_map(|vendor| [text(vendor, "V40Vector"), text(vendor, "V3Vector")]) {
-                if let Some(score) = score(vector).filter(|score| finding.score.is_none_or(|before| before < *score)) {
-                    finding.score = Some(score);
-                    finding.vector = Some(vector.to_owned());
-                }
-            }
-            findings.push(finding);
-        }
+        findings.extend(
+            list(result, "Vulnerabilities").iter().map(|one| trivy_vulnerability(one, text(result, "Type"), target)),
+        );
         for one in list(result, "Misconfigurations").iter().filter(|one| text(one, "Status") != "PASS") {
             let place = one.get("CauseMetadata").map_or(0, |cause| line(cause.get("StartLine")));
             let id = some(text(one, "ID")).or_else(|| some(text(one, "AVDID"))).unwrap_or_default();
@@ -147,6 +119,36 @@ fn trivy(report: &Value) -> Vec<Finding> {
         }
     }
     findings
+}
+
+fn trivy_vulnerability(one: &Value, ecosystem: &str, target: &str) -> Finding {
+    let id = text(one, "VulnerabilityID");
+    let title =
+        [text(one, "Title"), text(one, "Description"), id].into_iter().find(|text| !text.is_empty()).map(one_line);
+    let purl = one.get("PkgIdentifier").map(|identifier| text(identifier, "PURL")).unwrap_or_default();
+    let fixed = text(one, "FixedVersion");
+    let about = About {
+        ecosystem: ecosystem.to_owned(),
+        name: text(one, "PkgName").to_owned(),
+        version: some(text(one, "InstalledVersion")),
+        fixed_in: some(fixed),
+        purl: purl.to_owned(),
+    };
+    let file = some(text(one, "PkgPath")).unwrap_or_else(|| target.to_owned());
+    let mut finding =
+        Finding::new(Kind::Vulnerability, id, word(text(one, "Severity")), title.unwrap_or_default(), &file, 0)
+            .about(about);
+    finding.aliases = texts(one, "VendorIDs");
+    finding.weaknesses = texts(one, "CweIDs");
+    finding.references = some(text(one, "PrimaryURL")).into_iter().collect();
+    let vendors = one.get("CVSS").and_then(Value::as_object).into_iter().flat_map(serde_json::Map::values);
+    for vector in vendors.flat_map(|vendor| [text(vendor, "V40Vector"), text(vendor, "V3Vector")]) {
+        if let Some(score) = score(vector).filter(|score| finding.score.is_none_or(|before| before < *score)) {
+            finding.score = Some(score);
+            finding.vector = Some(vector.to_owned());
+        }
+    }
+    finding
 }
 
 /// Grype (github.com/anchore/grype, `grype/presenter/models`).

@@ -308,26 +308,7 @@ impl Context<'_, '_> {
                     }
                 }
             }
-            "azurerm_storage_account" => {
-                for name in ["allow_blob_public_access", "allow_nested_items_to_be_public"] {
-                    if self.flag(body, name) == Some(true) {
-                        self.add(
-                            PUBLIC_BUCKET,
-                            body.get_attribute(name).and_then(Span::span),
-                            "containers of the account may be public",
-                        );
-                    }
-                }
-                for name in ["enable_https_traffic_only", "https_traffic_only_enabled"] {
-                    if self.flag(body, name) == Some(false) {
-                        self.add(
-                            TRANSIT,
-                            body.get_attribute(name).and_then(Span::span),
-                            "connections without encryption are let in",
-                        );
-                    }
-                }
-            }
+            "azurerm_storage_account" => self.azure_account(body),
             "azurerm_storage_container"
                 if self
                     .text(body, "container_access_type")
@@ -347,6 +328,27 @@ impl Context<'_, '_> {
                 body.get_attribute("publicly_accessible").and_then(Span::span),
                 "everybody reaches the database",
             );
+        }
+    }
+
+    fn azure_account(&mut self, body: &Body) {
+        for name in ["allow_blob_public_access", "allow_nested_items_to_be_public"] {
+            if self.flag(body, name) == Some(true) {
+                self.add(
+                    PUBLIC_BUCKET,
+                    body.get_attribute(name).and_then(Span::span),
+                    "containers of the account may be public",
+                );
+            }
+        }
+        for name in ["enable_https_traffic_only", "https_traffic_only_enabled"] {
+            if self.flag(body, name) == Some(false) {
+                self.add(
+                    TRANSIT,
+                    body.get_attribute(name).and_then(Span::span),
+                    "connections without encryption are let in",
+                );
+            }
         }
     }
 
