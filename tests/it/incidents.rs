@@ -45,7 +45,7 @@ fn a_runbook_is_gone_through_for_an_incident_and_its_timeline_tells_of_it() {
     let (world, _repository, _load, _stable, _bad) = hurt(&[]);
     declare(&world);
     let runbook = "---\ndrill_every: 90d\nparameters: { replica: { default: '1' } }\n---\n# Answers are wrong\n\n## Look\n\n\
-                   ```sh\necho looked at $replica\n```\n\n## Mend\n\n```sh dry-run\necho would mend\n```\n\n\
+                   ```sh\nhead -c 20000 /dev/zero | tr '\\0' '\\033'\necho\necho looked at $replica\n```\n\n## Mend\n\n```sh dry-run\necho would mend\n```\n\n\
                    ```sh no-record\necho 'a secret'; touch mended\n```\n\n```sh check\ntest -e mended\n```\n\n\
                    ## Never ends\n\n```sh timeout=1s\nsleep 1000 & sleep 1000\n```\n";
     let cli = |arguments: &[&str]| said(world.command().current_dir(world.dir()).args(arguments));

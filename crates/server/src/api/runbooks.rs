@@ -10,6 +10,9 @@ use super::types::EndRunRequest;
 use super::{Context, Failure, incidents};
 use crate::records::KeepError;
 
+/// The largest body, in bytes: a command and what it printed, 16 KiB each, with every byte escaped as six.
+const STEP_BYTES_MAX: usize = 256 * 1024;
+
 /// The routes, to be guarded as all others are.
 pub(super) fn router() -> Router<Context> {
     Router::new()
@@ -17,7 +20,7 @@ pub(super) fn router() -> Router<Context> {
         .route("/api/v1/runbooks/runs/{run}", get(show))
         .route("/api/v1/runbooks/runs/{run}/steps", post(step))
         .route("/api/v1/runbooks/runs/{run}/end", post(end))
-        .layer(axum::extract::DefaultBodyLimit::max(super::BODY_BYTES_MAX))
+        .layer(axum::extract::DefaultBodyLimit::max(STEP_BYTES_MAX))
 }
 
 impl From<KeepError<RunRefusal>> for Failure {

@@ -88,6 +88,10 @@ fn verdict(app: &App, met: u64, all: u64, found: u64) -> Result<Exit, Report> {
             Report::new(report::POLICY_TESTS, what).hint("`prograde explain CODE` says more about each finding")
         );
     }
+    if all == 0 {
+        return Err(Report::new(report::POLICY_TESTS, "there is no expectation at these paths")
+            .hint("tests are files named `kyverno-test.yaml`; name one, or a directory above it"));
+    }
     app.printer.note("Good", counted(all, "expectation"));
     Ok(Exit::Done)
 }
