@@ -9,6 +9,7 @@ mod alerts;
 mod autoscaling;
 mod bad_input;
 mod canary;
+mod discovery;
 mod faults;
 mod first_flight;
 mod flags;

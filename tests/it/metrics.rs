@@ -37,7 +37,7 @@ fn a_metric_beyond_its_limit_takes_a_release_back() {
     let Some(prometheus) = Prometheus::start() else { return };
     let world = World::new();
     let (repository, load) = under_load(&world);
-    declare(&repository, &queue_depth(&prometheus.url, "queue_depth"));
+    declare(&repository, &queue_depth(prometheus.url(), "queue_depth"));
 
     let commit = repository.commit_behaviour("greeting=hoarder", "Break it");
     prometheus.exporter.set(&commit, 512);
@@ -71,7 +71,7 @@ fn a_metric_without_data_holds_the_step() {
     let Some(prometheus) = Prometheus::start() else { return };
     let mut world = World::new();
     let (repository, load) = under_load(&world);
-    declare(&repository, &queue_depth(&prometheus.url, "no_such_metric"));
+    declare(&repository, &queue_depth(prometheus.url(), "no_such_metric"));
     let commit = repository.push("greeting=silent", "Measure nothing");
     let metric = |flight: &Value| flight["environments"][1]["metrics"][0].clone();
     let reason = "the query gave no series";

@@ -1,8 +1,13 @@
 //! From an alert to a person: whoever is on call is told, the next one when nobody answers, and nobody once somebody has.
 
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use sha2::Sha256;
 
+use crate::observe::escaped;
 use crate::world::mailbox::Mailbox;
+use crate::world::processes::signal;
 use crate::world::wait::until;
 use crate::world::{World, said, text};
 
@@ -227,4 +232,89 @@ fn who_can_not_be_told_keeps_the_server_from_starting() {
             said.stderr
         );
     }
+}
+
+#[test]
+fn files_are_read_again_and_pages_under_way_go_by_what_they_say_then() {
+    let (ann, bob, world) = on_call(ROTA);
+    // A file that can't be used changes nothing, and says where it is wrong.
+    std::fs::write(world.dir().join("oncall.yaml"), ROTA.replace("people: [bob]", "people: [cem]")).unwrap();
+    let (status, refused) = world.post("/alertmanager/-/reload", &json!({}));
+    assert_eq!((status, text(&refused, "code")), (400, "PG0672"), "{refused}");
+    assert!(text(&refused, "message").contains("oncall.yaml:11:") && text(&refused, "message").contains("cem"));
+    fire(&world, false);
+    until("ann is told", || told(&ann, "firing").pop());
+    until("bob is told", || told(&bob, "firing").pop());
+
+    // Ann moves, and bob stands in for her: the next page goes where the files say now.
+    let elsewhere = Mailbox::open();
+    std::fs::write(world.dir().join("alertmanager.yml"), routing(&elsewhere.url(), &bob.url())).unwrap();
+    std::fs::write(world.dir().join("oncall.yaml"), ROTA.replace("wait: 3s", "wait: 2h")).unwrap();
+    let (status, answer) = world.post("/alertmanager/-/reload", &json!({}));
+    assert_eq!(status, 200, "{answer}");
+    let raised = world.cli(&["page", "raise", "Disks are full", "--by", "bob"]);
+    assert_eq!(raised.code, 0, "{raised:?}");
+    until("ann is told elsewhere", || told(&elsewhere, "firing").pop());
+    assert_eq!(world.get("/api/v1/oncall")["escalations"]["pad"]["steps"][0]["wait"], "2h");
+
+    // A signal does the same.
+    std::fs::write(world.dir().join("oncall.yaml"), ROTA.replace("wait: 3s", "wait: 5h")).unwrap();
+    signal(world.pid(), Signal::HUP);
+    until("the file is read again", || {
+        (world.get("/api/v1/oncall")["escalations"]["pad"]["steps"][0]["wait"] == "5h").then_some(())
+    });
+    world.end();
+}
+
+/// Sends what Slack sends, signed with a secret as Slack signs.
+fn from_slack(world: &World, secret: &str, body: &str) -> (u16, String) {
+    let now = jiff::Timestamp::now().as_second().to_string();
+    let signed = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap().chain_update(format!("v0:{now}:{body}"));
+    let signature = format!("v0={}", hex::encode(signed.finalize().into_bytes()));
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let request = agent.post(format!("{}/chat/slack", world.url()));
+    let request = request.header("x-slack-request-timestamp", now).header("x-slack-signature", signature);
+    let mut answer = request.header("content-type", "application/x-www-form-urlencoded").send(body).unwrap();
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
+}
+
+#[test]
+fn a_page_is_taken_by_a_press_in_slack_and_ended_by_a_command() {
+    let (room, answers) = (Mailbox::open(), Mailbox::open());
+    let rota = ROTA.replace("ann: { receiver: ann }", "ann: { receiver: ann, slack: U012AB3CD }");
+    let rota = format!("{rota}chat: {{ slack: {{ signing_secret_file: slack-secret }} }}\n");
+    let routing = routing("http://127.0.0.1:9/", "http://127.0.0.1:9/").replace(
+        "webhook_configs: [{ url: 'http://127.0.0.1:9/' }]",
+        &format!("slack_configs: [{{ api_url: '{}' }}]", room.url()),
+    );
+    let files = [("alertmanager.yml", &*routing), ("oncall.yaml", &*rota), ("slack-secret", "hunter2\n")];
+    let world = World::with_files(&files, &ARGUMENTS);
+    fire(&world, false);
+    let letter = until("the room is told", || room.all().pop());
+    let buttons = &letter["attachments"][1]["blocks"][0]["elements"];
+    assert_eq!((text(&buttons[0], "action_id"), text(&buttons[0], "value")), ("acknowledge", "P-1"));
+
+    let press = json!({"type": "block_actions", "user": {"id": "U012AB3CD", "username": "ann.smith"},
+        "actions": [{"action_id": "acknowledge", "value": "P-1"}], "response_url": answers.url()});
+    let press = format!("payload={}", escaped(&press.to_string()));
+    let (status, answer) = from_slack(&world, "guessed", &press);
+    assert!(status == 401 && answer.contains("not signed"), "{status} {answer}");
+    assert_eq!(text(&page(&world, "P-1"), "state"), "open");
+    assert_eq!(from_slack(&world, "hunter2", &press), (200, String::new()));
+    let answer = until("the room hears of it", || answers.all().pop());
+    assert_eq!(text(&answer, "text"), "P-1 is ann's: Slow: orders take 4 s");
+    let taken = page(&world, "P-1");
+    assert_eq!((text(&taken, "state"), text(&taken, "acknowledged_by")), ("acknowledged", "ann"));
+
+    // Whoever is not known is who Slack says; a second one is told who was first.
+    let command = |text: &str| format!("user_id=U9&user_name=mel&command=%2Fpage&text={}", escaped(text));
+    let (status, answer) = from_slack(&world, "hunter2", &command("ack P-1"));
+    assert!(status == 200 && answer.contains("ann has acknowledged the page already"), "{answer}");
+    let (_, answer) = from_slack(&world, "hunter2", &command(""));
+    assert!(answer.contains("P-1 (ann's): Slow: orders take 4 s"), "{answer}");
+    let (_, answer) = from_slack(&world, "hunter2", &command("resolve P-1"));
+    assert!(answer.contains("P-1 is over, says mel"), "{answer}");
+    assert_eq!(text(&page(&world, "P-1"), "state"), "resolved");
+    assert!(!world.log().contains("hunter2"));
+    world.end();
 }

@@ -31,13 +31,15 @@ use crate::report::{self, Report};
 use crate::wire::{
     AbortRequest, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest,
     FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, PageView, QuarantineView,
-    RollbackRequest, Status, VerifyView,
+    RollbackRequest, ScaleRequest, Status, VerifyView,
 };
 
 /// How long a connection may take.
 const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long the start of an answer may take.
 const ANSWER_WAIT: Duration = Duration::from_mins(1);
+/// How long the answer to a query may take.
+const QUERY_WAIT: Duration = Duration::from_mins(3);
 /// How long a journal's check may take.
 const VERIFY_WAIT: Duration = Duration::from_hours(1);
 /// How long the server may be silent in the middle of an answer.
@@ -161,6 +163,11 @@ impl Client {
         self.post(&format!("/api/v1/services/{service}/rollback"), request, ANSWER_WAIT)
     }
 
+    /// `POST /api/v1/services/{service}/scale`.
+    pub(crate) fn scale(&self, service: &ServiceName, request: &ScaleRequest) -> Result<Ordered, Report> {
+        self.post(&format!("/api/v1/services/{service}/scale"), request, ANSWER_WAIT)
+    }
+
     /// `GET /api/v1/services/{service}/logs`. `silence_max` bounds how long to wait for the next line.
     pub(crate) fn logs(
         &self,
@@ -276,6 +283,29 @@ impl Client {
     /// Tells of a run of a runbook.
     pub(crate) fn runbook_run(&self, path: &str, request: &impl Serialize) -> Result<Run, Report> {
         self.post(path, request, ANSWER_WAIT)
+    }
+
+    /// A question in PromQL: the `data` of Prometheus' HTTP API.
+    pub(crate) fn prometheus(&self, path: &str, query: &[(&str, String)]) -> Result<serde_json::Value, Report> {
+        #[derive(serde::Deserialize)]
+        struct Failed {
+            error: String,
+        }
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut answer = self.call(&format!("/prometheus/api/v1/{path}"), &query, QUERY_WAIT)?;
+        let status = answer.status();
+        let text = self.whole(&mut answer)?;
+        if let Ok(failed) = serde_json::from_slice::<Failed>(&text)
+            && !status.is_success()
+        {
+            return Err(Report::new("PG0602", failed.error).hint("`prograde explain PG0602` says what can be done"));
+        }
+        if let Ok(body) = serde_json::from_slice::<ErrorBody>(&text) {
+            return Err(Report::from_answer(status.as_u16(), body));
+        }
+        let strange = |error: serde_json::Error| self.strange("what it answered is not what was expected", &error);
+        let mut whole: serde_json::Value = serde_json::from_slice(&text).map_err(strange)?;
+        Ok(whole.get_mut("data").map(serde_json::Value::take).unwrap_or_default())
     }
 
     /// `POST /api/v1/journal/verify`.

@@ -106,6 +106,8 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Verdict(args) => commands::verdict::run(app, &args),
         Brief::Flag(args) => commands::flag::run(app, &args),
         Brief::Dora(args) => commands::dora::run(app, &args),
+        Brief::Scale(args) => commands::order::scale(app, &args),
+        Brief::Query(args) => commands::query::run(app, &args),
         Brief::Budget(args) => commands::budget::run(app, &args),
         Brief::Objectives(args) => commands::objectives::run(app, &args),
         Brief::Toil(args) => commands::toil::run(app, &args),

@@ -83,6 +83,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0504"
     "PG0505"
     "PG0601"
+    "PG0602"
     "PG0610"
     "PG0611"
     "PG0612"

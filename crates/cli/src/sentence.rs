@@ -253,7 +253,7 @@ fn in_environment(event: &Event) -> String {
         Event::Reverted { place, commit } => {
             format!("{place}: taken out of the deployment repository by {}", commit.short())
         }
-        Event::Scaled { place, before, replicas, reason } => {
+        Event::Scaled { place, before, replicas, reason, .. } => {
             format!("{place}: scaled from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
         }
         Event::FlagSet { environment, flag, to, by, reason, .. } => {

@@ -34,14 +34,17 @@ pub enum DutyError {
 pub struct Duty(Arc<Inner>);
 
 struct Inner {
-    /// What the file says.
-    declared: Rota,
-    /// What people changed; held by whoever changes.
-    roster: Mutex<Roster>,
+    /// What the file says, and what people changed; held by whoever changes either.
+    said: Mutex<Said>,
     log: Arc<dyn RosterLog>,
     clock: Arc<dyn Clock>,
     /// The two laid over each other.
     current: RwLock<Arc<Rota>>,
+}
+
+struct Said {
+    declared: Rota,
+    roster: Roster,
 }
 
 impl Duty {
@@ -57,7 +60,7 @@ impl Duty {
             roster.apply(fact, *at);
         }
         let current = RwLock::new(Arc::new(roster.over(&declared)));
-        Self(Arc::new(Inner { declared, roster: Mutex::new(roster), log, clock, current }))
+        Self(Arc::new(Inner { said: Mutex::new(Said { declared, roster }), log, clock, current }))
     }
 
     /// Who is on call as it is now.
@@ -67,26 +70,38 @@ impl Duty {
 
     /// All changes, in the order in which they were made.
     pub async fn changes(&self) -> Vec<Made> {
-        self.0.roster.lock().await.changes().cloned().collect()
+        self.0.said.lock().await.roster.changes().cloned().collect()
     }
 
     /// Changes who is on call.
     pub async fn change(&self, change: Change) -> Result<Made, DutyError> {
-        self.record(|roster, now| roster.change(&self.0.declared, &zone, change, now)).await
+        self.record(|said, now| said.roster.change(&said.declared, &zone, change, now)).await
     }
 
     /// Takes a change back.
     pub async fn withdraw(&self, id: ChangeId, by: &str) -> Result<Made, DutyError> {
-        self.record(|roster, _| roster.withdraw(id, by)).await
+        self.record(|said, _| said.roster.withdraw(id, by)).await
+    }
+
+    /// Goes by another file from now on. What people changed stays laid over it.
+    pub async fn declare(&self, declared: Rota) {
+        let mut said = self.0.said.lock().await;
+        said.declared = declared;
+        self.lay(&said);
+    }
+
+    fn lay(&self, said: &Said) {
+        let current = Arc::new(said.roster.over(&said.declared));
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = current;
     }
 
     async fn record(
         &self,
-        decide: impl FnOnce(&Roster, Timestamp) -> Result<RosterFact, RosterRefusal>,
+        decide: impl FnOnce(&Said, Timestamp) -> Result<RosterFact, RosterRefusal>,
     ) -> Result<Made, DutyError> {
-        let mut roster = self.0.roster.lock().await;
+        let mut said = self.0.said.lock().await;
         let now = self.0.clock.now();
-        let fact = decide(&roster, now)?;
+        let fact = decide(&said, now)?;
         let (RosterFact::Changed { id, .. } | RosterFact::Withdrawn { id, .. }) = &fact;
         let id = *id;
         let kept = self.0.log.append(std::slice::from_ref(&fact), now).await;
@@ -98,12 +113,12 @@ impl Duty {
             }
         };
         for (at, fact) in &facts {
-            roster.apply(fact, *at);
+            said.roster.apply(fact, *at);
         }
-        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster.over(&self.0.declared));
+        self.lay(&said);
         if let Some(why) = failure {
             return Err(DutyError::Record(why));
         }
-        roster.changes().find(|made| made.id == id).cloned().ok_or(DutyError::Refused(RosterRefusal::Unknown(id)))
+        said.roster.changes().find(|made| made.id == id).cloned().ok_or(DutyError::Refused(RosterRefusal::Unknown(id)))
     }
 }

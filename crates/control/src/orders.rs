@@ -5,7 +5,7 @@ use prograde_model::event::Event;
 use prograde_model::flight::Refusal;
 use prograde_model::ids::{Digest, EnvironmentName, FlightId, ServiceName, Target};
 
-use crate::controller::Control;
+use crate::controller::{Control, log};
 use crate::ports::AppendError;
 
 /// Why an order was not carried out.
@@ -48,6 +48,32 @@ impl Control {
     ) -> Result<Vec<Event>, OrderError> {
         let holds = self.holds();
         self.order(flight, |flight, _| flight.override_hold(&holds, (environment, hold), by, reason)).await
+    }
+
+    /// Gives what serves another number of replicas.
+    pub async fn order_scale(
+        &self,
+        target: &Target,
+        replicas: u32,
+        by: &str,
+        reason: &str,
+    ) -> Result<(FlightId, Vec<Event>), OrderError> {
+        let nothing = || OrderError::NothingServes(target.clone());
+        let serves = self.inner.ledger.with(|fleet| fleet.current(target).cloned());
+        let flight = serves.ok_or_else(nothing)?;
+        let now = self.inner.clock.now();
+        let ordered = self.inner.ledger.record(&flight, now, |fleet| {
+            if fleet.current(target) != Some(&flight) {
+                let environment = target.environment.clone();
+                return Err(OrderError::from(Refusal::NotServing { flight: flight.clone(), environment }));
+            }
+            Ok(fleet.order_scale(target, replicas, (by, reason)).ok_or_else(nothing)??)
+        });
+        let events = ordered.await?;
+        for event in &events {
+            log(&flight, event);
+        }
+        Ok((flight, events))
     }
 
     /// Ends a flight where it is.

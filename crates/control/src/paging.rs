@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_model::alert::{Failure, Retry};
 use prograde_model::oncall::page::{Page, PageEvent, PageRefusal};
-use prograde_model::oncall::{CallKey, Desk, Entry, Notified, PageFact, PageId};
+use prograde_model::oncall::{CallKey, Desk, Entry, Notified, PageFact, PageId, Rota};
 use prograde_model::stored::{Fact as _, NotKept};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
@@ -183,6 +183,12 @@ impl Paging {
     /// Who is on call, and whom pages reach.
     pub fn duty(&self) -> &Duty {
         &self.shared.options.duty
+    }
+
+    /// Goes by another file from now on, for pages that are under way as well.
+    pub async fn declare(&self, rota: Rota) {
+        self.duty().declare(rota).await;
+        self.shared.changed.notify_one();
     }
 
     /// Stops deciding and telling. What is outstanding is told after the next start.

@@ -107,5 +107,5 @@ impl Inner {
 }
 
 fn scaled(place: Place, before: u32, scale: Scale) -> Event {
-    Event::Scaled { place, before, replicas: scale.replicas, reason: scale.reason }
+    Event::Scaled { place, before, replicas: scale.replicas, reason: scale.reason, by: None }
 }

@@ -235,8 +235,11 @@ pub enum Event {
         before: u32,
         /// How many it is to have.
         replicas: u32,
-        /// What was measured, and what limits the number.
+        /// What was measured, and what limits the number; or why a person wants it.
         reason: String,
+        /// Who, where it was a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// A feature flag was set where it serves; that holds whatever Git says, until it is unset.
     #[serde(rename = "flag.set")]

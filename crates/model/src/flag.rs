@@ -13,6 +13,7 @@ mod value;
 mod version;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -56,6 +57,16 @@ pub enum Setting {
     Enabled,
     /// It is not there: clients use their own defaults.
     Disabled,
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Variant(variant) => variant,
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        })
+    }
 }
 
 /// A setting, and how it came about.

@@ -2,6 +2,7 @@
 
 mod flags;
 mod returns;
+mod scale;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -24,6 +24,7 @@ mod state;
 mod suspects;
 mod timeline;
 mod unhelped;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub use run::run_entries;
 pub use state::{Incident, Link, Mitigation, Note, Origin, Review, Role, Severity, Stage, Update, Way};
 pub use suspects::{Question, Suspect, needs, suspects};
 pub use timeline::{Entry, Kind, Span, alert_entries, flight_entries, incident_entries, timeline};
+pub use ways::{Offer, ways};
 
 /// All incidents and what is to be done after them: the fold of their facts and of nothing else.
 #[derive(Debug, Clone, Default, PartialEq)]

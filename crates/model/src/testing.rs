@@ -559,6 +559,7 @@ fn workload() -> Workload {
     Workload {
         name: "pad".into(),
         labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         replicas: 4,
         rolling: RollingUpdate::default(),
         min_ready_s: 0,

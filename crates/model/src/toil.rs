@@ -38,11 +38,13 @@ pub enum Act {
     Silenced,
     /// Ran a step of a runbook.
     RanStep,
+    /// Gave a version another number of replicas.
+    Scaled,
 }
 
 impl Act {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Approved,
         Self::Overrode,
         Self::Ended,
@@ -51,13 +53,14 @@ impl Act {
         Self::Flagged,
         Self::Silenced,
         Self::RanStep,
+        Self::Scaled,
     ];
 
     /// How many minutes of somebody's time it is taken for where nobody measured it: an estimate, for comparing weeks.
     pub fn minutes(self) -> f64 {
         match self {
             Self::Approved => 2.0,
-            Self::Flagged | Self::Silenced => 5.0,
+            Self::Flagged | Self::Silenced | Self::Scaled => 5.0,
             Self::Overrode | Self::Ended | Self::RolledBack | Self::Lifted => 10.0,
             Self::RanStep => 1.0,
         }
@@ -170,6 +173,7 @@ fn act(event: &Event) -> Option<(&str, Act)> {
         Event::Overridden { by, .. } => Some((by, Act::Overrode)),
         Event::QuarantineLifted { by, .. } => Some((by, Act::Lifted)),
         Event::FlagSet { by, .. } | Event::FlagUnset { by, .. } => Some((by, Act::Flagged)),
+        Event::Scaled { by: Some(by), .. } => Some((by, Act::Scaled)),
         Event::Rollout { .. }
         | Event::Migrated { by: None, .. }
         | Event::Ended { .. }
@@ -186,7 +190,7 @@ fn act(event: &Event) -> Option<(&str, Act)> {
         | Event::Checked { .. }
         | Event::Quarantined { .. }
         | Event::Reverted { .. }
-        | Event::Scaled { .. }
+        | Event::Scaled { by: None, .. }
         | Event::FlagWatched { .. }
         | Event::AuthorNotified { .. } => None,
     }

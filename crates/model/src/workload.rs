@@ -14,6 +14,8 @@ pub struct Workload {
     pub name: String,
     /// Labels of the pod template.
     pub labels: BTreeMap<String, String>,
+    /// Annotations of the pod template: what discovery of targets reads.
+    pub annotations: BTreeMap<String, String>,
     /// `spec.replicas`, default 1; where there is `autoscaling`, only how many there are before any release serves.
     pub replicas: u32,
     /// `spec.strategy.rollingUpdate`.

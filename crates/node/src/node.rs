@@ -24,6 +24,7 @@ use crate::job::{self, JobEnd, JobOrder, JobVersion};
 use crate::ledger::{self, Entry};
 use crate::logs::{self, LogKeeper, LogLine, LogQuery};
 use crate::options::NodeOptions;
+use crate::pod::PodSeen;
 use crate::ports::PortPool;
 use crate::proxy::Proxy;
 use crate::service_ports::PortBook;
@@ -212,6 +213,16 @@ impl Node {
     /// The target's replicas that are not on their way out, those without a process included.
     pub fn replicas(&self, target: &Target) -> Vec<ReplicaSeen> {
         self.known(target).map(|deployment| deployment.staying()).unwrap_or_default()
+    }
+
+    /// All targets' replicas that have a process and are to stay, with what their pod templates say.
+    pub fn pods(&self) -> Vec<(Target, PodSeen)> {
+        let deployments: Vec<(Target, Arc<Deployment>)> =
+            lock(&self.shared.deployments).iter().map(|(target, known)| (target.clone(), Arc::clone(known))).collect();
+        let of = |(target, deployment): (Target, Arc<Deployment>)| {
+            deployment.pods().into_iter().map(move |pod| (target.clone(), pod))
+        };
+        deployments.into_iter().flat_map(of).collect()
     }
 
     /// Moves whenever an observation changes in anything but its counters.

@@ -26,6 +26,17 @@ pub(crate) struct PortMap {
     first: Option<u16>,
 }
 
+/// One container port of a replica that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortSeen {
+    /// Its name, if it has one.
+    pub name: Option<String>,
+    /// `containerPort`.
+    pub container: u16,
+    /// Where it is found on this machine.
+    pub host: u16,
+}
+
 impl PortMap {
     /// Pairs the container ports of `workload`, as [`needed`] lists them, with `host` ports.
     pub(crate) fn new(workload: &Workload, host: &[u16]) -> Self {
@@ -41,6 +52,14 @@ impl PortMap {
             PortRef::Name(name) => self.names.get(name)?,
         };
         self.numbers.get(number).copied()
+    }
+
+    /// The container ports, each with its name and the machine's port.
+    pub(crate) fn seen(&self) -> Vec<PortSeen> {
+        let name = |number: &u16| self.names.iter().find(|(_, named)| *named == number).map(|(name, _)| name.clone());
+        let seen =
+            self.numbers.iter().map(|(number, host)| PortSeen { name: name(number), container: *number, host: *host });
+        seen.collect()
     }
 
     /// All of the machine's ports in use.

@@ -9,6 +9,7 @@ pub(crate) fn workload() -> Workload {
     Workload {
         name: "pad".into(),
         labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         replicas: 1,
         rolling: RollingUpdate::default(),
         min_ready_s: 0,

@@ -17,7 +17,7 @@ use prograde_template::Value;
 
 use crate::config::{Kind, Way};
 use crate::message::{Data, Messages, PageLink};
-use outgoing::Client;
+use outgoing::{Client, Outgoing};
 
 pub use teller::Teller;
 
@@ -40,6 +40,7 @@ struct Letter<'a> {
     notification: &'a Notification,
     way: &'a str,
     data: Value,
+    page: Option<&'a PageLink>,
 }
 
 impl Letter<'_> {
@@ -72,7 +73,7 @@ impl Delivery {
     ) -> Result<(), Failure> {
         let timeout = timeout.min(ATTEMPT_MAX);
         let data = Data::new(notification, &self.external_url, usize::MAX).of_page(page);
-        let letter = Letter { delivery: self, notification, way: &way.name, data: data.value() };
+        let letter = Letter { delivery: self, notification, way: &way.name, data: data.value(), page };
         let request = match &way.kind {
             Kind::Webhook(webhook) => pager::webhook(self, webhook, notification, page)?,
             Kind::Email(email) => return mail::send(&letter, email, timeout),
@@ -92,6 +93,13 @@ impl Delivery {
         };
         self.client.send(&request, timeout)
     }
+}
+
+/// Posts a document to an address that somebody gave for an answer. Blocks until it is taken, or for the given time.
+pub fn post(url: &str, body: serde_json::Value, timeout: Duration) -> Result<(), Failure> {
+    let (method, url, authorization) = (http::Method::POST, url.to_owned(), None);
+    let outgoing = Outgoing { method, url, body, authorization, follow_redirects: false, proxy_url: None };
+    Client::new().send(&outgoing, timeout.min(ATTEMPT_MAX))
 }
 
 /// A text cut to so many characters, with an ellipsis in place of what is cut off.

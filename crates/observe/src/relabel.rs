@@ -7,7 +7,7 @@
 use md5::{Digest as _, Md5};
 
 use crate::labels::{Labels, is_label_name};
-use crate::pattern::Pattern;
+use crate::pattern::{Pattern, PatternError};
 
 /// One rule.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +18,15 @@ pub struct Rule {
     pub separator: String,
     /// What is done.
     pub action: Action,
+}
+
+impl Rule {
+    /// Gives a label the value of another one.
+    pub(crate) fn copy(from: &str, to: &str) -> Result<Self, PatternError> {
+        let regex = Pattern::new("(.*)")?;
+        let action = Action::Replace { regex, target: to.to_owned(), replacement: "$1".to_owned() };
+        Ok(Self { source_labels: vec![from.to_owned()], separator: String::new(), action })
+    }
 }
 
 /// What a rule does, given the joined values of its source labels.

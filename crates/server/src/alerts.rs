@@ -19,7 +19,7 @@ use prograde_notify::{Config, Handle, Options};
 
 use crate::auth::PageKey;
 use crate::error::ServerError;
-use crate::oncall;
+use crate::oncall::{self, Receivers, Telling};
 use crate::records::{Records, RecordsError};
 
 /// How many alerts are in one fact: each may have some kilobytes, and a fact a megabyte.
@@ -86,10 +86,19 @@ fn read(file: &Path) -> Result<Config, Diagnostics> {
     prograde_notify::parse(&name, &std::fs::read_to_string(file).map_err(unreadable)?)
 }
 
+/// Where it is said what is done with alerts.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    /// `alertmanager.yml`
+    pub(crate) alerts: PathBuf,
+    /// `oncall.yaml`
+    pub(crate) oncall: Option<PathBuf>,
+}
+
 /// What handling alerts needs, before anything is decided.
 pub(crate) struct Prepared {
     config: Config,
-    file: PathBuf,
+    files: Files,
     rota: Option<Rota>,
 }
 
@@ -98,9 +107,25 @@ pub(crate) struct Prepared {
 pub(crate) struct Handled {
     pub(crate) alerts: Handle,
     pub(crate) pages: Option<Paging>,
+    receivers: Option<Arc<Receivers>>,
+    pub(crate) files: Files,
+    external_url: String,
 }
 
 impl Handled {
+    /// Reads the files again, and goes on with what they say; when anything is wrong with them, with what they said before.
+    pub(crate) async fn reload(&self) -> Result<(), ServerError> {
+        let Prepared { config, files, rota } = prepare(self.files.clone())?;
+        let (file, url) = (&files.alerts, || self.external_url.clone());
+        let told = Teller::new(&config, file, url()).map_err(ServerError::AlertmanagerConfig)?;
+        self.alerts.reconfigure(config, file, url()).await.map_err(ServerError::AlertmanagerConfig)?;
+        if let (Some(rota), Some(pages), Some(receivers)) = (rota, &self.pages, &self.receivers) {
+            receivers.replace(Telling { teller: told, buttons: rota.chat.is_some() });
+            pages.declare(rota).await;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn shutdown(&self) {
         // Who has to be paged is said first.
         self.alerts.shutdown().await;
@@ -111,13 +136,14 @@ impl Handled {
 }
 
 /// Reads an `alertmanager.yml`, and the `oncall.yaml` that says who is on call.
-pub(crate) fn prepare(file: &Path, rota: Option<&Path>) -> Result<Prepared, ServerError> {
-    let config = read(file).map_err(ServerError::AlertmanagerConfig)?;
-    let rota = rota.map(|rota| oncall::read(rota, &config, file)).transpose().map_err(ServerError::OncallConfig)?;
+pub(crate) fn prepare(files: Files) -> Result<Prepared, ServerError> {
+    let config = read(&files.alerts).map_err(ServerError::AlertmanagerConfig)?;
+    let rota = files.oncall.as_ref().map(|rota| oncall::read(rota, &config, &files.alerts));
+    let rota = rota.transpose().map_err(ServerError::OncallConfig)?;
     if rota.is_none() && oncall::is_needed(&config) {
-        return Err(ServerError::OncallConfig(oncall::missing(file)));
+        return Err(ServerError::OncallConfig(oncall::missing(&files.alerts)));
     }
-    Ok(Prepared { config, file: file.to_owned(), rota })
+    Ok(Prepared { config, files, rota })
 }
 
 /// Starts handling alerts, with the state that the facts of before give. `url` is where people find the server.
@@ -127,21 +153,21 @@ pub(crate) async fn start(
     journal: Journal,
     control: Control,
 ) -> Result<Handled, AlertsError> {
-    let Prepared { config, file, rota } = prepared;
+    let Prepared { config, files, rota } = prepared;
     let external_url = format!("{url}/alertmanager");
-    let pages = match rota {
-        None => None,
-        Some(rota) => {
-            let teller = Teller::new(&config, &file, external_url.clone())?;
-            let parts = oncall::Parts { rota, teller, key: PageKey::new(token), url: url.to_owned() };
-            Some(oncall::start(parts, journal.clone(), control.clone()).await?)
-        }
-    };
+    let (mut pages, mut receivers) = (None, None);
+    if let Some(rota) = rota {
+        let teller = Teller::new(&config, &files.alerts, external_url.clone())?;
+        let telling = Telling { teller, buttons: rota.chat.is_some() };
+        let receiver = Receivers::new(telling, PageKey::new(token), url.to_owned());
+        let tell = Arc::clone(receivers.insert(Arc::new(receiver)));
+        pages = Some(oncall::start(rota, tell, journal.clone(), control.clone()).await?);
+    }
     let (records, history) = Records::open(journal).await?;
     let options = Options {
         config,
-        file,
-        external_url,
+        file: files.alerts.clone(),
+        external_url: external_url.clone(),
         records: Arc::new(JournalRecords(records)),
         history,
         pager: pages.clone().map(|pages| Arc::new(oncall::Wakes(pages)) as _),
@@ -153,5 +179,5 @@ pub(crate) async fn start(
         StartError::Configuration(found) => AlertsError::Configuration(found),
         StartError::Record(why) => AlertsError::Begin(why),
     })?;
-    Ok(Handled { alerts, pages })
+    Ok(Handled { alerts, pages, receivers, files, external_url })
 }

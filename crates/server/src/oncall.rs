@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -148,8 +148,8 @@ impl Clock for Controlled {
 }
 
 /// Tells people by the receivers of `alertmanager.yml`.
-struct Receivers {
-    teller: Teller,
+pub(crate) struct Receivers {
+    telling: RwLock<Telling>,
     key: PageKey,
     url: String,
 }
@@ -160,17 +160,18 @@ impl Caller for Receivers {
     async fn call(&self, call: &Call) -> Result<(), Failure> {
         let lasting = |why: String| Failure::Lasting { why };
         let receiver = call.receiver.as_ref().ok_or_else(|| lasting("they have no receiver".into()))?;
-        let page = self.link(call);
+        let Telling { teller, buttons } = self.telling();
+        let page = PageLink { buttons, ..self.link(call) };
         let mut told = false;
         let mut failure = lasting(format!("there is no receiver {receiver:?}"));
-        for way in self.teller.ways(receiver) {
+        for way in teller.ways(receiver) {
             if call.key.step.is_none() && !way.send_resolved {
                 // It is not to be told of ends.
                 told = true;
                 continue;
             }
             let notification = notification(call, receiver, &way.name);
-            match self.teller.attempt(way.clone(), notification, Some(page.clone()), WAY_MAX).await {
+            match teller.attempt(way.clone(), notification, Some(page.clone()), WAY_MAX).await {
                 Ok(()) => told = true,
                 Err(error) => {
                     tracing::warn!(page = page.id, person = page.person, way = way.name, "not told: {}", error.why());
@@ -184,7 +185,28 @@ impl Caller for Receivers {
     }
 }
 
+/// How people are told at present.
+#[derive(Clone)]
+pub(crate) struct Telling {
+    pub(crate) teller: Teller,
+    /// Whether messages to Slack have buttons.
+    pub(crate) buttons: bool,
+}
+
 impl Receivers {
+    pub(crate) fn new(telling: Telling, key: PageKey, url: String) -> Self {
+        Self { telling: RwLock::new(telling), key, url }
+    }
+
+    fn telling(&self) -> Telling {
+        self.telling.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Tells people in another way from now on.
+    pub(crate) fn replace(&self, telling: Telling) {
+        *self.telling.write().unwrap_or_else(PoisonError::into_inner) = telling;
+    }
+
     fn link(&self, call: &Call) -> PageLink {
         let id = call.key.page.to_string();
         let path = self.key.path(call.key.page, &call.key.person);
@@ -193,6 +215,7 @@ impl Receivers {
             title: call.entry.about.title.clone(),
             acknowledge_url: call.key.step.map(|_| format!("{}{path}", self.url)).unwrap_or_default(),
             test: call.entry.about.test,
+            buttons: false,
             id,
         }
     }
@@ -240,28 +263,19 @@ fn notification(call: &Call, receiver: &str, way: &str) -> Notification {
     }
 }
 
-/// What paging is made of.
-pub(crate) struct Parts {
-    pub(crate) rota: Rota,
-    pub(crate) teller: Teller,
-    pub(crate) key: PageKey,
-    /// Where people find us.
-    pub(crate) url: String,
-}
-
 /// Starts paging with the state that the facts of before give.
-pub(crate) async fn start(parts: Parts, journal: Journal, control: Control) -> Result<Paging, RecordsError> {
+pub(crate) async fn start(
+    rota: Rota,
+    receivers: Arc<Receivers>,
+    journal: Journal,
+    control: Control,
+) -> Result<Paging, RecordsError> {
     let (roster, changes) = Records::open(journal.clone()).await?;
     let clock: Arc<dyn Clock> = Arc::new(Controlled(control));
-    let duty = Duty::new(parts.rota, Arc::new(JournalRoster(roster)), Arc::clone(&clock), &changes);
+    let duty = Duty::new(rota, Arc::new(JournalRoster(roster)), Arc::clone(&clock), &changes);
     let (records, history) = Records::open(journal).await?;
-    let options = PagingOptions {
-        duty,
-        log: Arc::new(JournalLog(records)),
-        caller: Arc::new(Receivers { teller: parts.teller, key: parts.key, url: parts.url }),
-        clock,
-        retry: Retry::default(),
-    };
+    let options =
+        PagingOptions { duty, log: Arc::new(JournalLog(records)), caller: receivers, clock, retry: Retry::default() };
     Ok(Paging::start(options, &history))
 }
 

@@ -113,16 +113,15 @@ impl Server {
             Some(prepared) => Some(alerts::start(prepared, (url, &token), journal.clone(), control.clone()).await?),
         };
         let alerts = handled.as_ref().map(|handled| handled.alerts.clone());
-        let metrics = Metrics::start(prepared, control.clone(), alerts.clone()).await;
+        let metrics = Metrics::start(prepared, (control.clone(), node.clone()), alerts).await;
 
         incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
 
         let stop = CancellationToken::new();
         let context = Context {
             metrics: Arc::clone(&metrics),
-            pages: handled.as_ref().and_then(|handled| handled.pages.clone()),
+            handled: handled.clone(),
             page_key: PageKey::new(&token),
-            alerts,
             incidents: incidents.clone(),
             runbooks,
             public_status: options.public_status,
@@ -162,6 +161,17 @@ impl Server {
     /// The file with the token that clients must show.
     pub fn token_file(&self) -> &Path {
         &self.token_file
+    }
+
+    /// Reads all files again that say what is observed and who is told, and goes on with what they say. Where anything is wrong
+    /// with those of one part, that part goes on with what they said before.
+    pub async fn reload(&self) -> Result<(), ServerError> {
+        let observing = self.metrics.reload().await.map_err(ServerError::PrometheusConfig);
+        let telling = match &self.handled {
+            Some(handled) => handled.reload().await,
+            None => Ok(()),
+        };
+        observing.and(telling)
     }
 
     /// Stops taking requests, then deciding, then the replicas, each when what needs it has stopped.
@@ -230,7 +240,10 @@ async fn prepare(
     let alerting = match &options.alertmanager_config {
         None if options.oncall.is_some() => return Err(ServerError::OncallAlone),
         None => None,
-        Some(file) => Some(alerts::prepare(file, options.oncall.as_deref())?),
+        Some(file) => {
+            let files = alerts::Files { alerts: file.clone(), oncall: options.oncall.clone() };
+            Some(alerts::prepare(files)?)
+        }
     };
     Ok((prepared, alerting))
 }

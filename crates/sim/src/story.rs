@@ -108,7 +108,7 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
             format!("digest {} may enter {place} again, by {by}", digest.short())
         }
         Event::Reverted { place, commit } => format!("reverted in {place} by {}", commit.short()),
-        Event::Scaled { place, before, replicas, reason } => {
+        Event::Scaled { place, before, replicas, reason, .. } => {
             format!("scaled from {before} to {replicas} in {place}: {reason}")
         }
         Event::FlagSet { environment, flag, by, .. } => format!("flag {flag} set in {environment} by {by}"),

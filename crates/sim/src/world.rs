@@ -472,6 +472,7 @@ fn workload(scenario: &Scenario) -> Workload {
     Workload {
         name: scenario.service.service.to_string(),
         labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         replicas: scenario.replicas,
         rolling: RollingUpdate::default(),
         min_ready_s: 0,

@@ -142,6 +142,9 @@ fn answer(path: &str, behaviour: &Behaviour) -> (&'static str, String) {
         return ("200 OK", whoami());
     }
     match path {
+        "/metrics" => {
+            ("200 OK", format!("# TYPE asked_total counter\nasked_total {}\n", behaviour.asked.load(Ordering::Relaxed)))
+        }
         "/healthz" => ("200 OK", "well\n".to_owned()),
         "/" => {
             // Evenly spread: of any hundred requests in a row, just so many fail.

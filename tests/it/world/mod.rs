@@ -5,6 +5,7 @@ pub(crate) mod http;
 pub(crate) mod load;
 pub(crate) mod mailbox;
 pub(crate) mod openfeature;
+pub(crate) mod peer;
 pub(crate) mod processes;
 pub(crate) mod prometheus;
 pub(crate) mod repository;

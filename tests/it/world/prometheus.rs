@@ -1,15 +1,11 @@
 //! The team's Prometheus, and the exporter that it scrapes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use tempfile::TempDir;
-
-use super::wait::until;
+use super::peer::Peer;
 
 /// Queue depths by commit, as an exporter tells them. It stays there until the tests end.
 #[derive(Clone)]
@@ -61,9 +57,7 @@ fn tell(stream: &TcpStream, depths: &BTreeMap<String, u32>) -> std::io::Result<(
 
 /// A Prometheus of its own, which ends with this value.
 pub(crate) struct Prometheus {
-    child: Child,
-    _dir: TempDir,
-    pub(crate) url: String,
+    peer: Peer,
     pub(crate) exporter: Exporter,
 }
 
@@ -76,47 +70,18 @@ impl Prometheus {
     /// The same with more in its configuration.
     pub(crate) fn with(more: &str) -> Option<Self> {
         let exporter = Exporter::open();
-        let dir = tempfile::Builder::new().prefix("prograde-it-prometheus-").tempdir().unwrap();
         let config = format!(
             "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms }}\n\
              scrape_configs: [{{ job_name: pad, static_configs: [{{ targets: ['127.0.0.1:{}'] }}] }}]\n{more}",
             exporter.port
         );
-        fs::write(dir.path().join("prometheus.yml"), config).unwrap();
-        let log = dir.path().join("log");
-        let mut command = Command::new("prometheus");
-        command.args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"]);
-        command.current_dir(dir.path()).stdin(Stdio::null()).stdout(Stdio::null());
-        let child = match command.stderr(File::create(&log).unwrap()).spawn() {
-            Ok(child) => child,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
-                assert!(!ci, "prometheus is missing: run scripts/test-peers.sh");
-                left_out();
-                return None;
-            }
-            Err(error) => panic!("prometheus can't be started: {error}"),
-        };
-        let mut this = Self { child, _dir: dir, url: String::new(), exporter };
-        this.url = until("prometheus listens", || {
-            let log = fs::read_to_string(&log).unwrap();
-            let line = log.lines().find(|line| line.contains("Listening on"))?;
-            let address = line.split("address=").nth(1)?.split_whitespace().next()?;
-            Some(format!("http://{address}"))
-        });
-        Some(this)
+        let arguments = ["--config.file=config.yml", "--storage.tsdb.path=data", "--web.listen-address=127.0.0.1:0"];
+        let peer = Peer::start("prometheus", &config, &arguments)?;
+        Some(Self { peer, exporter })
     }
-}
 
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
-fn left_out() {
-    eprintln!("left out: prometheus is not installed");
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        drop(self.child.kill());
-        drop(self.child.wait());
+    /// Where it is found.
+    pub(crate) fn url(&self) -> &str {
+        &self.peer.url
     }
 }

@@ -1,6 +1,6 @@
 //! Incidents, action items, post-mortems and the status page of the server's API.
 
-use prograde_model::incident::{Entry, IncidentId, Month, Ranked, Suspect};
+use prograde_model::incident::{Entry, IncidentId, Month, Offer, Ranked, Suspect};
 use prograde_model::status_page::StatusPage;
 
 use super::{ANSWER_WAIT, Client};
@@ -31,9 +31,14 @@ impl Client {
         self.post(&format!("/api/v1/incidents/{id}/order"), request, ANSWER_WAIT)
     }
 
-    /// `POST /api/v1/incidents/{id}/rollback`.
+    /// `GET /api/v1/incidents/{id}/ways`.
+    pub(crate) fn ways(&self, id: IncidentId) -> Result<Vec<Offer>, Report> {
+        self.get(&format!("/api/v1/incidents/{id}/ways"), &[])
+    }
+
+    /// `POST /api/v1/incidents/{id}/mitigate`.
     pub(crate) fn mitigate(&self, id: IncidentId, request: &MitigateRequest) -> Result<IncidentOrdered, Report> {
-        self.post(&format!("/api/v1/incidents/{id}/rollback"), request, ANSWER_WAIT)
+        self.post(&format!("/api/v1/incidents/{id}/mitigate"), request, ANSWER_WAIT)
     }
 
     /// `GET /api/v1/incidents/{id}/suspects`.

@@ -30,6 +30,8 @@ enum IncidentCommand {
     List(ListArgs),
     Show(OneArgs),
     Suspects(SuspectsArgs),
+    /// Name the commands that may end the harm, those that have helped this service before first
+    Ways(OneArgs),
     Mitigate(MitigateArgs),
     Timeline(OneArgs),
     Note(NoteArgs),
@@ -85,7 +87,9 @@ struct ListArgs {
 
 /// Show an incident and the command that most likely ends it, or with `timeline` what happened and when
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  prograde incident show INC-1\n  prograde incident timeline INC-1 --json")]
+#[command(
+    after_help = "Examples:\n  prograde incident show INC-1\n  prograde incident ways INC-1\n  prograde incident timeline INC-1 --json"
+)]
 struct OneArgs {
     /// The incident
     #[arg(value_name = "INCIDENT")]
@@ -104,23 +108,32 @@ struct SuspectsArgs {
     hours: u16,
 }
 
-/// End the harm: take the likeliest release back, or say what ended it
+/// End the harm: take the likeliest release or a flag back, scale, or say what ended it
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("way").required(true).args(["rollback", "flag", "scale", "how"]))]
 #[command(after_help = "\
 Examples:
   prograde incident mitigate INC-1 --rollback
   prograde incident mitigate INC-1 --rollback --flight 3f2a91bc
+  prograde incident mitigate INC-1 --flag new-basket
+  prograde incident mitigate INC-1 --scale 6
   prograde incident mitigate INC-1 --how 'traffic moved to the other region'")]
 struct MitigateArgs {
     /// The incident
     #[arg(value_name = "INCIDENT")]
     id: IncidentId,
     /// Take back the release that is the likeliest suspect
-    #[arg(long, required_unless_present = "how", conflicts_with = "how")]
+    #[arg(long)]
     rollback: bool,
     /// The flight to take back instead
     #[arg(long, value_name = "FLIGHT", requires = "rollback")]
     flight: Option<FlightRef>,
+    /// Take the last change of a flag back
+    #[arg(long, value_name = "FLAG")]
+    flag: Option<String>,
+    /// Give what serves so many replicas
+    #[arg(long, value_name = "N")]
+    scale: Option<u32>,
     /// What has ended it
     #[arg(long, value_name = "TEXT")]
     how: Option<String>,
@@ -325,6 +338,7 @@ pub(crate) fn run(app: &App, args: &IncidentArgs) -> Result<Exit, Report> {
         IncidentCommand::List(args) => show::list(app, args),
         IncidentCommand::Show(args) => show::show(app, args.id),
         IncidentCommand::Suspects(args) => show::suspects(app, args),
+        IncidentCommand::Ways(args) => show::ways(app, args.id),
         IncidentCommand::Mitigate(args) => orders::mitigate(app, args),
         IncidentCommand::Timeline(args) => show::timeline(app, args.id),
         IncidentCommand::Note(args) => orders::note(app, args),

@@ -22,6 +22,7 @@ pub(crate) mod page;
 pub(crate) mod policy;
 pub(crate) mod postmortem;
 pub(crate) mod quarantine;
+pub(crate) mod query;
 pub(crate) mod reference;
 pub(crate) mod render;
 pub(crate) mod rules;

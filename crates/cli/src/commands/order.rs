@@ -1,4 +1,4 @@
-//! What orders have in common, and the two that take a release back: `prograde abort` and `prograde rollback`.
+//! What orders have in common, the two that take a release back, `prograde abort` and `prograde rollback`, and `prograde scale`.
 
 use clap::Args;
 use prograde_model::ids::{EnvironmentName, FlightId, ServiceName};
@@ -10,7 +10,7 @@ use crate::args::FlightRef;
 use crate::client::Client;
 use crate::exit::Exit;
 use crate::report::Report;
-use crate::wire::{AbortRequest, Ordered, RollbackRequest};
+use crate::wire::{AbortRequest, Ordered, RollbackRequest, ScaleRequest};
 
 /// Who orders, and whether it is meant.
 #[derive(Debug, Args)]
@@ -60,6 +60,30 @@ pub(crate) struct RollbackArgs {
     #[arg(long)]
     past_point_of_no_return: bool,
     /// Why; kept in the journal and told to the author
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
+/// Give the version that serves another number of replicas, at once; the next release has as many as Git says
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde scale pad --environment production --replicas 6 --reason INC-1
+  prograde scale pad --environment production --replicas 6 --reason INC-1 --dry-run
+
+Where the version is scaled by a HorizontalPodAutoscaler, the number must lie within its limits, and the autoscaler may change it again.")]
+pub(crate) struct ScaleArgs {
+    /// The service
+    service: ServiceName,
+    /// The environment
+    #[arg(long, short, value_name = "NAME")]
+    environment: EnvironmentName,
+    /// How many replicas
+    #[arg(long, value_name = "N")]
+    replicas: u32,
+    /// Why; kept in the journal
     #[arg(long, value_name = "TEXT")]
     reason: String,
     #[command(flatten)]
@@ -136,4 +160,21 @@ pub(crate) fn rollback(app: &App, args: &RollbackArgs) -> Result<Exit, Report> {
     let exit = tell(app, "Rolling back", &format!("{place}, from flight {}", ordered.flight.short()), &ordered)?;
     follow(app, &ordered);
     Ok(exit)
+}
+
+/// `prograde scale`.
+pub(crate) fn scale(app: &App, args: &ScaleArgs) -> Result<Exit, Report> {
+    let request = ScaleRequest {
+        environment: args.environment.clone(),
+        replicas: args.replicas,
+        by: app.by(args.order.by.as_deref())?,
+        reason: args.reason.clone(),
+    };
+    let what = format!("{} in {} to {} replicas", args.service, args.environment, args.replicas);
+    if args.order.dry_run {
+        let path = format!("/api/v1/services/{}/scale", args.service);
+        return rehearse(app, &format!("scale {what}"), &path, &request);
+    }
+    let ordered = app.client()?.scale(&args.service, &request)?;
+    tell(app, "Scaling", &what, &ordered)
 }

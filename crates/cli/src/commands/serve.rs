@@ -27,7 +27,8 @@ Examples:
 
 Whoever reaches the server and has its token can run programs as the server's user,
 because pushes are built here. Ctrl-C or SIGTERM stops the server and what it runs; a
-second one does not wait. What was under way goes on at the next start.")]
+second one does not wait. What was under way goes on at the next start. SIGHUP has the
+files read again that say what is observed, who is told and who is on call.")]
 pub(crate) struct ServeArgs {
     /// Where the API and the Git repositories are served; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7878", value_name = "ADDRESS:PORT")]
@@ -124,14 +125,19 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     let data_dir = options.data_dir.clone();
     let server = Server::start(options).await.map_err(|error| not_started(&error))?;
     announce(printer, server.address(), server.token_file(), &data_dir)?;
-    signals.next().await;
+    while signals.next().await == Told::Reload {
+        match server.reload().await {
+            Ok(()) => printer.note("Reloaded", "what is observed, and who is told"),
+            Err(error) => printer.report(&not_started(&error).hint("what the files said before is still in force")),
+        }
+    }
     printer.note("Stopping", "what is under way goes on at the next start");
     tokio::select! {
         () = server.shutdown() => {
             printer.note("Stopped", format_args!("{}", data_dir.display()));
             Ok(Exit::Done)
         }
-        () = signals.next() => Err(Report::cancelled()),
+        () = signals.end() => Err(Report::cancelled()),
     }
 }
 
@@ -197,10 +203,18 @@ fn push_help(url: &str, token_file: &Path) -> String {
     )
 }
 
-/// Ctrl-C and SIGTERM.
+/// Ctrl-C, SIGTERM and SIGHUP.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    End,
+    Reload,
 }
 
 impl Signals {
@@ -209,14 +223,21 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
             terminate: signal(SignalKind::terminate()).map_err(refused)?,
+            hang_up: signal(SignalKind::hangup()).map_err(refused)?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Told {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Told::End,
+            _ = self.terminate.recv() => Told::End,
+            _ = self.hang_up.recv() => Told::Reload,
         }
+    }
+
+    /// Waits for a signal that asks to end.
+    async fn end(&mut self) {
+        while self.next().await != Told::End {}
     }
 }
 

@@ -29,6 +29,7 @@ const ACTS: [(&str, &str); Act::ALL.len()] = [
     ("flagged", "FLAGS"),
     ("silenced", "SILENCES"),
     ("ran_step", "STEPS"),
+    ("scaled", "SCALED"),
 ];
 
 /// Count what people did by hand, by week and person: approvals, overrides, aborts, rollbacks, lifted quarantines, flags, silences

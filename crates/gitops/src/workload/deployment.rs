@@ -15,6 +15,7 @@ use crate::located::{Located, Value};
 pub(super) struct Deployment {
     pub(super) name: String,
     pub(super) labels: BTreeMap<String, String>,
+    pub(super) annotations: BTreeMap<String, String>,
     pub(super) replicas: u32,
     pub(super) rolling: RollingUpdate,
     pub(super) min_ready_s: u32,
@@ -47,11 +48,12 @@ pub(super) fn read(resource: &Resource, service: &str, sources: &Sources, found:
     let selector = spec.required("selector", found);
     let template = spec.required("template", found);
     spec.finish(found);
-    let (labels, grace, container) = template_of(template?, service, sources, found)?;
+    let Template { labels, annotations, grace, container } = template_of(template?, service, sources, found)?;
     check_selector(selector?, &labels, found);
     Some(Deployment {
         name: resource.name().to_owned(),
         labels,
+        annotations,
         replicas,
         rolling,
         min_ready_s,
@@ -127,16 +129,23 @@ fn check_selector(selector: &Located, labels: &BTreeMap<String, String>, found: 
     }
 }
 
-type Template = (BTreeMap<String, String>, u32, Container);
+/// What is read of the pod template.
+struct Template {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    grace: u32,
+    container: Container,
+}
 
 fn template_of(tree: &Located, service: &str, sources: &Sources, found: &mut Findings) -> Option<Template> {
     let mut template = Fields::new(tree, "spec.template", found)?;
-    let mut labels = BTreeMap::new();
+    let (mut labels, mut annotations) = (BTreeMap::new(), BTreeMap::new());
     if let Some(mut metadata) = template.fields("metadata", found) {
-        for (name, value) in metadata.pairs("labels", found) {
-            labels.insert(name.to_owned(), value.as_str().unwrap_or_default().to_owned());
+        for (field, read) in [("labels", &mut labels), ("annotations", &mut annotations)] {
+            for (name, value) in metadata.pairs(field, found) {
+                read.insert(name.to_owned(), value.as_str().unwrap_or_default().to_owned());
+            }
         }
-        metadata.note(found, &["annotations"], "nothing on this runtime reads them");
         metadata.note(found, &["name", "namespace", "creationTimestamp"], "the runtime names each replica");
         metadata.finish(found);
     }
@@ -146,7 +155,7 @@ fn template_of(tree: &Located, service: &str, sources: &Sources, found: &mut Fin
     }
     template.finish(found);
     let (grace, container) = pod_of(pod?, service, sources, found)?;
-    Some((labels, grace, container))
+    Some(Template { labels, annotations, grace, container })
 }
 
 fn pod_of(mut pod: Fields, service: &str, sources: &Sources, found: &mut Findings) -> Option<(u32, Container)> {

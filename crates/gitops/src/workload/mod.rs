@@ -73,6 +73,7 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
     Some(Workload {
         name: read.name,
         labels: read.labels,
+        annotations: read.annotations,
         replicas: read.replicas,
         rolling: read.rolling,
         min_ready_s: read.min_ready_s,

@@ -3,10 +3,13 @@
 use super::*;
 use crate::entry::Entry;
 use crate::event::{Outcome, Place};
+use crate::flight::Stage;
 use crate::judge::Sample;
 use crate::rollout::{Cause, Start, Strategy as Takeover};
 use crate::runtime::{Counters, VersionSeen};
-use crate::testing::{Ill, Story, assert_weights, commit, digest, environment, id, target, two_environments};
+use crate::testing::{
+    Ill, Story, assert_weights, commit, digest, environment, id, production, target, two_environments,
+};
 use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 #[test]
@@ -153,7 +156,8 @@ fn fact() -> impl Strategy<Value = Event> {
             place,
             before,
             replicas,
-            reason: "random".into()
+            reason: "random".into(),
+            by: None,
         }),
         1 => Just(Event::Ended { outcome: Outcome::Landed }),
         1 => Just(Event::PipelineFinished { succeeded: true, detail: None }),
@@ -301,4 +305,26 @@ proptest! {
         }
         prop_assert_eq!(resumed, fleet);
     }
+}
+
+#[test]
+fn a_person_scales_what_serves_within_bounds() {
+    let mut story = Story::new(&production());
+    let target = target("production");
+    let order = |story: &Story, replicas: u32| story.fleet.order_scale(&target, replicas, ("ann", "INC-1"));
+    assert_eq!(order(&story, 3), None, "nothing serves");
+    story.push('a').run();
+    let before = story.fleet.replicas(&id('a'), &target).unwrap();
+    for (replicas, wanted) in [(0, "not between 1 and 1000"), (1_001, "not between"), (before, "replicas already")] {
+        let refused = order(&story, replicas).unwrap().unwrap_err().to_string();
+        assert!(refused.contains(wanted), "{refused}");
+    }
+    let facts = order(&story, before + 2).unwrap().unwrap();
+    story.record(&id('a'), facts);
+    assert_eq!(story.fleet.replicas(&id('a'), &target), Some(before + 2));
+    // It holds for what serves, and shrinks only when nothing is on its way.
+    story.push('b').until('b', &Stage::At(target.clone(), Standing::Rolling));
+    assert!(order(&story, 1).unwrap().unwrap_err().to_string().contains("on its way"));
+    story.run();
+    assert_eq!(story.fleet.replicas(&id('b'), &target), Some(before));
 }

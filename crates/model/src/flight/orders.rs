@@ -171,6 +171,30 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// That many can't run.
+    #[error("{replicas} replicas are not between {least} and {most}")]
+    Replicas {
+        /// How many.
+        replicas: u32,
+        /// The least.
+        least: u32,
+        /// The most.
+        most: u32,
+    },
+    /// There are so many already.
+    #[error("{environment} has {replicas} replicas already")]
+    ScaledSo {
+        /// How many.
+        replicas: u32,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// What serves may have to carry all traffic again.
+    #[error("a release is on its way into {environment}: what serves keeps its replicas until it has ended")]
+    Moving {
+        /// Which environment.
+        environment: EnvironmentName,
+    },
     /// A reason must be given.
     #[error("a reason must be given")]
     NoReason,

@@ -196,7 +196,7 @@ impl Incidents {
         }
     }
 
-    /// Records that a release is about to be taken back to end the harm.
+    /// Records that something is about to be done to end the harm.
     pub fn begin_mitigation(&self, id: IncidentId, way: Way, by: &str) -> Result<Vec<IncidentEvent>, Refusal> {
         let by = text("`by`", by, Limit::NAME)?;
         let incident = self.incident(id).ok_or(Refusal::NoIncident(id))?;
@@ -207,10 +207,15 @@ impl Incidents {
         if let Some(at) = incident.mitigated_at {
             return Err(Refusal::Mitigated { incident: id, at });
         }
-        let Way::Rollback { flight, .. } = &way;
-        let link = Link::Flight(flight.clone());
-        let linked =
-            (!incident.links.contains(&link)).then(|| IncidentEvent::LinkAdded { incident: id, link, by: by.clone() });
+        let link = match &way {
+            Way::Rollback { flight, .. } => Some(Link::Flight(flight.clone())),
+            Way::Flag { .. } | Way::Scale { .. } => None,
+        };
+        let linked = link.filter(|link| !incident.links.contains(link)).map(|link| IncidentEvent::LinkAdded {
+            incident: id,
+            link,
+            by: by.clone(),
+        });
         let to = incident.forward(Stage::Mitigate, &by);
         Ok(to.into_iter().chain(linked).chain([IncidentEvent::MitigationBegun { incident: id, way, by }]).collect())
     }
@@ -220,7 +225,8 @@ impl Incidents {
     pub fn settle(&self, is_out: impl Fn(&FlightId, &Target) -> bool) -> Vec<IncidentEvent> {
         let ended = self.open().filter(|incident| incident.mitigated_at.is_none()).filter_map(|incident| {
             let mitigation = incident.mitigation.as_ref().filter(|mitigation| mitigation.failed.is_none())?;
-            let Way::Rollback { service, environment, flight } = &mitigation.way;
+            // Whether a flag or more replicas have ended it, people see.
+            let Way::Rollback { service, environment, flight } = &mitigation.way else { return None };
             let target = Target { environment: environment.clone(), service: service.clone() };
             let how = mitigation.way.to_string();
             is_out(flight, &target).then(|| IncidentEvent::Mitigated {

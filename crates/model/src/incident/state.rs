@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::event::IncidentEvent;
 use super::id::IncidentId;
+use crate::flag::Setting;
 use crate::ids::{EnvironmentName, FlightId, ServiceName, Target};
 
 /// How bad an incident is.
@@ -151,7 +153,7 @@ impl fmt::Display for Link {
 }
 
 /// What is done to end the harm.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "way")]
 pub enum Way {
     /// A release is taken back.
@@ -163,6 +165,38 @@ pub enum Way {
         /// The flight that is taken back.
         flight: FlightId,
     },
+    /// A flag is set, or left to Git again.
+    Flag {
+        /// The service.
+        service: ServiceName,
+        /// Where.
+        environment: EnvironmentName,
+        /// The flag's key.
+        flag: String,
+        /// To what; to what Git says where it is nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<Setting>,
+    },
+    /// What serves has another number of replicas.
+    Scale {
+        /// The service.
+        service: ServiceName,
+        /// Where.
+        environment: EnvironmentName,
+        /// How many.
+        replicas: u32,
+    },
+}
+
+impl Way {
+    /// Its kind, in a word.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Rollback { .. } => "rollback",
+            Self::Flag { .. } => "flag",
+            Self::Scale { .. } => "scale",
+        }
+    }
 }
 
 impl fmt::Display for Way {
@@ -170,6 +204,15 @@ impl fmt::Display for Way {
         match self {
             Self::Rollback { service, environment, flight } => {
                 write!(f, "flight {} of {service} is taken back from {environment}", flight.short())
+            }
+            Self::Flag { service, environment, flag, to: Some(to) } => {
+                write!(f, "flag {flag} of {service} in {environment} is set to {to}")
+            }
+            Self::Flag { service, environment, flag, to: None } => {
+                write!(f, "flag {flag} of {service} in {environment} is left to Git")
+            }
+            Self::Scale { service, environment, replicas } => {
+                write!(f, "{service} in {environment} has {replicas} replicas")
             }
         }
     }

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Way;
 use super::changes::{Change, Changes, What};
 use crate::flag::Setting;
 use crate::fleet::Fleet;
@@ -59,7 +60,10 @@ pub struct Suspect {
     pub in_force: bool,
     /// Shows what changed, in the service's repository.
     pub diff: Option<String>,
-    /// Takes it back.
+    /// What takes it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<Way>,
+    /// The command for it.
     pub mitigation: Option<String>,
     /// Why nothing takes it back.
     pub no_way: Option<String>,
@@ -125,9 +129,9 @@ fn suspect(changes: &Changes, fleet: &Fleet, change: &Change, question: &Questio
         What::Release { flight, author, .. } => (flight, &author.name),
         What::Return { flight, by, .. } | What::Flag { flight, by, .. } => (flight, by),
     };
-    let (mitigation, no_way) = match way_back(fleet, change, question) {
-        Ok(command) => (Some(command), None),
-        Err(why) => (None, Some(why)),
+    let (way, mitigation, no_way) = match way_back(fleet, change, question) {
+        Ok((way, command)) => (Some(way), Some(command), None),
+        Err(why) => (None, None, Some(why)),
     };
     let percent = |(at, weight): &(Timestamp, crate::ids::Weight)| Exposure { at: *at, percent: weight.percent() };
     Some(Suspect {
@@ -144,6 +148,7 @@ fn suspect(changes: &Changes, fleet: &Fleet, change: &Change, question: &Questio
         steps: change.steps.iter().map(percent).collect(),
         in_force,
         diff: diff(&change.what),
+        way,
         mitigation,
         no_way,
     })
@@ -169,16 +174,8 @@ fn what(what: &What) -> String {
             format!("flight {} was taken back to {}: {reason}", flight.short(), to.short())
         }
         What::Return { flight, to: None, reason, .. } => format!("flight {} was taken out: {reason}", flight.short()),
-        What::Flag { flag, to: Some(to), reason, .. } => format!("flag {flag} was set to {}: {reason}", setting(to)),
+        What::Flag { flag, to: Some(to), reason, .. } => format!("flag {flag} was set to {to}: {reason}"),
         What::Flag { flag, to: None, reason, .. } => format!("flag {flag} was left to Git: {reason}"),
-    }
-}
-
-fn setting(setting: &Setting) -> &str {
-    match setting {
-        Setting::Variant(variant) => variant,
-        Setting::Enabled => "enabled",
-        Setting::Disabled => "disabled",
     }
 }
 
@@ -190,30 +187,34 @@ fn diff(what: &What) -> Option<String> {
     }
 }
 
-/// The command that takes a change back, or why there is none.
-fn way_back(fleet: &Fleet, change: &Change, question: &Question) -> Result<String, String> {
+/// What takes a change back, with its command, or why there is none.
+fn way_back(fleet: &Fleet, change: &Change, question: &Question) -> Result<(Way, String), String> {
     let Target { environment, service } = &change.target;
     let reason = quoted(&question.reason);
+    let (service_name, environment_name) = (service.clone(), environment.clone());
     match &change.what {
         What::Release { flight, replaces, .. } => {
             let before = replaces.as_ref().map(|(id, _)| id);
             let to = release_back(fleet, &change.target, flight, before, change.ended_at)?;
-            Ok(format!("prograde rollback {service} --environment {environment}{to} --reason {reason}"))
+            let way = Way::Rollback { service: service_name, environment: environment_name, flight: flight.clone() };
+            Ok((way, format!("prograde rollback {service} --environment {environment}{to} --reason {reason}")))
         }
         What::Return { .. } => Err("push a commit that puts right what it was taken back for".to_owned()),
         What::Flag { .. } if change.ended_at.is_some() => Err("the flag was changed again since".to_owned()),
         What::Flag { flag, from, to, .. } => {
             let place = format!("{} -s {service} -e {environment}", quoted(flag));
-            match (from, to) {
-                (None, None) => Err("the flag was not set before".to_owned()),
-                (None, Some(_)) => Ok(format!("prograde flag unset {place} --reason {reason}")),
+            let command = match (from, to) {
+                (None, None) => return Err("the flag was not set before".to_owned()),
+                (None, Some(_)) => format!("prograde flag unset {place} --reason {reason}"),
                 (Some(Setting::Variant(variant)), _) => {
-                    Ok(format!("prograde flag set {place} --variant {} --reason {reason}", quoted(variant)))
+                    format!("prograde flag set {place} --variant {} --reason {reason}", quoted(variant))
                 }
                 (Some(state @ (Setting::Enabled | Setting::Disabled)), _) => {
-                    Ok(format!("prograde flag set {place} --state {} --reason {reason}", setting(state)))
+                    format!("prograde flag set {place} --state {state} --reason {reason}")
                 }
-            }
+            };
+            let (flag, to) = (flag.clone(), from.clone());
+            Ok((Way::Flag { service: service_name, environment: environment_name, flag, to }, command))
         }
     }
 }
@@ -246,7 +247,7 @@ fn release_back(
 }
 
 /// A text as one word of a shell (POSIX.1-2017, Shell Command Language, section 2.2.2).
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/' | ':');
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()

@@ -403,3 +403,31 @@ fn a_page_declares_an_incident_or_joins_the_one_that_is_open_for_its_service() {
     assert!(incident.links.contains(&Link::Page("P-7".to_owned())), "{:?}", incident.links);
     assert_eq!(known.incidents().count(), 1);
 }
+
+#[test]
+fn what_helped_before_is_offered_first() {
+    let mut story = Story::new(&production());
+    story.push('a').run();
+    story.push('b').run();
+    let suspects = suspects(&changes(&story), &story.fleet, &question(target("production"), story.now));
+    let mut desk = Desk::open();
+    let commands = |desk: &Desk, number: u32| {
+        let offers = ways(&desk.known, desk.known.incident(inc(number)).unwrap(), &suspects, &story.fleet);
+        offers.into_iter().map(|offer| (offer.helped, offer.command)).collect::<Vec<_>>()
+    };
+    let rollback =
+        |number: u32| format!("prograde incident mitigate INC-{number} --rollback --flight {}", id('b').short());
+    let scale = |number: u32| format!("prograde incident mitigate INC-{number} --scale 8");
+    assert_eq!(commands(&desk, 1), [(0, rollback(1)), (0, scale(1))]);
+
+    // The first one was ended by more replicas.
+    let Target { service, environment } = target("production");
+    let facts = desk.known.begin_mitigation(inc(1), Way::Scale { service, environment, replicas: 8 }, "ann").unwrap();
+    desk.take(facts, at(10));
+    assert!(desk.known.settle(|_, _| true).is_empty(), "people see whether it has helped");
+    desk.order(20, &Order::Mitigated { how: "twice as many replicas".to_owned() }).unwrap();
+    desk.order(30, &resolve()).unwrap();
+    let facts = desk.known.declare(&declared(), at(40)).unwrap();
+    desk.take(facts, at(40));
+    assert_eq!(commands(&desk, 2), [(1, scale(2)), (0, rollback(2))]);
+}

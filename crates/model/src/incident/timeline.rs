@@ -205,6 +205,9 @@ fn of_flight(event: &Event) -> Option<(crate::event::Place, String, Option<&str>
         Event::FlagUnset { environment, flag, by, reason, .. } => {
             Some((place(environment), format!("flag {flag} left to Git by {by}: {reason}"), Some(by)))
         }
+        Event::Scaled { place, before, replicas, reason, by: Some(by) } => {
+            Some((place.clone(), format!("scaled from {before} to {replicas} replicas by {by}: {reason}"), Some(by)))
+        }
         Event::Overridden { environment, hold, by, reason } => {
             Some((place(environment), format!("let past {hold} by {by}: {reason}"), Some(by)))
         }
@@ -219,7 +222,7 @@ fn of_flight(event: &Event) -> Option<(crate::event::Place, String, Option<&str>
         | Event::Deployed { .. }
         | Event::Checked { failure: None, .. }
         | Event::Reverted { .. }
-        | Event::Scaled { .. }
+        | Event::Scaled { by: None, .. }
         | Event::FlagWatched { .. }
         | Event::AuthorNotified { .. }
         | Event::Ended { .. } => None,

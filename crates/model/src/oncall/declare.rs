@@ -32,6 +32,25 @@ pub struct Rota {
     /// Whom a page reaches, and whom next; by the name that receivers of alerts use.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub escalations: BTreeMap<String, Escalation>,
+    /// Where people answer pages besides the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<Chat>,
+}
+
+/// Where people answer pages in a chat.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Chat {
+    /// An app of Slack, whose buttons and command are sent to the server.
+    pub slack: SlackApp,
+}
+
+/// An app of Slack.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlackApp {
+    /// The file with its signing secret, read for each request; a relative path is one from this file.
+    pub signing_secret_file: String,
 }
 
 /// Somebody who can be on call.
@@ -47,6 +66,9 @@ pub struct Person {
     /// The mail address, for calendars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
+    /// Their member ID in Slack, such as `U012AB3CD`: whose buttons count as theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack: Option<String>,
     /// Where their nights and weekends are; the schedule's by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,

@@ -32,7 +32,12 @@ impl Rota {
         if self.schedules.is_empty() {
             found.add(&["schedules"], "there is no schedule".into(), "declare one, with at least one layer");
         }
+        let mut members = BTreeSet::new();
         for (name, person) in &self.people {
+            if person.slack.as_ref().is_some_and(|member| !members.insert(member)) {
+                let hint = "give each their own; Slack shows it in the profile, as the member ID";
+                found.add(&["people", name, "slack"], "another person has this member ID too".into(), hint);
+            }
             if let Some(zone) = &person.time_zone {
                 check_zone(&mut found, &["people", name, "time_zone"], zone, zones);
             }

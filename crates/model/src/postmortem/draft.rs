@@ -25,8 +25,9 @@ pub struct Draft<'a> {
 /// The change that was taken back to end an incident: the one that was ordered back by its name, else the last release that
 /// was taken back there since users were hurt.
 pub fn culprit<'a>(changes: &'a Changes, incident: &Incident) -> Option<&'a Change> {
-    if let Some(mitigation) = incident.mitigation.as_ref().filter(|mitigation| mitigation.failed.is_none()) {
-        let Way::Rollback { service, environment, flight } = &mitigation.way;
+    if let Some(mitigation) = incident.mitigation.as_ref().filter(|mitigation| mitigation.failed.is_none())
+        && let Way::Rollback { service, environment, flight } = &mitigation.way
+    {
         let target = crate::ids::Target { environment: environment.clone(), service: service.clone() };
         return changes.of(flight, &target);
     }

@@ -26,6 +26,7 @@ use state::State;
 use crate::context::Context;
 use crate::image::ImageRoot;
 use crate::ledger::Entry;
+use crate::pod::PodSeen;
 use crate::proxy::{Listener, Route};
 use crate::spec::Spec;
 use crate::supervisor::Supervisor;
@@ -211,6 +212,11 @@ impl Deployment {
     /// Its replicas that are not on their way out.
     pub(crate) fn staying(&self) -> Vec<ReplicaSeen> {
         lock(&self.state).staying()
+    }
+
+    /// Its replicas as discovery sees them.
+    pub(crate) fn pods(&self) -> Vec<PodSeen> {
+        lock(&self.state).pods()
     }
 
     /// What its replicas use. Reads `/proc`.

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::replica::Replica;
 use super::state::State;
 use super::version::Version;
+use crate::pod::PodSeen;
 use crate::record::Record;
 use crate::usage::{ReplicaSeen, Running};
 
@@ -31,6 +32,26 @@ impl State {
             replica: id.clone(),
             revision: replica.revision.clone(),
             ready: replica.is_serving(),
+        });
+        seen.collect()
+    }
+
+    /// The replicas that have a process and are to stay, with what their pod templates say.
+    pub(super) fn pods(&self) -> Vec<PodSeen> {
+        let staying = self.replicas.iter().filter(|(_, replica)| !replica.stopping && replica.process.is_some());
+        let seen = staying.filter_map(|(id, replica)| {
+            let workload = &self.versions.get(&replica.revision)?.wanted.as_ref()?.spec.workload;
+            Some(PodSeen {
+                replica: id.clone(),
+                revision: replica.revision.clone(),
+                ready: replica.is_serving(),
+                labels: workload.labels.clone(),
+                annotations: workload.annotations.clone(),
+                workload: workload.name.clone(),
+                container: workload.container.name.clone(),
+                image: workload.container.image.clone(),
+                ports: replica.ports(),
+            })
         });
         seen.collect()
     }

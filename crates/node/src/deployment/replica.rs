@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::plan::Seen;
-use crate::ports::PortMap;
+use crate::ports::{PortMap, PortSeen};
 use crate::process::Identity;
 use crate::proxy::Endpoint;
 use crate::record::Running;
@@ -100,6 +100,11 @@ impl Replica {
     pub(crate) fn stopping(&mut self) {
         self.stopping = true;
         self.ready_since = None;
+    }
+
+    /// Its container ports on this machine.
+    pub(super) fn ports(&self) -> Vec<PortSeen> {
+        self.ports.seen()
     }
 
     pub(super) fn is_serving(&self) -> bool {

@@ -63,6 +63,7 @@ pub(crate) fn workload() -> Workload {
     Workload {
         name: "pad".into(),
         labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
         replicas: 1,
         rolling: RollingUpdate { max_surge: IntOrPercent::Int(1), max_unavailable: IntOrPercent::Int(0) },
         min_ready_s: 0,

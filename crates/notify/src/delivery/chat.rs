@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::outgoing::{Outgoing, secret};
 use super::{Letter, cut};
 use crate::config::{Matrix, Ntfy, Slack};
-use crate::message::is_in_attachment;
+use crate::message::{PageLink, is_in_attachment};
 
 /// The longest title that Slack shows, in characters.
 const TITLE_MAX: usize = 1024;
@@ -53,9 +53,29 @@ pub(super) fn slack(letter: &Letter<'_>, slack: &Slack) -> Result<Outgoing, Fail
     if slack.link_names {
         message.insert("link_names".into(), true.into());
     }
-    message.insert("attachments".into(), json!([attachment]));
+    let mut attachments = vec![Value::Object(attachment)];
+    attachments.extend(letter.page.filter(|page| page.buttons && !page.acknowledge_url.is_empty()).map(buttons));
+    message.insert("attachments".into(), attachments.into());
     let folder = &letter.delivery.folder;
     Outgoing::post(secret(&slack.api_url, folder)?, Value::Object(message), &slack.http, folder)
+}
+
+/// Buttons that answer a page (Slack, "Block Kit", actions block). That a press is theirs, Slack's signature says.
+fn buttons(page: &PageLink) -> Value {
+    let button = |action: &str, text: &str, style: Option<&str>| {
+        let mut button = json!({
+            "type": "button",
+            "text": {"type": "plain_text", "text": text},
+            "action_id": action,
+            "value": page.id,
+        });
+        if let (Some(style), Some(fields)) = (style, button.as_object_mut()) {
+            fields.insert("style".into(), style.into());
+        }
+        button
+    };
+    let elements = [button("acknowledge", "Acknowledge", Some("primary")), button("resolve", "Resolve", None)];
+    json!({"blocks": [{"type": "actions", "block_id": "prograde_page", "elements": elements}]})
 }
 
 /// A message in a room. The transaction's id is made of what is said and when it was decided, so that the server takes a
@@ -94,6 +114,15 @@ pub(super) fn ntfy(letter: &Letter<'_>, ntfy: &Ntfy) -> Result<Outgoing, Failure
     let click = letter.text("click")?;
     if !click.is_empty() {
         body.insert("click".into(), click.into());
+    }
+    if let Some((url, form)) = letter.page.and_then(|page| page.acknowledge_url.split_once('?')) {
+        // A press in the app does what the form behind the address does (docs.ntfy.sh, "Send HTTP request").
+        let headers = json!({"Content-Type": "application/x-www-form-urlencoded"});
+        let action = json!({
+            "action": "http", "label": "Acknowledge", "url": url, "method": "POST", "headers": headers, "body": form,
+            "clear": true,
+        });
+        body.insert("actions".into(), json!([action]));
     }
     let outgoing = Outgoing::post(ntfy.url.clone(), Value::Object(body), &ntfy.http, folder)?;
     let token = ntfy.token.as_ref().map(|token| secret(token, folder)).transpose()?;

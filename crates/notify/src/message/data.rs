@@ -53,6 +53,9 @@ pub struct PageLink {
     pub acknowledge_url: String,
     /// Whether it only tries out whether people are reached.
     pub test: bool,
+    /// Whether a message to Slack has buttons that answer it.
+    #[serde(skip)]
+    pub buttons: bool,
 }
 
 impl PageLink {

@@ -16,7 +16,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client as HyperClient;
@@ -79,7 +79,7 @@ pub(crate) struct Fetched {
 
 /// One job's way to its targets.
 pub(crate) struct Client {
-    http: HyperClient<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     credentials: Option<Credentials>,
     follows: bool,
 }
@@ -139,6 +139,20 @@ impl Client {
         timeout(within, whole).await.unwrap_or(Err(FetchError::Timeout(within)))
     }
 
+    /// Posts a JSON document. A redirect is not followed: it is a failure as any other status.
+    pub(crate) async fn post(&self, url: &str, body: Bytes, within: Duration) -> Result<(), FetchError> {
+        let uri: Uri = url.parse().map_err(|error: http::uri::InvalidUri| FetchError::Address(error.to_string()))?;
+        let whole = async {
+            let mut request =
+                Request::post(uri).body(Full::new(body)).map_err(|error| FetchError::Address(error.to_string()))?;
+            *request.headers_mut() = self.credentials().await?;
+            request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let answer = self.http.request(request).await.map_err(|error| FetchError::Unreachable(chain(&error)))?;
+            if answer.status().is_success() { Ok(()) } else { Err(FetchError::Status(answer.status())) }
+        };
+        timeout(within, whole).await.unwrap_or(Err(FetchError::Timeout(within)))
+    }
+
     /// The first answer that is no redirect.
     async fn follow(&self, url: &str, within: Duration) -> Result<Response<Incoming>, FetchError> {
         let mut uri: Uri =
@@ -146,7 +160,7 @@ impl Client {
         let asked = uri.clone();
         let headers = self.headers(within).await?;
         for _ in 0..=REDIRECTS_MAX {
-            let mut request = Request::new(Empty::new());
+            let mut request = Request::new(Full::default());
             *request.headers_mut() = headers.clone();
             if !may_know(&asked, &uri) {
                 request.headers_mut().remove(header::AUTHORIZATION);
@@ -167,13 +181,19 @@ impl Client {
     }
 
     async fn headers(&self, within: Duration) -> Result<HeaderMap, FetchError> {
-        let mut headers = HeaderMap::new();
+        let mut headers = self.credentials().await?;
         headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("Prograde/", env!("CARGO_PKG_VERSION"))));
         if let Ok(seconds) = HeaderValue::from_str(&within.as_secs_f64().to_string()) {
             headers.insert(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"), seconds);
         }
+        Ok(headers)
+    }
+
+    /// What says who asks.
+    async fn credentials(&self) -> Result<HeaderMap, FetchError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("Prograde/", env!("CARGO_PKG_VERSION"))));
         if let Some(credentials) = &self.credentials {
             let text = match credentials {
                 Credentials::Basic { username, password } => {

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     /// Ends all cycles.
     pub(crate) stop: CancellationToken,
+    /// Moves with each scrape that was stored.
+    pub(crate) scraped: watch::Sender<u64>,
     arriving: Arriving,
     ingests: tokio::sync::Semaphore,
 }
@@ -36,6 +39,7 @@ impl Shared {
             append: Arc::clone(&options.append),
             clock: Arc::clone(&options.clock),
             stop: CancellationToken::new(),
+            scraped: watch::Sender::new(0),
             arriving: Arriving::default(),
             ingests: tokio::sync::Semaphore::new(INGESTS_MAX),
         }
@@ -141,6 +145,7 @@ impl Cycle {
             ingest.take(answer.map_err(Clone::clone), at_ms, seconds, &*append)
         });
         if let Some(outcome) = taken.await {
+            self.shared.scraped.send_modify(|scrapes| *scrapes = scrapes.wrapping_add(1));
             self.tell(&outcome, at_ms, seconds);
         }
     }

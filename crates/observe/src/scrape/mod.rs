@@ -19,6 +19,7 @@ mod cycle;
 pub mod discovery;
 mod ingest;
 mod pool;
+mod senders;
 mod service;
 pub mod state;
 pub mod target;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub use config::{Config, ScrapeJob, TargetGroup};
 pub use ingest::{Counts, IngestError, Metadata, SeriesError};
+pub use senders::{HELD_MAX, Senders};
 pub use service::{Handle, run};
 
 use crate::append::Append;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::Options;
@@ -60,6 +61,11 @@ impl Handle {
             service.refresh(&job);
         };
         self.0.change(changed).await;
+    }
+
+    /// Moves with each scrape that was stored, one that found its target down included.
+    pub fn scraped(&self) -> watch::Receiver<u64> {
+        self.0.shared.scraped.subscribe()
     }
 
     /// How all targets are.

@@ -15,8 +15,8 @@ use prograde_control::OrderError;
 use prograde_model::dora::Span;
 use prograde_model::ids::{ServiceName, Target};
 use prograde_model::incident::{
-    self, ActionId, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Limit, Month, Origin, Question,
-    Ranked, Refusal, Suspect, Way, What,
+    self, ActionId, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Limit, Month, Offer, Origin,
+    Question, Ranked, Refusal, Suspect, Way, What,
 };
 use prograde_model::postmortem;
 use prograde_model::status_page::StatusPage;
@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use super::orders::{Body, body};
 use super::types::{
     ActionOrderRequest, ActionRequest, DeclareRequest, IncidentOrdered, IncidentRequest, IncidentView, MitigateRequest,
-    PostmortemRequest, PostmortemView,
+    PostmortemRequest, PostmortemView, Wanted,
 };
 use super::views::find_flight;
 use super::{Context, Failure};
@@ -52,7 +52,8 @@ pub(super) fn router() -> Router<Context> {
         .route("/api/v1/incidents/trend", get(trend))
         .route("/api/v1/incidents/{id}", get(show))
         .route("/api/v1/incidents/{id}/order", post(order))
-        .route("/api/v1/incidents/{id}/rollback", post(roll_back))
+        .route("/api/v1/incidents/{id}/mitigate", post(mitigate))
+        .route("/api/v1/incidents/{id}/ways", get(offers))
         .route("/api/v1/incidents/{id}/suspects", get(suspects))
         .route("/api/v1/incidents/{id}/timeline", get(timeline))
         .route("/api/v1/actions", get(ranked).post(add_action))
@@ -236,39 +237,78 @@ async fn suspects(
     Ok(Json(suspected(&context, &changes(&context).await?, &incident, window)))
 }
 
-/// Takes a release back to end an incident's harm: that it is about to be is recorded first, so that whoever looks knows,
-/// and a refusal after it.
-async fn roll_back(
+async fn offers(State(context): State<Context>, path: Id<IncidentId>) -> Result<Json<Vec<Offer>>, Failure> {
+    let incident = found(&context, id(path)?)?;
+    let suspects = suspected(&context, &changes(&context).await?, &incident, WINDOW);
+    let offered = context
+        .incidents
+        .with(|known| context.control.with_fleet(|fleet| incident::ways(known, &incident, &suspects, fleet)));
+    Ok(Json(offered))
+}
+
+/// Does something to end an incident's harm: that it is about to be done is recorded first, so that whoever looks knows, and
+/// a refusal after it.
+async fn mitigate(
     State(context): State<Context>,
     path: Id<IncidentId>,
     request: Body<MitigateRequest>,
 ) -> Result<Json<IncidentOrdered>, Failure> {
-    let (id, MitigateRequest { flight, by }) = (id(path)?, body(request)?);
+    let (id, MitigateRequest { way: wanted, by }) = (id(path)?, body(request)?);
     let incident = found(&context, id)?;
-    let wanted = flight.map(|flight| find_flight(&context, &flight)).transpose()?;
-    let all = suspected(&context, &changes(&context).await?, &incident, SignedDuration::from_hours(24 * 365));
-    let fits = |suspect: &&Suspect| {
-        let can_go =
-            suspect.in_force && suspect.mitigation.is_some() && ["release", "config"].contains(&suspect.kind.as_str());
-        can_go && wanted.as_ref().is_none_or(|wanted| *wanted == suspect.flight)
-    };
-    let Some(suspect) = all.iter().find(fits) else {
-        let hint = "`prograde incident suspects` tells what else takes changes back";
-        return Err(Failure::new(StatusCode::CONFLICT, "PG0704", format!("{id}: no release can be taken back"), hint));
-    };
-    let way = Way::Rollback {
-        service: suspect.service.clone(),
-        environment: suspect.environment.clone(),
-        flight: suspect.flight.clone(),
-    };
+    let way = way(&context, &incident, wanted).await?;
     let now = context.control.now();
     let events = context.incidents.record(now, |known| known.begin_mitigation(id, way.clone(), &by)).await?;
     let reason = format!("{id}: {}", incident.title);
-    let taken = context.control.roll_back(&suspect.service, &suspect.environment, (None, false), &by, &reason).await;
-    if let Err(error) = taken {
-        return Err(refused(&context, id, way, error).await);
+    let done = match &way {
+        Way::Rollback { service, environment, flight } => {
+            let taken = context.control.roll_back(service, environment, (None, false), &by, &reason).await;
+            taken.map(|_| flight.clone())
+        }
+        Way::Flag { service, environment, flag, to } => {
+            let target = Target { environment: environment.clone(), service: service.clone() };
+            let changed = context.control.change_flag(&target, flag, to.as_ref(), &by, &reason).await;
+            changed.map(|(flight, _)| flight)
+        }
+        Way::Scale { service, environment, replicas } => {
+            let target = Target { environment: environment.clone(), service: service.clone() };
+            context.control.order_scale(&target, *replicas, &by, &reason).await.map(|(flight, _)| flight)
+        }
+    };
+    match done {
+        Ok(flight) => Ok(Json(IncidentOrdered { flight: Some(flight), ..ordered(id, &events) })),
+        Err(error) => Err(refused(&context, id, way, error).await),
     }
-    Ok(Json(IncidentOrdered { flight: Some(suspect.flight.clone()), ..ordered(id, &events) }))
+}
+
+/// What is meant by what is wanted: of changes, the likeliest suspect's that fits.
+async fn way(context: &Context, incident: &Incident, wanted: Wanted) -> Result<Way, Failure> {
+    let id = incident.id;
+    let none = |message: String| {
+        let hint = "`prograde incident ways` tells what there is; `prograde incident suspects`, what else was changed";
+        Failure::new(StatusCode::CONFLICT, "PG0704", format!("{id}: {message}"), hint)
+    };
+    let in_force = |suspects: Vec<Suspect>| {
+        let ways = suspects.into_iter().filter(|suspect| suspect.in_force).filter_map(|suspect| suspect.way);
+        ways.collect::<Vec<Way>>()
+    };
+    let long = SignedDuration::from_hours(24 * 365);
+    match wanted {
+        Wanted::Scale { replicas } => {
+            let Target { service, environment } = incident.target.clone();
+            Ok(Way::Scale { service, environment, replicas })
+        }
+        Wanted::Rollback { flight } => {
+            let wanted = flight.map(|flight: String| find_flight(context, &flight)).transpose()?;
+            let ways = in_force(suspected(context, &changes(context).await?, incident, long));
+            let fits = |way: &Way| matches!(way, Way::Rollback { flight, .. } if wanted.as_ref().is_none_or(|wanted| wanted == flight));
+            ways.into_iter().find(fits).ok_or_else(|| none("no release can be taken back".to_owned()))
+        }
+        Wanted::Flag { flag: wanted } => {
+            let ways = in_force(suspected(context, &changes(context).await?, incident, long));
+            let fits = |way: &Way| matches!(way, Way::Flag { flag, .. } if *flag == wanted);
+            ways.into_iter().find(fits).ok_or_else(|| none(format!("no change of flag {wanted:?} can be taken back")))
+        }
+    }
 }
 
 /// What was begun is not going to happen.

@@ -5,6 +5,7 @@ pub mod types;
 mod alertmanager;
 mod behaviour;
 mod budgets;
+mod chat;
 mod dora;
 mod flags;
 mod git;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use openapi::document as openapi_document;
 
+use crate::alerts::Handled;
 use crate::auth::{self, PageKey, Token};
 use crate::events::chain;
 use crate::incidents::Desk;
@@ -64,16 +66,26 @@ pub(crate) struct Context {
     pub(crate) runbooks: Arc<Kept<Runs>>,
     /// Whether the status page needs no token.
     pub(crate) public_status: bool,
-    /// Where alerts are handled, if they are.
-    pub(crate) alerts: Option<prograde_notify::Handle>,
-    /// Pages, where somebody is on call.
-    pub(crate) pages: Option<Paging>,
+    /// Alerts, where they are handled, and pages, where somebody is on call.
+    pub(crate) handled: Option<Handled>,
     pub(crate) page_key: PageKey,
     pub(crate) ci: PathBuf,
     /// What services show to evaluate flags.
     pub(crate) flag_token: String,
     /// Ends answers that would follow for ever.
     pub(crate) stop: CancellationToken,
+}
+
+impl Context {
+    /// Where alerts are handled.
+    pub(crate) fn alerts(&self) -> Option<&prograde_notify::Handle> {
+        self.handled.as_ref().map(|handled| &handled.alerts)
+    }
+
+    /// Pages.
+    pub(crate) fn pages(&self) -> Option<&Paging> {
+        self.handled.as_ref()?.pages.as_ref()
+    }
 }
 
 /// All routes.
@@ -87,6 +99,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/flights/{id}/abort", post(orders::abort))
         .route("/api/v1/flights/{id}/override", post(orders::override_hold))
         .route("/api/v1/services/{service}/rollback", post(orders::roll_back))
+        .route("/api/v1/services/{service}/scale", post(orders::scale))
         .route("/api/v1/services/{service}/logs", get(logs::service))
         .route("/api/v1/quarantine", get(views::quarantine))
         .route("/api/v1/quarantine/lift", post(orders::lift))
@@ -136,6 +149,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/healthz", get(|| async { "ok" }))
         .merge(open)
         .merge(pages::open_router(context.clone()))
+        .merge(chat::router(context.clone()))
         .merge(ofrep::router(context, token))
         .merge(guarded)
 }

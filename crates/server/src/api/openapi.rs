@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 56] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 58] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
@@ -27,6 +27,13 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 56] = [
         "/api/v1/services/{service}/rollback",
         "Take a release out of an environment",
         "RollbackRequest",
+        "Ordered",
+    ),
+    (
+        "post",
+        "/api/v1/services/{service}/scale",
+        "Give what serves another number of replicas",
+        "ScaleRequest",
         "Ordered",
     ),
     ("get", "/api/v1/services/{service}/logs", "What a service printed, one JSON object a line", "", "LogLineView"),
@@ -55,7 +62,8 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 56] = [
     ("get", "/api/v1/incidents/trend", "Incidents by month", "", "[Month]"),
     ("get", "/api/v1/incidents/{id}", "An incident, with the likeliest suspect while it is open", "", "IncidentView"),
     ("post", "/api/v1/incidents/{id}/order", "Order something of an incident", "IncidentRequest", "IncidentOrdered"),
-    ("post", "/api/v1/incidents/{id}/rollback", "Take a release back to end it", "MitigateRequest", "IncidentOrdered"),
+    ("post", "/api/v1/incidents/{id}/mitigate", "Do something to end it", "MitigateRequest", "IncidentOrdered"),
+    ("get", "/api/v1/incidents/{id}/ways", "What may end it, what has helped before first", "", "[Offer]"),
     ("get", "/api/v1/incidents/{id}/suspects", "What changed before it, the likeliest first", "", "[Suspect]"),
     ("get", "/api/v1/incidents/{id}/timeline", "What happened around it, in order", "", "[Entry]"),
     ("get", "/api/v1/incidents/{id}/postmortem", "Its post-mortem, or a draft of one", "", "PostmortemView"),

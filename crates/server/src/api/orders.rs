@@ -6,7 +6,9 @@ use axum::extract::{Path, State};
 use prograde_model::event::Event;
 use prograde_model::ids::{FlightId, ServiceName, Target};
 
-use super::types::{AbortRequest, ApproveRequest, LiftRequest, Ordered, OverrideRequest, RollbackRequest};
+use super::types::{
+    AbortRequest, ApproveRequest, LiftRequest, Ordered, OverrideRequest, RollbackRequest, ScaleRequest,
+};
 use super::views::find_flight;
 use super::{Context, Failure};
 
@@ -64,6 +66,18 @@ pub(super) async fn roll_back(
     let (by, reason) = (named(&order.by)?, reason(&order.reason)?);
     let to = (order.to.clone(), order.past_point_of_no_return);
     let (flight, events) = context.control.roll_back(&service, &order.environment, to, by, reason).await?;
+    Ok(ordered(flight, &events))
+}
+
+pub(super) async fn scale(
+    State(context): State<Context>,
+    Path(service): Path<ServiceName>,
+    order: Body<ScaleRequest>,
+) -> Result<Json<Ordered>, Failure> {
+    let order = body(order)?;
+    let (by, reason) = (named(&order.by)?, reason(&order.reason)?);
+    let target = Target { environment: order.environment.clone(), service };
+    let (flight, events) = context.control.order_scale(&target, order.replicas, by, reason).await?;
     Ok(ordered(flight, &events))
 }
 

@@ -20,7 +20,7 @@ const ANSWERED: &str = include_str!("pages.html");
 
 pub(super) fn paging(context: &Context) -> Result<&Paging, Failure> {
     let off = "nobody is on call: start the server with `--oncall oncall.yaml` and `--alertmanager-config`";
-    context.pages.as_ref().ok_or_else(|| Failure::not_found(off))
+    context.pages().ok_or_else(|| Failure::not_found(off))
 }
 
 fn view(paging: &Paging, id: PageId, entry: &Entry) -> PageView {
@@ -121,10 +121,10 @@ pub(super) async fn acknowledge(
 }
 
 /// Takes a page, and the alerts' group with it, so that nobody is told of that again either.
-async fn take(context: &Context, page: PageId, by: &str) -> Result<PageView, Failure> {
+pub(super) async fn take(context: &Context, page: PageId, by: &str) -> Result<PageView, Failure> {
     let paging = paging(context)?;
     let entry = paging.answer(page, |page, _| page.acknowledge(by)).await.map_err(|error| refused(&error))?;
-    if let (Some(alerts), false) = (&context.alerts, entry.about.group.is_empty()) {
+    if let (Some(alerts), false) = (context.alerts(), entry.about.group.is_empty()) {
         let order = serde_json::json!({"groupKey": entry.about.group, "by": by, "comment": format!("page {page}")});
         let body = order.to_string();
         let path = "/alerts/groups/acknowledge";
@@ -157,10 +157,14 @@ pub(super) async fn resolve(
     order: Body<AnswerRequest>,
 ) -> Result<Json<PageView>, Failure> {
     let (page, order) = (page_id(&page)?, body(order)?);
-    let by = named(&order.by)?;
-    let paging = paging(&context)?;
+    end(&context, page, named(&order.by)?).await.map(Json)
+}
+
+/// Says that a page is over.
+pub(super) async fn end(context: &Context, page: PageId, by: &str) -> Result<PageView, Failure> {
+    let paging = paging(context)?;
     let entry = paging.answer(page, |page, _| page.resolve(by)).await;
-    entry.map(|entry| Json(view(paging, page, &entry))).map_err(|error| refused(&error))
+    entry.map(|entry| view(paging, page, &entry)).map_err(|error| refused(&error))
 }
 
 pub(super) async fn rate(

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use incident::{
     ActionOrderRequest, ActionRequest, DeclareRequest, IncidentOrdered, IncidentRequest, IncidentView, MitigateRequest,
-    PostmortemRequest, PostmortemView,
+    PostmortemRequest, PostmortemView, Wanted,
 };
 
 /// The server and everything that it looks after.
@@ -329,6 +329,20 @@ pub struct RollbackRequest {
     /// Whether to go back even though a migration that can't be undone has been run since; by default that is refused.
     #[serde(default)]
     pub past_point_of_no_return: bool,
+}
+
+/// Body of `POST /api/v1/services/{service}/scale`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleRequest {
+    /// The environment.
+    pub environment: EnvironmentName,
+    /// How many replicas what serves is to have.
+    pub replicas: u32,
+    /// Who orders it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// Body of `POST /api/v1/quarantine/lift`.

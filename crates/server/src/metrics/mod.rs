@@ -1,8 +1,10 @@
 //! The embedded store of time series, while the server runs: opened with it, kept in order, asked with bounds, and given
 //! what the server itself knows.
 
+mod moments;
 pub(crate) mod objectives;
 mod own;
+mod replicas;
 pub(crate) mod rules;
 mod settings;
 mod telling;
@@ -15,18 +17,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prograde_control::Control;
 use prograde_model::Diagnostics;
+use prograde_model::ids::Target;
+use prograde_node::{Node, PodSeen};
+use prograde_observe::scrape::{ScrapeJob, Senders};
 use prograde_observe::store::{Store, StoreError};
 use prograde_observe::tsdb::{self, Database, DatabaseError, Stats};
 use prograde_observe::{evaluate, scrape};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use own::exposition;
 
 use objectives::Budgets;
 use own::Own;
+use replicas::Pod;
 use rules::{Evaluating, GroupState};
 use settings::Settings;
 use telling::Receiver;
@@ -39,6 +45,11 @@ const QUERIES_AT_ONCE: usize = 8;
 const MAINTENANCE: Duration = Duration::from_secs(10);
 /// How often what the server itself knows is written down: Prometheus' default is a minute, which is too long to see a canary.
 const OWN_PERIOD: Duration = Duration::from_secs(5);
+
+/// How often replicas that ask for it are scraped at least.
+const REPLICAS_PERIOD_MS: i64 = 15_000;
+/// How long it is waited for more replicas to change before targets are looked for.
+const DISCOVERY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why it did not start.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +103,7 @@ pub(crate) struct Metrics {
     options: MetricsOptions,
     scraping: scrape::Handle,
     stop: CancellationToken,
+    node: Node,
     following: Mutex<JoinSet<()>>,
     budgets: Arc<Budgets>,
     evaluation: Mutex<Evaluation>,
@@ -136,6 +148,9 @@ struct Evaluation {
     groups: Vec<Arc<GroupState>>,
     stop: CancellationToken,
     task: JoinSet<()>,
+    senders: Arc<Senders>,
+    /// What discovers replicas.
+    discovering: Vec<ScrapeJob>,
 }
 
 /// The controllers' clock, for scraping.
@@ -160,12 +175,12 @@ impl Metrics {
     /// Begins to fill the store.
     pub(crate) async fn start(
         prepared: Prepared,
-        control: Control,
+        (control, node): (Control, Node),
         alerts: Option<prograde_notify::Handle>,
     ) -> Arc<Self> {
         let Prepared { options, settings, database, asking, budgets } = prepared;
         let clock = Arc::new(ControlClock(control.clone()));
-        let jobs = settings.config.jobs.clone();
+        let jobs = jobs(&settings.config);
         let scraping = scrape::run(scrape::Options { jobs, append: Arc::clone(&database) as _, clock }).await;
         let this = Arc::new(Self {
             asking,
@@ -175,19 +190,23 @@ impl Metrics {
             options,
             scraping,
             stop: CancellationToken::new(),
+            node,
             following: Mutex::default(),
             budgets,
             evaluation: Mutex::default(),
         });
         this.evaluate(settings).await;
-        this.following.lock().await.spawn(Arc::clone(&this).run());
+        let mut following = this.following.lock().await;
+        following.spawn(Arc::clone(&this).run());
+        following.spawn(Arc::clone(&this).discover());
+        drop(following);
         this
     }
 
     /// Reads the files again, and goes on with what they say; when anything is wrong with them, with what they said before.
     pub(crate) async fn reload(&self) -> Result<(), Diagnostics> {
         let settings = self.options.settings()?;
-        self.scraping.reload(settings.config.jobs.clone()).await;
+        self.scraping.reload(jobs(&settings.config)).await;
         self.evaluate(settings).await;
         Ok(())
     }
@@ -197,8 +216,11 @@ impl Metrics {
         let mut evaluation = self.evaluation.lock().await;
         evaluation.end().await;
         let stop = self.stop.child_token();
-        let receiver = self.alerts.clone().map(|alerts| Receiver {
-            alerts,
+        let senders = Arc::new(Senders::start(&settings.config.alertmanagers));
+        let told = self.alerts.is_some() || !senders.is_empty();
+        let receiver = told.then(|| Receiver {
+            alerts: self.alerts.clone(),
+            senders: Arc::clone(&senders),
             relabelling: Arc::new(settings.config.alert_relabelling.clone()),
             external: Arc::clone(&settings.external),
         });
@@ -207,6 +229,8 @@ impl Metrics {
             database: Arc::clone(&self.database),
             control: self.control.clone(),
             external: settings.external,
+            scraped: self.scraping.scraped(),
+            early: Arc::default(),
             stop: stop.clone(),
         };
         self.budgets.follow(settings.objectives);
@@ -219,7 +243,10 @@ impl Metrics {
             period,
             stop.clone(),
         ));
-        *evaluation = Evaluation { groups: settings.groups, stop, task };
+        let discovering = jobs(&settings.config).into_iter().filter(|job| !job.replicas.is_empty()).collect();
+        *evaluation = Evaluation { groups: settings.groups, stop, task, senders, discovering };
+        drop(evaluation);
+        self.give_targets().await;
     }
 
     /// The groups of rules, in the order of their files.
@@ -290,6 +317,43 @@ impl Metrics {
                 }
             }
         }
+    }
+
+    /// Gives the jobs that discover replicas their targets whenever replicas change, until it is stopped.
+    async fn discover(self: Arc<Self>) {
+        let mut changed = self.node.changed();
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                moved = changed.changed() => if moved.is_err() { return },
+            }
+            // Many changes in a moment are one.
+            sleep(DISCOVERY_PAUSE).await;
+            changed.mark_unchanged();
+            self.give_targets().await;
+        }
+    }
+
+    async fn give_targets(&self) {
+        let discovering = self.evaluation.lock().await.discovering.clone();
+        if discovering.is_empty() {
+            return;
+        }
+        let pods: Vec<Pod> = self.node.pods().into_iter().map(|(target, seen)| self.pod(target, seen)).collect();
+        for job in discovering {
+            let groups = if job == built_in(job.interval_ms) {
+                replicas::annotated(&pods)
+            } else {
+                replicas::discovered(&job, &pods)
+            };
+            self.scraping.set_targets(job.name, groups).await;
+        }
+    }
+
+    fn pod(&self, target: Target, seen: PodSeen) -> Pod {
+        let commit =
+            self.control.with_fleet(|fleet| fleet.flight(&seen.revision).map(|flight| flight.commit().to_string()));
+        Pod { target, commit: commit.unwrap_or_default(), seen }
     }
 
     async fn maintain(&self, now: Timestamp) {
@@ -370,7 +434,22 @@ impl Evaluation {
                 tracing::error!("evaluating rules ended badly: {error}");
             }
         }
+        self.senders.stop().await;
     }
+}
+
+/// What is scraped: what the file says, and replicas that ask for it where the file discovers none itself.
+fn jobs(config: &scrape::Config) -> Vec<ScrapeJob> {
+    let mut jobs = config.jobs.clone();
+    if !jobs.iter().any(|job| !job.replicas.is_empty() || job.name == replicas::JOB) {
+        jobs.push(built_in(config.global.scrape_interval_ms.min(REPLICAS_PERIOD_MS)));
+    }
+    jobs
+}
+
+/// The job of replicas that ask to be scraped.
+fn built_in(interval_ms: i64) -> ScrapeJob {
+    ScrapeJob::local_node(replicas::JOB, interval_ms)
 }
 
 /// Measures budgets until it is stopped.

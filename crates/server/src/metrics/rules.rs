@@ -6,7 +6,6 @@
 //! Source: Prometheus documentation, "Recording rules", "Alerting rules"; Prometheus 2.42, `rules/manager.go`.
 
 use std::collections::BTreeSet;
-use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,11 +19,12 @@ use prograde_observe::rules::{self, Group, Rule, RuleError, record};
 use prograde_observe::store::StoreError;
 use prograde_observe::tsdb::Database;
 use prograde_observe::{Append, Incoming, Labels, Sample};
-use siphasher::sip::SipHasher13;
+use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::moments::{self, Early, Moments, Turn};
 use super::telling::{Posted, Receiver};
 use crate::events::chain;
 
@@ -66,6 +66,10 @@ impl GroupState {
         let states = Mutex::new(vec![RuleState::default(); group.rules.len()]);
         let interval_ms = group.interval_ms.unwrap_or(interval_ms).max(1);
         Self { file: file.to_owned(), group, interval_ms, states }
+    }
+
+    fn has_alerts(&self) -> bool {
+        self.group.rules.iter().any(|rule| matches!(rule, Rule::Alerting(_)))
     }
 
     /// How each rule goes, in their order.
@@ -128,7 +132,21 @@ pub(crate) struct Evaluating {
     pub(crate) external: Arc<External>,
     /// Where alerts go, if they go anywhere.
     pub(crate) receiver: Option<Receiver>,
+    /// Moves with each scrape.
+    pub(crate) scraped: watch::Receiver<u64>,
+    pub(super) early: Arc<Early>,
     pub(crate) stop: CancellationToken,
+}
+
+/// Which rules of a group are evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// All, and alerts go on from where they were before the server was started.
+    First,
+    /// All.
+    All,
+    /// Those that alert: what is recorded is a period apart.
+    Alerting,
 }
 
 impl Evaluating {
@@ -147,34 +165,87 @@ impl Evaluating {
 
     async fn run_group(self, group: Arc<GroupState>) {
         let moments = Moments::of(&group);
-        let (mut restored, mut posted) = (false, Posted::default());
+        let mut scraped = self.scraped.clone();
+        let mut posted = Posted::default();
         let mut last_ms = moments.latest(self.control.now().as_millisecond());
+        let mut regular_ms = moments.after(last_ms);
+        let mut regular_is_over = false;
+        let mut early_from = Instant::now();
         loop {
-            let wait_ms = moments.after(last_ms).saturating_sub(self.control.now().as_millisecond());
+            // What is to be restored is restored at the first regular evaluation.
+            let may_be_early = regular_is_over && group.has_alerts();
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = sleep(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))) => {}
+                () = self.sleep_until(regular_ms) => {}
+                turn = self.turn(&group, &mut scraped, (last_ms, early_from)), if may_be_early => {
+                    let at_ms = self.control.now().as_millisecond();
+                    if at_ms < regular_ms && at_ms > last_ms {
+                        self.evaluate_group(&group, at_ms, Which::Alerting).await;
+                        self.tell(&group, &mut posted).await;
+                        last_ms = at_ms;
+                    }
+                    turn.end();
+                    early_from = moments::early_from(Instant::now());
+                    continue;
+                }
             }
             // Where evaluating takes longer than the period, evaluations are left out, not run after each other.
             let at_ms = moments.latest(self.control.now().as_millisecond());
-            if at_ms <= last_ms {
+            if at_ms < regular_ms {
                 continue;
             }
-            last_ms = at_ms;
-            let (this, of, first) = (self.clone(), Arc::clone(&group), !restored);
-            let evaluated = spawn_blocking(move || this.evaluate(&of, at_ms, first)).await;
-            restored = true;
-            if let Err(error) = evaluated {
-                tracing::error!(group = group.group.name, "evaluating rules ended badly: {error}");
-            }
-            if let Some(receiver) = &self.receiver {
-                receiver.tell(&group, &mut posted, self.control.now().as_millisecond()).await;
-            }
+            let which = if regular_is_over { Which::All } else { Which::First };
+            self.evaluate_group(&group, at_ms, which).await;
+            regular_is_over = true;
+            (last_ms, regular_ms) = (at_ms, moments.after(at_ms));
+            self.tell(&group, &mut posted).await;
         }
     }
 
-    /// Evaluates all rules of a group at one time. At the first time alerts go on from where they were before.
-    fn evaluate(&self, group: &GroupState, at_ms: i64, first: bool) {
+    /// Waits until an alert may have something to tell before the next regular evaluation: after a scrape, or when one that is
+    /// pending is due. Gives a turn to evaluate it.
+    async fn turn(
+        &self,
+        group: &GroupState,
+        scraped: &mut watch::Receiver<u64>,
+        (last_ms, early_from): (i64, Instant),
+    ) -> Turn {
+        let due_ms = moments::due_ms(group).filter(|due_ms| *due_ms > last_ms);
+        let after_scrape = async {
+            sleep_until(early_from).await;
+            if scraped.changed().await.is_err() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            () = after_scrape => {}
+            () = self.sleep_until(due_ms.unwrap_or(i64::MAX)) => {}
+        }
+        self.early.turn().await
+    }
+
+    /// Waits for a time in milliseconds since 1970.
+    async fn sleep_until(&self, at_ms: i64) {
+        let wait_ms = at_ms.saturating_sub(self.control.now().as_millisecond());
+        sleep(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))).await;
+    }
+
+    async fn evaluate_group(&self, group: &Arc<GroupState>, at_ms: i64, which: Which) {
+        let (this, of) = (self.clone(), Arc::clone(group));
+        let evaluated = spawn_blocking(move || this.evaluate(&of, at_ms, which)).await;
+        if let Err(error) = evaluated {
+            tracing::error!(group = group.group.name, "evaluating rules ended badly: {error}");
+        }
+    }
+
+    async fn tell(&self, group: &GroupState, posted: &mut Posted) {
+        if let Some(receiver) = &self.receiver {
+            receiver.tell(group, posted, self.control.now().as_millisecond()).await;
+        }
+    }
+
+    /// Evaluates rules of a group at one time.
+    fn evaluate(&self, group: &GroupState, at_ms: i64, which: Which) {
         let deadline = Instant::now() + super::QUERY_TIMEOUT;
         let goes_on = || !self.stop.is_cancelled() && Instant::now() < deadline;
         let options = Options { goes_on: &goes_on, ..Options::default() };
@@ -182,9 +253,12 @@ impl Evaluating {
             if self.stop.is_cancelled() {
                 return;
             }
+            if which == Which::Alerting && matches!(rule, Rule::Recording(_)) {
+                continue;
+            }
             let begun = Instant::now();
             let mut state = group.states().get(index).cloned().unwrap_or_default();
-            let evaluated = self.evaluate_rule(&group.group, rule, &mut state, (at_ms, first), &options);
+            let evaluated = self.evaluate_rule(&group.group, rule, &mut state, (at_ms, which), &options);
             state.error = evaluated.err().map(|error| chain(&*error));
             if let Some(error) = &state.error {
                 tracing::warn!(group = group.group.name, rule = rule_name(rule), "a rule gives nothing: {error}");
@@ -201,7 +275,7 @@ impl Evaluating {
         group: &Group,
         rule: &Rule,
         state: &mut RuleState,
-        (at_ms, first): (i64, bool),
+        (at_ms, which): (i64, Which),
         options: &Options<'_>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let store = &*self.database;
@@ -217,7 +291,7 @@ impl Evaluating {
                     template::filled(&alerting.alert, template, labels, value, &context)
                 };
                 let mut alerts = alert::next(alerting, &state.alerts, &answer, at_ms, group.limit, &expand)?;
-                if first {
+                if which == Which::First {
                     alert::restore(alerting, &mut alerts, store, at_ms)?;
                 }
                 state.alerts = alerts;
@@ -249,46 +323,5 @@ pub(crate) fn rule_name(rule: &Rule) -> &str {
     match rule {
         Rule::Recording(rule) => &rule.record,
         Rule::Alerting(rule) => &rule.alert,
-    }
-}
-
-/// The times at which a group is evaluated: exactly a period apart, whenever it really happens. A timer that is late by a
-/// millisecond would otherwise make an alert with a `for` of some periods wait for one more. Groups are spread over the
-/// period, each always at the same part of it.
-#[derive(Debug, Clone, Copy)]
-struct Moments {
-    period_ms: i64,
-    offset_ms: i64,
-}
-
-impl Moments {
-    fn of(group: &GroupState) -> Self {
-        let mut hasher = SipHasher13::new();
-        (&group.file, &group.group.name).hash(&mut hasher);
-        let offset_ms = i64::try_from(hasher.finish() >> 1).unwrap_or(0).rem_euclid(group.interval_ms);
-        Self { period_ms: group.interval_ms, offset_ms }
-    }
-
-    /// The latest one that is not after a time.
-    fn latest(self, now_ms: i64) -> i64 {
-        now_ms.saturating_sub(now_ms.saturating_sub(self.offset_ms).rem_euclid(self.period_ms))
-    }
-
-    /// The one that follows another.
-    fn after(self, moment_ms: i64) -> i64 {
-        moment_ms.saturating_add(self.period_ms)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_a_period_apart_however_late_one_looks() {
-        let moments = Moments { period_ms: 1000, offset_ms: 300 };
-        assert_eq!([1299, 1300, 1301, 2299, 2300].map(|now| moments.latest(now)), [300, 1300, 1300, 1300, 2300]);
-        assert_eq!(moments.after(moments.latest(1999)), 2300);
-        assert_eq!(moments.latest(-1), -700);
     }
 }

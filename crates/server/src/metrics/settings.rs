@@ -32,13 +32,6 @@ impl Settings {
         for notice in &config.notices {
             tracing::warn!("{notice}");
         }
-        if !config.alertmanagers.is_empty() {
-            tracing::warn!(
-                "{}: alerts are not sent to the addresses below `alerting`: they are handled here, as \
-                 `--alertmanager-config` says",
-                file.display()
-            );
-        }
         let groups = rules::read(&config.rule_files, config.global.evaluation_interval_ms)?;
         let pairs = config.global.external_labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let labels: Labels = pairs.collect();

@@ -14,6 +14,7 @@ use prograde_notify::api::Request;
 use prograde_observe::rules::alert::{Alert, Standing};
 use prograde_observe::rules::template::External;
 use prograde_observe::rules::{Alerting, Rule};
+use prograde_observe::scrape::Senders;
 use prograde_observe::{Labels, relabel};
 use serde_json::{Map, Value, json};
 
@@ -25,7 +26,10 @@ const AGAIN_MS: i64 = 60_000;
 /// Where alerts are posted, and what is done to them before.
 #[derive(Clone)]
 pub(crate) struct Receiver {
-    pub(crate) alerts: Handle,
+    /// Alerts as this server handles them, if it does.
+    pub(crate) alerts: Option<Handle>,
+    /// Alertmanagers elsewhere.
+    pub(crate) senders: Arc<Senders>,
     pub(crate) relabelling: Arc<Vec<relabel::Rule>>,
     pub(crate) external: Arc<External>,
 }
@@ -41,15 +45,18 @@ impl Receiver {
         if body.is_empty() {
             return;
         }
-        let body = Value::from(body).to_string();
-        let request = Request { method: "POST", path: "/alerts", query: &[], body: body.as_bytes() };
-        let answer = self.alerts.answer(&request).await;
-        if answer.status == 200 {
-            *posted = after;
-        } else {
-            let why = answer.body.unwrap_or_default();
-            tracing::error!(group = group.group.name, status = answer.status, "alerts could not be handled: {why}");
+        self.senders.send(&body);
+        if let Some(alerts) = &self.alerts {
+            let body = Value::from(body).to_string();
+            let request = Request { method: "POST", path: "/alerts", query: &[], body: body.as_bytes() };
+            let answer = alerts.answer(&request).await;
+            if answer.status != 200 {
+                let why = answer.body.unwrap_or_default();
+                tracing::error!(group = group.group.name, status = answer.status, "alerts could not be handled: {why}");
+                return;
+            }
         }
+        *posted = after;
     }
 
     /// What is to be posted, and what has been once it is.

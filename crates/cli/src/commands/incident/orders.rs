@@ -1,7 +1,7 @@
 //! What is ordered about an incident.
 
 use jiff::tz::TimeZone;
-use prograde_model::incident::{IncidentId, Link, Order};
+use prograde_model::incident::{IncidentId, Link, Order, Suspect, Way};
 
 use super::{
     DeclareArgs, DescribeArgs, LinkArgs, MergeArgs, MitigateArgs, NoteArgs, OrderedArgs, PublishArgs, ReopenArgs,
@@ -12,7 +12,7 @@ use crate::commands::order::{OrderArgs, rehearse, whole_id};
 use crate::exit::Exit;
 use crate::moment::Moment;
 use crate::report::{self, Report};
-use crate::wire::{DeclareRequest, IncidentOrdered, IncidentRequest, MitigateRequest};
+use crate::wire::{DeclareRequest, IncidentOrdered, IncidentRequest, MitigateRequest, Wanted};
 
 /// Says what an order did.
 pub(crate) fn tell(app: &App, verb: &str, what: &str, ordered: &IncidentOrdered) -> Result<Exit, Report> {
@@ -76,24 +76,57 @@ pub(super) fn mitigate(app: &App, args: &MitigateArgs) -> Result<Exit, Report> {
         return order(app, args.id, wanted, &args.order, ("record the end of the harm of", "Mitigated", ""));
     }
     let client = app.client()?;
-    let flight = args.flight.as_ref().map(|flight| whole_id(&client, flight)).transpose()?;
-    let request =
-        MitigateRequest { flight: flight.map(|flight| flight.to_string()), by: app.by(args.order.by.as_deref())? };
+    let (way, doing) = match (&args.flag, args.scale) {
+        (Some(flag), _) => (Wanted::Flag { flag: flag.clone() }, "Taking back"),
+        (None, Some(replicas)) => (Wanted::Scale { replicas }, "Scaling"),
+        (None, None) => {
+            let flight = args.flight.as_ref().map(|flight| whole_id(&client, flight)).transpose()?;
+            (Wanted::Rollback { flight: flight.map(|flight| flight.to_string()) }, "Rolling back")
+        }
+    };
+    let request = MitigateRequest { way, by: app.by(args.order.by.as_deref())? };
     if args.order.dry_run {
-        let named = |suspect: &prograde_model::incident::Suspect| {
-            let is_meant = request.flight.as_deref().is_none_or(|flight| flight == suspect.flight.as_str());
-            is_meant && suspect.in_force && suspect.mitigation.as_ref().is_some_and(|way| way.contains(" rollback "))
-        };
         let found = client.suspects(args.id, u16::MAX)?;
-        let way = found.iter().find(|suspect| named(suspect)).and_then(|suspect| suspect.mitigation.clone());
-        let what = way.map_or_else(|| "find no release to take back".to_owned(), |way| format!("run: {way}"));
-        return rehearse(app, &what, &format!("/api/v1/incidents/{}/rollback", args.id), &request);
+        let what = rehearsed(&request.way, &found);
+        return rehearse(app, &what, &format!("/api/v1/incidents/{}/mitigate", args.id), &request);
     }
     let ordered = client.mitigate(args.id, &request)?;
     let flight = ordered.flight.as_ref().map_or("", |flight| flight.short());
-    let exit = tell(app, "Rolling back", &format!("flight {flight}, to end {}", args.id), &ordered)?;
-    app.printer.next(format_args!("prograde flight watch {flight}"));
+    let what = match &request.way {
+        Wanted::Rollback { .. } => format!("flight {flight}, to end {}", args.id),
+        Wanted::Flag { flag } => format!("the change of flag {flag}, to end {}", args.id),
+        Wanted::Scale { replicas } => format!("to {replicas} replicas, to end {}", args.id),
+    };
+    let exit = tell(app, doing, &what, &ordered)?;
+    match request.way {
+        Wanted::Rollback { .. } => app.printer.next(format_args!("prograde flight watch {flight}")),
+        // Only people see whether it has helped.
+        Wanted::Flag { .. } | Wanted::Scale { .. } => {
+            app.printer
+                .next(format_args!("prograde incident mitigate {} --how TEXT, once users are hurt no more", args.id));
+        }
+    }
     Ok(exit)
+}
+
+/// What would be done.
+fn rehearsed(wanted: &Wanted, suspects: &[Suspect]) -> String {
+    let fits = |suspect: &&Suspect| {
+        suspect.in_force
+            && match (wanted, &suspect.way) {
+                (Wanted::Rollback { flight: None }, Some(Way::Rollback { .. })) => true,
+                (Wanted::Rollback { flight: Some(wanted) }, Some(Way::Rollback { flight, .. })) => {
+                    wanted == flight.as_str()
+                }
+                (Wanted::Flag { flag: wanted }, Some(Way::Flag { flag, .. })) => wanted == flag,
+                (Wanted::Rollback { .. } | Wanted::Flag { .. } | Wanted::Scale { .. }, _) => false,
+            }
+    };
+    if let Wanted::Scale { replicas } = wanted {
+        return format!("scale to {replicas} replicas");
+    }
+    let command = suspects.iter().find(fits).and_then(|suspect| suspect.mitigation.clone());
+    command.map_or_else(|| "find nothing to take back".to_owned(), |way| format!("run: {way}"))
 }
 
 pub(super) fn note(app: &App, args: &NoteArgs) -> Result<Exit, Report> {

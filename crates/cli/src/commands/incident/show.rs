@@ -75,9 +75,8 @@ pub(super) fn show(app: &App, id: IncidentId) -> Result<Exit, Report> {
         Some(command) if command.contains(" rollback ") => {
             app.printer.next(format_args!("prograde incident mitigate {id} --rollback"));
         }
-        Some(command) => app.printer.next(one_line(command)),
-        None if view.open => app.printer.next(format_args!("prograde incident suspects {id} --hours 168")),
-        None => {}
+        _ if view.open => app.printer.next(format_args!("prograde incident ways {id}")),
+        Some(_) | None => {}
     }
     Ok(Exit::Done)
 }
@@ -191,6 +190,24 @@ pub(super) fn suspects(app: &App, args: &SuspectsArgs) -> Result<Exit, Report> {
     }
     for (suspect, rank) in found.iter().zip(1..) {
         app.printer.line(suspicion(suspect, rank, app.printer.style()).join("\n"))?;
+    }
+    Ok(Exit::Done)
+}
+
+pub(super) fn ways(app: &App, id: IncidentId) -> Result<Exit, Report> {
+    let found = app.client()?.ways(id)?;
+    let style = app.printer.style();
+    if style.json {
+        app.printer.json(&found)?;
+    } else if found.is_empty() {
+        app.printer.note("Ways", "none is known: nothing was changed of late, and nothing serves that could be scaled");
+    } else {
+        let mut table = Table::new(&["HELPED", "COMMAND", "WHY"]);
+        for offer in &found {
+            let helped = if offer.helped == 0 { "-".to_owned() } else { count(offer.helped.into()) };
+            table.row(vec![Cell::number(helped), Cell::new(one_line(&offer.command)), Cell::free(&offer.why, style)]);
+        }
+        app.printer.text(table.render(style))?;
     }
     Ok(Exit::Done)
 }

@@ -15,8 +15,16 @@ const FIELDS: [&str; 8] =
     ["global", "rule_files", "scrape_configs", "alerting", "remote_write", "remote_read", "storage", "tracing"];
 const GLOBAL_FIELDS: [&str; 5] =
     ["scrape_interval", "scrape_timeout", "evaluation_interval", "external_labels", "query_log_file"];
-const ALERTMANAGER_FIELDS: [&str; 7] =
-    ["scheme", "path_prefix", "timeout", "api_version", "static_configs", "file_sd_configs", "relabel_configs"];
+const ALERTMANAGER_FIELDS: [&str; 8] = [
+    "scheme",
+    "path_prefix",
+    "timeout",
+    "api_version",
+    "static_configs",
+    "file_sd_configs",
+    "kubernetes_sd_configs",
+    "relabel_configs",
+];
 
 /// Reads a file; relative paths in it are relative to its folder.
 pub fn load(path: &Path) -> Result<Config, Diagnostics> {
@@ -142,10 +150,9 @@ impl Reader<'_> {
         if !self.mapping(node, "an Alertmanager", &[&ALERTMANAGER_FIELDS, &http::FIELDS, &DISCOVERIES]) {
             return None;
         }
-        for discovery in DISCOVERIES {
+        for discovery in DISCOVERIES.iter().chain(&["file_sd_configs", "kubernetes_sd_configs"]) {
             self.refuse(node, discovery, "name the Alertmanagers in `static_configs`");
         }
-        self.refuse(node, "file_sd_configs", "name the Alertmanagers in `static_configs`");
         let version = self.text(node, "api_version").unwrap_or_else(|| "v2".to_owned());
         if version == "v1" {
             self.refuse(node, "api_version", "use v2, which Alertmanager has since 0.16");

@@ -9,7 +9,7 @@ use super::reader::Reader;
 use super::{Global, Limits, ScrapeJob, TargetFiles, TargetGroup, http};
 use crate::scrape::target;
 
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "job_name",
     "honor_labels",
     "honor_timestamps",
@@ -20,6 +20,7 @@ const FIELDS: [&str; 12] = [
     "scheme",
     "static_configs",
     "file_sd_configs",
+    "kubernetes_sd_configs",
     "relabel_configs",
     "metric_relabel_configs",
 ];
@@ -32,7 +33,7 @@ pub(super) const LIMITS: [&str; 6] = [
     "target_limit",
 ];
 /// What asks a platform for targets.
-pub(super) const DISCOVERIES: [&str; 27] = [
+pub(super) const DISCOVERIES: [&str; 26] = [
     "azure_sd_configs",
     "consul_sd_configs",
     "digitalocean_sd_configs",
@@ -45,7 +46,6 @@ pub(super) const DISCOVERIES: [&str; 27] = [
     "hetzner_sd_configs",
     "http_sd_configs",
     "ionos_sd_configs",
-    "kubernetes_sd_configs",
     "kuma_sd_configs",
     "lightsail_sd_configs",
     "linode_sd_configs",
@@ -93,6 +93,7 @@ impl Reader<'_> {
             http: self.http(node, folder),
             targets: self.groups(node, "static_configs"),
             target_files: self.target_files(node, folder),
+            replicas: self.replicas(node),
             relabelling: self.relabelling(node, "relabel_configs"),
             metric_relabelling: self.relabelling(node, "metric_relabel_configs"),
             limits: self.limits(node, global.limits),

@@ -12,6 +12,7 @@ mod http;
 mod job;
 pub(crate) mod reader;
 mod relabel;
+mod replicas;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use prograde_model::diagnostic::Diagnostic;
 
 pub use file::{load, parse};
+pub use replicas::Replicas;
 
 use crate::relabel::Rule;
 
@@ -119,6 +121,8 @@ pub struct ScrapeJob {
     pub targets: Vec<TargetGroup>,
     /// Files that name targets.
     pub target_files: Vec<TargetFiles>,
+    /// Replicas of the local node, which are given while it runs.
+    pub replicas: Vec<Replicas>,
     /// What is done to a target's labels; may drop it.
     pub relabelling: Vec<Rule>,
     /// What is done to a sample's labels; may drop it.
@@ -128,11 +132,10 @@ pub struct ScrapeJob {
 }
 
 impl ScrapeJob {
-    /// The job of Prograde's own replicas. It has no targets of its own; they are given while it runs, each with the labels
-    /// `service`, `environment`, `version` and `replica`.
+    /// A job of the local node's replicas that names no target of its own: all of them are given while it runs.
     pub fn local_node(name: impl Into<String>, interval_ms: i64) -> Self {
         let timeout_ms = interval_ms.min(Global::default().scrape_timeout_ms);
-        Self { interval_ms, timeout_ms, ..Self::named(name.into()) }
+        Self { interval_ms, timeout_ms, replicas: vec![Replicas::default()], ..Self::named(name.into()) }
     }
 
     fn named(name: String) -> Self {
@@ -149,6 +152,7 @@ impl ScrapeJob {
             http: HttpSettings::default(),
             targets: Vec::new(),
             target_files: Vec::new(),
+            replicas: Vec::new(),
             relabelling: Vec::new(),
             metric_relabelling: Vec::new(),
             limits: Limits::default(),

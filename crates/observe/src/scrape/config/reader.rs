@@ -37,6 +37,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A value that Prometheus has and that can't be left out without harm.
+    pub(crate) fn refuse_value(&mut self, node: &Node, message: String, way_out: &str) {
+        self.found.push(Diagnostic::file(CODE_UNSUPPORTED, self.file, message, way_out).at(node.line, node.column));
+    }
+
     /// A field that Prometheus has and that means nothing here.
     pub(crate) fn leave_aside(&mut self, node: &Node, field: &str, why: &str) {
         if let Some(key) = node.key(field) {
@@ -55,7 +60,8 @@ impl<'a> Reader<'a> {
         for (key, _) in node.entries() {
             if !known.iter().any(|fields| fields.contains(&key.name.as_str())) {
                 // What is only known to be refused is nothing to hint at.
-                let useful = |name: &&str| *name == "file_sd_configs" || !name.ends_with("_sd_configs");
+                let read = ["file_sd_configs", "kubernetes_sd_configs"];
+                let useful = |name: &&str| read.contains(name) || !name.ends_with("_sd_configs");
                 let useful: Vec<&str> = known.concat().into_iter().filter(useful).collect();
                 let hint = format!("known are {}", useful.join(", "));
                 self.report_key(key, format!("unknown field `{}` in {what}", key.name), hint);

@@ -138,13 +138,34 @@ pub struct IncidentRequest {
     pub by: String,
 }
 
-/// Body of `POST /api/v1/incidents/{id}/rollback`.
+/// What is to be done to end an incident's harm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub enum Wanted {
+    /// Take a release back.
+    Rollback {
+        /// Its flight, or the beginning of its id; by default that of the likeliest suspect that can be.
+        #[serde(default)]
+        flight: Option<String>,
+    },
+    /// Take a flag's last change back.
+    Flag {
+        /// The flag's key.
+        flag: String,
+    },
+    /// Give what serves another number of replicas.
+    Scale {
+        /// How many.
+        replicas: u32,
+    },
+}
+
+/// Body of `POST /api/v1/incidents/{id}/mitigate`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MitigateRequest {
-    /// The flight to take back, or the beginning of its id; by default that of the likeliest suspect that can be.
-    #[serde(default)]
-    pub flight: Option<String>,
+    /// What is done.
+    pub way: Wanted,
     /// Who orders it.
     pub by: String,
 }
