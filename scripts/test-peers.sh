@@ -20,6 +20,14 @@ kustomize() {
     GOBIN="$place" go_install sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
 }
 
+# Sloth: what is made of its files is compared with what it makes of them (crates/observe/tests/observe/sloth.rs).
+sloth() {
+    local place
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers/sloth"
+    if [ -x "$place/sloth" ]; then return; fi
+    GOBIN="$place" go_install github.com/slok/sloth/cmd/sloth@v0.12.0
+}
+
 # actionlint: what it takes for a workflow is compared with what we do (crates/pipeline/tests/it/actionlint.rs).
 actionlint() {
     if type -P actionlint >/dev/null; then return; fi
@@ -149,7 +157,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo umoci)
+peers=(actionlint aiosmtpd alertmanager go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

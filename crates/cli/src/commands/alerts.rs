@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::commands::rules::files;
+use crate::commands::runbook::Shelf;
 use crate::exit::Exit;
 use crate::moment::Moment;
 use crate::printer::{Style, Tone, cleaned};
@@ -43,6 +44,7 @@ Examples:
   prograde alerts lint rules/*.yml
   prograde alerts lint rules.yml --policy alert-policy.yaml --offline
   prograde alerts lint rules.yml --since 90d --json
+  prograde alerts lint rules.yml --runbooks runbooks
 
 Three questions decide: is it actionable, is it a symptom of users' pain, does a person have to act now? Three times yes
 pages. The answers stand in the rule's annotations `actionable`, `symptom` and `act_now`, each `yes` or `no`, or in a policy.
@@ -55,6 +57,9 @@ struct LintArgs {
     /// A file with answers for rules whose annotations can't be changed
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+    /// Where runbooks are: files, or directories with Markdown files in them; by default `runbooks`, where that is there
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    runbooks: Vec<PathBuf>,
     /// From when on behaviour counts: so long ago, such as `90d`, or a day or time such as `2026-01-31`
     #[arg(long, default_value = "90d", value_name = "TIME")]
     since: Moment,
@@ -101,10 +106,12 @@ pub(crate) fn run(app: &App, args: &AlertsArgs) -> Result<Exit, Report> {
         return unusable(app, &errors);
     }
     let history = if args.offline { None } else { Some(behaviours(app, args.since)?) };
+    let shelf = shelf(&args.runbooks)?;
     let mut judged = Vec::new();
     for (file, rule) in &rules {
         let rules::Rule::Alerting(rule) = rule else { continue };
-        judged.push(one(file, rule, &policy, history.as_ref()).map_err(|found| unusable_report(&found))?);
+        let one = one(file, rule, &policy, (history.as_ref(), shelf.as_ref()));
+        judged.push(one.map_err(|found| unusable_report(&found))?);
     }
     told(app, &judged)
 }
@@ -121,14 +128,29 @@ fn behaviours(app: &App, since: Moment) -> Result<Behaviours, Report> {
     Ok((app.client()?.alert_behaviour(since)?, days))
 }
 
-fn one(file: &str, rule: &Alerting, policy: &Policy, history: Option<&Behaviours>) -> Result<Judged, Diagnostic> {
+/// The runbooks that there are, if they are known.
+fn shelf(paths: &[PathBuf]) -> Result<Option<Shelf>, Report> {
+    let default = PathBuf::from("runbooks");
+    let paths = if paths.is_empty() && default.is_dir() { std::slice::from_ref(&default) } else { paths };
+    if paths.is_empty() { Ok(None) } else { super::runbook::shelf(paths).map(Some) }
+}
+
+fn one(
+    file: &str,
+    rule: &Alerting,
+    policy: &Policy,
+    (history, shelf): (Option<&Behaviours>, Option<&Shelf>),
+) -> Result<Judged, Diagnostic> {
     let (labels, annotations) = (rule.labels.iter().cloned().collect(), rule.annotations.iter().cloned().collect());
     let said = policy.of(&rule.alert);
     let answers = policy::annotated(file, &rule.alert, &annotations)?;
     let answers = said.map_or(answers, |said| answers.or(said.answers()));
     let none = Behaviour::default();
     let behaviour = history.map(|(by_name, days)| (by_name.get(&rule.alert).unwrap_or(&none), *days));
-    let judged = Rule { name: &rule.alert, query: &rule.query, labels: &labels, annotations: &annotations };
+    let named = ["runbook", "runbook_url"].iter().filter_map(|name| annotations.get(*name)).map(String::as_str);
+    let missing_runbook = named.into_iter().find(|named| shelf.is_some_and(|shelf| shelf.lacks(named)));
+    let judged =
+        Rule { name: &rule.alert, query: &rule.query, labels: &labels, annotations: &annotations, missing_runbook };
     Ok(Judged {
         file: file.to_owned(),
         alert: rule.alert.clone(),

@@ -1,11 +1,12 @@
 //! `prograde query`: asks the time series in PromQL.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use prograde_observe::promql;
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::exit::Exit;
@@ -18,6 +19,7 @@ use crate::text::{Cell, Table};
 const CODE: &str = "PG0602";
 /// How many points a line has where nobody says how far they are apart.
 const POINTS: i64 = 60;
+const POINTS_SHOWN: usize = 61;
 /// The heights of a line's points.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -52,19 +54,37 @@ fn step(text: &str) -> Result<i64, &'static str> {
 
 /// What the server answers, as Prometheus' HTTP API has it.
 #[derive(Debug, Deserialize)]
-struct Answer {
-    #[serde(rename = "resultType")]
-    kind: Kind,
-    result: Value,
+#[serde(tag = "resultType", content = "result", rename_all = "lowercase")]
+enum Answer {
+    Scalar(Point),
+    String(Point),
+    Vector(Vec<InVector>),
+    Matrix(Vec<InMatrix>),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Kind {
-    Scalar,
-    String,
-    Vector,
-    Matrix,
+/// Seconds since 1970, and a number or text.
+type Point = (f64, String);
+type Metric = BTreeMap<String, String>;
+
+#[derive(Debug, Deserialize)]
+struct InVector {
+    metric: Metric,
+    value: Option<Point>,
+    histogram: Option<(f64, Histogram)>,
+}
+
+#[derive(Debug, Deserialize)]
+struct InMatrix {
+    metric: Metric,
+    #[serde(default)]
+    values: Vec<Point>,
+}
+
+/// A native histogram, as far as it is shown.
+#[derive(Debug, Deserialize)]
+struct Histogram {
+    count: String,
+    sum: String,
 }
 
 /// Runs `prograde query`.
@@ -116,55 +136,45 @@ fn seconds(ms: i64) -> String {
     format!("{}.{:03}", ms.div_euclid(1_000), ms.rem_euclid(1_000))
 }
 
-/// The answer as people read it.
+/// The answer as people read it; nothing where there is no series.
 fn rendered(answer: &Answer, style: Style) -> String {
-    let empty = Vec::new();
-    let series = answer.result.as_array().unwrap_or(&empty);
-    match answer.kind {
-        Kind::Scalar | Kind::String => {
-            format!("{}\n", one_line(series.get(1).and_then(Value::as_str).unwrap_or_default()))
-        }
-        _ if series.is_empty() => String::new(),
-        Kind::Vector => {
+    match answer {
+        Answer::Scalar((_, text)) | Answer::String((_, text)) => format!("{}\n", one_line(text)),
+        Answer::Vector(all) if all.is_empty() => String::new(),
+        Answer::Matrix(all) if all.is_empty() => String::new(),
+        Answer::Vector(all) => {
             let mut table = Table::new(&["SERIES", "VALUE"]);
-            for one in series {
-                let value = one["value"][1].as_str().map(ToOwned::to_owned).or_else(|| histogram(&one["histogram"][1]));
-                table.row(vec![Cell::new(name(&one["metric"])), Cell::number(value.unwrap_or_default())]);
+            for InVector { metric, value, histogram } in all {
+                let value = value.as_ref().map(|(_, value)| value.clone());
+                let histogram =
+                    histogram.as_ref().map(|(_, Histogram { count, sum })| format!("count {count}, sum {sum}"));
+                table.row(vec![Cell::new(name(metric)), Cell::number(value.or(histogram).unwrap_or_default())]);
             }
             table.render(style)
         }
-        Kind::Matrix => {
+        Answer::Matrix(all) => {
             let mut table = Table::new(&["SERIES", "FIRST", "LEAST", "GREATEST", "LAST", "COURSE"]);
-            for one in series {
-                table.row(row(one));
+            for series in all {
+                table.row(row(series));
             }
             table.render(style)
         }
     }
 }
 
-/// What is said of a native histogram.
-fn histogram(value: &Value) -> Option<String> {
-    Some(format!("count {}, sum {}", value["count"].as_str()?, value["sum"].as_str()?))
-}
-
 /// A series' course.
-fn row(series: &Value) -> Vec<Cell> {
-    let points = series["values"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let texts: Vec<&str> = points.iter().filter_map(|point| point[1].as_str()).collect();
-    let numbers: Vec<f64> = texts.iter().filter_map(|text| text.parse().ok()).collect();
+fn row(series: &InMatrix) -> Vec<Cell> {
+    let numbers: Vec<f64> = series.values.iter().filter_map(|(_, text)| text.parse().ok()).collect();
     let finite = || numbers.iter().copied().filter(|number| number.is_finite());
     let (least, greatest) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
-    let bound = |number: f64| if number.is_finite() { short(number) } else { "-".to_owned() };
-    let end = |text: Option<&&str>| {
-        Cell::number(text.and_then(|text| text.parse().ok()).map_or_else(|| "-".to_owned(), short))
-    };
+    let bound = |number: f64| Cell::number(if number.is_finite() { short(number) } else { "-".to_owned() });
+    let end = |number: Option<&f64>| Cell::number(number.map_or_else(|| "-".to_owned(), |number| short(*number)));
     vec![
-        Cell::new(name(&series["metric"])),
-        end(texts.first()),
-        Cell::number(bound(least)),
-        Cell::number(bound(greatest)),
-        end(texts.last()),
+        Cell::new(name(&series.metric)),
+        end(numbers.first()),
+        bound(least),
+        bound(greatest),
+        end(numbers.last()),
         Cell::new(line(&numbers, (least, greatest))),
     ]
 }
@@ -176,46 +186,42 @@ fn line(numbers: &[f64], (least, greatest): (f64, f64)) -> String {
             return ' ';
         }
         let share = if greatest > least { (number - least) / (greatest - least) } else { 0.0 };
-        let top = HEIGHTS.len() - 1;
-        HEIGHTS
-            .iter()
-            .enumerate()
-            .find(|(at, _)| share <= (*at as f64 + 0.5) / top as f64)
-            .map_or('█', |(_, mark)| *mark)
+        let fits = |(_, nth): &(&char, u8)| share * 7.0 < f64::from(*nth) + 0.5;
+        HEIGHTS.iter().zip(0_u8..).find(fits).map_or('█', |(mark, _)| *mark)
     };
     // A long course is thinned out, not cut.
-    let every = numbers.len().div_ceil(POINTS as usize + 1).max(1);
+    let every = numbers.len().div_ceil(POINTS_SHOWN).max(1);
     numbers.iter().step_by(every).map(height).collect()
 }
 
-/// A number with at most four places that say something.
+/// A number with four places that say something.
 fn short(number: f64) -> String {
     if number == 0.0 || !number.is_finite() {
         return number.to_string();
     }
-    let places = 3 - number.abs().log10().floor() as i32;
-    if (0..=9).contains(&places) {
-        let text = format!("{number:.*}", places.unsigned_abs() as usize);
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-    } else if places < 0 && places > -9 {
-        format!("{number:.0}")
-    } else {
-        format!("{number:.3e}")
+    let exponent = format!("{number:e}").rsplit('e').next().and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
+    match exponent {
+        -4..=3 => {
+            let places = usize::try_from(3 - exponent).unwrap_or(0);
+            let text = format!("{number:.places$}");
+            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        }
+        4..=11 => format!("{number:.0}"),
+        _ => format!("{number:.3e}"),
     }
 }
 
 /// A series as PromQL writes it.
-fn name(metric: &Value) -> String {
-    let Some(labels) = metric.as_object() else { return String::new() };
-    let name = labels.get("__name__").and_then(Value::as_str).unwrap_or_default();
+fn name(metric: &Metric) -> String {
+    let name = metric.get("__name__").map_or("", String::as_str);
     let pairs: Vec<String> =
-        labels.iter().filter(|(key, _)| *key != "__name__").map(|(key, value)| format!("{key}={value}")).collect();
+        metric.iter().filter(|(key, _)| *key != "__name__").map(|(key, value)| format!("{key}={value:?}")).collect();
     if pairs.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{{{}}}", pairs.join(", ")) }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -240,7 +246,7 @@ mod tests {
             rendered(&answer, plain())
         });
         insta::assert_snapshot!(shown.join("\n"));
-        assert_eq!(rendered(&Answer { kind: Kind::Vector, result: json!([]) }, plain()), "");
+        assert_eq!(rendered(&Answer::Vector(Vec::new()), plain()), "");
     }
 
     #[test]

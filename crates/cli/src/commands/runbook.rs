@@ -3,7 +3,7 @@
 mod execute;
 mod run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -101,6 +101,40 @@ fn read(path: &Path) -> Result<(Runbook, String), Report> {
     let book = reader::read(&path.display().to_string(), &text)
         .map_err(|found| Report::new(reader::CODE, found.to_string()).hint("`prograde explain PG0690` says more"))?;
     Ok((book, hex::encode(Sha256::digest(&text))))
+}
+
+/// The runbooks that there are, by name and by file.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    names: BTreeSet<String>,
+    files: BTreeSet<String>,
+}
+
+impl Shelf {
+    /// Whether what an alert names as its runbook is known not to be there: a name or a file that is none of these, also at
+    /// the end of an address of Markdown. Of other addresses, and of what a template makes, nothing is known.
+    pub(crate) fn lacks(&self, named: &str) -> bool {
+        let named = named.trim();
+        let path = named.split(['#', '?']).next().unwrap_or_default();
+        let is_address = named.contains("://");
+        let is_file = Path::new(path).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md"));
+        if named.contains("{{") || (is_address && !is_file) {
+            return false;
+        }
+        let file = path.rsplit('/').next().unwrap_or_default();
+        !self.files.contains(file) && (is_file || !self.names.contains(named))
+    }
+}
+
+/// The runbooks in some places.
+pub(crate) fn shelf(paths: &[PathBuf]) -> Result<Shelf, Report> {
+    let mut shelf = Shelf::default();
+    for path in files(paths)? {
+        let (book, _) = read(&path)?;
+        shelf.names.insert(book.name);
+        shelf.files.extend(path.file_name().map(|name| name.to_string_lossy().into_owned()));
+    }
+    Ok(shelf)
 }
 
 /// The files that are meant: those that are named, and in directories those whose names end with `.md`.
@@ -265,4 +299,27 @@ fn due(app: &App, args: &PathsArgs) -> Result<Exit, Report> {
     Err(Report::new(DUE, format!("{} due", counted(late as u64, "drill")))
         .exit(Exit::Refused)
         .hint("go through it: `prograde runbook run FILE --drill`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runbook_that_is_not_there_is_known() {
+        let set = |name: &str| BTreeSet::from([name.to_owned()]);
+        let shelf = Shelf { names: set("orders"), files: set("orders.md") };
+        for there in [
+            "orders",
+            "runbooks/orders.md",
+            "https://git.example/ops/runbooks/orders.md#slow",
+            "https://wiki.example/Orders",
+            "https://git.example/{{ $labels.service }}.md",
+        ] {
+            assert!(!shelf.lacks(there), "{there}");
+        }
+        for gone in ["disks", "runbooks/disks.md", "https://git.example/ops/runbooks/disks.md", ""] {
+            assert!(shelf.lacks(gone), "{gone}");
+        }
+    }
 }

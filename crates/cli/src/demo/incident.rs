@@ -162,7 +162,9 @@ impl Cast<'_> {
         self.types(&["page", "ack", &page, "--by", "bob"]).await?;
         let budgets: Vec<Value> = self.get("/api/v1/budgets").await?;
         let budget = budgets.first().cloned().unwrap_or_default();
-        self.expect("the error budget is spent", at(&budget, "/state") == "spent", at(&budget, "/spent").to_string());
+        let spent =
+            at(&budget, "/spent").as_f64().map_or_else(String::new, |spent| format!("{:.0}% of it", spent * 100.0));
+        self.expect("the error budget is spent", at(&budget, "/state") == "spent", spent);
 
         let incident = self.mitigate(&page, &bad).await?;
         let serves = self.client_status().await?;

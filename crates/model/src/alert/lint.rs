@@ -82,6 +82,8 @@ pub struct Rule<'a> {
     pub labels: &'a BTreeMap<String, String>,
     /// Its annotations.
     pub annotations: &'a BTreeMap<String, String>,
+    /// The runbook that it names and that is not there, as far as that is known.
+    pub missing_runbook: Option<&'a str>,
 }
 
 /// Something that is wrong with a rule.
@@ -158,6 +160,10 @@ pub fn judge(rule: &Rule<'_>, answers: Answers, behaviour: Option<(&Behaviour, u
     }
     if pages && !rule.annotations.keys().any(|name| name == "runbook_url" || name == "runbook") {
         add("no_runbook", "it wakes people, and says not what to do".into(), "add the annotation `runbook_url`");
+    }
+    if let Some(runbook) = rule.missing_runbook {
+        let advice = "write it, correct the annotation, or name where runbooks are with `--runbooks`";
+        add("missing_runbook", format!("it names the runbook {runbook:?}, which is not there"), advice);
     }
     if !rule.annotations.contains_key("summary") && !rule.annotations.contains_key("description") {
         add("no_summary", "it says not what is the matter".into(), "add the annotation `summary`");
@@ -258,7 +264,7 @@ mod tests {
     fn kinds(query: &str, severity: &str, answers: Answers, behaviour: Option<(&Behaviour, u64)>) -> Vec<&'static str> {
         let (labels, annotations) =
             (texts(&[("severity", severity)]), texts(&[("summary", "slow"), ("runbook_url", "x")]));
-        let rule = Rule { name: "Slow", query, labels: &labels, annotations: &annotations };
+        let rule = Rule { name: "Slow", query, labels: &labels, annotations: &annotations, missing_runbook: None };
         judge(&rule, answers, behaviour).findings.into_iter().map(|finding| finding.kind).collect()
     }
 

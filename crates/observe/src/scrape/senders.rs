@@ -33,7 +33,7 @@ const PATH_LABEL: &str = "__alerts_path__";
 /// The Alertmanagers of one configuration, each with its task.
 #[derive(Debug, Default)]
 pub struct Senders {
-    senders: Vec<Arc<Sender>>,
+    all: Vec<Arc<Sender>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -92,9 +92,9 @@ impl Held {
 impl Senders {
     /// Begins to send to all of them.
     pub fn start(all: &[Alertmanagers]) -> Self {
-        let senders: Vec<Arc<Sender>> = all.iter().flat_map(of_config).map(Arc::new).collect();
-        let this = Self { senders, ..Self::default() };
-        for sender in &this.senders {
+        let all: Vec<Arc<Sender>> = all.iter().flat_map(of_config).map(Arc::new).collect();
+        let this = Self { all, ..Self::default() };
+        for sender in &this.all {
             this.tasks.spawn(Arc::clone(sender).run(this.stop.clone()));
         }
         this
@@ -102,15 +102,17 @@ impl Senders {
 
     /// Whether there is nobody to be told.
     pub fn is_empty(&self) -> bool {
-        self.senders.is_empty()
+        self.all.is_empty()
     }
 
     /// Has alerts sent, each an object as Alertmanager's API takes it.
     pub fn send(&self, alerts: &[Value]) {
-        for sender in &self.senders {
+        for sender in &self.all {
             let mut held = sender.held();
             let before = held.left_out;
-            alerts.iter().for_each(|alert| held.hold(alert));
+            for alert in alerts {
+                held.hold(alert);
+            }
             let left_out = held.left_out - before;
             drop(held);
             if left_out > 0 {
@@ -167,14 +169,13 @@ impl Sender {
     }
 
     async fn post(&self, client: &mut Option<Arc<Client>>, batch: &[(u64, Value)]) -> Result<(), String> {
-        let client = match client {
-            Some(client) => Arc::clone(client),
-            None => {
-                let http = self.http.clone();
-                let made = tokio::task::spawn_blocking(move || Client::new(&http)).await;
-                let made = made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-                Arc::clone(client.insert(Arc::new(made)))
-            }
+        let client = if let Some(client) = client {
+            Arc::clone(client)
+        } else {
+            let http = self.http.clone();
+            let made = tokio::task::spawn_blocking(move || Client::new(&http)).await;
+            let made = made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            Arc::clone(client.insert(Arc::new(made)))
         };
         let body: Vec<&Value> = batch.iter().map(|(_, alert)| alert).collect();
         let body = serde_json::to_vec(&body).map_err(|error| error.to_string())?;

@@ -12,6 +12,7 @@ mod receiving;
 mod remote_write;
 mod rules;
 mod scraping;
+mod sloth;
 mod staleness;
 mod templates;
 mod tsdb;

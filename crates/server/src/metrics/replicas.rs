@@ -149,7 +149,7 @@ mod tests {
     fn pod(environment: &str, annotations: &[(&str, &str)]) -> Pod {
         let pairs = annotations.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Pod {
-            target: format!("pad/{environment}").parse().unwrap(),
+            target: Target { service: "pad".parse().unwrap(), environment: environment.parse().unwrap() },
             commit: "c".repeat(40),
             seen: PodSeen {
                 replica: format!("pad-{environment}"),

@@ -214,7 +214,7 @@ impl Evaluating {
         let after_scrape = async {
             sleep_until(early_from).await;
             if scraped.changed().await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         tokio::select! {
