@@ -10,6 +10,7 @@ mod autoscaling;
 mod bad_input;
 mod canary;
 mod discovery;
+mod elsewhere;
 mod faults;
 mod first_flight;
 mod flags;

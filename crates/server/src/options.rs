@@ -31,6 +31,10 @@ pub struct ServerOptions {
     pub autoscale_period: Duration,
     /// The `prometheus.yml` that says what is scraped and which rules are evaluated; none by default.
     pub prometheus_config: Option<PathBuf>,
+    /// Another server with Prometheus' HTTP API, asked in place of the embedded store; none by default.
+    pub prometheus_url: Option<String>,
+    /// A file with the bearer token that it is shown; none by default.
+    pub prometheus_token_file: Option<PathBuf>,
     /// The `alertmanager.yml` that says who is told of which alerts; none by default.
     pub alertmanager_config: Option<PathBuf>,
     /// The `oncall.yaml` that says who is on call and whom pages reach; none by default.
@@ -59,6 +63,8 @@ impl ServerOptions {
             restart_backoff: Duration::from_secs(10),
             autoscale_period: Duration::from_secs(15),
             prometheus_config: None,
+            prometheus_url: None,
+            prometheus_token_file: None,
             alertmanager_config: None,
             oncall: None,
             external_url: None,

@@ -32,6 +32,7 @@ use crate::auth::{self, PageKey};
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
 use crate::incidents::Desk;
+use crate::metrics::elsewhere::Elsewhere;
 use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
@@ -103,7 +104,8 @@ impl Server {
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
-        let observed = (&node, prepared.asking(), prepared.budgets());
+        let elsewhere = prepared.elsewhere();
+        let observed = (&node, prepared.asking(), prepared.budgets(), elsewhere.clone());
         let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal).await?;
@@ -120,6 +122,7 @@ impl Server {
         let stop = CancellationToken::new();
         let context = Context {
             metrics: Arc::clone(&metrics),
+            elsewhere,
             handled: handled.clone(),
             page_key: PageKey::new(&token),
             incidents: incidents.clone(),
@@ -229,7 +232,9 @@ async fn prepare(
     data: &DataDir,
     url: &str,
 ) -> Result<(Prepared, Option<alerts::Prepared>), ServerError> {
+    let elsewhere = |url: &String| Arc::new(Elsewhere::new(url, options.prometheus_token_file.clone()));
     let metrics = MetricsOptions {
+        elsewhere: options.prometheus_url.as_ref().map(elsewhere),
         folder: data.metrics(),
         retention: options.metrics_retention,
         config: options.prometheus_config.clone(),
@@ -272,7 +277,7 @@ fn ports(
     repositories: &Repositories,
     deployments: &Arc<Deployments>,
     layout: &Layout,
-    (node, store, budgets): (&Node, Arc<Asking>, Arc<Budgets>),
+    (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
 ) -> Ports {
     let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
@@ -292,7 +297,7 @@ fn ports(
         jobs: Arc::clone(&jobs) as _,
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),
-        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs, store)),
+        measures: Arc::new(HttpMeasures::new(options.metric_tokens.clone(), jobs, store).asking(elsewhere)),
         holds: vec![budgets as _],
     }
 }

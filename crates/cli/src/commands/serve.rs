@@ -57,6 +57,12 @@ pub(crate) struct ServeArgs {
     /// The `prometheus.yml` that says what is scraped and which rules are evaluated
     #[arg(long, value_name = "FILE")]
     prometheus_config: Option<PathBuf>,
+    /// Another server with Prometheus' HTTP API, which is asked in place of the embedded store; it scrapes and evaluates rules itself
+    #[arg(long, value_name = "URL", conflicts_with = "prometheus_config", value_parser = address)]
+    prometheus_url: Option<String>,
+    /// A file with the bearer token that it is shown
+    #[arg(long, value_name = "FILE", requires = "prometheus_url")]
+    prometheus_token_file: Option<PathBuf>,
     /// The `alertmanager.yml` that says who is told of which alerts
     #[arg(long, value_name = "FILE")]
     alertmanager_config: Option<PathBuf>,
@@ -155,6 +161,8 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         restart_backoff: args.restart_backoff.duration().unsigned_abs().max(Duration::from_millis(1)),
         autoscale_period: args.autoscale_period.duration().unsigned_abs().max(Duration::from_secs(1)),
         prometheus_config: args.prometheus_config,
+        prometheus_url: args.prometheus_url,
+        prometheus_token_file: args.prometheus_token_file,
         alertmanager_config: args.alertmanager_config,
         oncall: args.oncall,
         external_url: args.external_url,

@@ -47,6 +47,7 @@ use crate::auth::{self, PageKey, Token};
 use crate::events::chain;
 use crate::incidents::Desk;
 use crate::metrics::Metrics;
+use crate::metrics::elsewhere::Elsewhere;
 use crate::records::Kept;
 use types::ErrorBody;
 
@@ -62,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
+    /// Whom queries are asked of, if not the embedded store.
+    pub(crate) elsewhere: Option<Arc<Elsewhere>>,
     pub(crate) incidents: Desk,
     pub(crate) runbooks: Arc<Kept<Runs>>,
     /// Whether the status page needs no token.
@@ -134,7 +137,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .layer(DefaultBodyLimit::disable());
     let guarded = api
         .merge(git)
-        .merge(prometheus::router())
+        .merge(prometheus::router(context.elsewhere.is_some()))
         .merge(alertmanager::router())
         .merge(incidents::router())
         .merge(runbooks::router())

@@ -1,6 +1,7 @@
 //! The embedded store of time series, while the server runs: opened with it, kept in order, asked with bounds, and given
 //! what the server itself knows.
 
+pub(crate) mod elsewhere;
 mod moments;
 pub(crate) mod objectives;
 mod own;
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use own::exposition;
 
+use elsewhere::Elsewhere;
 use objectives::Budgets;
 use own::Own;
 use replicas::Pod;
@@ -46,6 +48,8 @@ const MAINTENANCE: Duration = Duration::from_secs(10);
 /// How often what the server itself knows is written down: Prometheus' default is a minute, which is too long to see a canary.
 const OWN_PERIOD: Duration = Duration::from_secs(5);
 
+/// How often budgets are measured where another server is asked, which no file says.
+const ELSEWHERE_PERIOD_MS: i64 = 15_000;
 /// How often replicas that ask for it are scraped at least.
 const REPLICAS_PERIOD_MS: i64 = 15_000;
 /// How long it is waited for more replicas to change before targets are looked for.
@@ -85,6 +89,8 @@ pub(crate) struct MetricsOptions {
     pub(crate) url: String,
     /// Files and folders of objectives.
     pub(crate) objectives: Vec<PathBuf>,
+    /// Whom queries are asked of, if not the store.
+    pub(crate) elsewhere: Option<Arc<Elsewhere>>,
 }
 
 /// The store, for those who ask it.
@@ -124,6 +130,11 @@ impl Prepared {
         Arc::clone(&self.asking)
     }
 
+    /// Whom queries are asked of, if not the store.
+    pub(crate) fn elsewhere(&self) -> Option<Arc<Elsewhere>> {
+        self.options.elsewhere.clone()
+    }
+
     /// The error budgets, for those who are held by them.
     pub(crate) fn budgets(&self) -> Arc<Budgets> {
         Arc::clone(&self.budgets)
@@ -137,7 +148,7 @@ impl Prepared {
         let budgets = Arc::new(Budgets::default());
         budgets.follow(settings.objectives.clone());
         // Before anything is decided: what held gates when the last server ended holds them still.
-        measure(&budgets, &database, now, &CancellationToken::new()).await;
+        measure(&budgets, (&database, options.elsewhere.as_ref()), now, &CancellationToken::new()).await;
         Ok(Self { options, settings, database, asking, budgets })
     }
 }
@@ -236,9 +247,11 @@ impl Metrics {
         self.budgets.follow(settings.objectives);
         let mut task = JoinSet::new();
         task.spawn(evaluating.run(settings.groups.clone()));
-        let period = objectives::period(settings.config.global.evaluation_interval_ms);
+        let interval_ms = settings.config.global.evaluation_interval_ms;
+        let elsewhere_ms = self.options.elsewhere.as_ref().map_or(i64::MAX, |_| ELSEWHERE_PERIOD_MS);
+        let period = objectives::period(interval_ms.min(elsewhere_ms));
         task.spawn(follow_budgets(
-            (Arc::clone(&self.budgets), Arc::clone(&self.database)),
+            (Arc::clone(&self.budgets), Arc::clone(&self.database), self.options.elsewhere.clone()),
             self.control.clone(),
             period,
             stop.clone(),
@@ -416,10 +429,15 @@ impl MetricsOptions {
         let mut settings =
             self.config.as_ref().map_or_else(|| Ok(Settings::none()), |file| Settings::read(file, &self.url))?;
         if !self.objectives.is_empty() {
-            let retention_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+            let kept_ms = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+            // How long another server keeps samples is its own affair.
+            let retention_ms = if self.elsewhere.is_some() { i64::MAX } else { kept_ms };
             let interval_ms = settings.config.global.evaluation_interval_ms;
             let read = objectives::read(&self.objectives, (interval_ms, retention_ms))?;
-            settings.groups.extend(read.groups);
+            // Another server evaluates its own rules: `prograde objectives rules` prints those of objectives.
+            if self.elsewhere.is_none() {
+                settings.groups.extend(read.groups);
+            }
             settings.objectives = read.objectives;
         }
         Ok(settings)
@@ -454,7 +472,7 @@ fn built_in(interval_ms: i64) -> ScrapeJob {
 
 /// Measures budgets until it is stopped.
 async fn follow_budgets(
-    (budgets, database): (Arc<Budgets>, Arc<Database>),
+    (budgets, database, elsewhere): (Arc<Budgets>, Arc<Database>, Option<Arc<Elsewhere>>),
     control: Control,
     period: Duration,
     stop: CancellationToken,
@@ -464,19 +482,34 @@ async fn follow_budgets(
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => measure(&budgets, &database, control.now(), &stop).await,
+            _ = ticks.tick() => measure(&budgets, (&database, elsewhere.as_ref()), control.now(), &stop).await,
         }
     }
 }
 
-/// Measures all budgets once, on a thread that may wait for the disk.
-async fn measure(budgets: &Arc<Budgets>, database: &Arc<Database>, now: Timestamp, stop: &CancellationToken) {
+/// Measures all budgets once, by the store on a thread that may wait for the disk, or by another server.
+async fn measure(
+    budgets: &Arc<Budgets>,
+    (database, elsewhere): (&Arc<Database>, Option<&Arc<Elsewhere>>),
+    now: Timestamp,
+    stop: &CancellationToken,
+) {
+    if let Some(elsewhere) = elsewhere {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = budgets.measure_elsewhere(elsewhere, now) => {}
+        }
+    }
+    let is_elsewhere = elsewhere.is_some();
     let (budgets, database, stop) = (Arc::clone(budgets), Arc::clone(database), stop.clone());
     let measured = spawn_blocking(move || {
         let deadline = Instant::now() + QUERY_TIMEOUT;
         let goes_on = || !stop.is_cancelled() && Instant::now() < deadline;
         let options = evaluate::Options { goes_on: &goes_on, ..evaluate::Options::default() };
-        budgets.measure(&database, now, &options);
+        if !is_elsewhere {
+            budgets.measure(&*database, now, &options);
+        }
+        budgets.keep(&database, now);
     });
     if let Err(error) = measured.await {
         tracing::error!("measuring error budgets ended badly: {error}");

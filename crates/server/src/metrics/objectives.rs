@@ -2,6 +2,7 @@
 //!
 //! A budget that can't be measured once is as it was: what it held it holds on, and `prograde budget` says why.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::ports::{Gatekeeper, PortError};
 use prograde_model::gate::Holds;
+use prograde_model::metric::Found;
 use prograde_model::objective::{Budget, Measured, Objective, Spending};
 use prograde_model::rollout::Caution;
 use prograde_model::{Diagnostic, Diagnostics, duration};
@@ -20,6 +22,7 @@ use prograde_observe::store::StoreError;
 use prograde_observe::tsdb::Database;
 use prograde_observe::{Append as _, Incoming, Labels, Sample, Store, promql, rules};
 
+use super::elsewhere::Elsewhere;
 use super::rules::GroupState;
 use crate::events::chain;
 
@@ -29,6 +32,8 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const FILES_MAX: usize = 1_000;
 /// Where rules of objectives stand for whoever asks: in no file of the user's.
 const FILE: &str = "objectives";
+/// How long another server may take for a query over a month.
+const ELSEWHERE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The code of a window that is longer than samples are kept.
 const RETENTION_CODE: &str = "PG0683";
 
@@ -138,23 +143,48 @@ impl Budgets {
         *states = objectives.into_iter().map(state).collect();
     }
 
-    /// Measures all budgets and writes down what is left of them.
-    pub(crate) fn measure(&self, database: &Database, now: Timestamp, options: &Options<'_>) {
-        let objectives: Vec<Objective> = self.lock().iter().map(|state| state.objective.clone()).collect();
-        for objective in objectives {
-            let measured = measured(&objective, database, now, options);
-            let mut states = self.lock();
-            let Some(state) = states.iter_mut().find(|state| state.objective == objective) else { continue };
-            match measured {
-                Ok(budget) => (state.budget, state.problem) = (Some((budget, now)), None),
-                Err(why) => {
-                    if state.problem.is_none() {
-                        tracing::error!(objective = objective.id, "the error budget can't be measured: {why}");
-                    }
-                    state.problem = Some(why);
+    /// Measures all budgets by the embedded store.
+    pub(crate) fn measure(&self, store: &dyn Store, now: Timestamp, options: &Options<'_>) {
+        for objective in self.objectives() {
+            let measured = Questions::of(&objective, now).and_then(|questions| {
+                let answers = questions.all().map(|query| Ok((query.clone(), number(query, store, now, options)?)));
+                questions.concluded(&objective, &answers.collect::<Result<_, String>>()?, now)
+            });
+            self.measured(&objective, measured, now);
+        }
+    }
+
+    /// Measures all budgets by another server.
+    pub(crate) async fn measure_elsewhere(&self, elsewhere: &Elsewhere, now: Timestamp) {
+        for objective in self.objectives() {
+            let measured = match Questions::of(&objective, now) {
+                Ok(questions) => questions.ask(elsewhere, &objective, now).await,
+                Err(why) => Err(why),
+            };
+            self.measured(&objective, measured, now);
+        }
+    }
+
+    fn objectives(&self) -> Vec<Objective> {
+        self.lock().iter().map(|state| state.objective.clone()).collect()
+    }
+
+    fn measured(&self, objective: &Objective, measured: Result<Budget, String>, now: Timestamp) {
+        let mut states = self.lock();
+        let Some(state) = states.iter_mut().find(|state| state.objective == *objective) else { return };
+        match measured {
+            Ok(budget) => (state.budget, state.problem) = (Some((budget, now)), None),
+            Err(why) => {
+                if state.problem.is_none() {
+                    tracing::error!(objective = objective.id, "the error budget can't be measured: {why}");
                 }
+                state.problem = Some(why);
             }
         }
+    }
+
+    /// Writes down what is left of them.
+    pub(crate) fn keep(&self, database: &Database, now: Timestamp) {
         if let Err(error) = self.write(database, now) {
             tracing::error!("what is left of error budgets could not be kept: {}", chain(&error));
         }
@@ -187,22 +217,60 @@ fn labels(objective: &Objective) -> Labels {
     given.filter(|(name, _)| own.iter().all(|(known, _)| known != name)).chain(own).collect()
 }
 
-/// What an objective's queries say now.
-fn measured(objective: &Objective, store: &dyn Store, now: Timestamp, options: &Options<'_>) -> Result<Budget, String> {
-    let ask = |query: &str| number(query, store, now, options);
-    let (from, _) = objective.window.at(now).ok_or("the calendar ends before its window does")?;
-    let since_ms = now.as_millisecond().saturating_sub(from.as_millisecond()).max(1_000);
-    let bad_ratio = ask(&generated::bad_ratio(objective, since_ms))?;
-    let events = match generated::events(objective, since_ms) {
-        Some((query, factor)) => ask(&query)?.map(|events| events * factor),
-        None => None,
-    };
-    let mut over = Vec::new();
-    for window_ms in generated::windows(objective) {
-        over.push((window_ms, ask(&generated::bad_ratio(objective, window_ms))?));
+/// The queries that say what is left of a budget.
+struct Questions {
+    bad_ratio: String,
+    /// With what its answer is multiplied.
+    events: Option<(String, f64)>,
+    over: Vec<(i64, String)>,
+}
+
+/// What they gave, by query; nothing where there is no such series, or no events.
+type Answers = BTreeMap<String, Option<f64>>;
+
+const ENDS: &str = "the calendar ends before its window does";
+
+impl Questions {
+    fn of(objective: &Objective, now: Timestamp) -> Result<Self, String> {
+        let (from, _) = objective.window.at(now).ok_or(ENDS)?;
+        let since_ms = now.as_millisecond().saturating_sub(from.as_millisecond()).max(1_000);
+        let windows = generated::windows(objective).into_iter();
+        Ok(Self {
+            bad_ratio: generated::bad_ratio(objective, since_ms),
+            events: generated::events(objective, since_ms),
+            over: windows.map(|window_ms| (window_ms, generated::bad_ratio(objective, window_ms))).collect(),
+        })
     }
-    let budget = Budget::of(objective, Measured { bad_ratio, events, over }, now);
-    budget.ok_or_else(|| "the calendar ends before its window does".to_owned())
+
+    fn all(&self) -> impl Iterator<Item = &String> {
+        let of_events = self.events.iter().map(|(query, _)| query);
+        [&self.bad_ratio].into_iter().chain(of_events).chain(self.over.iter().map(|(_, query)| query))
+    }
+
+    async fn ask(&self, elsewhere: &Elsewhere, objective: &Objective, now: Timestamp) -> Result<Budget, String> {
+        let mut answers = Answers::new();
+        for query in self.all() {
+            let found = elsewhere.number(query, now, ELSEWHERE_TIMEOUT).await.map_err(|error| error.to_string())?;
+            let number = match found {
+                Found::Value(number) => Some(number.max(0.0)),
+                Found::Judged { value, .. } => value,
+                Found::Nothing { .. } | Found::Infinite { .. } => None,
+                Found::Error { why, .. } => return Err(why),
+            };
+            answers.insert(query.clone(), number);
+        }
+        self.concluded(objective, &answers, now)
+    }
+
+    fn concluded(&self, objective: &Objective, answers: &Answers, now: Timestamp) -> Result<Budget, String> {
+        let of = |query: &String| answers.get(query).copied().flatten();
+        let measured = Measured {
+            bad_ratio: of(&self.bad_ratio),
+            events: self.events.as_ref().and_then(|(query, factor)| Some(of(query)? * factor)),
+            over: self.over.iter().map(|(window_ms, query)| (*window_ms, of(query))).collect(),
+        };
+        Budget::of(objective, measured, now).ok_or_else(|| ENDS.to_owned())
+    }
 }
 
 /// The one number that a query gives; none where there is no such series, or no events.

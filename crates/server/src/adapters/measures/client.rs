@@ -12,35 +12,35 @@ use ureq::Agent;
 use crate::events::chain;
 
 /// What is sent.
-pub(super) struct Ask {
-    pub(super) method: Method,
-    pub(super) uri: Uri,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
     /// How long everything may take, from the name's resolution to the answer's last byte.
-    pub(super) timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How much of an answer is read.
-    pub(super) bytes_max: u64,
+    pub(crate) bytes_max: u64,
 }
 
 /// What came.
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     /// At most `bytes_max` bytes.
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Whether that is all of it.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
 }
 
 /// Sends requests; connections are not kept, because the other side may have changed by the next measurement.
-pub(super) struct Client {
+pub(crate) struct Client {
     /// By the proxy that the environment names, if any.
     far: Agent,
     near: Agent,
 }
 
 impl Client {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let config = || {
             Agent::config_builder()
                 .http_status_as_error(false)
@@ -52,7 +52,7 @@ impl Client {
         Self { far: config().build().into(), near: config().proxy(None).build().into() }
     }
 
-    pub(super) async fn send(&self, ask: Ask) -> Result<Answer, MeasureError> {
+    pub(crate) async fn send(&self, ask: Ask) -> Result<Answer, MeasureError> {
         let agent = if is_loopback(&ask.uri) { self.near.clone() } else { self.far.clone() };
         let sent = tokio::task::spawn_blocking(move || send(&agent, ask)).await;
         sent.unwrap_or_else(|error| Err(MeasureError::Unreachable(format!("the request ended badly: {error}"))))
@@ -60,7 +60,7 @@ impl Client {
 }
 
 /// Whether an address is this machine's own; no proxy is asked for it, and a token may be sent there in clear.
-pub(super) fn is_loopback(uri: &Uri) -> bool {
+pub(crate) fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())

@@ -3,9 +3,9 @@
 //! Everything that answers is taken for hostile: answers are bounded in size and time, redirects are not followed, and no
 //! error holds a token or an address. Every answer has a meaning: a number, a verdict, nothing, or an error that says why.
 
-mod client;
+pub(crate) mod client;
 mod job;
-mod prometheus;
+pub(crate) mod prometheus;
 mod requests;
 mod token;
 mod webhook;
@@ -21,6 +21,7 @@ use client::Client;
 use token::Tokens;
 
 use crate::metrics::Asking;
+use crate::metrics::elsewhere::Elsewhere;
 
 /// The longest answer of a provider: one number has a kilobyte at the most.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
@@ -31,12 +32,19 @@ pub(crate) struct HttpMeasures {
     tokens: Tokens,
     jobs: Arc<dyn Jobs>,
     store: Arc<Asking>,
+    /// Whom queries that name no address are asked of, if not the embedded store.
+    elsewhere: Option<Arc<Elsewhere>>,
 }
 
 impl HttpMeasures {
     /// `tokens` is the folder whose files may be shown as bearer tokens, if any.
     pub(crate) fn new(tokens: Option<PathBuf>, jobs: Arc<dyn Jobs>, store: Arc<Asking>) -> Self {
-        Self { client: Client::new(), tokens: Tokens(tokens), jobs, store }
+        Self { client: Client::new(), tokens: Tokens(tokens), jobs, store, elsewhere: None }
+    }
+
+    /// Asks another server where no address is named.
+    pub(crate) fn asking(self, elsewhere: Option<Arc<Elsewhere>>) -> Self {
+        Self { elsewhere, ..self }
     }
 }
 

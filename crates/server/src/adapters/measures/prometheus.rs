@@ -1,7 +1,9 @@
 //! Prometheus' HTTP API v1, `/api/v1/query` (Prometheus documentation, "HTTP API", sections "Format overview", "Instant
 //! queries" and "Expression query result formats"). Thanos, Mimir and `VictoriaMetrics` answer the same.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use jiff::Timestamp;
 use prograde_control::ports::{MeasureError, Measurement};
 use prograde_model::metric::{Found, PrometheusQuery};
@@ -9,7 +11,7 @@ use prograde_observe::{evaluate, promql};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::Ask;
+use super::client::{Ask, Client};
 use super::{ANSWER_BYTES_MAX, HttpMeasures};
 
 /// How far a sample's time may be from ours, in seconds: Prometheus looks back for five minutes by default, and a sample
@@ -24,23 +26,39 @@ pub(super) async fn measure(
     query: &PrometheusQuery,
     measurement: &Measurement,
 ) -> Result<Found, MeasureError> {
-    let Some(url) = &query.url else { return embedded(measures, query, measurement).await };
+    let Some(url) = &query.url else {
+        return match &measures.elsewhere {
+            Some(elsewhere) => elsewhere.number(&query.query, measurement.at, measurement.timeout).await,
+            None => embedded(measures, query, measurement).await,
+        };
+    };
     let url = format!("{}/api/v1/query", url.trim_end_matches('/'));
     let uri = url.parse().map_err(|_| MeasureError::Answer("its address can't be used".into()))?;
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     measures.tokens.add(&mut headers, &uri, query.bearer_token_file.as_deref()).await?;
-    let body = form(&[("query", &query.query), ("timeout", &format!("{}ms", measurement.timeout.as_millis()))]);
-    let (timeout, bytes_max) = (measurement.timeout, ANSWER_BYTES_MAX);
-    let answer = measures.client.send(Ask { method: Method::POST, uri, headers, body, timeout, bytes_max }).await?;
+    ask(&measures.client, (uri, headers), &query.query, measurement.at, measurement.timeout).await
+}
+
+/// Asks a query at an address, with what it is shown.
+pub(crate) async fn ask(
+    client: &Client,
+    (uri, mut headers): (Uri, HeaderMap),
+    query: &str,
+    at: Timestamp,
+    timeout: Duration,
+) -> Result<Found, MeasureError> {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    let body = form(&[("query", query), ("timeout", &format!("{}ms", timeout.as_millis()))]);
+    let bytes_max = ANSWER_BYTES_MAX;
+    let answer = client.send(Ask { method: Method::POST, uri, headers, body, timeout, bytes_max }).await?;
     if !answer.whole {
         return Err(MeasureError::Answer(format!(
             "the answer is longer than {} KiB; aggregate the query to one number",
             ANSWER_BYTES_MAX / 1024
         )));
     }
-    read(answer.status, &answer.body, measurement.at)
+    read(answer.status, &answer.body, at)
 }
 
 /// Asks the embedded store.

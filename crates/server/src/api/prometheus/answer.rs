@@ -32,6 +32,10 @@ impl Refused {
         Self { kind: "timeout", status: StatusCode::SERVICE_UNAVAILABLE, text }
     }
 
+    pub(super) fn unavailable(text: &str) -> Self {
+        Self { kind: "unavailable", status: StatusCode::BAD_GATEWAY, text: text.to_owned() }
+    }
+
     pub(super) fn busy() -> Self {
         let text = "too many queries wait already; ask again in a moment".to_owned();
         Self { kind: "unavailable", status: StatusCode::SERVICE_UNAVAILABLE, text }

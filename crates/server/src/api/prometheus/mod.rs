@@ -5,6 +5,7 @@
 
 mod answer;
 mod encode;
+mod forward;
 mod parameters;
 mod queries;
 mod series;
@@ -34,8 +35,11 @@ pub(super) async fn own(State(context): State<Context>) -> impl IntoResponse {
     (kind, crate::metrics::exposition(&context.control))
 }
 
-/// The routes, to be guarded as all others are.
-pub(super) fn router() -> Router<Context> {
+/// The routes, to be guarded as all others are; where another server is asked, it answers.
+pub(super) fn router(is_elsewhere: bool) -> Router<Context> {
+    if is_elsewhere {
+        return forward::router(PREFIX).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    }
     let api = Router::new()
         .route("/api/v1/query", get(queries::instant).post(queries::instant))
         .route("/api/v1/query_range", get(queries::range).post(queries::range))

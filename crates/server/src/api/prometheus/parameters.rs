@@ -44,6 +44,11 @@ impl Parameters {
         self.0.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// All of them as a form.
+    pub(super) fn form(&self) -> Vec<u8> {
+        serde_urlencoded::to_string(&self.0).unwrap_or_default().into_bytes()
+    }
+
     /// All values of a parameter.
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(of, _)| of == name).map(|(_, value)| value.as_str())
