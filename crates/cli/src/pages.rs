@@ -107,6 +107,8 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0670"
     "PG0671"
     "PG0672"
+    "PG0673"
+    "PG0674"
     "PG0680"
     "PG0681"
     "PG0682"
