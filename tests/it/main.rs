@@ -25,5 +25,6 @@ mod oncall;
 mod orders;
 mod story;
 mod strategies;
+mod tickets;
 mod tidy;
 mod world;

@@ -121,6 +121,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0702"
     "PG0703"
     "PG0704"
+    "PG0705"
     "PG0801"
     "PG0802"
     "PG0803"

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use jiff::tz::TimeZone;
 use prograde_model::Diagnostic;
 use prograde_model::oncall::{Rota, ScheduleName};
+use serde_json::Value;
 
 use crate::names::{People, Titles, User};
 use crate::reader::{At, Found};
@@ -75,7 +76,7 @@ fn sort<'a>(root: &At<'a>, exported: &mut Exported<'a>, found: &mut Found) -> Re
         }
         return Ok(());
     }
-    if root.value.get("more").and_then(serde_json::Value::as_bool) == Some(true) {
+    if root.value.get("more").and_then(Value::as_bool) == Some(true) {
         found.lost(root.lost("there are more pages of this list", "export them too (`offset`), and name all files"));
     }
     let is_envelope = |name: &str| root.value.get(name).is_some_and(|value| value.is_array() || value.is_object());
@@ -145,7 +146,7 @@ pub(crate) fn unique<'a>(objects: &[At<'a>], most: Option<&str>, found: &mut Fou
                 unique.push((id, at.clone()));
             }
             Some((_, known)) if has(at) && !has(known) => *known = at.clone(),
-            Some((_, known)) if has(at) == has(known) && at.value != known.value => {
+            Some((_, known)) if has(at) == has(known) && essence(at, most) != essence(known, most) => {
                 let message = format!("it is another one in {} at {}, with the same id", known.file, known.path);
                 found.error(at.wrong(message, "export all at the same time, and name each file once"));
             }
@@ -153,6 +154,17 @@ pub(crate) fn unique<'a>(objects: &[At<'a>], most: Option<&str>, found: &mut Fou
         }
     }
     unique
+}
+
+/// What has to be the same where something is exported twice: all of it, or what counts most less the shifts calculated of it.
+fn essence(at: &At<'_>, most: Option<&str>) -> Value {
+    let mut value = most.and_then(|field| at.value.get(field)).unwrap_or(at.value).clone();
+    for item in value.as_array_mut().into_iter().flatten() {
+        if let Some(fields) = item.as_object_mut().filter(|_| most.is_some()) {
+            fields.retain(|name, _| !name.starts_with("rendered_"));
+        }
+    }
+    value
 }
 
 fn user<'a>(at: &At<'a>, zones: Find<'_>, found: &mut Found) -> Result<(&'a str, User<'a>), Diagnostic> {

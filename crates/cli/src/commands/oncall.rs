@@ -90,7 +90,7 @@ The exit code is 2 if the file can't be used, and 1 if there are hours in which 
     /// Print a schedule as a calendar (iCalendar, RFC 5545)
     #[command(after_help = "Examples:\n  prograde oncall calendar primary --days 90 > oncall.ics")]
     Calendar(RangeArgs),
-    /// Make an oncall.yaml of what PagerDuty or Grafana OnCall export
+    /// Make an oncall.yaml of what PagerDuty or Grafana `OnCall` export
     #[command(after_help = "\
 Examples:
   prograde oncall import --from pagerduty schedules.json policies.json users.json > oncall.yaml

@@ -104,23 +104,8 @@ pub(super) fn read<'a>(
         let instant = |at: DateTime| When::Instant(When::Wall(at).instant(&zone));
         return Ok(Some(Read::Override(Override { person, from: instant(event.start), until: instant(ends) })));
     }
-    let rotations = match frequency {
-        None => Ok(vec![event.rotation(WEEK_S, &[], event.start, Some(ends))]),
-        Some(_) if at.get("by_month").is_some() || at.get("by_monthday").is_some() => {
-            Err("days of months (`by_month`, `by_monthday`) can't be said".to_owned())
-        }
-        Some("hourly") => event.hourly(),
-        Some("daily") => event.daily(),
-        Some("weekly") => event.weekly(),
-        Some(other) => Err(format!("the frequency {:?} can't be said", shown(other))),
-    };
-    let layers: Result<Vec<Layer>, String> = rotations.and_then(|rotations| {
-        let rotations: Option<Vec<Rotation>> = rotations.into_iter().collect();
-        let rotations = rotations.ok_or_else(|| "its turns are no whole hours up to 52 weeks".to_owned())?;
-        let layers: Vec<Layer> = rotations.into_iter().flat_map(Rotation::layers).collect();
-        let too_many = layers.iter().any(|layer| layer.only.len() > 50);
-        if too_many { Err("it has more than 50 windows".to_owned()) } else { Ok(layers) }
-    });
+    let rotations = event.rotations(at, frequency, ends);
+    let layers = rotations.and_then(layers);
     match layers {
         Ok(layers) if !layers.is_empty() => Ok(Some(Read::Layers { level, layers })),
         Ok(_) => {
@@ -132,6 +117,15 @@ pub(super) fn read<'a>(
             Ok(None)
         }
     }
+}
+
+/// The layers of rotations, where ours can say them.
+fn layers(rotations: Vec<Option<Rotation>>) -> Result<Vec<Layer>, String> {
+    let rotations: Option<Vec<Rotation>> = rotations.into_iter().collect();
+    let rotations = rotations.ok_or_else(|| "its turns are no whole hours up to 52 weeks".to_owned())?;
+    let layers: Vec<Layer> = rotations.into_iter().flat_map(Rotation::layers).collect();
+    let too_many = layers.iter().any(|layer| layer.only.len() > 50);
+    if too_many { Err("it has more than 50 windows".to_owned()) } else { Ok(layers) }
 }
 
 /// One person a group, from the one on whom the rotation starts; nothing where the shift can't be carried over.
@@ -215,6 +209,20 @@ fn event(
 type Rotations = Result<Vec<Option<Rotation>>, String>;
 
 impl Event {
+    /// What recurs, by its frequency; once where there is none.
+    fn rotations(&self, at: &At<'_>, frequency: Option<&str>, ends: DateTime) -> Rotations {
+        match frequency {
+            None => Ok(vec![self.rotation(WEEK_S, &[], self.start, Some(ends))]),
+            Some(_) if at.get("by_month").is_some() || at.get("by_monthday").is_some() => {
+                Err("days of months (`by_month`, `by_monthday`) can't be said".to_owned())
+            }
+            Some("hourly") => self.hourly(),
+            Some("daily") => self.daily(),
+            Some("weekly") => self.weekly(),
+            Some(other) => Err(format!("the frequency {:?} can't be said", shown(other))),
+        }
+    }
+
     /// A rotation with turns of so many seconds; nothing where ours can't say the turn.
     fn rotation(
         &self,

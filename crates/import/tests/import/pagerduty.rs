@@ -125,6 +125,27 @@ fn the_order_of_layers_is_proved_by_the_rendered_shifts() {
     }
 }
 
+#[test]
+fn a_schedule_that_is_in_a_list_and_by_itself_is_one() {
+    let schedule = |more: Value, turn: u32| {
+        let mut layer = json!({"name": "L", "start": "2026-01-05T09:00:00Z", "rotation_turn_length_seconds": turn, "users": [member("PA")]});
+        layer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"id": "S", "type": "schedule", "name": "S", "time_zone": "UTC", "schedule_layers": [layer]})
+    };
+    let list = json!({"schedules": [schedule(json!({}), 86_400), {"id": "T", "type": "schedule", "name": "T"}]});
+    let both = |one: Value| {
+        let other = json!({"schedule": {"id": "T", "name": "T", "time_zone": "UTC", "schedule_layers": schedule(json!({}), 3_600)["schedule_layers"]}});
+        run(
+            Source::PagerDuty,
+            &[("l.json", list.clone()), ("o.json", json!({"schedule": one})), ("t.json", other), ("u.json", users())],
+        )
+    };
+    let imported = both(schedule(json!({"rendered_coverage_percentage": 100.0}), 86_400)).unwrap();
+    assert_eq!(imported.rota.schedules.len(), 2);
+    let told = both(schedule(json!({}), 3_600)).unwrap_err();
+    assert!(told.contains("o.json: schedule: it is another one in l.json at schedules[0]"), "{told}");
+}
+
 /// A layer as the API answers it, in numbers.
 #[derive(Debug, Clone)]
 struct Layer {

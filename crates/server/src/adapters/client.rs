@@ -26,13 +26,14 @@ pub(super) struct Ask {
 /// What came.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
     /// At most `bytes_max` bytes.
     pub(super) body: Vec<u8>,
     /// Whether that is all of it.
     pub(super) whole: bool,
 }
 
-/// Sends requests; connections are not kept, because the other side may have changed by the next measurement.
+/// Sends requests; connections are not kept, because the other side may have changed by the next request.
 pub(super) struct Client {
     /// By the proxy that the environment names, if any.
     far: Agent,
@@ -60,7 +61,7 @@ impl Client {
 }
 
 /// Whether an address is this machine's own; no proxy is asked for it, and a token may be sent there in clear.
-pub(super) fn is_loopback(uri: &Uri) -> bool {
+pub(crate) fn is_loopback(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
@@ -86,7 +87,7 @@ fn send(agent: &Agent, ask: Ask) -> Result<Answer, MeasureError> {
     let bytes_max = usize::try_from(ask.bytes_max).unwrap_or(usize::MAX);
     let whole = body.len() <= bytes_max;
     body.truncate(bytes_max);
-    Ok(Answer { status: answer.status(), body, whole })
+    Ok(Answer { status: answer.status(), headers: std::mem::take(answer.headers_mut()), body, whole })
 }
 
 /// What went wrong, without the address: its path or query may be a secret.
