@@ -70,7 +70,7 @@ pub(crate) fn start(trackers: Trackers, desk: Desk, url: &str) -> Filing {
     };
     let routes = configs.iter().map(route).collect();
     let named = |config: TrackerConfig| Named {
-        tracker: tracker(&config, &folder, Arc::clone(&clock)),
+        tracker: tracker(&config, &folder, &clock),
         every: config.every.duration(),
         name: config.name,
     };

@@ -26,10 +26,10 @@ fn mark(prefix: &str, action: impl std::fmt::Display) -> String {
 }
 
 /// A tracker as it is configured; `folder` is what relative paths are relative to.
-pub(crate) fn tracker(config: &TrackerConfig, folder: &Path, clock: Arc<dyn Clock>) -> Arc<dyn Tracker> {
+pub(crate) fn tracker(config: &TrackerConfig, folder: &Path, clock: &Arc<dyn Clock>) -> Arc<dyn Tracker> {
     let labels = config.labels.clone();
     let api = |url: String, user: Option<String>| {
-        Api::new(url, folder.join(&config.token_file), user, config.mark.clone(), Arc::clone(&clock))
+        Api::new(url, folder.join(&config.token_file), user, config.mark.clone(), Arc::clone(clock))
     };
     match &config.kind {
         Kind::Github { url, repository } => {

@@ -122,7 +122,8 @@ fn connect(kind: Kind, folder: &Path) -> Arc<dyn Tracker> {
         every: "5m".parse().unwrap(),
         mark: "prograde".into(),
     };
-    tracker(&config, folder, Arc::new(Fixed))
+    let clock: Arc<dyn Clock> = Arc::new(Fixed);
+    tracker(&config, folder, &clock)
 }
 
 fn draft() -> Draft {
