@@ -15,8 +15,8 @@ use prograde_control::OrderError;
 use prograde_model::dora::Span;
 use prograde_model::ids::{ServiceName, Target};
 use prograde_model::incident::{
-    self, ActionId, ActionOrder, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Limit, Month, Offer, Origin,
-    Question, Ranked, Refusal, Suspect, Way, What,
+    self, ActionId, ActionOrder, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Limit, Month, Offer,
+    Origin, Question, Ranked, Refusal, Suspect, Way, What,
 };
 use prograde_model::postmortem;
 use prograde_model::status_page::StatusPage;
