@@ -125,14 +125,17 @@ fn add<'a>(at: At<'a>, exported: &mut Exported<'a>) -> Result<(), Diagnostic> {
 }
 
 fn user<'a>(at: &At<'a>, zones: Find<'_>, found: &mut Found) -> Result<(&'a str, User<'a>), Diagnostic> {
-    let read = ["id", "username", "email", "timezone", "name"];
-    let idle = ["role", "slack", "is_phone_number_verified", "teams", "grafana_id", "avatar_url"];
+    let read = ["id", "username", "email", "timezone", "name", "slack"];
+    let idle = ["role", "is_phone_number_verified", "teams", "grafana_id", "avatar_url"];
     at.known("a user", &read, &idle, found);
     let id = at.need("id")?.text()?;
     let name = at.text_of("name")?.or(at.text_of("username")?).unwrap_or(id).to_owned();
     let time_zone = at.text_of("timezone")?.filter(|name| zones(name).is_some()).map(str::to_owned);
     let email = at.text_of("email")?.filter(|email| !email.is_empty()).map(str::to_owned);
-    let has_ways = at.value.get("is_phone_number_verified").and_then(serde_json::Value::as_bool) == Some(true)
-        || !at.list("slack").unwrap_or_default().is_empty();
-    Ok((id, User { at: at.clone(), name, email, time_zone, has_ways }))
+    let slack = match at.list("slack")?.first() {
+        Some(first) => first.text_of("user_id")?.map(str::to_owned),
+        None => None,
+    };
+    let has_ways = at.value.get("is_phone_number_verified").and_then(serde_json::Value::as_bool) == Some(true);
+    Ok((id, User { at: at.clone(), name, email, time_zone, slack, has_ways }))
 }

@@ -25,6 +25,8 @@ pub const CODE_LOST: &str = "PG0674";
 
 /// The largest export that is read, in bytes.
 pub const FILE_BYTES_MAX: usize = 16 << 20;
+/// How much is read of all exports together, in bytes.
+pub const ALL_BYTES_MAX: usize = 32 << 20;
 /// The most exports that are read at once.
 pub const FILES_MAX: usize = 1_000;
 /// The largest `oncall.yaml` that the server reads, in bytes.
@@ -77,6 +79,11 @@ fn parse(files: &[(String, String)]) -> Result<Vec<(&str, Value)>, Diagnostics> 
     let (mut documents, mut wrong) = (Vec::new(), Vec::new());
     if files.len() > FILES_MAX {
         let message = format!("{} files are given, more than the {FILES_MAX} that are read at once", files.len());
+        return Err(Diagnostic::file(CODE, "the export", message, "import them in parts").into());
+    }
+    let all: usize = files.iter().map(|(_, text)| text.len()).sum();
+    if all > ALL_BYTES_MAX {
+        let message = format!("all files have {all} bytes, more than the {ALL_BYTES_MAX} that are read at once");
         return Err(Diagnostic::file(CODE, "the export", message, "import them in parts").into());
     }
     for (name, text) in files {

@@ -19,6 +19,8 @@ pub(crate) struct User<'a> {
     pub(crate) name: String,
     pub(crate) email: Option<String>,
     pub(crate) time_zone: Option<String>,
+    /// Who they are in Slack.
+    pub(crate) slack: Option<String>,
     /// Whether the source has ways of its own to reach them.
     pub(crate) has_ways: bool,
 }
@@ -66,9 +68,14 @@ impl<'a> People<'a> {
         let user = match (known, summary) {
             (Some(user), _) => user.clone(),
             // Where no users are exported at all, references tell their names.
-            (None, Some(name)) if self.users.is_empty() => {
-                User { at: at.clone(), name: name.to_owned(), email: None, time_zone: None, has_ways: false }
-            }
+            (None, Some(name)) if self.users.is_empty() => User {
+                at: at.clone(),
+                name: name.to_owned(),
+                email: None,
+                time_zone: None,
+                slack: None,
+                has_ways: false,
+            },
             (None, _) => {
                 let hint = "export the users as well, all pages of them (`GET /users`)";
                 return Err(at.wrong(format!("there is no user {:?} in what is exported", shown(id)), hint));
@@ -88,6 +95,7 @@ impl<'a> People<'a> {
             receiver: Some(name.clone()),
             email: user.email,
             time_zone: user.time_zone,
+            slack: user.slack,
         };
         self.entries.insert(name.clone(), person);
         self.named.insert(id, name.clone());

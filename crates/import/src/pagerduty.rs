@@ -198,7 +198,7 @@ fn user<'a>(at: &At<'a>, zones: Find<'_>, found: &mut Found) -> Result<(&'a str,
     }
     let email = at.text_of("email")?.filter(|email| !email.is_empty()).map(str::to_owned);
     let has_ways = !at.list("contact_methods")?.is_empty() || !at.list("notification_rules")?.is_empty();
-    Ok((id, User { at: at.clone(), name, email, time_zone: known.map(str::to_owned), has_ways }))
+    Ok((id, User { at: at.clone(), name, email, time_zone: known.map(str::to_owned), slack: None, has_ways }))
 }
 
 /// What a reference names: its id, and the name that it tells.

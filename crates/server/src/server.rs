@@ -102,8 +102,7 @@ impl Server {
         let deployments = Arc::new(Deployments::open(data.deployments()).await?);
         let layout = Layout::open(&data.registry())?;
         let node = start_node(&options, &data).await?;
-        let url = options.url(address);
-        let url = url.as_str();
+        let url: &str = &options.url(address);
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);

@@ -16,6 +16,8 @@ use crate::reader::{At, Found, shown};
 const SHIFTS_MAX: usize = 500;
 /// For how long it is looked for shifts of one level that are at once.
 const LOOK: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// In how many shifts of people it is looked at most.
+const LOOK_SHIFTS_MAX: usize = 200_000;
 
 /// A shift's layers, its level and its place.
 struct Ranked<'a> {
@@ -102,6 +104,11 @@ fn at_once(
     for (index, one) in same.iter().enumerate() {
         let shifts = alone(one.layers.clone()).shifts(Span { from, until }, &zones).unwrap_or_default();
         all.extend(shifts.into_iter().map(|shift| (shift, index)));
+        if all.len() > LOOK_SHIFTS_MAX {
+            let message = format!("level {} has too many shifts to see whether any are at once", one.level);
+            found.lost(one.at.lost(message, "make several schedules of them"));
+            return;
+        }
     }
     all.sort_by_key(|(shift, _)| shift.span.from);
     let clash = all.iter().zip(all.iter().skip(1)).find_map(|((one, mine), (two, other))| {

@@ -1,6 +1,6 @@
 //! The shifts that `PagerDuty` itself calculated, where they are exported: the proof of what was made of the layers.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prograde_model::Diagnostic;
 use prograde_model::dora::Span;
 use prograde_model::oncall::{Schedule, Shift};
@@ -10,6 +10,8 @@ use crate::reader::At;
 
 /// The most shifts that are compared.
 const ENTRIES_MAX: usize = 100_000;
+/// For how long they are compared.
+const LONGEST: SignedDuration = SignedDuration::from_hours(400 * 24);
 
 /// One shift of the source.
 pub(super) struct Entry<'a> {
@@ -39,7 +41,7 @@ pub(super) fn entries(at: Option<At<'_>>) -> Result<Vec<Entry<'_>>, Diagnostic> 
 /// The first moment at which a schedule has somebody else than the source; `expected` are the source's shifts by our names.
 pub(super) fn differs(schedule: &Schedule, expected: &[(Span, String)], zones: Find<'_>) -> Option<Timestamp> {
     let from = expected.first()?.0.from;
-    let until = expected.iter().map(|(span, _)| span.until).max()?;
+    let until = expected.iter().map(|(span, _)| span.until).max()?.min(from.saturating_add(LONGEST).ok()?);
     // What is too long to be calculated at once can't be compared.
     let ours = schedule.shifts(Span { from, until }, &zones).ok()?;
     let mut times: Vec<Timestamp> = expected.iter().flat_map(|(span, _)| [span.from, span.until]).collect();

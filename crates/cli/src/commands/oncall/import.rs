@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use prograde_control::rota;
-use prograde_import::{FILE_BYTES_MAX, Imported, Source, import};
+use prograde_import::{ALL_BYTES_MAX, FILE_BYTES_MAX, Imported, Source, import};
 use serde_json::json;
 
 use crate::app::App;
@@ -50,8 +50,14 @@ pub(super) fn run(app: &App, args: &ImportArgs) -> Result<Exit, Report> {
         From::PagerDuty => Source::PagerDuty,
         From::Grafana => Source::Grafana,
     };
-    let files = args.files.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
-    let files: Vec<(String, String)> = files.collect::<Result<_, Report>>()?;
+    let mut files: Vec<(String, String)> = Vec::new();
+    let mut left = ALL_BYTES_MAX;
+    for path in &args.files {
+        // One byte more than is taken, so that it is seen to be too much.
+        let text = read(path, left.min(FILE_BYTES_MAX) as u64 + 1)?;
+        left = left.saturating_sub(text.len());
+        files.push((path.display().to_string(), text));
+    }
     let imported = import(source, &files, &rota::zone)?;
     let name = args.out.as_ref().map_or_else(|| "oncall.yaml".to_owned(), |out| out.display().to_string());
     // By the reader that the server uses.
@@ -78,13 +84,17 @@ pub(super) fn run(app: &App, args: &ImportArgs) -> Result<Exit, Report> {
     Ok(Exit::Done)
 }
 
-/// The text of an export.
-fn read(path: &Path) -> Result<String, Report> {
+/// The text of an export, as much as `most` bytes of it.
+fn read(path: &Path, most: u64) -> Result<String, Report> {
     let mut bytes = Vec::new();
-    let most = FILE_BYTES_MAX as u64 + 1;
     let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
     read.map_err(|error| Report::file("read", path, &error))?;
-    String::from_utf8(bytes).map_err(|_| Report::new(report::FILE, format!("{} is not a text", path.display())))
+    String::from_utf8(bytes).or_else(|error| {
+        // A character that was cut in two, because there is more of the file than is read.
+        let is_cut = error.utf8_error().error_len().is_none();
+        let text = is_cut.then(|| String::from_utf8_lossy(error.as_bytes()).into_owned());
+        text.ok_or_else(|| Report::new(report::FILE, format!("{} is not a text", path.display())))
+    })
 }
 
 fn give(app: &App, args: &ImportArgs, imported: &Imported) -> Result<(), Report> {
