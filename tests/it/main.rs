@@ -26,5 +26,6 @@ mod oncall;
 mod orders;
 mod story;
 mod strategies;
+mod tickets;
 mod tidy;
 mod world;

@@ -135,3 +135,37 @@ fn another_program_reads_the_calendar() {
         ]
     );
 }
+
+#[test]
+fn exports_of_other_products_become_a_file_that_is_read() {
+    let place = Place::new(ROTA);
+    let layer = serde_json::json!({"name": "Week", "start": "2026-01-05T09:00:00+01:00", "rotation_turn_length_seconds": 604_800,
+        "users": [{"user": {"id": "PA", "summary": "Ann"}}, {"user": {"id": "PB", "summary": "Bob"}}]});
+    let export = serde_json::json!({"schedule": {"id": "S", "name": "Primary", "time_zone": "Europe/Berlin", "schedule_layers": [layer]}});
+    fs::write(place.0.path().join("export.json"), export.to_string()).unwrap();
+    let run = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_prograde"));
+        command.args(["oncall", "import", "--from", "pagerduty"]).args(more);
+        let Output { status, stdout, stderr } = command.current_dir(place.0.path()).env_clear().output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    };
+    let (code, out, err) = run(&["export.json"]);
+    assert!(code == 0 && out.starts_with("version: 1\n"), "{out}{err}");
+    assert!(
+        err.contains("export.json: schedule.schedule_layers[0].users[0].user: no mail address is known of ann"),
+        "{err}"
+    );
+    let (code, out, err) = run(&["export.json", "--strict"]);
+    assert!(code == 1 && out.is_empty() && err.contains("PG0674"), "{out}{err}");
+    let (code, _, err) = run(&["export.json", "--out", "oncall.yaml"]);
+    assert!(code == 2 && err.contains("--force"), "{err}");
+    assert_eq!(fs::read_to_string(place.0.path().join("oncall.yaml")).unwrap(), ROTA);
+    let (code, _, err) = run(&["export.json", "--out", "oncall.yaml", "--force"]);
+    assert_eq!(code, 0, "{err}");
+    let (code, out, err) = place.run(&["who", "--at", "2026-01-13T12:00:00+01:00", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(code == 0 && found["schedules"][0]["on_call"]["person"] == "bob", "{out}{err}");
+    let (code, _, err) = run(&["oncall.yaml"]);
+    assert!(code == 2 && err.contains("PG0673") && err.contains("oncall.yaml:1:1"), "{err}");
+}

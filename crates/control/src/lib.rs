@@ -9,6 +9,7 @@ pub mod config;
 mod controller;
 pub mod duty;
 mod effects;
+pub mod filing;
 pub mod flags;
 mod halted;
 mod holding;

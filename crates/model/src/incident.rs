@@ -22,6 +22,7 @@ mod refusal;
 mod run;
 mod state;
 mod suspects;
+mod ticket;
 mod timeline;
 mod unhelped;
 mod ways;
@@ -46,6 +47,7 @@ pub use refusal::{Limit, Refusal};
 pub use run::run_entries;
 pub use state::{Incident, Link, Mitigation, Note, Origin, Review, Role, Severity, Stage, Update, Way};
 pub use suspects::{Question, Suspect, needs, suspects};
+pub use ticket::{Asked, Draft, Ending, Filed, Route, TicketTask};
 pub use timeline::{Entry, Kind, Span, alert_entries, flight_entries, incident_entries, timeline};
 pub use ways::{Offer, ways};
 
@@ -70,7 +72,10 @@ impl Fold for Incidents {
             IncidentEvent::ActionAdded { .. }
             | IncidentEvent::ActionDone { .. }
             | IncidentEvent::ActionDropped { .. }
-            | IncidentEvent::ActionOverridden { .. } => self.apply_action(event, at),
+            | IncidentEvent::ActionOverridden { .. }
+            | IncidentEvent::ActionFileAsked { .. }
+            | IncidentEvent::ActionFiled { .. }
+            | IncidentEvent::TicketClosed { .. } => self.apply_action(event, at),
             IncidentEvent::SeverityChanged { incident, .. }
             | IncidentEvent::RoleTaken { incident, .. }
             | IncidentEvent::StageChanged { incident, .. }

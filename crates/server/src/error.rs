@@ -76,6 +76,9 @@ pub enum ServerError {
     /// Who is on call can't be read, or can't be told.
     #[error(transparent)]
     OncallConfig(Diagnostics),
+    /// Where action items get tickets can't be read.
+    #[error(transparent)]
+    TrackersConfig(Diagnostics),
     /// Somebody is on call, and nothing says how they are told.
     #[error("`--oncall` says who is on call, and nothing says how they are told")]
     OncallAlone,
@@ -113,6 +116,7 @@ impl ServerError {
             Self::PrometheusConfig(found) => settings_code(found),
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
             Self::OncallConfig(_) | Self::OncallAlone => crate::oncall::CODE,
+            Self::TrackersConfig(_) => crate::trackers::config::CODE,
             Self::Random => "PG0309",
         }
     }
@@ -143,6 +147,7 @@ impl ServerError {
             Self::AlertmanagerConfig(_) => "correct the places named above; `amtool check-config` reads the same file".into(),
             Self::Alerts(_) => "`prograde journal verify --offline` shows the journal's state".into(),
             Self::OncallConfig(_) => "correct the places named above; `prograde oncall check --file FILE` reads the same file".into(),
+            Self::TrackersConfig(_) => "correct the places named above; `prograde explain PG0705` shows a file".into(),
             Self::OncallAlone => "add `--alertmanager-config alertmanager.yml` with a receiver for each person".into(),
             Self::Random => "check /dev/urandom".into(),
         }

@@ -17,6 +17,7 @@ mod oncall;
 mod options;
 mod records;
 mod server;
+mod trackers;
 
 pub use error::ServerError;
 pub use options::ServerOptions;

@@ -39,6 +39,8 @@ pub struct ServerOptions {
     pub alertmanager_config: Option<PathBuf>,
     /// The `oncall.yaml` that says who is on call and whom pages reach; none by default.
     pub oncall: Option<PathBuf>,
+    /// The file that says in which trackers action items get tickets; none by default.
+    pub trackers: Option<PathBuf>,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
     /// Files and folders of objectives, of `OpenSLO` or Sloth; none by default.
@@ -50,6 +52,12 @@ pub struct ServerOptions {
 }
 
 impl ServerOptions {
+    /// Where people find the server, which listens on an address, without `/` at the end.
+    pub(crate) fn url(&self, address: SocketAddr) -> String {
+        let url = self.external_url.clone().unwrap_or_else(|| format!("http://{address}"));
+        url.trim_end_matches('/').to_owned()
+    }
+
     /// The defaults, with everything kept in `data_dir`.
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
@@ -67,6 +75,7 @@ impl ServerOptions {
             prometheus_token_file: None,
             alertmanager_config: None,
             oncall: None,
+            trackers: None,
             external_url: None,
             objectives: Vec::new(),
             public_status: false,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prograde_control::filing::Filing;
 use prograde_control::ports::EventLog;
 use prograde_control::{Clock as _, Control, Options, Ports, StartError, SystemClock};
 use prograde_gitops::deploy::Deployments;
@@ -37,6 +38,7 @@ use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
 use crate::records::Kept;
+use crate::trackers;
 
 /// How long replicas may take to finish their requests when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -82,11 +84,13 @@ pub struct Server {
     metrics: Arc<Metrics>,
     handled: Option<alerts::Handled>,
     incidents: Desk,
+    filing: Option<Filing>,
 }
 
 impl Server {
     /// Starts everything; what was under way when the last server ended goes on.
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
+        let trackers = read_trackers(&options)?;
         let data = DataDir::open(&options.data_dir)?;
         // The journal's lock is the data directory's: nothing else is touched before it is held.
         let journal = Journal::open(&data.journal())?;
@@ -99,8 +103,7 @@ impl Server {
         let deployments = Arc::new(Deployments::open(data.deployments()).await?);
         let layout = Layout::open(&data.registry())?;
         let node = start_node(&options, &data).await?;
-        let url = options.external_url.clone().unwrap_or_else(|| format!("http://{address}"));
-        let url = url.trim_end_matches('/');
+        let url: &str = &options.url(address);
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
@@ -117,6 +120,7 @@ impl Server {
         let alerts = handled.as_ref().map(|handled| handled.alerts.clone());
         let metrics = Metrics::start(prepared, (control.clone(), node.clone()), alerts).await;
 
+        let filing = trackers.map(|trackers| trackers::start(trackers, incidents.clone(), url));
         incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
 
         let stop = CancellationToken::new();
@@ -126,6 +130,7 @@ impl Server {
             handled: handled.clone(),
             page_key: PageKey::new(&token),
             incidents: incidents.clone(),
+            filing: filing.clone(),
             runbooks,
             public_status: options.public_status,
             control: control.clone(),
@@ -153,6 +158,7 @@ impl Server {
             metrics,
             handled,
             incidents,
+            filing,
         })
     }
 
@@ -187,6 +193,9 @@ impl Server {
         if let Some(handled) = &self.handled {
             handled.shutdown().await;
         }
+        if let Some(filing) = &self.filing {
+            filing.shutdown().await;
+        }
         self.incidents.shutdown().await;
         self.control.shutdown().await;
         self.node.shutdown(STOP_GRACE).await;
@@ -195,6 +204,10 @@ impl Server {
         }
         self.data.withdraw();
     }
+}
+
+fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
+    options.trackers.as_deref().map(trackers::read).transpose().map_err(ServerError::TrackersConfig)
 }
 
 async fn start_node(options: &ServerOptions, data: &DataDir) -> Result<Node, ServerError> {

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use prograde_model::incident::{ActionId, ActionKind, ActionOrder, IncidentId, NewAction, Ranked};
+use prograde_model::incident::{Action, ActionId, ActionKind, ActionOrder, IncidentId, NewAction, Ranked};
 use prograde_model::quantity::Period;
 
 use crate::app::App;
@@ -30,6 +30,7 @@ enum ActionCommand {
     Done(DoneArgs),
     Drop(DropArgs),
     Override(OverrideArgs),
+    File(FileArgs),
 }
 
 /// Add an action item to an incident
@@ -132,6 +133,26 @@ struct OverrideArgs {
     order: OrderArgs,
 }
 
+/// Open a ticket for an action item in GitHub, GitLab or Jira
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde action file ACT-1
+  prograde action file ACT-1 --tracker ops
+
+The server opens it once, by its file of trackers (`prograde serve --trackers`); `prograde action list` shows where it is, or what went wrong.
+Trackers that are `automatic` open tickets without this.")]
+struct FileArgs {
+    /// The action item
+    #[arg(value_name = "ACTION")]
+    id: ActionId,
+    /// In which tracker, where not in that of the incident's service
+    #[arg(long, value_name = "NAME")]
+    tracker: Option<String>,
+    #[command(flatten)]
+    order: OrderArgs,
+}
+
 /// Runs `prograde action`.
 pub(crate) fn run(app: &App, args: &ActionArgs) -> Result<Exit, Report> {
     match &args.command {
@@ -144,6 +165,10 @@ pub(crate) fn run(app: &App, args: &ActionArgs) -> Result<Exit, Report> {
         ActionCommand::Drop(args) => {
             let wanted = ActionOrder::Drop { reason: args.reason.clone() };
             order(app, args.id, wanted, &args.order, ("drop", "Dropped"))
+        }
+        ActionCommand::File(args) => {
+            let wanted = ActionOrder::File { tracker: args.tracker.clone() };
+            order(app, args.id, wanted, &args.order, ("open a ticket for", "Asked"))
         }
         ActionCommand::Override(args) => {
             let until = app.printer.now().checked_add(args.period.duration());
@@ -208,9 +233,9 @@ fn list(app: &App, args: &ListArgs) -> Result<Exit, Report> {
 
 fn table(found: &[Ranked], style: Style, now: Timestamp) -> String {
     let mut table = Table::new(&[
-        "ACTION", "INCIDENT", "KIND", "OWNER", "DUE", "STATE", "GATE", "TIMES", "PAGES", "MINUTES", "TITLE",
+        "ACTION", "INCIDENT", "KIND", "OWNER", "DUE", "STATE", "GATE", "TIMES", "PAGES", "MINUTES", "TITLE", "TICKET",
     ]);
-    for Ranked { action, incidents, pages, minutes } in found {
+    for Ranked { action, incidents, pages, minutes, ticket_problem } in found {
         let state = if action.is_overdue(now) { "overdue" } else { action.state.word() };
         let gate = match (action.gate, action.holds(now)) {
             (false, _) => "-",
@@ -229,7 +254,18 @@ fn table(found: &[Ranked], style: Style, now: Timestamp) -> String {
             Cell::number(count(*pages)),
             Cell::number(count(*minutes)),
             Cell::free(&action.title, style),
+            ticket(action, ticket_problem.as_deref(), style),
         ]);
     }
     table.render(style)
+}
+
+/// Where its ticket is, or what went wrong with it.
+fn ticket(action: &Action, problem: Option<&str>, style: Style) -> Cell {
+    match (problem, &action.filed, &action.asked) {
+        (Some(problem), ..) => Cell::free(problem, style).tone(Tone::Bad),
+        (None, Some(filed), _) => Cell::new(&filed.url),
+        (None, None, Some(_)) if action.is_open() => Cell::new("asked for"),
+        (None, None, _) => Cell::new("-"),
+    }
 }

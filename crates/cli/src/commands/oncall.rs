@@ -1,6 +1,7 @@
 //! `prograde oncall`: who is on call, by the server or by an `oncall.yaml`.
 
 mod change;
+mod import;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use prograde_model::oncall::{self, Rota, Schedule, Shift, TooLong};
 use serde_json::{Value, json};
 
 use change::{ChangeOverrideArgs, ChangesArgs, SwapArgs, WithdrawArgs};
+use import::ImportArgs;
 
 use crate::app::App;
 use crate::exit::Exit;
@@ -88,6 +90,16 @@ The exit code is 2 if the file can't be used, and 1 if there are hours in which 
     /// Print a schedule as a calendar (iCalendar, RFC 5545)
     #[command(after_help = "Examples:\n  prograde oncall calendar primary --days 90 > oncall.ics")]
     Calendar(RangeArgs),
+    /// Make an oncall.yaml of what PagerDuty or Grafana `OnCall` export
+    #[command(after_help = "\
+Examples:
+  prograde oncall import --from pagerduty schedules.json policies.json users.json > oncall.yaml
+  prograde oncall import --from grafana *.json --out oncall.yaml --strict
+
+Files are answers of the product's API: of PagerDuty `GET /schedules/{id}` (or `/schedules` with `include[]=schedule_layers`),
+`/escalation_policies` and `/users`; of Grafana OnCall `/schedules`, `/on_call_shifts`, `/escalation_chains`, `/escalation_policies`
+and `/users`. What can't be carried over is said on stderr with its place. The exit code is 2 if an export can't be used.")]
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Args)]
@@ -143,6 +155,7 @@ pub(crate) fn run(app: &App, args: &OncallArgs) -> Result<Exit, Report> {
         OncallCommand::Check(args) => check(app, args),
         OncallCommand::Load(args) => load(app, args),
         OncallCommand::Calendar(args) => calendar(app, args),
+        OncallCommand::Import(args) => import::run(app, args),
     }
 }
 

@@ -69,6 +69,9 @@ pub(crate) struct ServeArgs {
     /// The `oncall.yaml` that says who is on call and whom pages reach
     #[arg(long, value_name = "FILE", requires = "alertmanager_config")]
     oncall: Option<PathBuf>,
+    /// The file that says in which trackers (GitHub, GitLab, Jira) action items get tickets
+    #[arg(long, value_name = "FILE")]
+    trackers: Option<PathBuf>,
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
@@ -165,6 +168,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         prometheus_token_file: args.prometheus_token_file,
         alertmanager_config: args.alertmanager_config,
         oncall: args.oncall,
+        trackers: args.trackers,
         external_url: args.external_url,
         objectives: args.objectives,
         public_status: args.public_status,

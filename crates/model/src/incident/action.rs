@@ -12,6 +12,7 @@ use super::event::IncidentEvent;
 use super::id::{ActionId, IncidentId};
 use super::refusal::{Limit, Refusal, lines, text};
 use super::state::{Incident, Link, words};
+use super::ticket::{Asked, Filed};
 use crate::gate::{Hold, Holds};
 use crate::ids::Target;
 
@@ -107,6 +108,12 @@ pub struct Action {
     pub overridden: Option<Override>,
     /// When it was added.
     pub added_at: Timestamp,
+    /// Who wants a ticket for it, if somebody asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+    /// Its ticket in a tracker elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filed: Option<Filed>,
 }
 
 impl Action {
@@ -167,6 +174,12 @@ pub enum ActionOrder {
         /// Why.
         reason: String,
     },
+    /// Open a ticket for it.
+    File {
+        /// In which tracker, where not in that of its service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tracker: Option<String>,
+    },
 }
 
 /// An action item, and what it would have saved if it had been done before.
@@ -181,6 +194,9 @@ pub struct Ranked {
     pub pages: u64,
     /// Minutes for which its incident hurt users, times that.
     pub minutes: u64,
+    /// What went wrong last with its ticket; known to a running server alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket_problem: Option<String>,
 }
 
 impl Incidents {
@@ -240,6 +256,13 @@ impl Incidents {
                 let reason = lines("`reason`", reason, Limit::REASON)?;
                 IncidentEvent::ActionOverridden { action: id, until: *until, reason, by }
             }
+            ActionOrder::File { tracker } => {
+                if let Some(filed) = &action.filed {
+                    return Err(Refusal::Filed { action: id, url: filed.url.clone() });
+                }
+                let named = tracker.as_ref().map(|name| text("`tracker`", name, Limit::NAME)).transpose()?;
+                IncidentEvent::ActionFileAsked { action: id, tracker: named, by }
+            }
         };
         Ok(vec![fact])
     }
@@ -275,7 +298,7 @@ impl Incidents {
             let incidents = often.get(&incident.target).copied().unwrap_or(0);
             let pages = incident.pages().saturating_mul(incidents);
             let minutes = incident.minutes(now).saturating_mul(incidents);
-            Some(Ranked { action: action.clone(), incidents, pages, minutes })
+            Some(Ranked { action: action.clone(), incidents, pages, minutes, ticket_problem: None })
         };
         let mut ranked: Vec<Ranked> = self.actions().filter(|action| action.is_open()).filter_map(rank).collect();
         ranked.sort_by_key(|one| {
@@ -298,6 +321,8 @@ impl Incidents {
                     state: ActionState::Open,
                     overridden: None,
                     added_at: at,
+                    asked: None,
+                    filed: None,
                 };
                 self.actions.insert(*action, added);
                 self.note_action(*incident, event, at);
@@ -314,6 +339,20 @@ impl Incidents {
                 let given = Override { until: *until, reason: reason.clone(), by: by.clone() };
                 self.change_action(*action, event, at, |action| action.overridden = Some(given));
             }
+            IncidentEvent::ActionFileAsked { action, tracker, by } => {
+                let asked = Asked { tracker: tracker.clone(), by: by.clone() };
+                self.change_action(*action, event, at, |action| action.asked = Some(asked));
+            }
+            IncidentEvent::ActionFiled { action, tracker, ticket, url } => {
+                let (tracker, ticket, url) = (tracker.clone(), ticket.clone(), url.clone());
+                let filed = Filed { tracker, ticket, url, at, closed: false };
+                self.change_action(*action, event, at, |action| action.filed = Some(filed));
+            }
+            IncidentEvent::TicketClosed { action, .. } => self.change_action(*action, event, at, |action| {
+                if let Some(filed) = &mut action.filed {
+                    filed.closed = true;
+                }
+            }),
             IncidentEvent::Declared { .. }
             | IncidentEvent::SeverityChanged { .. }
             | IncidentEvent::RoleTaken { .. }

@@ -259,6 +259,39 @@ pub enum IncidentEvent {
         /// Who says so.
         by: String,
     },
+    /// A ticket is to be opened for it.
+    #[serde(rename = "action.file_asked")]
+    ActionFileAsked {
+        /// Which.
+        action: ActionId,
+        /// In which tracker, where not in that of its service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tracker: Option<String>,
+        /// Who asks.
+        by: String,
+    },
+    /// It has a ticket in a tracker elsewhere.
+    #[serde(rename = "action.filed")]
+    ActionFiled {
+        /// Which.
+        action: ActionId,
+        /// The tracker, as it is called here.
+        tracker: String,
+        /// What the tracker calls the ticket.
+        ticket: String,
+        /// Where people find it.
+        url: String,
+    },
+    /// Its ticket is closed.
+    #[serde(rename = "action.ticket_closed")]
+    TicketClosed {
+        /// Which.
+        action: ActionId,
+        /// The tracker, as it is called here.
+        tracker: String,
+        /// What the tracker calls the ticket.
+        ticket: String,
+    },
 }
 
 impl Fact for IncidentEvent {

@@ -184,6 +184,14 @@ pub enum Refusal {
         /// `done` or `dropped`.
         state: &'static str,
     },
+    /// The action item has a ticket.
+    #[error("{action} has a ticket: {url}")]
+    Filed {
+        /// Which.
+        action: ActionId,
+        /// Where.
+        url: String,
+    },
     /// Nothing waits for the action item.
     #[error("no release waits for {action}")]
     NoGate {

@@ -435,7 +435,10 @@ impl Incident {
             | IncidentEvent::ActionAdded { .. }
             | IncidentEvent::ActionDone { .. }
             | IncidentEvent::ActionDropped { .. }
-            | IncidentEvent::ActionOverridden { .. } => {}
+            | IncidentEvent::ActionOverridden { .. }
+            | IncidentEvent::ActionFileAsked { .. }
+            | IncidentEvent::ActionFiled { .. }
+            | IncidentEvent::TicketClosed { .. } => {}
         }
     }
 
@@ -475,9 +478,12 @@ impl IncidentEvent {
             | Self::ActionAdded { by, .. }
             | Self::ActionDone { by, .. }
             | Self::ActionDropped { by, .. }
-            | Self::ActionOverridden { by, .. } => by,
+            | Self::ActionOverridden { by, .. }
+            | Self::ActionFileAsked { by, .. } => by,
             Self::Declared { origin: Origin::Page { .. } | Origin::Judge { .. }, .. }
-            | Self::MitigationFailed { .. } => {
+            | Self::MitigationFailed { .. }
+            | Self::ActionFiled { .. }
+            | Self::TicketClosed { .. } => {
                 return None;
             }
         };

@@ -85,7 +85,10 @@ pub fn incident_entries(incident: &Incident) -> Vec<Entry> {
             | IncidentEvent::ActionAdded { .. }
             | IncidentEvent::ActionDone { .. }
             | IncidentEvent::ActionDropped { .. }
-            | IncidentEvent::ActionOverridden { .. } => (Kind::Incident, *at),
+            | IncidentEvent::ActionOverridden { .. }
+            | IncidentEvent::ActionFileAsked { .. }
+            | IncidentEvent::ActionFiled { .. }
+            | IncidentEvent::TicketClosed { .. } => (Kind::Incident, *at),
         };
         Entry { at, kind, text: told(fact), by: fact.person().map(str::to_owned), flight: None }
     };
@@ -143,6 +146,14 @@ fn told(fact: &IncidentEvent) -> String {
         IncidentEvent::ActionDropped { action, reason, .. } => format!("{action} dropped: {reason}"),
         IncidentEvent::ActionOverridden { action, until, reason, .. } => {
             format!("releases do not wait for {action} until {until}: {reason}")
+        }
+        IncidentEvent::ActionFileAsked { action, tracker, .. } => match tracker {
+            Some(tracker) => format!("{action} is to have a ticket in {tracker}"),
+            None => format!("{action} is to have a ticket"),
+        },
+        IncidentEvent::ActionFiled { action, url, .. } => format!("{action} has a ticket: {url}"),
+        IncidentEvent::TicketClosed { action, tracker, ticket } => {
+            format!("the ticket of {action} is closed: {ticket} in {tracker}")
         }
     }
 }

@@ -98,6 +98,14 @@ fn ended() -> Vec<IncidentEvent> {
         IncidentEvent::ActionDone { action, note: text("commit abc"), by: by() },
         IncidentEvent::ActionDropped { action, reason: text("the queue is gone"), by: by() },
         IncidentEvent::ActionOverridden { action, until: at(86_400), reason: text("a fix"), by: by() },
+        IncidentEvent::ActionFileAsked { action, tracker: Some(text("github")), by: by() },
+        IncidentEvent::ActionFiled {
+            action,
+            tracker: text("github"),
+            ticket: text("17"),
+            url: text("https://github.com/team/pad/issues/17"),
+        },
+        IncidentEvent::TicketClosed { action, tracker: text("github"), ticket: text("17") },
     ]
 }
 

@@ -1,5 +1,6 @@
 //! The controllers' ports, each carried out by one of the product's parts.
 
+pub(crate) mod client;
 pub(crate) mod deployments;
 pub(crate) mod images;
 pub(crate) mod jobs;
@@ -10,3 +11,6 @@ pub(crate) mod pipelines;
 pub(crate) mod prober;
 pub(crate) mod runtime;
 pub(crate) mod source;
+pub(crate) mod trackers;
+
+pub(crate) use client::is_loopback;

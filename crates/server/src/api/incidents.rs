@@ -15,8 +15,8 @@ use prograde_control::OrderError;
 use prograde_model::dora::Span;
 use prograde_model::ids::{ServiceName, Target};
 use prograde_model::incident::{
-    self, ActionId, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Limit, Month, Offer, Origin,
-    Question, Ranked, Refusal, Suspect, Way, What,
+    self, ActionId, ActionOrder, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Limit, Month, Offer,
+    Origin, Question, Ranked, Refusal, Suspect, Way, What,
 };
 use prograde_model::postmortem;
 use prograde_model::status_page::StatusPage;
@@ -104,7 +104,8 @@ impl From<IncidentError> for Failure {
             | Refusal::NotPublic { .. }
             | Refusal::Reviewed { .. }
             | Refusal::Closed { .. }
-            | Refusal::NoGate { .. } => {
+            | Refusal::NoGate { .. }
+            | Refusal::Filed { .. } => {
                 Self::new(StatusCode::CONFLICT, "PG0700", message, "`prograde incident show` tells where it stands")
             }
         }
@@ -406,12 +407,24 @@ async fn trend(State(context): State<Context>, Query(query): Query<TrendQuery>) 
 
 async fn ranked(State(context): State<Context>) -> Json<Vec<Ranked>> {
     let now = context.control.now();
-    Json(context.incidents.with(|known| {
+    let mut found: Vec<Ranked> = context.incidents.with(|known| {
         let open = known.ranked(now);
         let over = known.actions().filter(|action| !action.is_open());
-        let over = over.map(|action| Ranked { action: action.clone(), incidents: 0, pages: 0, minutes: 0 });
+        let over = over.map(|action| Ranked {
+            action: action.clone(),
+            incidents: 0,
+            pages: 0,
+            minutes: 0,
+            ticket_problem: None,
+        });
         open.into_iter().chain(over).collect()
-    }))
+    });
+    if let Some(filing) = &context.filing {
+        for one in &mut found {
+            one.ticket_problem = filing.problem(one.action.id);
+        }
+    }
+    Json(found)
 }
 
 async fn add_action(
@@ -433,11 +446,30 @@ async fn order_action(
     request: Body<ActionOrderRequest>,
 ) -> Result<Json<IncidentOrdered>, Failure> {
     let (id, ActionOrderRequest { order, by }) = (id(path)?, body(request)?);
+    if let ActionOrder::File { tracker } = &order {
+        check_tracker(&context, tracker.as_deref())?;
+    }
     let now = context.control.now();
     let events = context.incidents.record(now, |known| known.decide_action(id, &order, &by, now)).await?;
     let incident = context.incidents.with(|known| known.action(id).map(|action| action.incident));
     let incident = incident.ok_or_else(|| Failure::from(IncidentError::from(Refusal::NoAction(id))))?;
     Ok(Json(IncidentOrdered { action: Some(id), ..ordered(incident, &events) }))
+}
+
+/// Refuses to file an action item where no tracker would take it.
+fn check_tracker(context: &Context, named: Option<&str>) -> Result<(), Failure> {
+    let known = context.filing.as_ref().map_or(&[][..], |filing| filing.names());
+    let message = match named {
+        _ if known.is_empty() => "the server has no trackers".to_owned(),
+        Some(name) if !known.iter().any(|one| one == name) => format!("there is no tracker {name:?}"),
+        Some(_) | None => return Ok(()),
+    };
+    let hint = if known.is_empty() {
+        "start it with `--trackers trackers.yaml`; docs/guides/incidents.md shows the file".to_owned()
+    } else {
+        format!("there are {}", known.join(", "))
+    };
+    Err(Failure::new(StatusCode::BAD_REQUEST, "PG0702", message, hint))
 }
 
 /// What everybody may know: of each service the last environment of its releases, where users are.

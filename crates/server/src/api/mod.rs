@@ -30,6 +30,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use prograde_control::filing::Filing;
 use prograde_control::paging::Paging;
 use prograde_control::{Control, OrderError};
 use prograde_gitops::deploy::Deployments;
@@ -66,6 +67,8 @@ pub(crate) struct Context {
     /// Whom queries are asked of, if not the embedded store.
     pub(crate) elsewhere: Option<Arc<Elsewhere>>,
     pub(crate) incidents: Desk,
+    /// Tickets of action items, where there is a tracker.
+    pub(crate) filing: Option<Filing>,
     pub(crate) runbooks: Arc<Kept<Runs>>,
     /// Whether the status page needs no token.
     pub(crate) public_status: bool,

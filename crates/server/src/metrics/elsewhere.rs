@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use prograde_control::ports::MeasureError;
 use prograde_model::metric::Found;
 
-use crate::adapters::measures::client::{Answer, Ask, Client, is_loopback};
+use crate::adapters::client::{Answer, Ask, Client, is_loopback};
 use crate::adapters::measures::prometheus;
 
 /// The largest answer that is passed on: a dashboard's panel has a million numbers.

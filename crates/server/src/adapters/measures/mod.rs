@@ -3,7 +3,6 @@
 //! Everything that answers is taken for hostile: answers are bounded in size and time, redirects are not followed, and no
 //! error holds a token or an address. Every answer has a meaning: a number, a verdict, nothing, or an error that says why.
 
-pub(crate) mod client;
 mod job;
 pub(crate) mod prometheus;
 mod requests;
@@ -17,9 +16,9 @@ use async_trait::async_trait;
 use prograde_control::ports::{Jobs, MeasureError, Measurement, Measures};
 use prograde_model::metric::{Found, MetricSource};
 
-use client::Client;
 use token::Tokens;
 
+use crate::adapters::client::Client;
 use crate::metrics::Asking;
 use crate::metrics::elsewhere::Elsewhere;
 

@@ -11,8 +11,8 @@ use prograde_observe::{evaluate, promql};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{Ask, Client};
 use super::{ANSWER_BYTES_MAX, HttpMeasures};
+use crate::adapters::client::{Ask, Client};
 
 /// How far a sample's time may be from ours, in seconds: Prometheus looks back for five minutes by default, and a sample
 /// further away is a cache's, or the clocks differ.

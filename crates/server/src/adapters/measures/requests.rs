@@ -5,7 +5,7 @@ use prograde_control::ports::{MeasureError, Measurement};
 use prograde_model::metric::{Found, Request, Told};
 use tokio::time::Instant;
 
-use super::client::{Answer, Ask, Client};
+use crate::adapters::client::{Answer, Ask, Client};
 
 /// How much of an answer is looked at.
 const BODY_BYTES_MAX: u64 = 1024 * 1024;

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use prograde_control::ports::MeasureError;
 
-use super::client::is_loopback;
+use crate::adapters::client::is_loopback;
 
 /// The longest token, in bytes.
 const BYTES_MAX: u64 = 16 * 1024;

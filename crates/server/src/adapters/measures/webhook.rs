@@ -6,8 +6,8 @@ use prograde_model::metric::{Found, Told, Webhook};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::client::Ask;
 use super::{ANSWER_BYTES_MAX, HttpMeasures};
+use crate::adapters::client::Ask;
 
 /// Asks once.
 pub(super) async fn measure(

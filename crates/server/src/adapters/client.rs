@@ -26,13 +26,14 @@ pub(crate) struct Ask {
 /// What came.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
     /// At most `bytes_max` bytes.
     pub(crate) body: Vec<u8>,
     /// Whether that is all of it.
     pub(crate) whole: bool,
 }
 
-/// Sends requests; connections are not kept, because the other side may have changed by the next measurement.
+/// Sends requests; connections are not kept, because the other side may have changed by the next request.
 pub(crate) struct Client {
     /// By the proxy that the environment names, if any.
     far: Agent,
@@ -86,7 +87,7 @@ fn send(agent: &Agent, ask: Ask) -> Result<Answer, MeasureError> {
     let bytes_max = usize::try_from(ask.bytes_max).unwrap_or(usize::MAX);
     let whole = body.len() <= bytes_max;
     body.truncate(bytes_max);
-    Ok(Answer { status: answer.status(), body, whole })
+    Ok(Answer { status: answer.status(), headers: std::mem::take(answer.headers_mut()), body, whole })
 }
 
 /// What went wrong, without the address: its path or query may be a secret.
