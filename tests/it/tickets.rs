@@ -97,8 +97,8 @@ fn take(mut stream: &TcpStream, port: u16, state: &Mutex<State>) {
         return;
     }
     let text = answer.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
-    let _ = stream.write_all(format!("{head}{text}").as_bytes());
+    let start = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", text.len());
+    let _ = stream.write_all(format!("{start}{text}").as_bytes());
 }
 
 fn world(github: &GitHub) -> World {
