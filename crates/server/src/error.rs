@@ -73,6 +73,9 @@ pub enum ServerError {
     /// Who is told of alerts can't be read.
     #[error(transparent)]
     AlertmanagerConfig(Diagnostics),
+    /// The policies that releases have to meet can't be evaluated.
+    #[error(transparent)]
+    Policies(Diagnostics),
     /// Who is on call can't be read, or can't be told.
     #[error(transparent)]
     OncallConfig(Diagnostics),
@@ -114,6 +117,7 @@ impl ServerError {
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(found) => settings_code(found),
+            Self::Policies(_) => prograde_policy::POLICY,
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
             Self::OncallConfig(_) | Self::OncallAlone => crate::oncall::CODE,
             Self::TrackersConfig(_) => crate::trackers::config::CODE,
@@ -144,6 +148,7 @@ impl ServerError {
             Self::PrometheusConfig(_) => "correct the places named above; `promtool check config` reads the same file".into(),
             Self::Metrics(DatabaseError::InUse { .. }) => "stop the process that has the folder `metrics` of the data directory open".into(),
             Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
+            Self::Policies(_) => "correct the places named above; `prograde policy apply` reads the same files".into(),
             Self::AlertmanagerConfig(_) => "correct the places named above; `amtool check-config` reads the same file".into(),
             Self::Alerts(_) => "`prograde journal verify --offline` shows the journal's state".into(),
             Self::OncallConfig(_) => "correct the places named above; `prograde oncall check --file FILE` reads the same file".into(),

@@ -15,6 +15,7 @@ mod incidents;
 mod metrics;
 mod oncall;
 mod options;
+pub mod policies;
 mod records;
 mod server;
 mod trackers;

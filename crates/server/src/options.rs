@@ -43,6 +43,10 @@ pub struct ServerOptions {
     pub trackers: Option<PathBuf>,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
+    /// Files and folders of policies that releases have to meet; none by default.
+    pub policies: Vec<PathBuf>,
+    /// The set of policies that ships and holds besides; default `baseline`, the Pod Security Standard.
+    pub policy_set: String,
     /// Files and folders of objectives, of `OpenSLO` or Sloth; none by default.
     pub objectives: Vec<PathBuf>,
     /// Whether the status page at `/status` is shown without the token; no by default.
@@ -77,6 +81,8 @@ impl ServerOptions {
             oncall: None,
             trackers: None,
             external_url: None,
+            policies: Vec::new(),
+            policy_set: crate::policies::DEFAULT_SET.to_owned(),
             objectives: Vec::new(),
             public_status: false,
             metrics_retention: Duration::from_hours(15 * 24),

@@ -37,6 +37,7 @@ use crate::metrics::elsewhere::Elsewhere;
 use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
+use crate::policies::Policies;
 use crate::records::Kept;
 use crate::trackers;
 
@@ -99,6 +100,8 @@ impl Server {
         let address =
             listener.local_addr().map_err(|source| ServerError::Listen { address: options.listen, source })?;
 
+        let policies = Policies::read(&options.policy_set, &options.policies).map_err(ServerError::Policies)?;
+        let policies = Arc::new(policies);
         let repositories = Repositories::open(data.repos()).await?;
         let deployments = Arc::new(Deployments::open(data.deployments()).await?);
         let layout = Layout::open(&data.registry())?;
@@ -109,7 +112,7 @@ impl Server {
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
         let elsewhere = prepared.elsewhere();
         let observed = (&node, prepared.asking(), prepared.budgets(), elsewhere.clone());
-        let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed);
+        let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed, policies);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal).await?;
 
@@ -291,6 +294,7 @@ fn ports(
     deployments: &Arc<Deployments>,
     layout: &Layout,
     (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
+    policies: Arc<Policies>,
 ) -> Ports {
     let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
@@ -305,7 +309,7 @@ fn ports(
             host_env: options.host_env.clone(),
         }),
         images: Arc::new(LayoutImages { layout: layout.clone(), ci: data.ci() }),
-        deployments: Arc::new(GitDeployments(Arc::clone(deployments))),
+        deployments: Arc::new(GitDeployments { deployments: Arc::clone(deployments), policies }),
         runtime,
         jobs: Arc::clone(&jobs) as _,
         prober: Arc::new(HttpProber::new()),

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::Timestamp;
 use prograde_control::{config, flags};
 use prograde_gitops::deploy::{PreviewError, preview};
 use prograde_gitops::workload;
@@ -14,9 +15,11 @@ use prograde_model::ids::Target;
 use prograde_model::service::Service;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_pipeline::Workflows;
+use prograde_server::policies::{Judged, Policies};
 use serde_json::json;
 
 use crate::app::App;
+use crate::commands::policy::InForce;
 use crate::exit::Exit;
 use crate::printer::{Tone, cleaned};
 use crate::report::{self, Report};
@@ -40,6 +43,8 @@ pub(crate) struct CheckArgs {
     /// The service's repository
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
+    #[command(flatten)]
+    in_force: InForce,
 }
 
 /// What was found in a repository.
@@ -63,7 +68,7 @@ pub(crate) fn run(app: &App, args: &CheckArgs) -> Result<Exit, Report> {
         return Err(Report::new(report::FILE, format!("{} is not a folder", args.dir.display()))
             .hint("name the folder with prograde.yaml in it"));
     }
-    let found = checked(&args.dir);
+    let found = checked(&args.dir, &args.in_force, app.printer.now());
     if app.printer.style().json {
         app.printer.json(&json!({"errors": found.errors, "notices": found.notices}))?;
     } else {
@@ -83,7 +88,7 @@ pub(crate) fn run(app: &App, args: &CheckArgs) -> Result<Exit, Report> {
 }
 
 /// Everything in the order in which a flight meets it. A part that can't be read hides none of the others.
-fn checked(dir: &Path) -> Findings {
+fn checked(dir: &Path, in_force: &InForce, now: Timestamp) -> Findings {
     let mut found = Findings::default();
     let service = match tree::text(dir, config::FILE).and_then(|text| config::read(&text)) {
         Ok(service) => Some(service),
@@ -95,7 +100,12 @@ fn checked(dir: &Path) -> Findings {
     workflows(dir, &mut found);
     if let Some(service) = service {
         flag_files(dir, &service, &mut found);
-        manifests(dir, &service, &mut found);
+        let policies = Policies::read(&in_force.policy_set, &in_force.policies);
+        let policies = policies.unwrap_or_else(|diagnostics| {
+            found.refuse(diagnostics);
+            Policies::default()
+        });
+        manifests(dir, &service, (&policies, now), &mut found);
     }
     found
 }
@@ -131,15 +141,20 @@ fn flag_files(dir: &Path, service: &Service, found: &mut Findings) {
     }
 }
 
-fn manifests(dir: &Path, service: &Service, found: &mut Findings) {
+fn manifests(dir: &Path, service: &Service, policies: (&Policies, Timestamp), found: &mut Findings) {
     for member in service.members() {
-        rendered(dir, service, &member, found);
+        rendered(dir, (service, &member), policies, found);
     }
     found.errors.dedup();
     found.notices.dedup();
 }
 
-fn rendered(dir: &Path, service: &Service, member: &Member, found: &mut Findings) {
+fn rendered(
+    dir: &Path,
+    (service, member): (&Service, &Member),
+    (policies, now): (&Policies, Timestamp),
+    found: &mut Findings,
+) {
     let folder = member.manifests_path();
     let tree = match tree::below(&dir.join(&folder), &folder) {
         Ok(tree) => tree,
@@ -148,7 +163,12 @@ fn rendered(dir: &Path, service: &Service, member: &Member, found: &mut Findings
     for environment in &service.environments {
         let target = Target { environment: environment.name.clone(), service: member.name.clone() };
         let decoded = match preview(&target, &environment.overlay_path(), &tree) {
-            Ok(resources) => workload::decode(&target, &resources),
+            Ok(resources) => {
+                let Judged { refused, told } = policies.judge(&resources, now);
+                found.refuse(as_written(Diagnostics(refused), &folder));
+                found.notices.extend(as_written(Diagnostics(told), &folder).0);
+                workload::decode(&target, &resources)
+            }
             Err(PreviewError::Manifests(diagnostics)) => Err(diagnostics),
             Err(PreviewError::Release(error)) => {
                 let hint = "`manifests` and `overlay` in prograde.yaml name the folders";

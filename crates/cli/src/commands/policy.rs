@@ -8,10 +8,23 @@ mod test;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use prograde_server::policies;
 
 use crate::app::App;
 use crate::exit::Exit;
 use crate::report::Report;
+
+/// Which policies the manifests of a release have to meet.
+#[derive(Debug, Args)]
+pub(crate) struct InForce {
+    /// A file of policies, or a folder of them, that releases have to meet; can be given several times
+    #[arg(long, value_name = "PATH")]
+    pub(crate) policies: Vec<PathBuf>,
+    /// The set of policies that ships and holds besides
+    #[arg(long, default_value = policies::DEFAULT_SET, value_name = "SET",
+        value_parser = clap::builder::PossibleValuesParser::new(prograde_policy::shipped::NAMES.into_iter().chain([policies::NO_SET])))]
+    pub(crate) policy_set: String,
+}
 
 /// Test policies, apply them to manifests, and report what breaks them
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::args::Global;
+use crate::commands::policy::InForce;
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::report::{self, Report};
@@ -75,6 +76,8 @@ pub(crate) struct ServeArgs {
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
+    #[command(flatten)]
+    in_force: InForce,
     /// A file of objectives, of `OpenSLO` or Sloth, or a folder of them; can be given several times
     #[arg(long, value_name = "PATH")]
     objectives: Vec<PathBuf>,
@@ -170,6 +173,8 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         oncall: args.oncall,
         trackers: args.trackers,
         external_url: args.external_url,
+        policies: args.in_force.policies,
+        policy_set: args.in_force.policy_set,
         objectives: args.objectives,
         public_status: args.public_status,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),

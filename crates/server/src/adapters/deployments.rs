@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use prograde_control::ports::{Checked, Deployment, Deployments as Port, Files, PortError, Revert};
+use prograde_control::{Clock as _, SystemClock};
 use prograde_gitops::FileTree;
 use prograde_gitops::deploy::{
     DeployChange, DeployError, Deployments, PreviewError, RenderError, RevertRequest, preview,
@@ -11,14 +12,20 @@ use prograde_gitops::deploy::{
 use prograde_gitops::git::MAIN;
 use prograde_gitops::kustomize::to_yaml;
 use prograde_gitops::workload;
+use prograde_model::Diagnostics;
 use prograde_model::ids::{CommitId, Digest, Target};
 use prograde_model::workload::Workload;
 use sha2::{Digest as _, Sha256};
 
 use super::source::from_git;
 use crate::events::chain;
+use crate::policies::Policies;
 
-pub(crate) struct GitDeployments(pub(crate) Arc<Deployments>);
+/// The deployment repository, and what releases have to meet to get there.
+pub(crate) struct GitDeployments {
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) policies: Arc<Policies>,
+}
 
 fn tree(files: &Files) -> Result<FileTree, PortError> {
     let files = files.iter().map(|(path, content)| (path.as_str(), content.as_slice()));
@@ -29,14 +36,20 @@ fn tree(files: &Files) -> Result<FileTree, PortError> {
 impl Port for GitDeployments {
     async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
+        let policies = Arc::clone(&self.policies);
         let checked = tokio::task::spawn_blocking(move || {
             let resources = preview(&target, &overlay, &tree).map_err(|error| match error {
                 PreviewError::Manifests(diagnostics) => PortError::Input(diagnostics),
                 PreviewError::Release(error) => PortError::Final(chain(&error)),
             })?;
             let (_, notices) = workload::decode(&target, &resources)?;
+            let judged = policies.judge(&resources, SystemClock.now());
+            if !judged.refused.is_empty() {
+                return Err(PortError::Input(Diagnostics(judged.refused)));
+            }
             let digest = Digest::from_sha256(Sha256::digest(to_yaml(&resources)).into());
-            Ok::<_, PortError>(Checked { notices: notices.iter().map(sentence).collect(), digest })
+            let told = judged.told.iter().map(|violation| violation.message.clone());
+            Ok::<_, PortError>(Checked { notices: notices.iter().map(sentence).chain(told).collect(), digest })
         });
         let checked = checked.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
         checked.map_err(as_written)
@@ -54,7 +67,7 @@ impl Port for GitDeployments {
             subject: deployment.subject,
             at: deployment.at,
         };
-        self.0.commit(change).await.map_err(|error| from_deploy(&error))
+        self.deployments.commit(change).await.map_err(|error| from_deploy(&error))
     }
 
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError> {
@@ -67,10 +80,10 @@ impl Port for GitDeployments {
             reason: revert.reason,
             at: revert.at,
         };
-        match self.0.revert(request).await {
+        match self.deployments.revert(request).await {
             // What came later has taken its place: the repository no longer names this release.
             Err(DeployError::Superseded { commit, .. }) => {
-                let head = self.0.repository().head(MAIN).await.map_err(|error| from_git(&error))?;
+                let head = self.deployments.repository().head(MAIN).await.map_err(|error| from_git(&error))?;
                 Ok(head.unwrap_or(commit))
             }
             other => other.map_err(|error| from_deploy(&error)),
@@ -78,7 +91,7 @@ impl Port for GitDeployments {
     }
 
     async fn workload(&self, commit: &CommitId, target: &Target) -> Result<Workload, PortError> {
-        let rendered = self.0.render(commit, target).await.map_err(|error| match error {
+        let rendered = self.deployments.render(commit, target).await.map_err(|error| match error {
             RenderError::Git(error) => from_git(&error),
             RenderError::Manifests(diagnostics) => PortError::Input(diagnostics),
             error @ (RenderError::NotDeployed { .. } | RenderError::Cancelled) => PortError::Passing(chain(&error)),

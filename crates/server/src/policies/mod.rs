@@ -1,0 +1,102 @@
+//! Policies over the manifests of a release: the same on a developer's machine (`prograde check`) and at a push, before
+//! anything is built or deployed.
+
+pub mod files;
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use prograde_gitops::kustomize::Resource;
+use prograde_gitops::located::{Located, Place};
+use prograde_model::{Diagnostic, Diagnostics};
+use prograde_policy::{Action, Given, POLICY, Policy, PolicySet, Request, RuleResult, Status, shipped};
+
+/// The code of what policies refuse.
+pub const REFUSED: &str = "PG1106";
+/// The set that holds where none is named.
+pub const DEFAULT_SET: &str = "baseline";
+/// The word for no set at all.
+pub const NO_SET: &str = "none";
+/// How many violations are told at once.
+const TOLD_MAX: usize = 100;
+
+/// Policies that are in force.
+#[derive(Debug, Clone, Default)]
+pub struct Policies(PolicySet);
+
+/// What policies say to a release.
+#[derive(Debug, Default)]
+pub struct Judged {
+    /// Violations of what is enforced, where they were written.
+    pub refused: Vec<Diagnostic>,
+    /// Violations of what is only told.
+    pub told: Vec<Diagnostic>,
+}
+
+impl Policies {
+    /// A set that ships, by its name, and policies in files and folders. What can't be evaluated is an error.
+    pub fn read(set: &str, paths: &[PathBuf]) -> Result<Self, Diagnostics> {
+        let mut policies = PolicySet::default();
+        let mut found = Vec::new();
+        if set != NO_SET {
+            match shipped::read(set, &mut policies) {
+                Some(read) => found.extend(read.err().into_iter().flat_map(|diagnostics| diagnostics.0)),
+                None => {
+                    let hint = format!("sets are {} and {NO_SET}", shipped::NAMES.join(", "));
+                    found.push(Diagnostic::file(POLICY, "--policy-set", format!("there is no set `{set}`"), hint));
+                }
+            }
+        }
+        for (file, text) in files::texts(paths)? {
+            found.extend(policies.read(&file, &text).err().into_iter().flat_map(|diagnostics| diagnostics.0));
+        }
+        if found.is_empty() { Ok(Self(policies)) } else { Err(Diagnostics(found)) }
+    }
+
+    /// Judges what was rendered.
+    pub fn judge(&self, resources: &[Resource], now: Timestamp) -> Judged {
+        let mut judged = Judged::default();
+        for resource in resources {
+            let value = resource.to_json();
+            for answer in self.0.evaluate(&Request::create(&value, now), &Given::default()) {
+                let Some(policy) = self.0.policies.get(answer.policy) else { continue };
+                for result in answer.results {
+                    let broken = matches!(result.status, Status::Fail | Status::Error | Status::Warn);
+                    // A warning refuses nothing, whatever its policy does else.
+                    let enforced = result.action == Action::Enforce && result.status != Status::Warn;
+                    if broken {
+                        let list = if enforced { &mut judged.refused } else { &mut judged.told };
+                        list.push(violation(resource, policy, &result));
+                    }
+                }
+            }
+        }
+        for list in [&mut judged.refused, &mut judged.told] {
+            list.dedup();
+            list.truncate(TOLD_MAX);
+        }
+        judged
+    }
+}
+
+fn violation(resource: &Resource, policy: &Policy, result: &RuleResult) -> Diagnostic {
+    let message = format!("{}: {}: {}", policy.name(), resource.id(), result.message.trim());
+    let comply = policy.annotation("prograde.dev/comply");
+    let hint = comply.unwrap_or("comply with the policy, or give a reason in a PolicyException");
+    place(resource.tree(), &result.path).diagnostic(REFUSED, message, hint)
+}
+
+/// Where a path leads in a resource, or the nearest part of the way that is there.
+fn place<'r>(tree: &'r Located, path: &str) -> &'r Place {
+    let (mut node, mut place) = (tree, &tree.place);
+    for step in path.split('/').filter(|step| !step.is_empty()) {
+        let entry = node.entries().iter().find(|entry| entry.name == step);
+        let item = || step.parse::<usize>().ok().and_then(|index| node.items().get(index));
+        match (entry, item()) {
+            (Some(entry), _) => (node, place) = (&entry.value, &entry.place),
+            (None, Some(item)) => (node, place) = (item, &item.place),
+            (None, None) => break,
+        }
+    }
+    place
+}
