@@ -76,7 +76,7 @@ async fn embedded(
     let answer = asked.await.map_err(|error| MeasureError::Unreachable(error.to_string()))?;
     match answer.map_err(|error| MeasureError::Answer(format!("the query: {error}")))? {
         evaluate::Value::Scalar(sample) => Ok(Found::number(sample.value)),
-        evaluate::Value::Vector(vector) => match vector.as_slice() {
+        evaluate::Value::Vector(vector) => match vector.floats.as_slice() {
             [] => Ok(Found::Nothing { why: NO_SERIES.into() }),
             [(_, sample)] => Ok(Found::number(sample.value)),
             more => Err(several(more.len())),
