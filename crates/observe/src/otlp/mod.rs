@@ -1,14 +1,15 @@
 //! Metrics that OpenTelemetry's SDKs and collectors send: OTLP over HTTP, in Protocol Buffers or JSON.
 //!
-//! Taken are gauges, sums, histograms with explicit buckets, and summaries. Deltas are added up. What can't be told as
-//! Prometheus' series is refused by name, and the rest of the request is taken, as the protocol wants it: exponential
-//! histograms, and deltas out of their order. Exemplars are left out.
+//! Taken are gauges, sums, histograms, summaries, and exponential histograms, which become native ones. Deltas are added up.
+//! What can't be told as Prometheus' series is refused by name, and the rest of the request is taken, as the protocol wants
+//! it: deltas out of their order, and histograms that say two things. Exemplars are left out.
 //!
 //! A resource is known by `job` and `instance`; what else it says about itself is in `target_info`.
 //!
 //! Source: OpenTelemetry specification, "OTLP 1.x", "Prometheus and OpenMetrics compatibility"; opentelemetry-proto 1.x.
 
 mod delta;
+mod exponential;
 mod json;
 mod message;
 mod name;
@@ -22,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 
 use prost::Message as _;
 
-use crate::append::{Append, Appended, Incoming};
+use crate::append::{Append, Appended, Incoming, IncomingHistogram};
 use crate::store::StoreError;
 pub use json::JsonError;
 use translate::Sums;
@@ -171,7 +172,11 @@ impl Receiver {
         sums.end(false);
         let translated = translate::translate(&request, &mut sums);
         let batch = translated.samples.iter().map(|(labels, sample)| Incoming { labels, sample: *sample });
-        let appended = append.append(&batch.collect::<Vec<_>>());
+        let histograms = translated.histograms.iter();
+        let histograms = histograms.map(|(labels, sample)| IncomingHistogram { labels, sample });
+        let appended = append
+            .append(&batch.collect::<Vec<_>>())
+            .and_then(|appended| Ok(appended.plus(append.append_histograms(&histograms.collect::<Vec<_>>())?)));
         sums.end(appended.is_ok());
         Ok(Exported { appended: appended?, rejected: translated.rejected, reasons: translated.reasons })
     }

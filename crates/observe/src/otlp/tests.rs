@@ -55,7 +55,12 @@ fn told(metrics: Vec<Metric>) -> String {
         format!("{} {value} at {}", labels.to_string().replace(common, "COMMON"), sample.timestamp)
     };
     let refused = translated.reasons.iter().map(|reason| format!("{} refused: {reason}", translated.rejected));
-    translated.samples.iter().map(line).chain(refused).collect::<Vec<_>>().join("\n")
+    let native = translated.histograms.iter();
+    let native = native.map(|(labels, sample)| {
+        let told = if sample.histogram.is_stale() { "stale".to_owned() } else { sample.histogram.to_string() };
+        format!("{} {told} at {}", labels.to_string().replace(common, "COMMON"), sample.timestamp)
+    });
+    translated.samples.iter().map(line).chain(native).chain(refused).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -117,7 +122,8 @@ fn histograms_become_cumulative_buckets() {
 
 #[test]
 fn what_can_not_be_told_is_refused_by_name_and_the_rest_is_taken() {
-    let exponential = ExponentialHistogram { points: vec![ExponentialPoint::default(); 2], temporality: CUMULATIVE };
+    let point = ExponentialPoint { scale: -5, ..ExponentialPoint::default() };
+    let exponential = ExponentialHistogram { points: vec![point; 2], temporality: CUMULATIVE };
     let metrics = vec![
         metric("unsaid", "", sum(true, 0)),
         metric("exponential", "", Data::ExponentialHistogram(exponential)),
@@ -126,8 +132,31 @@ fn what_can_not_be_told_is_refused_by_name_and_the_rest_is_taken() {
     ];
     let told = told(metrics);
     assert!(told.contains("4 refused: unsaid does not say"), "{told}");
-    assert!(told.contains("4 refused: exponential is an exponential histogram"), "{told}");
+    assert!(told.contains("4 refused: exponential can't be stored: its schema is -5"), "{told}");
     assert!(told.starts_with("good{"), "{told}");
+}
+
+#[test]
+fn exponential_histograms_become_native_ones() {
+    let buckets = |offset, counts: &[u64]| Some(Buckets { offset, bucket_counts: counts.to_vec() });
+    let point = ExponentialPoint {
+        time_unix_nano: 2_000_000,
+        count: 6,
+        sum: Some(1.25),
+        scale: 1,
+        zero_count: 1,
+        positive: buckets(0, &[2, 0]),
+        negative: buckets(2, &[3]),
+        zero_threshold: 0.5,
+        ..ExponentialPoint::default()
+    };
+    let gone = ExponentialPoint { flags: NO_VALUE, time_unix_nano: 3_000_000, ..ExponentialPoint::default() };
+    let data = ExponentialHistogram { points: vec![point, gone], temporality: CUMULATIVE };
+    insta::assert_snapshot!(told(vec![metric("size", "By", Data::ExponentialHistogram(data))]), @r#"
+    target_info{host_name="pad", instance="1", job="web/shop", tags="[1]"} 1 at 3
+    size_bytes{COMMON} {count:6, sum:1.25, [-2.8284271247461903,-2):3, [-0.5,0.5]:1, (1,1.4142135623730951]:2} at 2
+    size_bytes{COMMON} stale at 3
+    "#);
 }
 
 #[test]
@@ -203,6 +232,30 @@ fn broken_and_hostile_requests_are_refused() {
     assert_eq!(receive(&deep, &counter).unwrap_err().status(), 400);
 }
 
+#[test]
+fn exponential_deltas_in_json_are_added_up_at_the_wider_scale() {
+    let receiver = Receiver::default();
+    let send = |to: u32, scale: i32, offset: i32| {
+        let point = format!(
+            r#"{{"name": "e", "exponentialHistogram": {{"aggregationTemporality": 1, "dataPoints": [
+                {{"startTimeUnixNano": "0", "timeUnixNano": "{to}000000", "count": "3", "sum": 0.5, "scale": {scale},
+                  "zeroCount": "1", "positive": {{"offset": {offset}, "bucketCounts": ["1", "1"]}}}}]}}}}"#
+        );
+        in_json(&receiver, &point).0
+    };
+    let zero = "[-1e-128,1e-128]";
+    assert_eq!(
+        send(1, 1, 0),
+        format!(
+            r#"e{{job="shop"}} {{count:3, sum:0.5, {zero}:1, (1,1.4142135623730951]:1, (1.4142135623730951,2]:1}} at 1"#
+        )
+    );
+    assert_eq!(
+        send(2, 0, 1),
+        format!(r#"e{{job="shop"}} {{count:6, sum:1, {zero}:2, (1,2]:2, (2,4]:1, (4,8]:1}} at 2"#)
+    );
+}
+
 /// Writes what came as lines.
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);
@@ -210,6 +263,14 @@ struct Lines(Mutex<Vec<String>>);
 impl Append for Lines {
     fn append(&self, batch: &[Incoming<'_>]) -> Result<Appended, StoreError> {
         let line = |one: &Incoming<'_>| format!("{} {} at {}", one.labels, one.sample.value, one.sample.timestamp);
+        self.0.lock().unwrap().extend(batch.iter().map(line));
+        Ok(Appended { kept: batch.len(), ..Appended::default() })
+    }
+
+    fn append_histograms(&self, batch: &[IncomingHistogram<'_>]) -> Result<Appended, StoreError> {
+        let line = |one: &IncomingHistogram<'_>| {
+            format!("{} {} at {}", one.labels, one.sample.histogram, one.sample.timestamp)
+        };
         self.0.lock().unwrap().extend(batch.iter().map(line));
         Ok(Appended { kept: batch.len(), ..Appended::default() })
     }

@@ -1,14 +1,17 @@
 //! A request as Prometheus' series.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 
 use super::delta::{Add, Deltas, Span};
 use super::message::{
-    Any, AnyValue, Data, HistogramPoint, KeyValue, Metric, Number, NumberPoint, Request, ResourceMetrics, SummaryPoint,
+    Any, AnyValue, Data, ExponentialPoint, HistogramPoint, KeyValue, Metric, Number, NumberPoint, Request,
+    ResourceMetrics, SummaryPoint,
 };
-use super::name;
+use super::{exponential, name};
+use crate::histogram::{Histogram, HistogramSample};
 use crate::labels::{BUCKET, Labels, METRIC_NAME};
 use crate::sample::Sample;
 
@@ -21,14 +24,11 @@ pub(super) const DELTA: i32 = 1;
 /// `AggregationTemporality`
 pub(super) const CUMULATIVE: i32 = 2;
 
-/// What is said of exponential histograms.
-const EXPONENTIAL: &str = "is an exponential histogram, which can't be stored: set \
-                           OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION=explicit_bucket_histogram";
-
 /// A request as series.
 #[derive(Debug, Default)]
 pub(super) struct Translated {
     pub(super) samples: Vec<(Labels, Sample)>,
+    pub(super) histograms: Vec<(Labels, HistogramSample)>,
     pub(super) rejected: u64,
     pub(super) reasons: Vec<String>,
 }
@@ -47,6 +47,7 @@ pub(super) fn translate(request: &Request, sums: &mut Sums) -> Translated {
 pub(super) struct Sums {
     numbers: Deltas<f64>,
     histograms: Deltas<Counted>,
+    exponential: Deltas<Histogram>,
 }
 
 impl Sums {
@@ -55,9 +56,11 @@ impl Sums {
         if is_kept {
             self.numbers.keep();
             self.histograms.keep();
+            self.exponential.keep();
         } else {
             self.numbers.forget();
             self.histograms.forget();
+            self.exponential.forget();
         }
     }
 }
@@ -190,7 +193,7 @@ impl Translation<'_> {
     fn resource(&mut self, resource: &ResourceMetrics) {
         let attributes = resource.resource.as_ref().map_or(&[][..], |resource| &resource.attributes);
         let identity = identity(attributes);
-        let begin = self.out.samples.len();
+        let (begin, begin_histograms) = (self.out.samples.len(), self.out.histograms.len());
         for scope in &resource.scope_metrics {
             let mut common = identity.clone();
             if let Some(scope) = &scope.scope {
@@ -200,7 +203,9 @@ impl Translation<'_> {
                 self.metric(metric, &common);
             }
         }
-        let last = self.out.samples.get(begin..).unwrap_or_default().iter().map(|(_, sample)| sample.timestamp).max();
+        let floats = self.out.samples.get(begin..).unwrap_or_default().iter().map(|(_, sample)| sample.timestamp);
+        let histograms = self.out.histograms.get(begin_histograms..).unwrap_or_default().iter();
+        let last = floats.chain(histograms.map(|(_, sample)| sample.timestamp)).max();
         if let Some(timestamp) = last {
             let info = info(attributes, &identity);
             self.out.samples.extend(info.map(|labels| (labels, Sample { timestamp, value: 1.0 })));
@@ -213,9 +218,7 @@ impl Translation<'_> {
             Data::Gauge(gauge) => (gauge.points.len(), CUMULATIVE, false, true),
             Data::Sum(sum) => (sum.points.len(), sum.temporality, sum.is_monotonic, !sum.is_monotonic),
             Data::Histogram(histogram) => (histogram.points.len(), histogram.temporality, false, false),
-            Data::ExponentialHistogram(refused) => {
-                return self.out.reject(metric, refused.points.len(), EXPONENTIAL);
-            }
+            Data::ExponentialHistogram(histogram) => (histogram.points.len(), histogram.temporality, false, false),
             Data::Summary(summary) => (summary.points.len(), CUMULATIVE, false, false),
         };
         if ![DELTA, CUMULATIVE].contains(&temporality) {
@@ -231,7 +234,9 @@ impl Translation<'_> {
             Data::Sum(sum) => sum.points.iter().for_each(|point| self.number(&of, point)),
             Data::Histogram(histogram) => histogram.points.iter().for_each(|point| self.histogram(&of, point)),
             Data::Summary(summary) => summary.points.iter().for_each(|point| self.summary(&of, point)),
-            Data::ExponentialHistogram(_) => {}
+            Data::ExponentialHistogram(histogram) => {
+                histogram.points.iter().for_each(|point| self.exponential(&of, point));
+            }
         }
     }
 
@@ -284,6 +289,27 @@ impl Translation<'_> {
         if let Some(sum) = counted.sum {
             self.out.push(&labels, &format!("{}_sum", of.name), at, sum);
         }
+    }
+
+    fn exponential(&mut self, of: &Of<'_>, point: &ExponentialPoint) {
+        let labels = with_attributes(of.common, point.attributes.iter()).with(METRIC_NAME, of.name);
+        let timestamp = milliseconds(point.time_unix_nano);
+        let mut histogram = if point.flags & NO_VALUE == 0 {
+            match exponential::native(point) {
+                Ok(histogram) => histogram,
+                Err(error) => return self.out.reject(of.metric, 1, &format!("can't be stored: {error}")),
+            }
+        } else {
+            Histogram::stale()
+        };
+        if of.is_delta && !histogram.is_stale() {
+            let span = Span { start_ns: point.start_time_unix_nano, end_ns: point.time_unix_nano };
+            match self.sums.exponential.add(&labels, span, histogram) {
+                Ok(total) => histogram = total,
+                Err(error) => return self.out.reject(of.metric, 1, error.why()),
+            }
+        }
+        self.out.histograms.push((labels, HistogramSample { timestamp, histogram: Arc::new(histogram) }));
     }
 
     fn summary(&mut self, of: &Of<'_>, point: &SummaryPoint) {

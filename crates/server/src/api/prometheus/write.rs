@@ -44,11 +44,11 @@ pub(super) async fn otlp(
         Err(error) => return Ok(refused(error.status(), &error)),
     };
     let packing = value(&headers, &header::CONTENT_ENCODING).to_owned();
-    let received = context.metrics.take(move |store| {
+    let exported = context.metrics.take(move |store| {
         let body = otlp::unpacked(&packing, &body)?;
         receiver.receive(&body, encoding, store)
     });
-    let (status, body) = match received.await? {
+    let (status, body) = match exported.await? {
         Ok(exported) => (200, exported.response(encoding)),
         Err(error) => (error.status(), error.response(encoding, &chain(&error))),
     };
