@@ -133,7 +133,23 @@ impl Native {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_histogram_or_an_error(bytes: Vec<u8>, deltas: Vec<i64>, spans: Vec<(i32, u32)>) {
+            if let Ok(native) = Native::decode(bytes.as_slice()) {
+                let _ = native.sample();
+            }
+            let positive_spans = spans.into_iter().map(|(offset, length)| Span { offset, length }).collect();
+            let native = Native { positive_spans, positive_deltas: deltas, ..Native::default() };
+            if let Ok(sample) = native.sample() {
+                prop_assert!(sample.histogram.check().is_ok());
+            }
+        }
+    }
 
     #[test]
     fn whole_numbers_and_floats_are_read() {
