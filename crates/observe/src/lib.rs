@@ -11,6 +11,7 @@ pub mod append;
 pub mod evaluate;
 pub mod exposition;
 mod functions;
+pub mod histogram;
 pub mod objective;
 pub mod otlp;
 pub mod promql;
@@ -24,7 +25,8 @@ pub mod tsdb;
 
 pub use prograde_model::{labels, matcher, pattern};
 
-pub use append::{Append, Appended, Incoming};
+pub use append::{Append, Appended, Incoming, IncomingHistogram};
+pub use histogram::{Histogram, HistogramSample};
 pub use labels::Labels;
 pub use sample::{Sample, Series};
 pub use store::{Memory, Store};

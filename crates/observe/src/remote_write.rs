@@ -2,18 +2,22 @@
 //!
 //! Each series is decoded and given on by itself, and none may be larger than [`SERIES_BYTES_MAX`], so that a request takes
 //! no more memory than a few times its size. Markers of staleness and other NaNs arrive bit by bit. Exemplars and metadata
-//! are read over; native histograms, which can't be stored, are refused by name.
+//! are read over. Native histograms are taken but for those of custom buckets, which are refused by name.
 //!
 //! Source: Prometheus documentation, "Remote write specification 1.0"; Prometheus 2.42, `prompb`, `storage/remote`.
+
+mod native;
 
 use prost::Message;
 use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
 
-use crate::append::{Append, Appended, Incoming};
+use crate::append::{Append, Appended, Incoming, IncomingHistogram};
+use crate::histogram::{HistogramError, HistogramSample};
 use crate::labels::{Labels, is_label_name};
 use crate::sample::Sample;
 use crate::store::StoreError;
+use native::Native;
 
 /// The largest request, unpacked. Prometheus sends up to 2,000 samples in one.
 pub const REQUEST_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -32,9 +36,8 @@ struct TimeSeries {
     labels: Vec<LabelPair>,
     #[prost(message, repeated, tag = "2")]
     samples: Vec<Point>,
-    /// Not decoded: that there is one is enough.
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    histograms: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "4")]
+    histograms: Vec<Native>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -78,9 +81,9 @@ pub enum ReceiveError {
     /// A series can't be stored under its labels.
     #[error("series {0} can't be stored: {1}")]
     Labels(String, &'static str),
-    /// A native histogram.
-    #[error("{0} is a native histogram, which can't be stored: set `send_native_histograms: false`")]
-    NativeHistogram(Labels),
+    /// A native histogram that is none, or none that can be stored.
+    #[error("{0} is a native histogram that can't be stored: {1}")]
+    NativeHistogram(Labels, HistogramError),
     /// All others were kept.
     #[error("left out were {} samples out of order, {} with another value than is stored, {} too old or too new, \
              {} for which there is no room", .0.out_of_order, .0.duplicate, .0.out_of_bounds, .0.over_limit)]
@@ -100,7 +103,7 @@ impl ReceiveError {
             | Self::TooMany
             | Self::Decode(_)
             | Self::Labels(..)
-            | Self::NativeHistogram(_)
+            | Self::NativeHistogram(..)
             | Self::LeftOut(_) => 400,
         }
     }
@@ -109,20 +112,70 @@ impl ReceiveError {
 /// Stores the samples of a request's body. A request that is wrong anywhere is not taken at all; samples that the store
 /// leaves out do not keep the others out.
 pub fn receive(body: &[u8], append: &dyn Append) -> Result<Appended, ReceiveError> {
-    let samples = decode(body)?;
-    let batch: Vec<Incoming<'_>> =
-        samples.iter().map(|(labels, sample)| Incoming { labels, sample: *sample }).collect();
-    let appended = append.append(&batch)?;
+    let all = decode(body)?;
+    let (mixed, plain): (Vec<&Received>, Vec<&Received>) =
+        all.iter().partition(|series| !series.samples.is_empty() && !series.histograms.is_empty());
+    let floats = plain.iter().flat_map(|series| series.floats());
+    let mut appended = append.append(&floats.collect::<Vec<_>>())?;
+    let histograms: Vec<IncomingHistogram<'_>> = plain.iter().flat_map(|series| series.histograms()).collect();
+    if !histograms.is_empty() {
+        appended = appended.plus(append.append_histograms(&histograms)?);
+    }
+    for series in mixed {
+        appended = appended.plus(series.append_mixed(append)?);
+    }
     if appended.left_out() == 0 { Ok(appended) } else { Err(ReceiveError::LeftOut(appended)) }
 }
 
-/// The samples of a request's body, in its order.
-pub fn decode(body: &[u8]) -> Result<Vec<(Labels, Sample)>, ReceiveError> {
+/// A series of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Received {
+    /// What it is called.
+    pub labels: Labels,
+    /// Its values, in the request's order.
+    pub samples: Vec<Sample>,
+    /// Its native histograms, in the request's order.
+    pub histograms: Vec<HistogramSample>,
+}
+
+impl Received {
+    fn floats(&self) -> impl Iterator<Item = Incoming<'_>> {
+        self.samples.iter().map(|sample| Incoming { labels: &self.labels, sample: *sample })
+    }
+
+    fn histograms(&self) -> impl Iterator<Item = IncomingHistogram<'_>> {
+        self.histograms.iter().map(|sample| IncomingHistogram { labels: &self.labels, sample })
+    }
+
+    /// Stores values and histograms in the order of their times: the series has changed from one to the other.
+    fn append_mixed(&self, append: &dyn Append) -> Result<Appended, StoreError> {
+        let mut appended = Appended::default();
+        let (mut floats, mut histograms) = (self.floats().peekable(), self.histograms().peekable());
+        while floats.peek().is_some() || histograms.peek().is_some() {
+            let until = histograms.peek().map_or(i64::MAX, |next| next.sample.timestamp);
+            let mut batch = Vec::new();
+            while let Some(float) = floats.next_if(|float| float.sample.timestamp <= until) {
+                batch.push(float);
+            }
+            appended = appended.plus(append.append(&batch)?);
+            let until = floats.peek().map_or(i64::MAX, |next| next.sample.timestamp);
+            let mut batch = Vec::new();
+            while let Some(histogram) = histograms.next_if(|histogram| histogram.sample.timestamp <= until) {
+                batch.push(histogram);
+            }
+            appended = appended.plus(append.append_histograms(&batch)?);
+        }
+        Ok(appended)
+    }
+}
+
+/// The series of a request's body, in its order.
+pub fn decode(body: &[u8]) -> Result<Vec<Received>, ReceiveError> {
     let bytes = snap::raw::decompress_len(body)?;
     check_size("the request", bytes, REQUEST_BYTES_MAX)?;
     let unpacked = snap::raw::Decoder::new().decompress_vec(body)?;
     let mut rest = unpacked.as_slice();
-    let mut samples = Vec::new();
+    let (mut all, mut count) = (Vec::new(), 0_usize);
     while rest.has_remaining() {
         let (field, wire) = decode_key(&mut rest)?;
         if field != SERIES_FIELD || wire != WireType::LengthDelimited {
@@ -137,16 +190,19 @@ pub fn decode(body: &[u8]) -> Result<Vec<(Labels, Sample)>, ReceiveError> {
         rest = after;
         let TimeSeries { labels, samples: points, histograms } = TimeSeries::decode(series)?;
         let labels = checked(&labels)?;
-        if !histograms.is_empty() {
-            return Err(ReceiveError::NativeHistogram(labels));
-        }
-        if samples.len() + points.len() > SAMPLES_MAX {
+        count += points.len() + histograms.len();
+        if count > SAMPLES_MAX {
             return Err(ReceiveError::TooMany);
         }
         let sample = |point: Point| Sample { timestamp: point.timestamp, value: point.value };
-        samples.extend(points.into_iter().map(|point| (labels.clone(), sample(point))));
+        let samples = points.into_iter().map(sample).collect();
+        let histograms: Result<Vec<_>, _> = histograms.iter().map(Native::sample).collect();
+        match histograms {
+            Ok(histograms) => all.push(Received { labels, samples, histograms }),
+            Err(error) => return Err(ReceiveError::NativeHistogram(labels, error)),
+        }
     }
-    Ok(samples)
+    Ok(all)
 }
 
 fn check_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), ReceiveError> {
@@ -217,9 +273,9 @@ mod tests {
         let stale = Sample::stale(5);
         let sent = vec![series(&[("b", "1"), ("__name__", "a"), ("c", "")], &[(1.5, -3), (stale.value, 5)])];
         let samples = decode(&body(sent)).unwrap();
-        assert_eq!(samples[0].0.to_string(), r#"a{b="1"}"#);
-        assert_eq!(samples[0].1, Sample { timestamp: -3, value: 1.5 });
-        assert!(samples[1].1.is_stale());
+        assert_eq!(samples[0].labels.to_string(), r#"a{b="1"}"#);
+        assert_eq!(samples[0].samples[0], Sample { timestamp: -3, value: 1.5 });
+        assert!(samples[0].samples[1].is_stale());
     }
 
     #[test]
@@ -227,8 +283,9 @@ mod tests {
         assert_eq!(refused(vec![series(&[], &[])]), "series {} can't be stored: it has no labels");
         assert!(refused(vec![series(&[("a", "1"), ("a", "2")], &[])]).ends_with("it has a label twice"));
         assert!(refused(vec![series(&[("a-b", "1")], &[])]).ends_with("has other than letters, digits and `_`"));
-        let native = TimeSeries { histograms: vec![Vec::new()], ..series(&[("__name__", "h")], &[]) };
-        assert!(refused(vec![native]).starts_with("h is a native histogram"));
+        let custom = Native::decode(&[4 << 3, 105][..]).unwrap();
+        let native = TimeSeries { histograms: vec![custom], ..series(&[("__name__", "h")], &[]) };
+        assert!(refused(vec![native]).starts_with("h is a native histogram that can't be stored: custom buckets"));
         let long = "x".repeat(SERIES_BYTES_MAX);
         assert!(refused(vec![series(&[("a", &long)], &[])]).starts_with("a series has 1048"));
     }

@@ -1,5 +1,6 @@
 //! Samples and series.
 
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 
 /// The bits of the value that marks the end of a series: a NaN that no calculation makes.
@@ -33,6 +34,20 @@ impl Sample {
 pub struct Series {
     /// What it is called.
     pub labels: Labels,
-    /// By ascending time, no time twice.
+    /// Its values, by ascending time, no time twice.
     pub samples: Vec<Sample>,
+    /// Its histograms, by ascending time, at no time that it has a value at. Few series have any.
+    pub histograms: Vec<HistogramSample>,
+}
+
+impl Series {
+    /// A series of values.
+    pub fn of_floats(labels: Labels, samples: Vec<Sample>) -> Self {
+        Self { labels, samples, histograms: Vec::new() }
+    }
+
+    /// True if it has neither values nor histograms.
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.histograms.is_empty()
+    }
 }

@@ -1,7 +1,8 @@
 //! Where series come from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::sample::{Sample, Series};
@@ -61,30 +62,56 @@ pub trait Store {
 /// A store that holds all of its series in memory, as tests do and as recent samples may.
 #[derive(Debug, Default)]
 pub struct Memory {
-    series: std::collections::BTreeMap<Labels, Vec<Sample>>,
+    series: BTreeMap<Labels, Held>,
+}
+
+/// The samples of a series.
+#[derive(Debug, Default)]
+struct Held {
+    floats: Vec<Sample>,
+    histograms: Vec<HistogramSample>,
+}
+
+/// Puts a sample where it belongs by its time, in the place of one that is there.
+fn put<T>(samples: &mut Vec<T>, sample: T, time: impl Fn(&T) -> i64) {
+    let at = samples.partition_point(|present| time(present) < time(&sample));
+    match samples.get_mut(at) {
+        Some(present) if time(present) == time(&sample) => *present = sample,
+        Some(_) | None => samples.insert(at, sample),
+    }
+}
+
+fn inside<T: Clone>(samples: &[T], (from_ms, to_ms): (i64, i64), time: impl Fn(&T) -> i64) -> Vec<T> {
+    let from = samples.partition_point(|sample| time(sample) < from_ms);
+    let to = samples.partition_point(|sample| time(sample) <= to_ms);
+    samples.get(from..to).unwrap_or_default().to_vec()
 }
 
 impl Memory {
     /// Takes in a sample. One at a time that the series has already is replaced.
     pub fn push(&mut self, labels: &Labels, sample: Sample) {
-        let samples = self.series.entry(labels.clone()).or_default();
-        let at = samples.partition_point(|present| present.timestamp < sample.timestamp);
-        match samples.get_mut(at) {
-            Some(present) if present.timestamp == sample.timestamp => *present = sample,
-            Some(_) | None => samples.insert(at, sample),
-        }
+        let held = self.series.entry(labels.clone()).or_default();
+        held.histograms.retain(|present| present.timestamp != sample.timestamp);
+        put(&mut held.floats, sample, |sample| sample.timestamp);
+    }
+
+    /// Takes in a histogram. A sample at a time that the series has already is replaced.
+    pub fn push_histogram(&mut self, labels: &Labels, sample: HistogramSample) {
+        let held = self.series.entry(labels.clone()).or_default();
+        held.floats.retain(|present| present.timestamp != sample.timestamp);
+        put(&mut held.histograms, sample, |sample| sample.timestamp);
     }
 }
 
 impl Store for Memory {
     fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<Series>, StoreError> {
         let wanted = self.series.iter().filter(|(labels, _)| Matcher::accept_all(matchers, labels));
-        let found = wanted.map(|(labels, samples)| {
-            let from = samples.partition_point(|sample| sample.timestamp < from_ms);
-            let to = samples.partition_point(|sample| sample.timestamp <= to_ms);
-            Series { labels: labels.clone(), samples: samples.get(from..to).unwrap_or_default().to_vec() }
+        let found = wanted.map(|(labels, held)| Series {
+            labels: labels.clone(),
+            samples: inside(&held.floats, (from_ms, to_ms), |sample| sample.timestamp),
+            histograms: inside(&held.histograms, (from_ms, to_ms), |sample| sample.timestamp),
         });
-        Ok(found.filter(|series| !series.samples.is_empty()).collect())
+        Ok(found.filter(|series| !series.is_empty()).collect())
     }
 }
 

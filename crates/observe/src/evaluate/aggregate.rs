@@ -9,7 +9,7 @@ use super::error::EvaluateError;
 use super::matching::key;
 use super::timeline::Timeline;
 use super::top::{self, Order};
-use super::track::{Collector, Track};
+use super::track::{Collector, Datum, Track};
 use crate::functions::fold::Accumulator;
 use crate::functions::quantile::quantile;
 use crate::labels::Labels;
@@ -37,6 +37,10 @@ fn groups(tracks: Vec<Track>, grouping: &LabelList) -> Vec<Group> {
 }
 
 impl Group {
+    fn has_histograms(&self) -> bool {
+        self.tracks.iter().any(|track| !track.histograms.is_empty())
+    }
+
     /// The values at a step, with where they come from.
     fn at(&self, step: usize) -> impl Iterator<Item = (usize, f64)> {
         self.tracks
@@ -83,8 +87,13 @@ impl Evaluation<'_> {
                 }
             }
             let values = accumulators.iter().map(|accumulator| accumulator.result(fold)).collect();
-            tracks.push(Track { labels: group.labels.clone(), values });
+            let mut track = Track::of_floats(group.labels.clone(), values);
+            if group.has_histograms() {
+                self.fold_histograms(fold, &group.tracks, &mut track)?;
+            }
+            tracks.push(track);
         }
+        tracks.retain(Track::has_values);
         Ok(tracks)
     }
 
@@ -97,8 +106,9 @@ impl Evaluation<'_> {
                 let mut values: Vec<f64> = group.at(step).map(|(_, value)| value).collect();
                 (!values.is_empty()).then(|| quantile(*share, &mut values))
             };
-            tracks.push(Track { labels: group.labels.clone(), values: shares.iter().enumerate().map(at).collect() });
+            tracks.push(Track::of_floats(group.labels.clone(), shares.iter().enumerate().map(at).collect()));
         }
+        tracks.retain(Track::has_values);
         Ok(tracks)
     }
 
@@ -142,9 +152,12 @@ impl Evaluation<'_> {
         let mut order = Vec::new();
         for group in groups {
             for step in 0..timeline.count() {
-                for (_, value) in group.at(step) {
-                    let labels =
-                        if keeps_label { group.labels.with(label, &written(value)) } else { group.labels.clone() };
+                let written = group.tracks.iter().filter_map(|track| match track.at(step)? {
+                    Datum::Float(value) => Some(written(value)),
+                    Datum::Histogram(histogram) => Some(histogram.to_string()),
+                });
+                for text in written {
+                    let labels = if keeps_label { group.labels.with(label, &text) } else { group.labels.clone() };
                     let counted = (labels, step);
                     if !counts.contains_key(&counted) {
                         self.budget.spend(1)?;

@@ -1,11 +1,15 @@
 //! Expressions over a timeline: what each kind of expression is made of. The work is done in the files beside this one and
 //! in `functions`.
 
+use std::sync::Arc;
+
 use super::Evaluation;
 use super::error::EvaluateError;
+use super::histograms::scaled;
 use super::timeline::Timeline;
 use super::track::{Collector, Track, any_present, check_unique};
 use crate::functions::{arithmetic, histogram, relabel, values};
+use crate::histogram::Histogram;
 use crate::labels::{BUCKET, Labels, METRIC_NAME};
 use crate::promql::expression::{Absence, Operator, Relabelling, Scalar, ValueFunction, Vector};
 
@@ -39,7 +43,7 @@ impl Evaluation<'_> {
             Vector::Selected(selector) => self.selected(selector, timeline),
             Vector::Of(scalar) => {
                 let values = self.scalar(scalar, timeline)?.into_iter().map(Some).collect();
-                Ok(vec![Track { labels: Labels::default(), values }])
+                Ok(vec![Track::of_floats(Labels::default(), values)])
             }
             Vector::Negated(of) => self.negated(of, timeline),
             Vector::Affirmed(of) => self.vector(of, timeline),
@@ -62,6 +66,7 @@ impl Evaluation<'_> {
             Vector::Sorted { descending, of } => self.sorted(*descending, of, timeline),
             Vector::Relabelled { relabelling, of } => self.relabelled(relabelling, of, timeline),
             Vector::HistogramQuantile { quantile, of } => self.histogram_quantile(quantile, of, timeline),
+            Vector::OfHistogram { function, of } => self.of_histogram(function, of, timeline),
         }
     }
 
@@ -72,12 +77,15 @@ impl Evaluation<'_> {
             for value in track.values.iter_mut().flatten() {
                 *value = -*value;
             }
+            for histogram in track.histograms.iter_mut().flatten() {
+                *histogram = Arc::new(histogram.times(-1.0));
+            }
         }
         check_unique(&tracks)?;
         Ok(tracks)
     }
 
-    /// Each track changed on its own, and put together with those that get the same labels.
+    /// Each track of numbers changed on its own, and put together with those that get the same labels.
     fn each(
         &self,
         tracks: Vec<Track>,
@@ -85,10 +93,29 @@ impl Evaluation<'_> {
         labels: impl Fn(&Labels) -> Labels,
         value: impl Fn(usize, f64) -> Option<f64>,
     ) -> Tracks {
+        self.each_datum(tracks, timeline, labels, value, |_, _| None)
+    }
+
+    /// The same with what becomes of histograms.
+    pub(super) fn each_datum(
+        &self,
+        tracks: Vec<Track>,
+        timeline: &Timeline,
+        labels: impl Fn(&Labels) -> Labels,
+        value: impl Fn(usize, f64) -> Option<f64>,
+        histogram: impl Fn(usize, &Histogram) -> Option<Histogram>,
+    ) -> Tracks {
         let mut collector = Collector::new(timeline, &self.budget);
         for mut track in tracks {
             self.budget.spend(timeline.count())?;
             track.labels = labels(&track.labels);
+            for (step, slot) in track.histograms.iter_mut().enumerate() {
+                let changed = slot.take().and_then(|present| histogram(step, &present));
+                if let Some(changed) = changed {
+                    self.budget.spend(changed.size())?;
+                    *slot = Some(Arc::new(changed));
+                }
+            }
             for (step, slot) in track.values.iter_mut().enumerate() {
                 *slot = slot.and_then(|present| value(step, present));
             }
@@ -109,13 +136,17 @@ impl Evaluation<'_> {
         let scalars = self.scalar(scalar, timeline)?;
         let drops_name = arithmetic::drops_metric_name(operator) || matches!(operator, Operator::Truth(_));
         let labels = |labels: &Labels| if drops_name { labels.without_metric_name() } else { labels.clone() };
-        self.each(tracks, timeline, labels, |step, value| {
+        let of_histogram = |step: usize, histogram: &Histogram| {
+            scaled(operator, histogram, scalars.get(step).copied()?, scalar_is_left)
+        };
+        let of_value = |step: usize, value: f64| {
             let scalar = scalars.get(step).copied()?;
             let (left, right) = if scalar_is_left { (scalar, value) } else { (value, scalar) };
             let result = arithmetic::apply(operator, left, right)?;
             // A filter gives what stands in the vector, on whichever side it is.
             Some(if matches!(operator, Operator::Filter(_)) { value } else { result })
-        })
+        };
+        self.each_datum(tracks, timeline, labels, of_value, of_histogram)
     }
 
     fn absent(&self, labels: &Labels, of: &Absence, timeline: &Timeline) -> Tracks {
@@ -127,7 +158,7 @@ impl Evaluation<'_> {
         };
         let present = any_present(&tracks, timeline.count());
         let values = present.into_iter().map(|present| (!present).then_some(1.0)).collect();
-        let track = Track { labels: labels.clone(), values };
+        let track = Track::of_floats(labels.clone(), values);
         Ok(Some(track).filter(Track::has_values).into_iter().collect())
     }
 
@@ -148,17 +179,27 @@ impl Evaluation<'_> {
 
     fn timestamp(&self, of: &Vector, timeline: &Timeline) -> Tracks {
         if let Vector::Selected(selector) = of {
-            let tracks = self.looked_up(selector, timeline, |sample| seconds(sample.timestamp))?;
+            let tracks = self.times(selector, timeline)?;
             return self.each(tracks, timeline, Labels::without_metric_name, |_, value| Some(value));
         }
         // What has been calculated is of the time of the calculation.
-        let tracks = self.vector(of, timeline)?;
+        let mut tracks = self.vector(of, timeline)?;
+        for track in &mut tracks {
+            for (value, histogram) in track.values.iter_mut().zip(std::mem::take(&mut track.histograms)) {
+                *value = value.or(histogram.map(|_| 0.0));
+            }
+        }
         self.each(tracks, timeline, Labels::without_metric_name, |step, _| Some(seconds(timeline.at(step))))
     }
 
     /// Sorts what an instant query shows; the series of a range query are sorted by their labels in the end.
     fn sorted(&self, descending: bool, of: &Vector, timeline: &Timeline) -> Tracks {
         let mut tracks = self.vector(of, timeline)?;
+        for track in &mut tracks {
+            // A histogram is neither large nor small.
+            track.histograms.clear();
+        }
+        tracks.retain(Track::has_values);
         if timeline.count() == 1 {
             let value = |track: &Track| track.values.first().copied().flatten().unwrap_or(f64::NAN);
             tracks.sort_by(|a, b| values::nan_last(descending, value(a), value(b)));
@@ -180,7 +221,10 @@ impl Evaluation<'_> {
         let quantiles = self.scalar(quantile, timeline)?;
         let mut groups: Vec<(Labels, Vec<(f64, Track)>)> = Vec::new();
         let mut places = std::collections::HashMap::new();
-        for track in self.vector(of, timeline)? {
+        let (native, classic): (Vec<Track>, Vec<Track>) =
+            self.vector(of, timeline)?.into_iter().partition(|track| !track.histograms.is_empty());
+        let mut native = self.native_quantiles(&quantiles, &native, timeline)?;
+        for track in classic {
             let Some(bound) = histogram::bound(track.labels.get(BUCKET)) else { continue };
             let key = track.labels.retain(|name| name != BUCKET);
             let place = *places.entry(key.clone()).or_insert(groups.len());
@@ -198,10 +242,14 @@ impl Evaluation<'_> {
             for (step, quantile) in quantiles.iter().enumerate() {
                 let at_step = |(bound, track): &(f64, Track)| Some((*bound, (*track.values.get(step)?)?));
                 let present: Vec<(f64, f64)> = buckets.iter().filter_map(at_step).collect();
-                if !present.is_empty() {
+                // Which of a classic and a native histogram of the same labels is meant is not known: as in Prometheus 3, none.
+                if !present.is_empty() && !native.take_at(&key, step) {
                     collector.put(place, step, histogram::quantile(*quantile, &present))?;
                 }
             }
+        }
+        for track in native.into_tracks() {
+            collector.push(track)?;
         }
         Ok(collector.finish())
     }

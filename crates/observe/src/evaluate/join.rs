@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use super::Evaluation;
 use super::error::EvaluateError;
+use super::histograms::{self, Joined};
 use super::matching::key;
 use super::timeline::Timeline;
-use super::track::{Collector, Track, any_present};
+use super::track::{Collector, Datum, Track, any_present};
 use crate::functions::arithmetic;
 use crate::labels::{Labels, METRIC_NAME};
 use crate::promql::expression::{Cardinality, LabelList, Operator};
@@ -41,6 +42,11 @@ impl Join<'_> {
     fn value(&self, many: f64, one: f64) -> Option<f64> {
         let (left, right) = if self.one_is_left { (one, many) } else { (many, one) };
         arithmetic::apply(self.operator, left, right)
+    }
+
+    fn with_histogram(&self, many: Datum<'_>, one: Datum<'_>) -> Option<Joined> {
+        let (left, right) = if self.one_is_left { (one, many) } else { (many, one) };
+        histograms::joined(self.operator, left, right)
     }
 
     fn labels(&self, many: &Labels, one: &Labels) -> Labels {
@@ -102,8 +108,8 @@ impl Evaluation<'_> {
             let group = groups
                 .entry(key.clone())
                 .or_insert_with(|| Group { one: vec![None; checked.len()], matched: vec![false; checked.len()] });
-            for ((slot, value), checked) in group.one.iter_mut().zip(&track.values).zip(checked) {
-                if value.is_none() || !checked {
+            for (step, (slot, checked)) in group.one.iter_mut().zip(checked).enumerate() {
+                if track.at(step).is_none() || !checked {
                     continue;
                 }
                 if slot.replace(index).is_some() {
@@ -126,11 +132,15 @@ fn join_track(
 ) -> Result<(), EvaluateError> {
     // Most often it meets the same track at all steps.
     let mut met: Option<(usize, usize)> = None;
-    for (step, value) in track.values.iter().enumerate() {
-        let (Some(value), Some(index)) = (*value, group.one.get(step).copied().flatten()) else { continue };
+    for step in 0..track.values.len() {
+        let Some(index) = group.one.get(step).copied().flatten() else { continue };
         let Some(other) = one.get(index) else { continue };
-        let Some(Some(other_value)) = other.values.get(step) else { continue };
-        let Some(result) = join.value(value, *other_value) else { continue };
+        let (Some(value), Some(other_value)) = (track.at(step), other.at(step)) else { continue };
+        let result = match (value, other_value) {
+            (Datum::Float(many), Datum::Float(one)) => join.value(many, one).map(Joined::Float),
+            (many, one) => join.with_histogram(many, one),
+        };
+        let Some(result) = result else { continue };
         if join.is_one_to_one
             && let Some(matched) = group.matched.get_mut(step)
             && std::mem::replace(matched, true)
@@ -142,7 +152,10 @@ fn join_track(
             Some(_) | None => collector.place(join.labels(&track.labels, &other.labels))?,
         };
         met = Some((index, place));
-        collector.put(place, step, result)?;
+        match result {
+            Joined::Float(value) => collector.put(place, step, value)?,
+            Joined::Histogram(histogram) => collector.put_histogram(place, step, histogram)?,
+        }
     }
     Ok(())
 }

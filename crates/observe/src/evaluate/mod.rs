@@ -7,6 +7,10 @@
 //! As in Prometheus 2.x, a range holds both of its ends: `x[5m]` at 10:05 has the samples of 10:00 and of 10:05, so a series
 //! that is scraped each minute shows six samples, not five. Prometheus 3 leaves out the earlier end.
 //!
+//! Few series have histograms. A track holds them in a list of their own beside its numbers, which is empty where there are none, so
+//! that queries of numbers are what they would be without them; what is done with histograms is in `histograms` and
+//! `over_histograms`. It is what Prometheus 3 does: what a function or an operator does not apply to is left out.
+//!
 //! Sums are added up as Prometheus 2.42 does: with Kahan's compensation (in Neumaier's form) over time, in `deriv` and in
 //! `predict_linear`, and plainly over series.
 //!
@@ -15,9 +19,11 @@
 mod aggregate;
 mod budget;
 mod error;
+mod histograms;
 mod instant;
 mod join;
 mod matching;
+mod over_histograms;
 mod over_range;
 mod select;
 mod sets;
@@ -29,6 +35,9 @@ mod track;
 
 pub use error::EvaluateError;
 
+use std::sync::Arc;
+
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 use crate::promql::Expression;
 use crate::promql::expression::Scalar;
@@ -37,7 +46,7 @@ use crate::store::Store;
 use budget::Budget;
 use select::Samples;
 use timeline::Timeline;
-use track::Track;
+use track::{Datum, Track};
 
 /// What a query may take, and what it does not say itself.
 pub struct Options<'a> {
@@ -75,10 +84,19 @@ pub enum Value {
     Scalar(Sample),
     /// Of a string.
     Text(String),
-    /// Of an instant vector: in the order of `sort` and its kin, or else in no order that means anything.
-    Vector(Vec<(Labels, Sample)>),
+    /// Of an instant vector.
+    Vector(InstantVector),
     /// Of a range vector, sorted by labels.
     Matrix(Vec<Series>),
+}
+
+/// Series with what they are at one time: some are numbers, and some are histograms.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct InstantVector {
+    /// In the order of `sort` and its kin, or else in no order that means anything.
+    pub floats: Vec<(Labels, Sample)>,
+    /// In no order that means anything.
+    pub histograms: Vec<(Labels, HistogramSample)>,
 }
 
 /// Evaluates at one time.
@@ -99,9 +117,18 @@ pub fn instant(
         }
         Expression::Vector(vector) => {
             let tracks = evaluation.vector(vector, &timeline)?;
-            let values =
-                tracks.into_iter().filter_map(|track| Some((track.labels, sample(*track.values.first()?.as_ref()?))));
-            Ok(Value::Vector(values.collect()))
+            let mut vector = InstantVector::default();
+            for track in tracks {
+                match track.at(0) {
+                    Some(Datum::Float(value)) => vector.floats.push((track.labels, sample(value))),
+                    Some(Datum::Histogram(histogram)) => {
+                        let sample = HistogramSample { timestamp: at_ms, histogram: Arc::clone(histogram) };
+                        vector.histograms.push((track.labels, sample));
+                    }
+                    None => {}
+                }
+            }
+            Ok(Value::Vector(vector))
         }
         Expression::Range(range) => Ok(Value::Matrix(evaluation.windows_at(range, &timeline)?)),
     }
@@ -137,7 +164,7 @@ fn scalar_series(
     timeline: &Timeline,
 ) -> Result<Vec<Series>, EvaluateError> {
     let values = evaluation.scalar(scalar, timeline)?.into_iter().map(Some).collect();
-    Ok(vec![Track { labels: Labels::default(), values }.into_series(timeline)])
+    Ok(vec![Track::of_floats(Labels::default(), values).into_series(timeline)])
 }
 
 /// One evaluation of one query.
@@ -171,8 +198,9 @@ impl<'a> Evaluation<'a> {
         let begin = end.saturating_sub(range_ms);
         let cut = series.into_iter().map(|mut series| {
             series.samples.retain(|sample| (begin..=end).contains(&sample.timestamp));
+            series.histograms.retain(|sample| (begin..=end).contains(&sample.timestamp));
             series
         });
-        Ok(cut.filter(|series| !series.samples.is_empty()).collect())
+        Ok(cut.filter(|series| !series.is_empty()).collect())
     }
 }

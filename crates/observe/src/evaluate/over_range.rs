@@ -7,6 +7,7 @@ use super::timeline::Timeline;
 use super::track::{Track, check_unique};
 use crate::functions::moving::Memory;
 use crate::functions::range::{self, Window};
+use crate::labels::Labels;
 use crate::promql::expression::{Range, RangeFunction, Scalar};
 use crate::sample::Series;
 
@@ -24,10 +25,14 @@ impl Evaluation<'_> {
         let mut tracks = Vec::with_capacity(samples.series.len());
         for series in &samples.series {
             self.budget.spend(timeline.count())?;
-            let values = self.slide(function, &samples, series, &arguments, timeline)?;
+            let track = if series.histograms.is_empty() {
+                Track::of_floats(Labels::default(), self.slide(function, &samples, series, &arguments, timeline)?)
+            } else {
+                self.slide_histograms(function, &samples, series, &arguments, timeline)?
+            };
             let keeps_name = matches!(function, RangeFunction::Last);
             let labels = if keeps_name { series.labels.clone() } else { series.labels.without_metric_name() };
-            tracks.push(Track { labels, values });
+            tracks.push(Track { labels, ..track });
         }
         tracks.retain(Track::has_values);
         check_unique(&tracks)?;
@@ -35,7 +40,7 @@ impl Evaluation<'_> {
     }
 
     /// The function's value at each step. Both ends of a window belong to it.
-    fn slide(
+    pub(super) fn slide(
         &self,
         function: &RangeFunction,
         samples: &Samples,

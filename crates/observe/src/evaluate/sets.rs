@@ -31,6 +31,10 @@ fn filtered(mut track: Track, others: &Presence, matching: &LabelList, wanted: b
         let is_there = other.and_then(|present| present.get(step)).copied().unwrap_or(false);
         *value = value.filter(|_| is_there == wanted);
     }
+    for (step, histogram) in track.histograms.iter_mut().enumerate() {
+        let is_there = other.and_then(|present| present.get(step)).copied().unwrap_or(false);
+        histogram.take_if(|_| is_there != wanted);
+    }
     track
 }
 

@@ -94,7 +94,7 @@ fn a_store_that_fails_is_an_error() {
 #[test]
 fn the_deepest_queries_are_evaluated() {
     let answer = |text: &str| match instant(&parse(text).unwrap(), &memory(), 5000, &Options::default()).unwrap() {
-        Value::Vector(vector) => vector.len(),
+        Value::Vector(vector) => vector.floats.len(),
         other @ (Value::Scalar(_) | Value::Text(_) | Value::Matrix(_)) => panic!("{other:?}"),
     };
     let depth = 99;

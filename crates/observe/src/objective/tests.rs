@@ -256,7 +256,7 @@ fn the_rules_of_every_objective_can_be_read_and_have_sloth_s_names() {
 /// A counter that rises by so many each 15 seconds, for some hours.
 fn counter(labels: &[(&str, &str)], rise: f64, samples: i32) -> Series {
     let sample = |at: i32| Sample { timestamp: i64::from(at) * 15_000, value: rise * f64::from(at) };
-    Series { labels: labels.iter().copied().collect(), samples: (0..samples).map(sample).collect() }
+    Series::of_floats(labels.iter().copied().collect(), (0..samples).map(sample).collect())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The messages of OTLP's metrics, as far as they are read. Exemplars are not.
 //!
-//! Source: opentelemetry-proto 1.x, `metrics/v1`, `common/v1`, `resource/v1`, `collector/metrics/v1`.
+//! Source: opentelemetry-proto 1.x, `metrics/v1`, `common/v1`, `resource/v1`, `collector/metrics/v1`; google.rpc,
+//! `status.proto`.
 
 use prost::{Message, Oneof};
 
@@ -75,7 +76,7 @@ pub(super) enum Data {
     #[prost(message, tag = "9")]
     Histogram(Histogram),
     #[prost(message, tag = "10")]
-    ExponentialHistogram(Uncounted),
+    ExponentialHistogram(ExponentialHistogram),
     #[prost(message, tag = "11")]
     Summary(Summary),
 }
@@ -105,11 +106,46 @@ pub(super) struct Histogram {
     pub(super) temporality: i32,
 }
 
-/// What is refused, with as many points as it has.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Uncounted {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub(super) points: Vec<Vec<u8>>,
+pub(super) struct ExponentialHistogram {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) points: Vec<ExponentialPoint>,
+    #[prost(int32, tag = "2")]
+    pub(super) temporality: i32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ExponentialPoint {
+    #[prost(message, repeated, tag = "1")]
+    pub(super) attributes: Vec<KeyValue>,
+    #[prost(fixed64, tag = "2")]
+    pub(super) start_time_unix_nano: u64,
+    #[prost(fixed64, tag = "3")]
+    pub(super) time_unix_nano: u64,
+    #[prost(fixed64, tag = "4")]
+    pub(super) count: u64,
+    #[prost(double, optional, tag = "5")]
+    pub(super) sum: Option<f64>,
+    #[prost(sint32, tag = "6")]
+    pub(super) scale: i32,
+    #[prost(fixed64, tag = "7")]
+    pub(super) zero_count: u64,
+    #[prost(message, optional, tag = "8")]
+    pub(super) positive: Option<Buckets>,
+    #[prost(message, optional, tag = "9")]
+    pub(super) negative: Option<Buckets>,
+    #[prost(uint32, tag = "10")]
+    pub(super) flags: u32,
+    #[prost(double, tag = "14")]
+    pub(super) zero_threshold: f64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Buckets {
+    #[prost(sint32, tag = "1")]
+    pub(super) offset: i32,
+    #[prost(uint64, repeated, tag = "2")]
+    pub(super) bucket_counts: Vec<u64>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -122,6 +158,8 @@ pub(super) struct Summary {
 pub(super) struct NumberPoint {
     #[prost(message, repeated, tag = "7")]
     pub(super) attributes: Vec<KeyValue>,
+    #[prost(fixed64, tag = "2")]
+    pub(super) start_time_unix_nano: u64,
     #[prost(fixed64, tag = "3")]
     pub(super) time_unix_nano: u64,
     #[prost(oneof = "Number", tags = "4, 6")]
@@ -142,6 +180,8 @@ pub(super) enum Number {
 pub(super) struct HistogramPoint {
     #[prost(message, repeated, tag = "9")]
     pub(super) attributes: Vec<KeyValue>,
+    #[prost(fixed64, tag = "2")]
+    pub(super) start_time_unix_nano: u64,
     #[prost(fixed64, tag = "3")]
     pub(super) time_unix_nano: u64,
     #[prost(fixed64, tag = "4")]
@@ -222,4 +262,13 @@ pub(super) struct ArrayValue {
 pub(super) struct KeyValueList {
     #[prost(message, repeated, tag = "1")]
     pub(super) values: Vec<KeyValue>,
+}
+
+/// `google.rpc.Status`, which says what went wrong.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Status {
+    #[prost(int32, tag = "1")]
+    pub(super) code: i32,
+    #[prost(string, tag = "2")]
+    pub(super) message: String,
 }

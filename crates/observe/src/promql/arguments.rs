@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use super::catalogue::{DATES, OVER_RANGE, PLAIN, found};
+use super::catalogue::{DATES, OF_HISTOGRAMS, OVER_RANGE, PLAIN, found};
 use super::error::Reason;
-use super::expression::{Absence, Expression, Kind, Range, RangeFunction, Relabelling, Scalar, ValueFunction, Vector};
+use super::expression::{
+    Absence, Expression, HistogramFunction, Kind, Range, RangeFunction, Relabelling, Scalar, ValueFunction, Vector,
+};
 use super::parser::{Node, Refused};
 use crate::labels::{Labels, METRIC_NAME, is_label_name};
 use crate::matcher::{Comparison, Matcher};
@@ -96,6 +98,9 @@ impl<'a> Arguments<'a> {
         if let Some(function) = found(&OVER_RANGE, name) {
             return Ok(Expression::Vector(Vector::OverRange { function, range: self.range()? }));
         }
+        if let Some(function) = found(&OF_HISTOGRAMS, name) {
+            return Ok(Expression::Vector(Vector::OfHistogram { function, of: self.vector()? }));
+        }
         if let Some(function) = found(&PLAIN, name) {
             return self.mapped(ValueFunction::Plain(function));
         }
@@ -132,6 +137,10 @@ impl<'a> Arguments<'a> {
             "sort_desc" => Vector::Sorted { descending: true, of: self.vector()? },
             "timestamp" => Vector::Timestamp(self.vector()?),
             "histogram_quantile" => Vector::HistogramQuantile { quantile: self.scalar()?, of: self.vector()? },
+            "histogram_fraction" => {
+                let function = HistogramFunction::Fraction { lower: self.scalar()?, upper: self.scalar()? };
+                Vector::OfHistogram { function, of: self.vector()? }
+            }
             "label_replace" | "label_join" => self.relabelled()?,
             "quantile_over_time" => {
                 let function = RangeFunction::Quantile(self.scalar()?);

@@ -1,21 +1,15 @@
 //! The functions and aggregations of PromQL by their names, and those that are refused.
 //!
-//! Source: Prometheus documentation, "Functions" and "Aggregation operators", as of 2.42.
+//! Source: Prometheus documentation, "Functions" and "Aggregation operators", as of 2.42, and of 3.x for native
+//! histograms.
 
-use super::expression::{DatePart, Fold, PlainFunction, RangeFunction};
+use super::expression::{DatePart, Fold, HistogramFunction, PlainFunction, RangeFunction};
 
-const NATIVE_HISTOGRAMS: &str = "native histograms are not stored; use conventional ones with histogram_quantile";
 const NEWER: &str = "it came after Prometheus 2.42, which this evaluator follows";
 
-/// Functions and aggregations of native histograms, and of later versions.
-pub(super) const UNSUPPORTED: [(&str, &str); 29] = [
-    ("histogram_avg", NATIVE_HISTOGRAMS),
-    ("histogram_count", NATIVE_HISTOGRAMS),
-    ("histogram_fraction", NATIVE_HISTOGRAMS),
-    ("histogram_quantiles", NATIVE_HISTOGRAMS),
-    ("histogram_stddev", NATIVE_HISTOGRAMS),
-    ("histogram_stdvar", NATIVE_HISTOGRAMS),
-    ("histogram_sum", NATIVE_HISTOGRAMS),
+/// Functions and aggregations of later versions, and of other products.
+pub(super) const UNSUPPORTED: [(&str, &str); 23] = [
+    ("histogram_quantiles", NEWER),
     ("double_exponential_smoothing", "it is called holt_winters here, as in Prometheus 2"),
     ("end", NEWER),
     ("first_over_time", NEWER),
@@ -66,6 +60,15 @@ pub(super) const PLAIN: [(&str, PlainFunction); 23] = [
     ("tanh", PlainFunction::Tanh),
 ];
 
+/// Numbers of native histograms.
+pub(super) const OF_HISTOGRAMS: [(&str, HistogramFunction); 5] = [
+    ("histogram_avg", HistogramFunction::Average),
+    ("histogram_count", HistogramFunction::Count),
+    ("histogram_stddev", HistogramFunction::StandardDeviation),
+    ("histogram_stdvar", HistogramFunction::StandardVariance),
+    ("histogram_sum", HistogramFunction::Sum),
+];
+
 pub(super) const DATES: [(&str, DatePart); 8] = [
     ("day_of_month", DatePart::DayOfMonth),
     ("day_of_week", DatePart::DayOfWeek),
@@ -113,12 +116,13 @@ pub(super) const FOLDS: [(&str, Fold); 8] = [
 pub(super) const PARAMETRISED: [&str; 4] = ["quantile", "topk", "bottomk", "count_values"];
 
 /// The remaining functions with the number of their arguments, at least and at most.
-const OTHERS: [(&str, usize, usize); 19] = [
+const OTHERS: [(&str, usize, usize); 20] = [
     ("absent", 1, 1),
     ("absent_over_time", 1, 1),
     ("clamp", 3, 3),
     ("clamp_max", 2, 2),
     ("clamp_min", 2, 2),
+    ("histogram_fraction", 3, 3),
     ("histogram_quantile", 2, 2),
     ("holt_winters", 3, 3),
     ("label_join", 3, usize::MAX),
@@ -142,7 +146,7 @@ pub(super) fn found<T: Clone>(table: &[(&str, T)], name: &str) -> Option<T> {
 
 /// How many arguments a function takes, at least and at most.
 pub(super) fn arity(name: &str) -> Option<(usize, usize)> {
-    if found(&PLAIN, name).is_some() || found(&OVER_RANGE, name).is_some() {
+    if found(&PLAIN, name).is_some() || found(&OVER_RANGE, name).is_some() || found(&OF_HISTOGRAMS, name).is_some() {
         return Some((1, 1));
     }
     if found(&DATES, name).is_some() {

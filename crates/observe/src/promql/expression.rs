@@ -182,12 +182,41 @@ pub enum Vector {
         /// What is named anew.
         of: Box<Vector>,
     },
-    /// `histogram_quantile(q, v)`, of conventional histograms.
+    /// `histogram_count(v)` and its kin: numbers of native histograms.
+    OfHistogram {
+        /// Which.
+        function: HistogramFunction,
+        /// The histograms.
+        of: Box<Vector>,
+    },
+    /// `histogram_quantile(q, v)`, of conventional and of native histograms.
     HistogramQuantile {
         /// Which quantile.
         quantile: Box<Scalar>,
         /// The buckets.
         of: Box<Vector>,
+    },
+}
+
+/// What is told of a native histogram by a number.
+#[derive(Debug, Clone)]
+pub enum HistogramFunction {
+    /// `histogram_count`
+    Count,
+    /// `histogram_sum`
+    Sum,
+    /// `histogram_avg`
+    Average,
+    /// `histogram_stddev`
+    StandardDeviation,
+    /// `histogram_stdvar`
+    StandardVariance,
+    /// `histogram_fraction(lower, upper, v)`
+    Fraction {
+        /// Above what.
+        lower: Box<Scalar>,
+        /// Up to what.
+        upper: Box<Scalar>,
     },
 }
 

@@ -1,7 +1,7 @@
 //! PromQL as text: from the text of a query to an [`expression::Expression`] that can be evaluated.
 //!
-//! The grammar is that of Prometheus 2.42. What later versions added, and functions of native histograms, are refused by
-//! name; nothing is ignored. A text of any content and size gives an expression or an error in time linear to its length,
+//! The grammar is that of Prometheus 2.42, with the functions of native histograms of 3.x. What else later versions added is
+//! refused by name; nothing is ignored. A text of any content and size gives an expression or an error in time linear to its length,
 //! and on a stack of a bounded depth.
 //!
 //! Source: Prometheus documentation, "Querying Prometheus"; Prometheus 2.42, `promql/parser/generated_parser.y`.

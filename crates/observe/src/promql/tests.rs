@@ -41,7 +41,7 @@ fn refusals_say_what_and_where() {
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     insta::assert_snapshot!(refusals(&[
-        "histogram_sum(up)",
+        "histogram_quantiles(up, 0.5)",
         "sort_by_label(up, \"job\")",
         "limitk(1, up)",
         "double_exponential_smoothing(up[5m], 0.5, 0.5)",

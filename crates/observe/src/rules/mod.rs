@@ -18,7 +18,10 @@ mod tests;
 
 pub use file::{CODE, TEMPLATE_CODE, parse};
 
-use crate::evaluate::{self, EvaluateError, Options, Value};
+use std::sync::Arc;
+
+use crate::evaluate::{self, EvaluateError, InstantVector, Options, Value};
+use crate::histogram::Histogram;
 use crate::labels::Labels;
 use crate::promql::Expression;
 use crate::store::Store;
@@ -103,9 +106,39 @@ pub fn answer(
     at_ms: i64,
     options: &Options<'_>,
 ) -> Result<Vec<(Labels, f64)>, EvaluateError> {
+    let value = |recorded| match recorded {
+        Recorded::Float(value) => value,
+        // As in Prometheus, a histogram that an alert or a template gets has the value 0.
+        Recorded::Histogram(_) => 0.0,
+    };
+    let whole = whole_answer(expression, store, at_ms, options)?;
+    Ok(whole.into_iter().map(|(labels, recorded)| (labels, value(recorded))).collect())
+}
+
+/// What a recording rule writes for a series.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recorded {
+    /// A number.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<Histogram>),
+}
+
+/// The same with histograms as what they are.
+pub fn whole_answer(
+    expression: &Expression,
+    store: &dyn Store,
+    at_ms: i64,
+    options: &Options<'_>,
+) -> Result<Vec<(Labels, Recorded)>, EvaluateError> {
     match evaluate::instant(expression, store, at_ms, options)? {
-        Value::Scalar(sample) => Ok(vec![(Labels::default(), sample.value)]),
-        Value::Vector(vector) => Ok(vector.into_iter().map(|(labels, sample)| (labels, sample.value)).collect()),
+        Value::Scalar(sample) => Ok(vec![(Labels::default(), Recorded::Float(sample.value))]),
+        Value::Vector(InstantVector { floats, histograms }) => {
+            let floats = floats.into_iter().map(|(labels, sample)| (labels, Recorded::Float(sample.value)));
+            let histograms = histograms.into_iter();
+            let histograms = histograms.map(|(labels, sample)| (labels, Recorded::Histogram(sample.histogram)));
+            Ok(floats.chain(histograms).collect())
+        }
         Value::Text(_) | Value::Matrix(_) => Err(EvaluateError::Kind(expression.kind())),
     }
 }

@@ -6,11 +6,11 @@ use super::{Recording, RuleError, check_limit};
 use crate::labels::{Labels, METRIC_NAME};
 
 /// The series that a rule writes, given its expression's answer.
-pub fn record(
+pub fn record<T>(
     rule: &Recording,
-    answer: Vec<(Labels, f64)>,
+    answer: Vec<(Labels, T)>,
     limit: Option<usize>,
-) -> Result<Vec<(Labels, f64)>, RuleError> {
+) -> Result<Vec<(Labels, T)>, RuleError> {
     let mut seen = BTreeSet::new();
     let mut recorded = Vec::with_capacity(answer.len());
     for (labels, value) in answer {
@@ -26,7 +26,7 @@ pub fn record(
 }
 
 /// The series that a rule wrote last time and does not write any more: each is ended with a marker of staleness.
-pub fn ended(last_time: &BTreeSet<Labels>, now: &[(Labels, f64)]) -> Vec<Labels> {
+pub fn ended<T>(last_time: &BTreeSet<Labels>, now: &[(Labels, T)]) -> Vec<Labels> {
     let written: BTreeSet<&Labels> = now.iter().map(|(labels, _)| labels).collect();
     last_time.iter().filter(|labels| !written.contains(labels)).cloned().collect()
 }

@@ -3,20 +3,91 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
+use super::chunk::{Kind, Last};
 use super::error::DatabaseError;
 use super::head::Head;
 use super::wal::record::{self, LABEL_BYTES_MAX, NewSeries};
 use super::wal::writer::{Mark, Writer};
-use crate::append::{Appended, Incoming};
+use crate::append::{Appended, Incoming, IncomingHistogram};
+use crate::histogram::BUCKETS_MAX;
 use crate::labels::{Label, Labels};
-use crate::sample::Sample;
 
 /// The latest sample of a series, by which the next one is judged.
 #[derive(Debug, Clone, Copy)]
 struct Tail {
     id: u32,
+    // Without the space that `Last` has behind it: there are as many as there are series.
+    kind: Kind,
     timestamp: i64,
     bits: u64,
+}
+
+impl Tail {
+    fn new(id: u32, Last { timestamp, kind, bits }: Last) -> Self {
+        Self { id, kind, timestamp, bits }
+    }
+
+    fn last(&self) -> Last {
+        Last { timestamp: self.timestamp, kind: self.kind, bits: self.bits }
+    }
+}
+
+/// What is taken in: floats or histograms.
+pub(super) trait Arriving {
+    fn labels(&self) -> &Labels;
+    /// What the next one will be judged by.
+    fn last(&self) -> Last;
+    /// True if it is larger than anything that is taken in.
+    fn is_too_large(&self) -> bool;
+    /// Adds records of those that are taken in, each with its series' number.
+    fn put(out: &mut Vec<u8>, taken: &[(u32, &Self)]);
+    /// Adds it to what is in memory.
+    fn push(&self, id: u32, head: &mut Head);
+}
+
+impl Arriving for Incoming<'_> {
+    fn labels(&self) -> &Labels {
+        self.labels
+    }
+
+    fn last(&self) -> Last {
+        Last::float(self.sample)
+    }
+
+    fn is_too_large(&self) -> bool {
+        false
+    }
+
+    fn put(out: &mut Vec<u8>, taken: &[(u32, &Self)]) {
+        record::put_samples(out, taken.iter().map(|(id, incoming)| (*id, incoming.sample)));
+    }
+
+    fn push(&self, id: u32, head: &mut Head) {
+        head.push(id, self.sample);
+    }
+}
+
+impl Arriving for IncomingHistogram<'_> {
+    fn labels(&self) -> &Labels {
+        self.labels
+    }
+
+    fn last(&self) -> Last {
+        Last::histogram(self.sample)
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.sample.histogram.positive.len() + self.sample.histogram.negative.len() > BUCKETS_MAX
+    }
+
+    fn put(out: &mut Vec<u8>, taken: &[(u32, &Self)]) {
+        let of = |(id, incoming): &(u32, &Self)| (*id, incoming.sample.timestamp, &*incoming.sample.histogram);
+        record::put_histograms(out, taken.iter().map(of));
+    }
+
+    fn push(&self, id: u32, head: &mut Head) {
+        head.push_histogram(id, self.sample.clone());
+    }
 }
 
 /// What only one append at a time may touch.
@@ -63,9 +134,9 @@ impl Appender {
         };
         for id in head.ids() {
             let Some(series) = head.get(id) else { continue };
-            let Some(Sample { timestamp, value }) = series.last() else { continue };
+            let Some(last) = series.last() else { continue };
             let labels = this.interned(series.labels());
-            this.series.insert(labels, Tail { id, timestamp, bits: value.to_bits() });
+            this.series.insert(labels, Tail::new(id, last));
         }
         this
     }
@@ -75,9 +146,9 @@ impl Appender {
     }
 
     /// Takes in a batch: the log first, then the head. What has to be flushed is told for whoever waits for that.
-    pub(super) fn append(
+    pub(super) fn append<A: Arriving>(
         &mut self,
-        batch: &[Incoming<'_>],
+        batch: &[A],
         head: &RwLock<Head>,
     ) -> Result<(Appended, Mark), DatabaseError> {
         let mut appended = Appended::default();
@@ -88,9 +159,9 @@ impl Appender {
         }
         self.records.clear();
         record::put_series(&mut self.records, &created);
-        let samples = self.staged.iter().filter_map(|staged| Some((staged.id, batch.get(staged.index)?.sample)));
-        let samples: Vec<(u32, Sample)> = samples.collect();
-        record::put_samples(&mut self.records, samples.iter().copied());
+        let taken = self.staged.iter().filter_map(|staged| Some((staged.id, batch.get(staged.index)?)));
+        let taken: Vec<(u32, &A)> = taken.collect();
+        A::put(&mut self.records, &taken);
         if !self.records.is_empty()
             && let Err(error) = self.log.write(&self.records)
         {
@@ -101,8 +172,8 @@ impl Appender {
         for NewSeries { id, labels } in created {
             head.create(id, labels);
         }
-        for (id, sample) in samples {
-            head.push(id, sample);
+        for (id, arriving) in taken {
+            arriving.push(id, &mut head);
         }
         // A batch much larger than usual should not hold its memory for ever.
         self.records.shrink_to(1024 * 1024);
@@ -111,21 +182,24 @@ impl Appender {
     }
 
     /// Judges a sample by its series' latest one.
-    fn stage(&mut self, index: usize, incoming: &Incoming<'_>, created: &mut Vec<NewSeries>) -> Fate {
-        let Incoming { labels, sample: Sample { timestamp, value } } = *incoming;
-        let bits = value.to_bits();
+    fn stage(&mut self, index: usize, arriving: &impl Arriving, created: &mut Vec<NewSeries>) -> Fate {
+        let (labels, last) = (arriving.labels(), arriving.last());
+        let timestamp = last.timestamp;
         if timestamp < self.cut_until_ms.max(self.kept_from_ms) || timestamp > self.ceiling_ms {
             return Fate::OutOfBounds;
+        }
+        if arriving.is_too_large() {
+            return Fate::OverLimit;
         }
         if let Some(tail) = self.series.get_mut(labels) {
             if timestamp < tail.timestamp {
                 return Fate::OutOfOrder;
             }
             if timestamp == tail.timestamp {
-                return if bits == tail.bits { Fate::Kept } else { Fate::Duplicate };
+                return if last == tail.last() { Fate::Kept } else { Fate::Duplicate };
             }
             let before = Some(*tail);
-            (tail.timestamp, tail.bits) = (timestamp, bits);
+            *tail = Tail::new(tail.id, last);
             self.staged.push(Staged { index, id: tail.id, before });
             return Fate::Kept;
         }
@@ -136,7 +210,7 @@ impl Appender {
         let id = self.next_id;
         self.next_id += 1;
         let labels = self.interned(labels);
-        self.series.insert(labels.clone(), Tail { id, timestamp, bits });
+        self.series.insert(labels.clone(), Tail::new(id, last));
         created.push(NewSeries { id, labels });
         self.staged.push(Staged { index, id, before: None });
         Fate::Kept
@@ -156,12 +230,12 @@ impl Appender {
     }
 
     /// Forgets what was staged.
-    fn take_back(&mut self, batch: &[Incoming<'_>]) {
+    fn take_back(&mut self, batch: &[impl Arriving]) {
         for Staged { index, before, .. } in self.staged.drain(..).rev() {
-            let Some(Incoming { labels, .. }) = batch.get(index) else { continue };
+            let Some(labels) = batch.get(index).map(Arriving::labels) else { continue };
             match before {
-                Some(tail) => drop(self.series.insert((*labels).clone(), tail)),
-                None => drop(self.series.remove(*labels)),
+                Some(tail) => drop(self.series.insert(labels.clone(), tail)),
+                None => drop(self.series.remove(labels)),
             }
         }
     }

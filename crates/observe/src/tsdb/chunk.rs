@@ -29,6 +29,9 @@
 use std::sync::Arc;
 
 use super::bits::{BitReader, BitWriter};
+use super::codec::{Reader, put_number};
+use super::histograms::{self, OpenHistograms};
+use crate::histogram::HistogramSample;
 use crate::sample::Sample;
 
 /// As many samples as a chunk takes: 30 minutes at a sample each 15 seconds. More would save little, and cost a query that
@@ -37,6 +40,16 @@ pub(super) const SAMPLES_MAX: u32 = 120;
 
 /// The most bytes that a chunk can have: each sample takes 68 bits for its time and 77 for its value at most.
 pub(super) const BYTES_MAX: usize = (SAMPLES_MAX as usize * (68 + 77)).div_ceil(8);
+
+/// What a chunk's samples are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Floats,
+    Histograms,
+}
+
+/// What is added to the count of a chunk's samples where they are histograms, which format 1 does not have.
+const HISTOGRAMS: u64 = 1 << 16;
 
 /// A chunk that no more samples are added to; cloning one costs a counter.
 #[derive(Debug, Clone)]
@@ -47,12 +60,67 @@ pub(super) struct Chunk {
     pub(super) last_ms: i64,
     /// How many samples it has; never 0.
     pub(super) count: u32,
+    pub(super) kind: Kind,
     /// What the samples are decoded from.
     pub(super) bytes: Arc<[u8]>,
 }
 
+/// How much a chunk is in a query's account, in samples of floats: a histogram's bucket takes a byte at least, and 16 once it
+/// is decoded.
+pub(super) fn weight(kind: Kind, count: u32, bytes: usize) -> u64 {
+    match kind {
+        Kind::Floats => u64::from(count),
+        Kind::Histograms => u64::from(count).max(bytes as u64),
+    }
+}
+
+/// Adds how many samples there are and what they are.
+pub(super) fn put_count(out: &mut Vec<u8>, count: u32, kind: Kind) {
+    let kind = match kind {
+        Kind::Floats => 0,
+        Kind::Histograms => HISTOGRAMS,
+    };
+    put_number(out, u64::from(count) + kind);
+}
+
+/// Reads them; `None` if no chunk has as many.
+pub(super) fn read_count(reader: &mut Reader<'_>) -> Option<(u32, Kind)> {
+    let number = reader.number()?;
+    let (number, kind) = match number.checked_sub(HISTOGRAMS) {
+        Some(number) => (number, Kind::Histograms),
+        None => (number, Kind::Floats),
+    };
+    let count = u32::try_from(number).ok().filter(|count| (1..=SAMPLES_MAX).contains(count))?;
+    Some((count, kind))
+}
+
+/// The most bytes that a chunk can have.
+pub(super) fn bytes_max(kind: Kind) -> usize {
+    match kind {
+        Kind::Floats => BYTES_MAX,
+        Kind::Histograms => histograms::BYTES_MAX,
+    }
+}
+
+/// The samples of chunks.
+#[derive(Debug, Default)]
+pub(super) struct Decoded {
+    pub(super) floats: Vec<Sample>,
+    pub(super) histograms: Vec<HistogramSample>,
+}
+
+impl Decoded {
+    /// Adds a chunk's samples; `None` if the bytes are not those of such a chunk.
+    pub(super) fn add(&mut self, chunk: &Chunk) -> Option<()> {
+        match chunk.kind {
+            Kind::Floats => chunk.decode_into(&mut self.floats),
+            Kind::Histograms => histograms::decode_into(chunk, &mut self.histograms),
+        }
+    }
+}
+
 impl Chunk {
-    /// All samples; `None` if the bytes are not those of such a chunk.
+    /// All samples, which are floats; `None` if the bytes are not those of such a chunk.
     pub(super) fn decode_into(&self, samples: &mut Vec<Sample>) -> Option<()> {
         let mut decoder = Decoder::new(self.first_ms, &self.bytes)?;
         samples.push(decoder.sample());
@@ -156,7 +224,110 @@ impl OpenChunk {
     /// What it holds now.
     pub(super) fn snapshot(&self) -> Chunk {
         let bytes = self.bits.to_bytes().into();
-        Chunk { first_ms: self.first_ms, last_ms: self.last_ms, count: self.count, bytes }
+        Chunk { first_ms: self.first_ms, last_ms: self.last_ms, count: self.count, kind: Kind::Floats, bytes }
+    }
+}
+
+/// The latest sample of a series, as far as the next one is judged by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Last {
+    pub(super) timestamp: i64,
+    pub(super) kind: Kind,
+    /// A float's bits, or a number that tells a histogram from others.
+    pub(super) bits: u64,
+}
+
+impl Last {
+    pub(super) fn float(sample: Sample) -> Self {
+        Self { timestamp: sample.timestamp, kind: Kind::Floats, bits: sample.value.to_bits() }
+    }
+
+    pub(super) fn histogram(sample: &HistogramSample) -> Self {
+        let bits = histograms::fingerprint(&sample.histogram);
+        Self { timestamp: sample.timestamp, kind: Kind::Histograms, bits }
+    }
+}
+
+/// A chunk that samples of either kind are added to.
+#[derive(Debug, Clone)]
+pub(super) enum Open {
+    Floats(OpenChunk),
+    // Few series have histograms, and no other pays for their size.
+    Histograms(Box<OpenHistograms>),
+}
+
+impl Open {
+    /// A chunk with the samples of another one.
+    pub(super) fn again(chunk: &Chunk) -> Option<Self> {
+        let mut decoded = Decoded::default();
+        decoded.add(chunk)?;
+        match chunk.kind {
+            Kind::Floats => {
+                let mut samples = decoded.floats.into_iter();
+                let mut open = OpenChunk::new(samples.next()?);
+                samples.for_each(|sample| open.push(sample));
+                Some(Self::Floats(open))
+            }
+            Kind::Histograms => {
+                let mut samples = decoded.histograms.into_iter();
+                let mut open = OpenHistograms::new(samples.next()?);
+                samples.for_each(|sample| open.push(sample));
+                Some(Self::Histograms(Box::new(open)))
+            }
+        }
+    }
+
+    pub(super) fn first_ms(&self) -> i64 {
+        match self {
+            Self::Floats(open) => open.first_ms(),
+            Self::Histograms(open) => open.first_ms(),
+        }
+    }
+
+    pub(super) fn last_ms(&self) -> i64 {
+        match self {
+            Self::Floats(open) => open.last().timestamp,
+            Self::Histograms(open) => open.last().timestamp,
+        }
+    }
+
+    /// The latest sample.
+    pub(super) fn last(&self) -> Last {
+        match self {
+            Self::Floats(open) => Last::float(open.last()),
+            Self::Histograms(open) => Last::histogram(open.last()),
+        }
+    }
+
+    pub(super) fn count(&self) -> u32 {
+        match self {
+            Self::Floats(open) => open.count(),
+            Self::Histograms(open) => open.count(),
+        }
+    }
+
+    /// How much it is in a query's account.
+    pub(super) fn weight(&self) -> u64 {
+        match self {
+            Self::Floats(open) => weight(Kind::Floats, open.count(), 0),
+            Self::Histograms(open) => weight(Kind::Histograms, open.count(), open.bytes_held()),
+        }
+    }
+
+    /// How many bytes it takes in memory beside its own size.
+    pub(super) fn bytes_held(&self) -> usize {
+        match self {
+            Self::Floats(open) => open.bytes_held(),
+            Self::Histograms(open) => open.bytes_held(),
+        }
+    }
+
+    /// What it holds now.
+    pub(super) fn snapshot(&self) -> Chunk {
+        match self {
+            Self::Floats(open) => open.snapshot(),
+            Self::Histograms(open) => open.snapshot(),
+        }
     }
 }
 
@@ -274,7 +445,7 @@ mod tests {
         #[test]
         fn any_bytes_are_samples_or_nothing(bytes: Vec<u8>, first_ms: i64, count in 1..=SAMPLES_MAX) {
             let mut decoded = Vec::new();
-            let _ = Chunk { first_ms, last_ms: 0, count, bytes: bytes.into() }.decode_into(&mut decoded);
+            let _ = Chunk { first_ms, last_ms: 0, count, kind: Kind::Floats, bytes: bytes.into() }.decode_into(&mut decoded);
             prop_assert!(decoded.len() <= SAMPLES_MAX as usize);
         }
     }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::block::{Block, BlockWriter, Found, Texts, Walk};
 use super::blocks;
-use super::chunk::{Chunk, OpenChunk, SAMPLES_MAX};
+use super::chunk::{Chunk, Decoded, Kind, Open, OpenChunk, SAMPLES_MAX};
 use super::database::Database;
 use super::error::DatabaseError;
+use super::histograms::OpenHistograms;
 use super::read::decoded;
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 
 /// How many blocks of one length make up the next longer one.
@@ -108,7 +110,9 @@ fn joined(mut chunks: Vec<Chunk>) -> Option<Vec<Chunk>> {
     let mut small: Vec<Chunk> = Vec::new();
     for chunk in chunks {
         let gathered: u32 = small.iter().map(|chunk| chunk.count).sum();
-        if gathered + chunk.count > SAMPLES_MAX {
+        let is_other = small.last().is_some_and(|last| last.kind != chunk.kind);
+        // Chunks of histograms are full by their bytes, and are put together with nothing.
+        if is_other || chunk.kind == Kind::Histograms || gathered + chunk.count > SAMPLES_MAX {
             joined.extend(encoded(std::mem::take(&mut small))?);
         }
         small.push(chunk);
@@ -118,16 +122,79 @@ fn joined(mut chunks: Vec<Chunk>) -> Option<Vec<Chunk>> {
 }
 
 /// The samples of chunks in as few as they fit into.
-fn encoded(mut chunks: Vec<Chunk>) -> Option<Vec<Chunk>> {
+fn encoded(chunks: Vec<Chunk>) -> Option<Vec<Chunk>> {
     if chunks.len() < 2 {
         return Some(chunks);
     }
-    let samples = decoded(std::mem::take(&mut chunks), i64::MIN, i64::MAX)?;
-    for some in samples.chunks(usize::try_from(SAMPLES_MAX).unwrap_or(1)) {
-        let mut some = some.iter();
-        let mut open = OpenChunk::new(*some.next()?);
-        some.for_each(|sample| open.push(*sample));
-        chunks.push(open.snapshot());
+    let Decoded { floats, histograms } = decoded(chunks, i64::MIN, i64::MAX)?;
+    let mut chunks = Vec::new();
+    let mut open: Option<Open> = None;
+    let mut histograms = histograms.into_iter().peekable();
+    for sample in floats {
+        while let Some(earlier) = histograms.next_if(|histogram| histogram.timestamp < sample.timestamp) {
+            add_histogram(&mut open, earlier, &mut chunks);
+        }
+        match &mut open {
+            Some(Open::Floats(floats)) if floats.count() < SAMPLES_MAX => floats.push(sample),
+            Some(_) | None => {
+                chunks.extend(open.replace(Open::Floats(OpenChunk::new(sample))).map(|full| full.snapshot()));
+            }
+        }
     }
+    histograms.for_each(|histogram| add_histogram(&mut open, histogram, &mut chunks));
+    chunks.extend(open.map(|last| last.snapshot()));
     Some(chunks)
+}
+
+fn add_histogram(open: &mut Option<Open>, sample: HistogramSample, chunks: &mut Vec<Chunk>) {
+    match open {
+        Some(Open::Histograms(histograms)) if !histograms.is_full() => histograms.push(sample),
+        Some(_) | None => {
+            let next = Open::Histograms(Box::new(OpenHistograms::new(sample)));
+            chunks.extend(open.replace(next).map(|full| full.snapshot()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::histogram::Histogram;
+    use crate::sample::Sample;
+
+    fn floats(from: i64, count: i64) -> Chunk {
+        let mut open = OpenChunk::new(Sample { timestamp: from, value: 1.0 });
+        (1..count).for_each(|step| open.push(Sample { timestamp: from + step, value: 1.0 }));
+        open.snapshot()
+    }
+
+    fn histograms(from: i64, count: i64) -> Chunk {
+        let at = |timestamp| HistogramSample { timestamp, histogram: Arc::new(Histogram::default()) };
+        let mut open = OpenHistograms::new(at(from));
+        (1..count).for_each(|step| open.push(at(from + step)));
+        open.snapshot()
+    }
+
+    fn told(chunks: Vec<Chunk>) -> Vec<(i64, u32, Kind)> {
+        joined(chunks).unwrap().iter().map(|chunk| (chunk.first_ms, chunk.count, chunk.kind)).collect()
+    }
+
+    #[test]
+    fn chunks_of_floats_are_put_together_up_to_one_of_histograms() {
+        let chunks = vec![floats(0, 10), floats(20, 10), histograms(40, 5), floats(50, 5), floats(60, 5)];
+        let wanted = [(0, 20, Kind::Floats), (40, 5, Kind::Histograms), (50, 10, Kind::Floats)];
+        assert_eq!(told(chunks), wanted);
+        let chunks = vec![histograms(0, 5), histograms(10, 5)];
+        assert_eq!(told(chunks), [(0, 5, Kind::Histograms), (10, 5, Kind::Histograms)]);
+    }
+
+    #[test]
+    fn chunks_that_overlap_are_taken_apart() {
+        let chunks = vec![floats(0, 10), floats(5, 10), histograms(12, 1), histograms(20, 5), histograms(22, 5)];
+        let wanted =
+            [(0, 13, Kind::Floats), (12, 1, Kind::Histograms), (13, 2, Kind::Floats), (20, 7, Kind::Histograms)];
+        assert_eq!(told(chunks), wanted);
+    }
 }

@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::appender::Appender;
+use super::appender::{Appender, Arriving};
 use super::block::Block;
 use super::blocks::{self, Blocks};
 use super::disk::Disk;
@@ -15,7 +15,7 @@ use super::wal;
 use super::wal::replay::{Recovery, Replay, Replayed};
 use super::wal::writer::Mark;
 use super::{lock, read, write};
-use crate::append::{Append, Appended, Incoming};
+use crate::append::{Append, Appended, Incoming, IncomingHistogram};
 use crate::store::StoreError;
 
 /// Time series in a folder. All of it is synchronous, and may be called from several threads at once.
@@ -171,14 +171,24 @@ impl Database {
     }
 }
 
-impl Append for Database {
-    fn append(&self, batch: &[Incoming<'_>]) -> Result<Appended, StoreError> {
+impl Database {
+    fn take_in(&self, batch: &[impl Arriving]) -> Result<Appended, StoreError> {
         let (appended, mark) = lock(&self.appender).append(batch, &self.head).map_err(StoreError::new)?;
         match self.options.durability {
             Durability::Process => {}
             Durability::Power => self.sync(&mark).map_err(StoreError::new)?,
         }
         Ok(appended)
+    }
+}
+
+impl Append for Database {
+    fn append(&self, batch: &[Incoming<'_>]) -> Result<Appended, StoreError> {
+        self.take_in(batch)
+    }
+
+    fn append_histograms(&self, batch: &[IncomingHistogram<'_>]) -> Result<Appended, StoreError> {
+        self.take_in(batch)
     }
 }
 

@@ -41,6 +41,7 @@ mod database;
 mod disk;
 mod error;
 mod head;
+mod histograms;
 mod maintain;
 mod options;
 mod read;

@@ -6,14 +6,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::block::{Block, Found};
-use super::chunk::Chunk;
+use super::chunk::{Chunk, Decoded, Kind};
 use super::database::Database;
 use super::error::DatabaseError;
 use super::head::Snapshot;
 use super::read;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
-use crate::sample::{Sample, Series};
+use crate::sample::Series;
 use crate::store::{Store, StoreError};
 
 impl Store for Database {
@@ -60,7 +60,7 @@ impl Database {
         let in_head = self.in_head(matchers, from_ms, to_ms, &mut left)?;
         for block in self.overlapping(from_ms, to_ms) {
             for found in block.find(matchers, from_ms, to_ms)? {
-                self.spend(&mut left, found.samples())?;
+                self.spend(&mut left, found.weight())?;
                 let read = block.chunks(&found)?;
                 chunks.entry(found.labels).or_default().extend(read);
             }
@@ -70,10 +70,11 @@ impl Database {
         }
         let mut all = Vec::with_capacity(chunks.len());
         for (labels, chunks) in chunks {
-            let samples = decoded(chunks, from_ms, to_ms);
-            let samples = samples.ok_or_else(|| self.undecodable("a chunk can't be decoded"))?;
-            if !samples.is_empty() {
-                all.push(Series { labels, samples });
+            let decoded = decoded(chunks, from_ms, to_ms);
+            let Decoded { floats: samples, histograms } =
+                decoded.ok_or_else(|| self.undecodable("a chunk can't be decoded"))?;
+            if !samples.is_empty() || !histograms.is_empty() {
+                all.push(Series { labels, samples, histograms });
             }
         }
         Ok(all)
@@ -91,7 +92,7 @@ impl Database {
         let mut found = Vec::new();
         for id in head.matching(matchers, from_ms, to_ms)? {
             let Some(series) = head.get(id) else { continue };
-            self.spend(left, series.sizes_in(from_ms, to_ms).samples)?;
+            self.spend(left, series.weight_in(from_ms, to_ms))?;
             found.push(Snapshot { labels: series.labels().clone(), chunks: series.chunks(from_ms, to_ms) });
         }
         Ok(found)
@@ -158,22 +159,31 @@ impl Database {
 
 /// The samples of a series' chunks in a time. Chunks come from several places, which may overlap while one is being replaced
 /// by another.
-pub(super) fn decoded(mut chunks: Vec<Chunk>, from_ms: i64, to_ms: i64) -> Option<Vec<Sample>> {
+pub(super) fn decoded(mut chunks: Vec<Chunk>, from_ms: i64, to_ms: i64) -> Option<Decoded> {
     chunks.sort_by_key(|chunk| chunk.first_ms);
-    let count: usize = chunks.iter().filter_map(|chunk| usize::try_from(chunk.count).ok()).sum();
-    let mut samples: Vec<Sample> = Vec::with_capacity(count);
+    let floats = chunks.iter().filter(|chunk| chunk.kind == Kind::Floats);
+    let count: usize = floats.filter_map(|chunk| usize::try_from(chunk.count).ok()).sum();
+    let mut decoded = Decoded { floats: Vec::with_capacity(count), histograms: Vec::new() };
     let mut overlap = false;
+    let mut end_ms = None;
     for chunk in chunks {
-        overlap |= samples.last().is_some_and(|last| last.timestamp >= chunk.first_ms);
-        chunk.decode_into(&mut samples)?;
+        overlap |= end_ms.is_some_and(|end_ms| chunk.first_ms <= end_ms);
+        end_ms = end_ms.max(Some(chunk.last_ms));
+        decoded.add(&chunk)?;
     }
+    cut(&mut decoded.floats, |sample| sample.timestamp, overlap, (from_ms, to_ms));
+    cut(&mut decoded.histograms, |sample| sample.timestamp, overlap, (from_ms, to_ms));
+    Some(decoded)
+}
+
+/// Leaves out what is there twice, if chunks overlap, and what is not in a time.
+fn cut<T>(samples: &mut Vec<T>, time: impl Fn(&T) -> i64, overlap: bool, (from_ms, to_ms): (i64, i64)) {
     if overlap {
-        samples.sort_by_key(|sample| sample.timestamp);
-        samples.dedup_by_key(|sample| sample.timestamp);
+        samples.sort_by_key(&time);
+        samples.dedup_by_key(|sample| time(sample));
     }
-    let end = samples.partition_point(|sample| sample.timestamp <= to_ms);
+    let end = samples.partition_point(|sample| time(sample) <= to_ms);
     samples.truncate(end);
-    let begin = samples.partition_point(|sample| sample.timestamp < from_ms);
+    let begin = samples.partition_point(|sample| time(sample) < from_ms);
     samples.drain(..begin);
-    Some(samples)
 }

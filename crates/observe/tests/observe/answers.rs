@@ -36,7 +36,11 @@ pub(crate) fn ours(store: &Memory, query: &str, times: Times) -> (Answer, Answer
         Value::Text(text) => Found::Text(text),
         Value::Scalar(sample) => Found::Scalar(sample.timestamp, sample.value),
         Value::Vector(vector) => Found::Vector(
-            vector.into_iter().map(|(labels, sample)| (labels, vec![(sample.timestamp, sample.value)])).collect(),
+            vector
+                .floats
+                .into_iter()
+                .map(|(labels, sample)| (labels, vec![(sample.timestamp, sample.value)]))
+                .collect(),
         ),
         Value::Matrix(series) => Found::Matrix(series.into_iter().map(points).collect()),
     });

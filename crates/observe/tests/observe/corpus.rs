@@ -145,7 +145,7 @@ fn series(text: &str, interval: i64) -> Series {
         samples.extend(value.map(|value| Sample { timestamp, value }));
         timestamp += interval;
     }
-    Series { labels, samples }
+    Series::of_floats(labels, samples)
 }
 
 /// `5`, `5x3`, `5+2x3`, `5-2x3`, `_`, `_x3`, `stale`: `x3` means three more.

@@ -5,6 +5,7 @@
 mod answers;
 mod corpus;
 mod generator;
+mod native;
 mod otlp;
 mod peer;
 mod properties;

@@ -30,12 +30,18 @@ impl Prometheus {
 
     /// The same with a configuration.
     pub(crate) fn start_with(config: &str) -> Option<Self> {
+        Self::start_as(config, &[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_as(config: &str, arguments: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("prometheus.yml"), config).unwrap();
         let log = File::create(dir.path().join("log")).unwrap();
         let child = Command::new("prometheus")
             .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--storage.tsdb.retention.time=99y"])
             .args(["--web.listen-address=127.0.0.1:0", "--web.enable-remote-write-receiver"])
+            .args(arguments)
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

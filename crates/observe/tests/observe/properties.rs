@@ -1,14 +1,37 @@
 //! What holds of any query and any series.
 
-use prograde_observe::evaluate::{EvaluateError, Options, Value, instant, range};
+use prograde_observe::evaluate::{EvaluateError, InstantVector, Options, Value, instant, range};
+use prograde_observe::histogram::{Bucket, Hint};
 use prograde_observe::pattern::Pattern;
-use prograde_observe::{Labels, Memory, Sample, promql};
+use prograde_observe::{Histogram, HistogramSample, Labels, Memory, Sample, promql};
 use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::generator::{self, METRICS};
 
 const BEGIN_MS: i64 = 1_600_000_000_000;
+
+#[derive(Debug, Clone)]
+enum Either {
+    Float(f64),
+    Histogram(Histogram),
+}
+
+/// Histograms of two schemas and thresholds, some of which have ended.
+fn histogram() -> impl Strategy<Value = Histogram> {
+    let buckets = || proptest::collection::btree_map(-6_i32..6, (1_u32..9).prop_map(f64::from), 0..5);
+    let hint = select(vec![Hint::Unknown, Hint::Gauge, Hint::Reset]);
+    let any = (0_i32..2, 0_u32..2, buckets(), buckets(), hint).prop_map(|(schema, wide, positive, negative, hint)| {
+        let of = |buckets: std::collections::BTreeMap<i32, f64>| -> Vec<Bucket> {
+            buckets.into_iter().map(|(index, count)| Bucket { index, count }).collect()
+        };
+        let (positive, negative) = (of(positive), of(negative));
+        let count: f64 = positive.iter().chain(&negative).map(|bucket| bucket.count).sum();
+        let zero_threshold = f64::from(wide) * 0.3;
+        Histogram { schema, zero_threshold, count, sum: count / 3.0, positive, negative, hint, zero_count: 0.0 }
+    });
+    prop_oneof![9 => any, 1 => Just(Histogram::stale())]
+}
 
 /// Series of all metrics, with gaps, ends, resets and numbers of all kinds.
 fn store() -> impl Strategy<Value = Memory> {
@@ -17,6 +40,7 @@ fn store() -> impl Strategy<Value = Memory> {
         1 => select(vec![0.0, -0.0, 0.1, 1e300, -1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY]),
         1 => Just(Sample::stale(0).value),
     ];
+    let value = prop_oneof![9 => value.prop_map(Either::Float), 1 => histogram().prop_map(Either::Histogram)];
     let samples = proptest::collection::vec((1_i64..150_000, value), 0..30);
     let series = (select(METRICS.to_vec()), select(vec!["1", "2", "3"]), select(vec!["", "p", "q"]), samples);
     proptest::collection::vec(series, 0..8).prop_map(|all| {
@@ -26,7 +50,12 @@ fn store() -> impl Strategy<Value = Memory> {
             let mut timestamp = BEGIN_MS;
             for (after, value) in samples {
                 timestamp += after;
-                memory.push(&labels, Sample { timestamp, value });
+                match value {
+                    Either::Float(value) => memory.push(&labels, Sample { timestamp, value }),
+                    Either::Histogram(histogram) => {
+                        memory.push_histogram(&labels, HistogramSample { timestamp, histogram: histogram.into() });
+                    }
+                }
             }
         }
         memory
@@ -38,7 +67,9 @@ fn told(value: Value) -> Vec<String> {
     let bits = |value: f64| if value.is_nan() { "NaN".to_owned() } else { format!("{:x}", value.to_bits()) };
     let mut lines = match value {
         Value::Vector(vector) => {
-            vector.into_iter().map(|(labels, sample)| format!("{labels} {}", bits(sample.value))).collect()
+            let floats = vector.floats.into_iter().map(|(labels, sample)| format!("{labels} {}", bits(sample.value)));
+            let histograms = vector.histograms.into_iter();
+            floats.chain(histograms.map(|(labels, sample)| format!("{labels} {:?}", sample.histogram))).collect()
         }
         Value::Scalar(sample) => vec![bits(sample.value)],
         other @ (Value::Text(_) | Value::Matrix(_)) => panic!("{other:?}"),
@@ -79,12 +110,15 @@ proptest! {
         match range(&expression, &memory, start_ms, end_ms, step_ms, &options) {
             Ok(series) => {
                 for at_ms in (0..10).map(|index| start_ms + step_ms * index) {
-                    let at_step = series.iter().filter_map(|series| {
-                        let sample = series.samples.iter().find(|sample| sample.timestamp == at_ms)?;
-                        Some((series.labels.clone(), *sample))
-                    });
+                    let mut at_step = InstantVector::default();
+                    for series in &series {
+                        let float = series.samples.iter().find(|sample| sample.timestamp == at_ms);
+                        at_step.floats.extend(float.map(|sample| (series.labels.clone(), *sample)));
+                        let histogram = series.histograms.iter().find(|sample| sample.timestamp == at_ms);
+                        at_step.histograms.extend(histogram.map(|sample| (series.labels.clone(), sample.clone())));
+                    }
                     let instant = instant(&expression, &memory, at_ms, &options).unwrap();
-                    prop_assert_eq!(told(Value::Vector(at_step.collect())), told(instant), "{} at {}", query, at_ms);
+                    prop_assert_eq!(told(Value::Vector(at_step)), told(instant), "{} at {}", query, at_ms);
                 }
             }
             // What fails at a step fails as a whole; two series of one name may also never be there at once.

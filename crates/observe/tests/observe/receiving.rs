@@ -7,18 +7,24 @@ use std::sync::{Arc, Mutex};
 
 use prograde_observe::remote_write::receive;
 use prograde_observe::store::StoreError;
-use prograde_observe::{Append, Appended, Incoming, Labels, Sample};
+use prograde_observe::{Append, Appended, Incoming, IncomingHistogram, Labels, Sample};
 
 use crate::peer::Prometheus;
 use crate::scraping::site::Site;
 
-/// Keeps all that is written.
+/// Keeps all that is written: numbers, and histograms as text.
 #[derive(Default)]
-pub(crate) struct Recorder(pub(crate) Mutex<Vec<(Labels, Sample)>>);
+pub(crate) struct Recorder(pub(crate) Mutex<Vec<(Labels, Sample)>>, pub(crate) Mutex<Vec<String>>);
 
 impl Append for Recorder {
     fn append(&self, batch: &[Incoming<'_>]) -> Result<Appended, StoreError> {
         self.0.lock().unwrap().extend(batch.iter().map(|one| (one.labels.clone(), one.sample)));
+        Ok(Appended { kept: batch.len(), ..Appended::default() })
+    }
+
+    fn append_histograms(&self, batch: &[IncomingHistogram<'_>]) -> Result<Appended, StoreError> {
+        let line = |one: &IncomingHistogram<'_>| format!("{} {}", one.labels, one.sample.histogram);
+        self.1.lock().unwrap().extend(batch.iter().map(line));
         Ok(Appended { kept: batch.len(), ..Appended::default() })
     }
 }

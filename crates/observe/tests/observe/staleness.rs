@@ -20,7 +20,7 @@ fn sample(seconds: i64, value: f64) -> Sample {
 fn at(store: &Memory, query: &str, seconds: i64) -> Option<f64> {
     let expression = promql::parse(query).unwrap();
     match instant(&expression, store, seconds * 1000, &Options::default()).unwrap() {
-        Value::Vector(vector) => vector.first().map(|(_, sample)| sample.value),
+        Value::Vector(vector) => vector.floats.first().map(|(_, sample)| sample.value),
         other @ (Value::Scalar(_) | Value::Text(_) | Value::Matrix(_)) => panic!("{other:?}"),
     }
 }

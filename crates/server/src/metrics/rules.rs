@@ -15,10 +15,10 @@ use prograde_model::{Diagnostic, Diagnostics};
 use prograde_observe::evaluate::Options;
 use prograde_observe::rules::alert::{self, Alerts};
 use prograde_observe::rules::template::{self, External};
-use prograde_observe::rules::{self, Group, Rule, RuleError, record};
+use prograde_observe::rules::{self, Group, Recorded, Rule, RuleError, record};
 use prograde_observe::store::StoreError;
 use prograde_observe::tsdb::Database;
-use prograde_observe::{Append, Incoming, Labels, Sample};
+use prograde_observe::{Append, HistogramSample, Incoming, IncomingHistogram, Labels, Sample};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -281,7 +281,8 @@ impl Evaluating {
         let store = &*self.database;
         let written = match rule {
             Rule::Recording(recording) => {
-                let answer = rules::answer(&recording.expression, store, at_ms, options).map_err(RuleError::from)?;
+                let answer =
+                    rules::whole_answer(&recording.expression, store, at_ms, options).map_err(RuleError::from)?;
                 record::record(recording, answer, group.limit)?
             }
             Rule::Alerting(alerting) => {
@@ -295,7 +296,8 @@ impl Evaluating {
                     alert::restore(alerting, &mut alerts, store, at_ms)?;
                 }
                 state.alerts = alerts;
-                alert::series(&state.alerts)
+                let series = alert::series(&state.alerts).into_iter();
+                series.map(|(labels, value)| (labels, Recorded::Float(value))).collect()
             }
         };
         self.write(state, &written, at_ms)?;
@@ -303,13 +305,26 @@ impl Evaluating {
     }
 
     /// Writes what a rule gives, and that what it gave before and does not give any more has ended.
-    fn write(&self, state: &mut RuleState, written: &[(Labels, f64)], at_ms: i64) -> Result<(), StoreError> {
+    fn write(&self, state: &mut RuleState, written: &[(Labels, Recorded)], at_ms: i64) -> Result<(), StoreError> {
         let ended = record::ended(&state.written, written);
         let markers = ended.iter().map(|labels| Incoming { labels, sample: Sample::stale(at_ms) });
-        let now = written.iter().map(|(labels, value)| (labels, *value));
-        let now = now.map(|(labels, value)| Incoming { labels, sample: Sample { timestamp: at_ms, value } });
-        let batch: Vec<Incoming<'_>> = markers.chain(now).collect();
-        let appended = self.database.append(&batch)?;
+        let floats = written.iter().filter_map(|(labels, recorded)| match recorded {
+            Recorded::Float(value) => Some(Incoming { labels, sample: Sample { timestamp: at_ms, value: *value } }),
+            Recorded::Histogram(_) => None,
+        });
+        let batch: Vec<Incoming<'_>> = markers.chain(floats).collect();
+        let histograms: Vec<(&Labels, HistogramSample)> = written
+            .iter()
+            .filter_map(|(labels, recorded)| match recorded {
+                Recorded::Float(_) => None,
+                Recorded::Histogram(histogram) => {
+                    Some((labels, HistogramSample { timestamp: at_ms, histogram: Arc::clone(histogram) }))
+                }
+            })
+            .collect();
+        let of_histograms: Vec<IncomingHistogram<'_>> =
+            histograms.iter().map(|(labels, sample)| IncomingHistogram { labels, sample }).collect();
+        let appended = self.database.append(&batch)?.plus(self.database.append_histograms(&of_histograms)?);
         if appended.left_out() > 0 {
             tracing::warn!(?appended, "some samples of rules were left out");
         }

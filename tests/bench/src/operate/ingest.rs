@@ -114,10 +114,8 @@ fn body(targets: &mut [Target], begin_ms: i64, scrape: i64) -> Vec<u8> {
     let mut all = Vec::new();
     for target in targets {
         let timestamp = begin_ms + target.scrape(scrape);
-        let of = |(labels, sample): (&prograde_observe::Labels, Sample)| Series {
-            labels: labels.clone(),
-            samples: vec![sample],
-        };
+        let of =
+            |(labels, sample): (&prograde_observe::Labels, Sample)| Series::of_floats(labels.clone(), vec![sample]);
         all.extend(target.samples(timestamp).map(of));
     }
     remote_write::request(&all)

@@ -88,7 +88,8 @@ fn load(folder: &Path, prometheus: &Api, begin_ms: i64) -> anyhow::Result<Stats>
                 }
             }
         }
-        let series: Vec<Series> = gathered.into_iter().map(|(labels, samples)| Series { labels, samples }).collect();
+        let series: Vec<Series> =
+            gathered.into_iter().map(|(labels, samples)| Series::of_floats(labels, samples)).collect();
         prometheus.write(&remote_write::request(&series))?;
         database.maintain(begin_ms + (begin + 40) * INTERVAL_MS)?;
     }

@@ -11,7 +11,7 @@
 //!
 //! - **texts**: all names and values of labels, sorted, [`TEXTS_PER_PAGE`] to a page; a text is known by its place in the order;
 //! - **series**: sorted by their labels, [`SERIES_PER_PAGE`] to a page: the texts of their labels, and for each of their chunks
-//!   its times, its number of samples, and its length; a series' chunks lie behind each other;
+//!   its times, its number of samples, which says what they are, and its length; a series' chunks lie behind each other;
 //! - **values**: of each label the values, sorted, [`VALUES_PER_PAGE`] to a page, and where their series are listed;
 //! - **postings**: of each value the series, ascending, as differences;
 //! - **chunks**: as they were in memory.
@@ -40,7 +40,8 @@ const VALUES_PER_PAGE: usize = 256;
 pub(super) const EXTENSION: &str = "block";
 
 const LETTERS: [u8; 6] = *b"PGBLK\n";
-const FORMAT: u16 = 1;
+/// Format 1 has no histograms.
+const FORMAT: u16 = 2;
 const HEADER_BYTES: usize = 8;
 const END: [u8; 8] = *b"PGBLKEND";
 const FOOTER_BYTES: usize = 28;

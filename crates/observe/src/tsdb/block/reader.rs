@@ -45,7 +45,7 @@ impl Block {
             return Err(self.damaged(0, "it does not begin as a block does"));
         }
         match u16::from_le_bytes([low, high]) {
-            FORMAT => Ok(()),
+            1..=FORMAT => Ok(()),
             0 => Err(self.damaged(6, "there is no format 0")),
             found => Err(DatabaseError::NewerFormat { path: self.path.clone(), found, known: FORMAT }),
         }

@@ -9,7 +9,7 @@ use super::{SERIES_PER_PAGE, SUM_BYTES, TEXTS_PER_PAGE};
 use crate::labels::{Label, Labels};
 use crate::matcher::Matcher;
 use crate::tsdb::candidates::{Index, candidates};
-use crate::tsdb::chunk::{BYTES_MAX, Chunk, SAMPLES_MAX};
+use crate::tsdb::chunk::{self, Chunk, Kind};
 use crate::tsdb::codec::Reader;
 use crate::tsdb::error::DatabaseError;
 
@@ -19,6 +19,7 @@ struct Place {
     first_ms: i64,
     last_ms: i64,
     count: u32,
+    kind: Kind,
     offset: u64,
     length: usize,
 }
@@ -39,9 +40,9 @@ pub(in crate::tsdb) struct Found {
 }
 
 impl Found {
-    /// How many samples its chunks have.
-    pub(in crate::tsdb) fn samples(&self) -> u64 {
-        self.places.iter().map(|place| u64::from(place.count)).sum()
+    /// How much its chunks are in a query's account.
+    pub(in crate::tsdb) fn weight(&self) -> u64 {
+        self.places.iter().map(|place| chunk::weight(place.kind, place.count, place.length)).sum()
     }
 }
 
@@ -77,10 +78,10 @@ impl Block {
         let bytes = self.bytes(first.offset, length)?;
         let mut rest = Reader::new(&bytes);
         let mut chunks = Vec::with_capacity(found.places.len());
-        for Place { first_ms, last_ms, count, offset, length } in found.places.iter().copied() {
+        for Place { first_ms, last_ms, count, kind, offset, length } in found.places.iter().copied() {
             let page = rest.take(length + SUM_BYTES).unwrap_or_default();
             let bytes = self.checked(offset, page)?.into();
-            chunks.push(Chunk { first_ms, last_ms, count, bytes });
+            chunks.push(Chunk { first_ms, last_ms, count, kind, bytes });
         }
         Ok(chunks)
     }
@@ -237,9 +238,9 @@ fn read_series(bytes: &[u8]) -> Option<Vec<Option<Entry>>> {
         for _ in 0..count {
             let first_ms = time.wrapping_add(reader.signed()?);
             let last_ms = first_ms.wrapping_add(reader.number()?.cast_signed());
-            let count = u32::try_from(reader.number()?).ok().filter(|count| (1..=SAMPLES_MAX).contains(count))?;
-            let length = usize::try_from(reader.number()?).ok().filter(|length| *length <= BYTES_MAX)?;
-            places.push(Place { first_ms, last_ms, count, offset, length });
+            let (count, kind) = chunk::read_count(&mut reader)?;
+            let length = usize::try_from(reader.number()?).ok().filter(|length| *length <= chunk::bytes_max(kind))?;
+            places.push(Place { first_ms, last_ms, count, kind, offset, length });
             offset = offset.checked_add((length + SUM_BYTES) as u64)?;
             time = last_ms;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::directory::{Directory, Extent, Name};
 use super::{END, FORMAT, LETTERS, SERIES_PER_PAGE, TEXTS_PER_PAGE, VALUES_PER_PAGE};
 use crate::labels::Labels;
-use crate::tsdb::chunk::Chunk;
+use crate::tsdb::chunk::{Chunk, put_count};
 use crate::tsdb::codec::{put_bytes, put_number, put_signed};
 use crate::tsdb::disk::Disk;
 use crate::tsdb::error::DatabaseError;
@@ -80,7 +80,7 @@ impl<'a> BlockWriter<'a> {
         for chunk in chunks {
             put_signed(&mut self.page, chunk.first_ms.wrapping_sub(time));
             put_number(&mut self.page, chunk.last_ms.wrapping_sub(chunk.first_ms).cast_unsigned());
-            put_number(&mut self.page, u64::from(chunk.count));
+            put_count(&mut self.page, chunk.count, chunk.kind);
             put_number(&mut self.page, chunk.bytes.len() as u64);
             time = chunk.last_ms;
             self.put_page(&chunk.bytes)?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::candidates::candidates;
 use super::chunk::Chunk;
 use super::error::DatabaseError;
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 use crate::matcher::Matcher;
 use crate::sample::Sample;
@@ -74,6 +75,14 @@ impl Head {
         if let Some(series) = self.series.get_mut(&id) {
             self.sizes.add(series.push(sample, self.block_ms));
             self.times = around(self.times, (sample.timestamp, sample.timestamp));
+        }
+    }
+
+    /// Adds a histogram that is later than all that the series has.
+    pub(super) fn push_histogram(&mut self, id: u32, sample: HistogramSample) {
+        if let Some(series) = self.series.get_mut(&id) {
+            self.times = around(self.times, (sample.timestamp, sample.timestamp));
+            self.sizes.add(series.push_histogram(sample, self.block_ms));
         }
     }
 

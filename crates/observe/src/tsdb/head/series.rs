@@ -1,15 +1,17 @@
 //! A series in memory.
 
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 use crate::sample::Sample;
-use crate::tsdb::chunk::{Chunk, OpenChunk, SAMPLES_MAX};
+use crate::tsdb::chunk::{self, Chunk, Last, Open, OpenChunk, SAMPLES_MAX};
+use crate::tsdb::histograms::OpenHistograms;
 
 /// A series with its latest samples, in chunks that each lie within one block's time.
 #[derive(Debug)]
 pub(in crate::tsdb) struct Series {
     labels: Labels,
     closed: Vec<Chunk>,
-    open: Option<OpenChunk>,
+    open: Option<Open>,
     /// When the block's time ends that the open chunk lies in.
     open_until_ms: i64,
 }
@@ -31,22 +33,38 @@ impl Series {
     }
 
     /// Its latest sample.
-    pub(in crate::tsdb) fn last(&self) -> Option<Sample> {
-        self.open.as_ref().map(OpenChunk::last)
+    pub(in crate::tsdb) fn last(&self) -> Option<Last> {
+        self.open.as_ref().map(Open::last)
     }
 
     /// Adds a sample that is later than all before.
     pub(super) fn push(&mut self, sample: Sample, block_ms: i64) -> Sizes {
-        if let Some(open) = &mut self.open
+        if let Some(Open::Floats(open)) = &mut self.open
             && open.count() < SAMPLES_MAX
             && sample.timestamp < self.open_until_ms
         {
             open.push(sample);
             return Sizes { samples: 1, chunks: 0 };
         }
+        self.begin(sample.timestamp, block_ms, Open::Floats(OpenChunk::new(sample)))
+    }
+
+    /// Adds a histogram that is later than all before.
+    pub(super) fn push_histogram(&mut self, sample: HistogramSample, block_ms: i64) -> Sizes {
+        if let Some(Open::Histograms(open)) = &mut self.open
+            && !open.is_full()
+            && sample.timestamp < self.open_until_ms
+        {
+            open.push(sample);
+            return Sizes { samples: 1, chunks: 0 };
+        }
+        self.begin(sample.timestamp, block_ms, Open::Histograms(Box::new(OpenHistograms::new(sample))))
+    }
+
+    fn begin(&mut self, timestamp: i64, block_ms: i64, open: Open) -> Sizes {
         self.closed.extend(self.open.take().map(|full| full.snapshot()));
-        self.open_until_ms = window_end(sample.timestamp, block_ms);
-        self.open = Some(OpenChunk::new(sample));
+        self.open_until_ms = window_end(timestamp, block_ms);
+        self.open = Some(open);
         Sizes { samples: 1, chunks: 1 }
     }
 
@@ -64,11 +82,7 @@ impl Series {
             return Some(());
         }
         let Some(latest) = self.closed.pop() else { return Some(()) };
-        let mut samples = Vec::new();
-        latest.decode_into(&mut samples)?;
-        let mut samples = samples.into_iter();
-        let mut open = OpenChunk::new(samples.next()?);
-        samples.for_each(|sample| open.push(sample));
+        let open = Open::again(&latest)?;
         self.open_until_ms = window_end(open.first_ms(), block_ms);
         self.open = Some(open);
         Some(())
@@ -79,15 +93,24 @@ impl Series {
         let begin = self.closed.partition_point(|chunk| chunk.last_ms < from_ms);
         let later = self.closed.get(begin..).unwrap_or_default().iter();
         let mut found: Vec<Chunk> = later.take_while(|chunk| chunk.first_ms <= to_ms).cloned().collect();
-        let open = self.open.as_ref().filter(|open| open.first_ms() <= to_ms && open.last().timestamp >= from_ms);
-        found.extend(open.map(OpenChunk::snapshot));
+        let open = self.open.as_ref().filter(|open| open.first_ms() <= to_ms && open.last_ms() >= from_ms);
+        found.extend(open.map(Open::snapshot));
         found
+    }
+
+    /// How much its chunks in a time are in a query's account.
+    pub(in crate::tsdb) fn weight_in(&self, from_ms: i64, to_ms: i64) -> u64 {
+        let open = self.open.iter().map(|open| (open.first_ms(), open.last_ms(), open.weight()));
+        let closed = self.closed.iter();
+        let closed = closed.map(|one| (one.first_ms, one.last_ms, chunk::weight(one.kind, one.count, one.bytes.len())));
+        let inside = closed.chain(open).filter(|(first, last, _)| *first <= to_ms && *last >= from_ms);
+        inside.map(|(_, _, weight)| weight).sum()
     }
 
     /// How many samples its chunks have in a time, and whether there are any chunks.
     pub(in crate::tsdb) fn sizes_in(&self, from_ms: i64, to_ms: i64) -> Sizes {
         let mut sizes = Sizes::default();
-        let open = self.open.iter().map(|open| (open.first_ms(), open.last().timestamp, open.count()));
+        let open = self.open.iter().map(|open| (open.first_ms(), open.last_ms(), open.count()));
         let closed = self.closed.iter().map(|chunk| (chunk.first_ms, chunk.last_ms, chunk.count));
         for (_, _, count) in closed.chain(open).filter(|(first, last, _)| *first <= to_ms && *last >= from_ms) {
             sizes.samples += u64::from(count);
@@ -105,7 +128,7 @@ impl Series {
             sizes.chunks += 1;
         }
         self.closed.shrink_to_fit();
-        if let Some(open) = self.open.take_if(|open| open.last().timestamp < before_ms) {
+        if let Some(open) = self.open.take_if(|open| open.last_ms() < before_ms) {
             sizes.samples += u64::from(open.count());
             sizes.chunks += 1;
         }
@@ -114,20 +137,20 @@ impl Series {
 
     /// When its first sample is.
     pub(super) fn first_ms(&self) -> Option<i64> {
-        let open = self.open.as_ref().map(OpenChunk::first_ms);
+        let open = self.open.as_ref().map(Open::first_ms);
         self.closed.first().map(|chunk| chunk.first_ms).or(open)
     }
 
     /// When its last sample is.
     pub(super) fn last_ms(&self) -> Option<i64> {
         let closed = self.closed.last().map(|chunk| chunk.last_ms);
-        self.open.as_ref().map(|open| open.last().timestamp).or(closed)
+        self.open.as_ref().map(Open::last_ms).or(closed)
     }
 
     /// How many bytes its samples take in memory.
     pub(super) fn bytes_held(&self) -> u64 {
         let closed = self.closed.iter().map(|chunk| chunk.bytes.len() + size_of::<Chunk>());
-        (closed.sum::<usize>() + self.open.as_ref().map_or(0, OpenChunk::bytes_held)) as u64
+        (closed.sum::<usize>() + self.open.as_ref().map_or(0, Open::bytes_held)) as u64
     }
 }
 

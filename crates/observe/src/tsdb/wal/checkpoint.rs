@@ -7,7 +7,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, CHECKPOINT};
-use super::record::{CHUNKS_PER_RECORD, put_chunks, put_end};
+use super::record::{CHUNK_BYTES_PER_RECORD, put_chunks, put_end};
 use super::{CHECKPOINT_EXTENSION, EXTENSION, checkpoint_path, segment_path};
 use crate::labels::Labels;
 use crate::tsdb::chunk::Chunk;
@@ -40,8 +40,15 @@ impl<'a> Checkpoint<'a> {
     }
 
     pub(in crate::tsdb) fn add(&mut self, id: u32, labels: &Labels, chunks: &[Chunk]) -> Result<(), DatabaseError> {
-        for part in chunks.chunks(CHUNKS_PER_RECORD) {
+        let mut rest = chunks;
+        while !rest.is_empty() {
+            let mut left = CHUNK_BYTES_PER_RECORD;
+            let fits = |chunk: &&Chunk| left.checked_sub(chunk.bytes.len() + 40).map(|less| left = less).is_some();
+            // Each fits by itself.
+            let count = rest.iter().take_while(fits).count().max(1);
+            let (part, after) = rest.split_at(count);
             put_chunks(&mut self.buffer, id, labels, part);
+            rest = after;
         }
         if self.buffer.len() >= BUFFER_BYTES {
             self.disk.write(&self.file, &self.temporary, &self.buffer)?;

@@ -22,8 +22,8 @@ const MARK: [u8; 4] = [0xf0, b'P', b'W', b'\n'];
 const FRAME_BYTES: usize = 12;
 /// The first bytes of a file.
 pub(in crate::tsdb) const HEADER_BYTES: u64 = 8;
-/// The format that is written.
-pub(in crate::tsdb) const FORMAT: u16 = 1;
+/// The format that is written. Format 1 has no histograms.
+pub(in crate::tsdb) const FORMAT: u16 = 2;
 /// The longest record: a bound on what is read into memory at once.
 pub(in crate::tsdb) const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How much is searched at a time for the next record.
@@ -37,6 +37,18 @@ pub(in crate::tsdb) const CHECKPOINT: [u8; 6] = *b"PGCKP\n";
 /// The first bytes of a file of the log.
 pub(in crate::tsdb) fn header(letters: [u8; 6]) -> Vec<u8> {
     [&letters[..], &FORMAT.to_le_bytes()].concat()
+}
+
+/// True if a file of the log has the format that is written, so that records may be added to it.
+pub(in crate::tsdb) fn is_latest_format(path: &Path, letters: [u8; 6]) -> Result<bool, DatabaseError> {
+    let file = File::open(path).map_err(DatabaseError::io("open", path))?;
+    let header = header(letters);
+    let mut found = vec![0; header.len()];
+    match file.read_exact_at(&mut found, 0) {
+        Ok(()) => Ok(found == header),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(DatabaseError::io("read", path)(error)),
+    }
 }
 
 /// Adds a record, which `write` appends to the bytes before it.
@@ -91,7 +103,7 @@ impl Frames {
             return Err(DatabaseError::Damaged { path: path.to_owned(), offset: 0, reason });
         }
         match u16::from_le_bytes([low, high]) {
-            FORMAT => {}
+            1..=FORMAT => {}
             0 => {
                 let reason = "there is no format 0";
                 return Err(DatabaseError::Damaged { path: path.to_owned(), offset: 6, reason });

@@ -6,12 +6,19 @@
 //! | 2 | samples: their count; of each the difference of its series' number and of its time from those before, and the value's 8 bytes |
 //! | 3 | a series of a checkpoint: its number and labels as in kind 1; the count of its chunks; of each its first time, its length in time, its count of samples, and its bytes |
 //! | 4 | the end of a checkpoint: the next free number |
+//! | 5 | histograms: their count; of each the differences as in kind 2, and what differs from a histogram without observations |
+//!
+//! A chunk's count says what its samples are. Kind 5 and chunks of histograms are in format 2 and later.
+
+use std::sync::Arc;
 
 use super::frame::{self, RECORD_BYTES_MAX};
+use crate::histogram::{Histogram, HistogramSample};
 use crate::labels::Labels;
 use crate::sample::Sample;
-use crate::tsdb::chunk::{BYTES_MAX, Chunk, SAMPLES_MAX};
+use crate::tsdb::chunk::{Chunk, bytes_max, put_count, read_count};
 use crate::tsdb::codec::{Reader, put_bytes, put_number, put_signed};
+use crate::tsdb::histograms;
 
 /// The most bytes of one series' names and values of labels, which a record must have room for.
 pub(in crate::tsdb) const LABEL_BYTES_MAX: usize = 64 * 1024;
@@ -24,6 +31,7 @@ const SERIES: u8 = 1;
 const SAMPLES: u8 = 2;
 const CHUNKS: u8 = 3;
 const END: u8 = 4;
+const HISTOGRAMS: u8 = 5;
 
 /// A series that has come up.
 pub(in crate::tsdb) struct NewSeries {
@@ -35,6 +43,7 @@ pub(in crate::tsdb) struct NewSeries {
 pub(in crate::tsdb) enum Record {
     Series(Vec<NewSeries>),
     Samples(Vec<(u32, Sample)>),
+    Histograms(Vec<(u32, HistogramSample)>),
     Chunks { series: NewSeries, chunks: Vec<Chunk> },
     End { next_id: u32 },
 }
@@ -87,6 +96,39 @@ pub(in crate::tsdb) fn put_samples(out: &mut Vec<u8>, samples: impl ExactSizeIte
     }
 }
 
+/// Adds records of histograms.
+pub(in crate::tsdb) fn put_histograms<'a>(out: &mut Vec<u8>, samples: impl Iterator<Item = (u32, i64, &'a Histogram)>) {
+    let (mut body, mut count, mut before) = (Vec::new(), 0, (0, 0));
+    let mut samples = samples.peekable();
+    while let Some((id, timestamp, histogram)) = samples.next() {
+        put_signed(&mut body, i64::from(id) - before.0);
+        put_signed(&mut body, timestamp.wrapping_sub(before.1));
+        histograms::put(&mut body, histogram, &Histogram::default());
+        before = (i64::from(id), timestamp);
+        count += 1;
+        if body.len() >= SERIES_BYTES || samples.peek().is_none() {
+            frame::put(out, |out| {
+                out.push(HISTOGRAMS);
+                put_number(out, count);
+                out.append(&mut body);
+            });
+            (count, before) = (0, (0, 0));
+        }
+    }
+}
+
+fn read_histograms(reader: &mut Reader<'_>) -> Option<Vec<(u32, HistogramSample)>> {
+    let count = reader.count()?;
+    let (mut id, mut timestamp) = (0_i64, 0_i64);
+    let mut one = || {
+        id = id.checked_add(reader.signed()?)?;
+        timestamp = timestamp.wrapping_add(reader.signed()?);
+        let histogram = Arc::new(histograms::read(reader, &Histogram::default())?);
+        Some((u32::try_from(id).ok()?, HistogramSample { timestamp, histogram }))
+    };
+    (0..count).map(|_| one()).collect()
+}
+
 /// Adds the record of a series with its chunks. More than fit into a record, which no series has, are an error when read.
 pub(in crate::tsdb) fn put_chunks(out: &mut Vec<u8>, id: u32, labels: &Labels, chunks: &[Chunk]) {
     frame::put(out, |out| {
@@ -97,7 +139,7 @@ pub(in crate::tsdb) fn put_chunks(out: &mut Vec<u8>, id: u32, labels: &Labels, c
         for chunk in chunks {
             put_signed(out, chunk.first_ms);
             put_number(out, chunk.last_ms.wrapping_sub(chunk.first_ms).cast_unsigned());
-            put_number(out, u64::from(chunk.count));
+            put_count(out, chunk.count, chunk.kind);
             put_bytes(out, &chunk.bytes);
         }
     });
@@ -111,8 +153,8 @@ pub(in crate::tsdb) fn put_end(out: &mut Vec<u8>, next_id: u32) {
     });
 }
 
-/// How many chunks fit into a record with any labels.
-pub(in crate::tsdb) const CHUNKS_PER_RECORD: usize = (RECORD_BYTES_MAX - 8 * LABEL_BYTES_MAX) / (BYTES_MAX + 40);
+/// How many bytes of chunks, each with 40 more, fit into a record with any labels.
+pub(in crate::tsdb) const CHUNK_BYTES_PER_RECORD: usize = RECORD_BYTES_MAX - 8 * LABEL_BYTES_MAX;
 
 /// Reads a record; `None` if it is none of these.
 pub(in crate::tsdb) fn read(record: &[u8]) -> Option<Record> {
@@ -124,6 +166,7 @@ pub(in crate::tsdb) fn read(record: &[u8]) -> Option<Record> {
             Record::Series((0..count).map(|_| read_series(&mut reader)).collect::<Option<_>>()?)
         }
         SAMPLES => Record::Samples(read_samples(&mut reader)?),
+        HISTOGRAMS => Record::Histograms(read_histograms(&mut reader)?),
         CHUNKS => {
             let series = read_series(&mut reader)?;
             let count = reader.count()?;
@@ -158,10 +201,10 @@ fn read_samples(reader: &mut Reader<'_>) -> Option<Vec<(u32, Sample)>> {
 fn read_chunk(reader: &mut Reader<'_>) -> Option<Chunk> {
     let first_ms = reader.signed()?;
     let last_ms = first_ms.wrapping_add(reader.number()?.cast_signed());
-    let count = u32::try_from(reader.number()?).ok()?;
+    let (count, kind) = read_count(reader)?;
     let bytes = reader.bytes()?;
-    let fits = (1..=SAMPLES_MAX).contains(&count) && bytes.len() <= BYTES_MAX && first_ms <= last_ms;
-    fits.then(|| Chunk { first_ms, last_ms, count, bytes: bytes.into() })
+    let fits = bytes.len() <= bytes_max(kind) && first_ms <= last_ms;
+    fits.then(|| Chunk { first_ms, last_ms, count, kind, bytes: bytes.into() })
 }
 
 #[cfg(test)]
@@ -186,7 +229,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_record_or_none(kind in 0_u8..6, bytes: Vec<u8>) {
+        fn any_bytes_are_a_record_or_none(kind in 0_u8..7, bytes: Vec<u8>) {
             let _ = read(&[&[kind], &bytes[..]].concat());
         }
     }

@@ -8,6 +8,7 @@ use super::frame::{self, CHECKPOINT, Frames, HEADER_BYTES, Next, SEGMENT};
 use super::record::{self, NewSeries, Record};
 use super::writer::Writer;
 use super::{CHECKPOINT_EXTENSION, EXTENSION, checkpoint_path, segment_path};
+use crate::histogram::HistogramSample;
 use crate::labels::Labels;
 use crate::sample::Sample;
 use crate::tsdb::chunk::Chunk;
@@ -59,6 +60,16 @@ pub(in crate::tsdb) struct Replay<'a> {
     recovery: Recovery,
 }
 
+/// Where a sample belongs.
+enum Place {
+    /// To the series of this number.
+    New(u32),
+    /// Nowhere: it is in memory or in a block.
+    Known,
+    /// Nowhere: its series is not known.
+    Orphan,
+}
+
 /// What the log held.
 pub(in crate::tsdb) struct Replayed {
     pub(in crate::tsdb) head: Head,
@@ -95,12 +106,18 @@ impl<'a> Replay<'a> {
         let used = segments.iter().rposition(|number| holds_records(&segment_path(self.folder, *number)));
         let mut end = None;
         for (index, number) in segments.iter().enumerate() {
-            end = Some((*number, self.read_segment(&segment_path(self.folder, *number), used <= Some(index))?));
+            let path = segment_path(self.folder, *number);
+            let length = self.read_segment(&path, used <= Some(index))?;
+            end = Some((*number, length, frame::is_latest_format(&path, SEGMENT)?));
         }
         let disk = self.disk.clone();
         let writer = match end {
-            Some((number, length)) if length >= HEADER_BYTES => Writer::resume(disk, self.folder, number, length)?,
-            Some((number, _)) => {
+            Some((number, length, true)) if length >= HEADER_BYTES => {
+                Writer::resume(disk, self.folder, number, length)?
+            }
+            // Written by an earlier release, which would take what is added now for damage.
+            Some((number, length, false)) if length >= HEADER_BYTES => Writer::create(disk, self.folder, number + 1)?,
+            Some((number, _, _)) => {
                 self.disk.remove(&segment_path(self.folder, number))?;
                 Writer::create(disk, self.folder, number)?
             }
@@ -155,7 +172,9 @@ impl<'a> Replay<'a> {
                         ended = true;
                         continue;
                     }
-                    Some(Record::Series(_) | Record::Samples(_)) | None => (offset, "a record is of no known kind"),
+                    Some(Record::Series(_) | Record::Samples(_) | Record::Histograms(_)) | None => {
+                        (offset, "a record is of no known kind")
+                    }
                 },
                 Next::Broken { offset, reason } => (offset, reason),
             };
@@ -238,6 +257,14 @@ impl<'a> Replay<'a> {
                 self.recovery.orphans += orphans as u64;
                 orphans == 0
             }
+            Record::Histograms(samples) => {
+                let mut orphans = 0;
+                for (id, sample) in samples {
+                    orphans += usize::from(!self.take_histogram(id, sample));
+                }
+                self.recovery.orphans += orphans as u64;
+                orphans == 0
+            }
             Record::Chunks { .. } | Record::End { .. } => false,
         }
     }
@@ -258,18 +285,38 @@ impl<'a> Replay<'a> {
 
     /// False if the series is not known.
     fn take_sample(&mut self, id: u32, sample: Sample) -> bool {
+        match self.wanted(id, sample.timestamp) {
+            Place::New(id) => self.head.push(id, sample),
+            Place::Known => {}
+            Place::Orphan => return false,
+        }
+        true
+    }
+
+    /// False if the series is not known.
+    fn take_histogram(&mut self, id: u32, sample: HistogramSample) -> bool {
+        match self.wanted(id, sample.timestamp) {
+            Place::New(id) => self.head.push_histogram(id, sample),
+            Place::Known => {}
+            Place::Orphan => return false,
+        }
+        true
+    }
+
+    /// Where a sample of a series belongs. It counts as taken if it is new.
+    fn wanted(&mut self, id: u32, timestamp: i64) -> Place {
         let id = self.aliases.get(&id).copied().unwrap_or(id);
         if self.head.get(id).is_none() {
             self.next_id = self.next_id.max(id.saturating_add(1));
-            return false;
+            return Place::Orphan;
         }
-        let is_new = self.latest.get(&id).is_none_or(|latest| sample.timestamp > *latest);
-        if is_new && sample.timestamp >= self.floor_ms {
-            self.latest.insert(id, sample.timestamp);
-            self.head.push(id, sample);
-            self.recovery.samples += 1;
+        let is_new = self.latest.get(&id).is_none_or(|latest| timestamp > *latest);
+        if !is_new || timestamp < self.floor_ms {
+            return Place::Known;
         }
-        true
+        self.latest.insert(id, timestamp);
+        self.recovery.samples += 1;
+        Place::New(id)
     }
 
     fn take_chunks(&mut self, series: NewSeries, chunks: Vec<Chunk>) {

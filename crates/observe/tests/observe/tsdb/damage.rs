@@ -176,10 +176,10 @@ fn files_of_a_later_release_are_refused_as_such() {
         filled(folder.path());
         let path = folder.path().join(name);
         let mut bytes = fs::read(&path).unwrap();
-        bytes[at] = 2;
+        bytes[at] = 3;
         fs::write(&path, bytes).unwrap();
         let error = open(folder.path()).unwrap_err();
-        assert!(matches!(error, DatabaseError::NewerFormat { found: 2, known: 1, .. }), "{name}: {error}");
+        assert!(matches!(error, DatabaseError::NewerFormat { found: 3, known: 2, .. }), "{name}: {error}");
     }
 }
 

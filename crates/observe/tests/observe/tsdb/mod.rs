@@ -4,6 +4,7 @@ mod appending;
 mod crash;
 mod damage;
 mod golden;
+mod histograms;
 mod model;
 
 use prograde_observe::matcher::{Comparison, Matcher};

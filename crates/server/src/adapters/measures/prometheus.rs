@@ -18,6 +18,7 @@ use crate::adapters::client::{Ask, Client};
 /// further away is a cache's, or the clocks differ.
 const AGE_MAX_S: f64 = 300.0;
 const NO_SERIES: &str = "the query gave no series";
+const HISTOGRAM: &str = "has no number; use a function such as `histogram_quantile` on a native histogram";
 const RANGE: &str = "is a range of samples; use an instant query, such as with `avg_over_time`";
 
 /// Asks once. The time of evaluation is left to the provider, so that its clock and ours may differ by a little.
@@ -76,10 +77,11 @@ async fn embedded(
     let answer = asked.await.map_err(|error| MeasureError::Unreachable(error.to_string()))?;
     match answer.map_err(|error| MeasureError::Answer(format!("the query: {error}")))? {
         evaluate::Value::Scalar(sample) => Ok(Found::number(sample.value)),
-        evaluate::Value::Vector(vector) => match vector.as_slice() {
-            [] => Ok(Found::Nothing { why: NO_SERIES.into() }),
-            [(_, sample)] => Ok(Found::number(sample.value)),
-            more => Err(several(more.len())),
+        evaluate::Value::Vector(vector) => match (vector.floats.as_slice(), vector.histograms.len()) {
+            ([], 0) => Ok(Found::Nothing { why: NO_SERIES.into() }),
+            ([], 1) => Err(strange(HISTOGRAM)),
+            ([(_, sample)], 0) => Ok(Found::number(sample.value)),
+            (floats, histograms) => Err(several(floats.len() + histograms)),
         },
         evaluate::Value::Matrix(_) => Err(strange(RANGE)),
         evaluate::Value::Text(_) => Err(strange("is a string, not a number")),
@@ -157,7 +159,7 @@ fn vector(result: &Value, at: Timestamp) -> Result<Found, MeasureError> {
         [] => Ok(Found::Nothing { why: NO_SERIES.into() }),
         [one] => match one.get("value") {
             Some(value) => sample(value, at),
-            None => Err(strange("has no number; use a function such as `histogram_quantile` on a native histogram")),
+            None => Err(strange(HISTOGRAM)),
         },
         more => Err(several(more.len())),
     }

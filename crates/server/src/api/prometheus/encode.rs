@@ -3,7 +3,8 @@
 use std::io::Write as _;
 
 use prograde_observe::evaluate::Value;
-use prograde_observe::{Labels, Sample, Series};
+use prograde_observe::histogram::{Bounded, Edges};
+use prograde_observe::{HistogramSample, Labels, Sample, Series};
 
 /// The answer to an instant query.
 pub(super) fn value(value: &Value) -> Vec<u8> {
@@ -20,10 +21,16 @@ pub(super) fn value(value: &Value) -> Vec<u8> {
         }
         Value::Vector(vector) => {
             out.extend(br#"{"resultType":"vector","result":["#);
-            for (at, (labels, sample)) in vector.iter().enumerate() {
+            for (at, (labels, sample)) in vector.floats.iter().enumerate() {
                 begin(&mut out, at, labels);
                 out.extend(br#","value":"#);
                 point(&mut out, sample);
+                out.push(b'}');
+            }
+            for (at, (labels, sample)) in vector.histograms.iter().enumerate() {
+                begin(&mut out, vector.floats.len() + at, labels);
+                out.extend(br#","histogram":"#);
+                histogram(&mut out, sample);
                 out.push(b'}');
             }
             out.push(b']');
@@ -39,17 +46,29 @@ pub(super) fn matrix(all: &[Series]) -> Vec<u8> {
     let mut out = br#"{"resultType":"matrix","result":["#.to_vec();
     for (at, series) in all.iter().enumerate() {
         begin(&mut out, at, &series.labels);
-        out.extend(br#","values":["#);
-        for (at, sample) in series.samples.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            point(&mut out, sample);
+        if !series.samples.is_empty() || series.histograms.is_empty() {
+            out.extend(br#","values":"#);
+            list(&mut out, &series.samples, point);
         }
-        out.extend(b"]}");
+        if !series.histograms.is_empty() {
+            out.extend(br#","histograms":"#);
+            list(&mut out, &series.histograms, histogram);
+        }
+        out.push(b'}');
     }
     out.extend(b"]}");
     out
+}
+
+fn list<T>(out: &mut Vec<u8>, all: &[T], one: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (at, item) in all.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        one(out, item);
+    }
+    out.push(b']');
 }
 
 fn begin(out: &mut Vec<u8>, at: usize, of: &Labels) {
@@ -75,20 +94,58 @@ pub(super) fn labels(out: &mut Vec<u8>, labels: &Labels) {
 }
 
 fn point(out: &mut Vec<u8>, sample: &Sample) {
-    let (seconds, ms) = (sample.timestamp.div_euclid(1_000), sample.timestamp.rem_euclid(1_000));
     out.push(b'[');
-    if sample.timestamp < 0 && ms != 0 {
+    time(out, sample.timestamp);
+    out.push(b',');
+    quoted(out, sample.value);
+    out.push(b']');
+}
+
+/// A histogram: of each bucket which bounds belong to it (0 the upper, 1 the lower, 3 both), these, and how many observations
+/// are in it.
+fn histogram(out: &mut Vec<u8>, sample: &HistogramSample) {
+    out.push(b'[');
+    time(out, sample.timestamp);
+    out.extend(br#",{"count":"#);
+    quoted(out, sample.histogram.count);
+    out.extend(br#","sum":"#);
+    quoted(out, sample.histogram.sum);
+    let buckets: Vec<Bounded> = sample.histogram.buckets().collect();
+    if !buckets.is_empty() {
+        out.extend(br#","buckets":"#);
+        list(out, &buckets, |out, bucket| {
+            out.extend(match bucket.edges {
+                Edges::Upper => b"[0",
+                Edges::Lower => b"[1",
+                Edges::Both => b"[3",
+            });
+            for number in [bucket.lower, bucket.upper, bucket.count] {
+                out.push(b',');
+                quoted(out, number);
+            }
+            out.push(b']');
+        });
+    }
+    out.extend(b"}]");
+}
+
+fn quoted(out: &mut Vec<u8>, value: f64) {
+    out.push(b'"');
+    number(out, value);
+    out.push(b'"');
+}
+
+fn time(out: &mut Vec<u8>, timestamp: i64) {
+    let (seconds, ms) = (timestamp.div_euclid(1_000), timestamp.rem_euclid(1_000));
+    if timestamp < 0 && ms != 0 {
         // Towards zero, as the sign stands before all of it.
-        let (seconds, ms) = ((-sample.timestamp) / 1_000, (-sample.timestamp) % 1_000);
+        let (seconds, ms) = ((-timestamp) / 1_000, (-timestamp) % 1_000);
         put(out, format_args!("-{seconds}.{ms:03}"));
     } else if ms == 0 {
         put(out, format_args!("{seconds}"));
     } else {
         put(out, format_args!("{seconds}.{ms:03}"));
     }
-    out.extend(b",\"");
-    number(out, sample.value);
-    out.extend(b"\"]");
 }
 
 /// As Prometheus writes numbers in its API: the shortest text that reads back as the same number, with an exponent where it
@@ -120,6 +177,12 @@ fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use prograde_observe::Histogram;
+    use prograde_observe::evaluate::InstantVector;
+    use prograde_observe::histogram::Bucket;
+
     use super::*;
 
     fn text(value: f64) -> String {
@@ -166,10 +229,40 @@ mod tests {
     }
 
     #[test]
+    fn histograms_are_written_with_their_bounds() {
+        let bucket = |(index, count): (i32, f64)| Bucket { index, count };
+        let histogram = Histogram {
+            zero_threshold: 0.25,
+            zero_count: 1.0,
+            count: 4.5,
+            sum: -0.5,
+            positive: vec![bucket((1, 2.0))],
+            negative: vec![bucket((0, 1.5))],
+            ..Histogram::default()
+        };
+        let labels: Labels = [("__name__", "h")].into_iter().collect();
+        let sample = HistogramSample { timestamp: 1_500, histogram: Arc::new(histogram) };
+        let empty = HistogramSample { timestamp: 2_000, histogram: Arc::default() };
+        let read = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap();
+        let written = serde_json::json!([1.5, {"count": "4.5", "sum": "-0.5", "buckets": [
+            [1, "-1", "-0.5", "1.5"], [3, "-0.25", "0.25", "1"], [0, "1", "2", "2"]]}]);
+        let vector = InstantVector { floats: Vec::new(), histograms: vec![(labels.clone(), sample.clone())] };
+        assert_eq!(
+            read(&value(&Value::Vector(vector)))["result"],
+            serde_json::json!([{"metric": {"__name__": "h"}, "histogram": written}])
+        );
+        let series = Series { labels, samples: Vec::new(), histograms: vec![sample, empty] };
+        assert_eq!(
+            read(&matrix(&[series]))["result"],
+            serde_json::json!([{"metric": {"__name__": "h"}, "histograms": [written, [2, {"count": "0", "sum": "0"}]]}])
+        );
+    }
+
+    #[test]
     fn what_is_written_is_json() {
         let labels: Labels = [("__name__", "a"), ("path", "\"\\\n\u{1}ü")].into_iter().collect();
         let sample = Sample { timestamp: 1_500, value: 2.0 };
-        let series = Series { labels: labels.clone(), samples: vec![sample, sample] };
+        let series = Series::of_floats(labels.clone(), vec![sample, sample]);
         let read = |json: &[u8]| serde_json::from_slice::<serde_json::Value>(json).unwrap();
         let metric = serde_json::json!({"__name__": "a", "path": "\"\\\n\u{1}ü"});
         let point = serde_json::json!([1.5, "2"]);
@@ -179,7 +272,8 @@ mod tests {
                 {"metric": metric, "values": [point, point]}, {"metric": metric, "values": [point, point]}
             ]})
         );
-        let vector = Value::Vector(vec![(labels.clone(), sample), (labels, sample)]);
+        let floats = vec![(labels.clone(), sample), (labels, sample)];
+        let vector = Value::Vector(InstantVector { floats, histograms: Vec::new() });
         let of_vector = serde_json::json!({"metric": metric, "value": point});
         assert_eq!(
             read(&value(&vector)),

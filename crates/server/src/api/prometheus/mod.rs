@@ -13,12 +13,15 @@ mod states;
 mod status;
 mod write;
 
-use axum::Router;
+use std::sync::Arc;
+
 use axum::extract::DefaultBodyLimit;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
+use prograde_observe::otlp;
 
 use super::Context;
 
@@ -60,6 +63,7 @@ pub(super) fn router(is_elsewhere: bool) -> Router<Context> {
     let taken = Router::new()
         .route("/api/v1/write", post(write::remote))
         .route("/api/v1/otlp/v1/metrics", post(write::otlp))
+        .layer(Extension(Arc::new(otlp::Receiver::default())))
         .layer(DefaultBodyLimit::max(WRITE_BYTES_MAX));
     Router::new().nest(PREFIX, api.merge(taken))
 }

@@ -2,13 +2,13 @@
 //!
 //! Source: Prometheus documentation, "Remote write specification 1.0"; OpenTelemetry specification, "OTLP/HTTP".
 
-use std::io::Read as _;
+use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use flate2::read::GzDecoder;
 use prograde_observe::{otlp, remote_write};
 
 use super::answer::Refused;
@@ -32,35 +32,28 @@ pub(super) async fn remote(
     })
 }
 
-/// `otlp/v1/metrics`: an export of metrics in Protocol Buffers.
-pub(super) async fn otlp(State(context): State<Context>, headers: HeaderMap, body: Bytes) -> Result<Response, Refused> {
-    let kind = value(&headers, &header::CONTENT_TYPE);
-    if kind != "application/x-protobuf" {
-        let text = format!("{kind:?} is not read: set OTEL_EXPORTER_OTLP_METRICS_PROTOCOL=http/protobuf");
-        return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response());
-    }
-    let encoding = value(&headers, &header::CONTENT_ENCODING).to_owned();
-    if !matches!(encoding.as_str(), "" | "identity" | "gzip") {
-        let text = format!("a body packed with {encoding:?} is not read: use gzip or nothing");
-        return Ok((StatusCode::UNSUPPORTED_MEDIA_TYPE, text).into_response());
-    }
-    let received = context.metrics.take(move |store| {
-        let body = if encoding == "gzip" { unpacked(&body)? } else { body.to_vec() };
-        Ok::<_, std::io::Error>(otlp::receive(&body, store))
+/// `otlp/v1/metrics`: an export of metrics, answered in the encoding that it came in.
+pub(super) async fn otlp(
+    State(context): State<Context>,
+    Extension(receiver): Extension<Arc<otlp::Receiver>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refused> {
+    let encoding = match otlp::Encoding::of(value(&headers, &header::CONTENT_TYPE)) {
+        Ok(encoding) => encoding,
+        Err(error) => return Ok(refused(error.status(), &error)),
+    };
+    let packing = value(&headers, &header::CONTENT_ENCODING).to_owned();
+    let exported = context.metrics.take(move |store| {
+        let body = otlp::unpacked(&packing, &body)?;
+        receiver.receive(&body, encoding, store)
     });
-    Ok(match received.await? {
-        Ok(Ok(exported)) => ([(header::CONTENT_TYPE, "application/x-protobuf")], exported.response()).into_response(),
-        Ok(Err(error)) => refused(error.status(), &error),
-        Err(error) => refused(400, &error),
-    })
-}
-
-/// One byte more than is read, so that what is too long is told from what is just long enough.
-fn unpacked(body: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    let most = u64::try_from(otlp::REQUEST_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    GzDecoder::new(body).take(most).read_to_end(&mut unpacked)?;
-    Ok(unpacked)
+    let (status, body) = match exported.await? {
+        Ok(exported) => (200, exported.response(encoding)),
+        Err(error) => (error.status(), error.response(encoding, &chain(&error))),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    Ok((status, [(header::CONTENT_TYPE, encoding.content_type())], body).into_response())
 }
 
 fn value<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> &'a str {
