@@ -96,9 +96,7 @@ impl Server {
         // The journal's lock is the data directory's: nothing else is touched before it is held.
         let journal = Journal::open(&data.journal())?;
         let token = data.token()?;
-        let listener = listen(options.listen).await?;
-        let address =
-            listener.local_addr().map_err(|source| ServerError::Listen { address: options.listen, source })?;
+        let (listener, address) = listen(options.listen).await?;
 
         let policies = Policies::read(&options.policy_set, &options.policies).map_err(ServerError::Policies)?;
         let policies = Arc::new(policies);
@@ -277,14 +275,17 @@ async fn not_replayed(error: StartError, journal: &Journal) -> ServerError {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| {
+/// A listener, and where it listens.
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let listener = TcpListener::bind(address).await.map_err(|source| {
         if source.kind() == std::io::ErrorKind::AddrInUse {
             ServerError::AddressInUse { address }
         } else {
             ServerError::Listen { address, source }
         }
-    })
+    })?;
+    let local = listener.local_addr().map_err(|source| ServerError::Listen { address, source })?;
+    Ok((listener, local))
 }
 
 fn ports(

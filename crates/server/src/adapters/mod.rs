@@ -12,5 +12,3 @@ pub(crate) mod prober;
 pub(crate) mod runtime;
 pub(crate) mod source;
 pub(crate) mod trackers;
-
-pub(crate) use client::is_loopback;

@@ -11,7 +11,7 @@ use prograde_model::{Diagnostic, Diagnostics};
 use prograde_notify::config::Secret;
 use serde::Deserialize;
 
-use crate::adapters::is_loopback;
+use crate::adapters::client::is_loopback;
 
 /// The code of everything that is wrong with the file.
 pub(crate) const CODE: &str = "PG0705";
