@@ -41,9 +41,22 @@ fn check(world: &World, name: &str, spoilt: &Spoilt, expected: &str) {
     assert!(shown.stdout.contains(place), "{name}: {shown:?}");
 }
 
+/// What a team asks of its pods, beside what is asked of all.
+const TEAM: &str = "\
+apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: { name: require-team }
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: team
+      match: { any: [{ resources: { kinds: [Deployment], names: [unowned] } }] }
+      validate: { message: The label team is required., pattern: { spec: { template: { metadata: { labels: { team: '?*' } } } } } }
+";
+
 #[test]
 fn bad_input() {
-    let world = World::new();
+    let world = World::with_files(&[("team.yaml", TEAM)], &["--policies", "team.yaml"]);
     let check = |name: &str, spoilt: Spoilt, expected: &str| check(&world, name, &spoilt, expected);
     check(
         "weights",
@@ -69,6 +82,20 @@ fn bad_input() {
         "overlay",
         Spoilt::Removed("deploy/overlays/production/deployment.yaml"),
         "deploy/overlays/production/kustomization.yaml:6:11 ",
+    );
+    check(
+        "privileged",
+        Spoilt::Edited(
+            "deploy/base/deployment.yaml",
+            "          image: privileged\n",
+            "          image: privileged\n          securityContext: { privileged: true }\n",
+        ),
+        "deploy/base/deployment.yaml:20:30 PG1106 pod-security-baseline: Deployment privileged: ",
+    );
+    check(
+        "unowned",
+        Spoilt::Edited("deploy/base/service.yaml", "port: 80", "port: 80"),
+        "deploy/base/deployment.yaml:13:7 PG1106 require-team: Deployment unowned: ",
     );
     check("missing", Spoilt::Removed("prograde.yaml"), "prograde.yaml:0:0 PG0103 the file is missing");
     assert_eq!(world.get("/api/v1/status")["targets"], json!([]));

@@ -34,7 +34,7 @@ pub(crate) struct Cli {
 /// What `prograde` can do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(commands::serve::ServeArgs),
+    Serve(Box<commands::serve::ServeArgs>),
     /// See it work on this machine, under traffic: commits that fly well and badly, or an incident from symptom to lesson
     Demo(demo::DemoArgs),
     #[command(flatten)]

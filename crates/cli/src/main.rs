@@ -62,7 +62,7 @@ fn run(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Report> {
         .map_err(|error| Report::new(report::SYSTEM, "the system gives no threads").because(&error))?;
     let Cli { global, command } = cli;
     let ended = match command {
-        Command::Serve(args) => runtime.block_on(commands::serve::run(args, &global, printer)),
+        Command::Serve(args) => runtime.block_on(commands::serve::run(*args, &global, printer)),
         Command::Demo(args) => runtime.block_on(demo::run(args, printer)),
         Command::Brief(command) => until_cancelled(&runtime, command, global, Arc::clone(printer)),
     };

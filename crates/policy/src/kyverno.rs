@@ -343,7 +343,8 @@ fn pod_security(
     }
     let told = crate::pss::told(&violations);
     let message = if rule.message.is_empty() { format!("breaks {told}") } else { format!("{}: {told}", rule.message) };
-    Some(Verdict::new(Status::Fail, message))
+    let path = crate::pss::place(resource, &violations);
+    Some(Verdict { path, ..Verdict::new(Status::Fail, message) })
 }
 
 fn input<'i>(request: &'i Request<'_>, document: &'i Value, outside: &'i Outside) -> Input<'i> {

@@ -145,6 +145,15 @@ pub(crate) fn told(violations: &[Violation]) -> String {
     violations.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
+/// Where the first violation is in a resource, as `/spec/template/spec/containers/0/image/`.
+pub(crate) fn place(resource: &Value, violations: &[Violation]) -> String {
+    let field = violations.iter().flat_map(|violation| &violation.fields).next();
+    let (Some(field), Some(pod)) = (field, pod_path(text(resource, &["kind"]))) else { return String::new() };
+    let steps = field.path.split(['.', '[', ']']).filter(|step| !step.is_empty());
+    let all: Vec<&str> = pod.iter().copied().chain(steps).collect();
+    format!("/{}/", all.join("/"))
+}
+
 /// All containers of a pod with their lists and places.
 pub(crate) fn containers(pod: &Value) -> Vec<(&'static str, usize, &Value)> {
     let mut found = Vec::new();

@@ -39,12 +39,11 @@ impl Policies {
         let mut policies = PolicySet::default();
         let mut found = Vec::new();
         if set != NO_SET {
-            match shipped::read(set, &mut policies) {
-                Some(read) => found.extend(read.err().into_iter().flat_map(|diagnostics| diagnostics.0)),
-                None => {
-                    let hint = format!("sets are {} and {NO_SET}", shipped::NAMES.join(", "));
-                    found.push(Diagnostic::file(POLICY, "--policy-set", format!("there is no set `{set}`"), hint));
-                }
+            if let Some(read) = shipped::read(set, &mut policies) {
+                found.extend(read.err().into_iter().flat_map(|diagnostics| diagnostics.0));
+            } else {
+                let hint = format!("sets are {} and {NO_SET}", shipped::NAMES.join(", "));
+                found.push(Diagnostic::file(POLICY, "--policy-set", format!("there is no set `{set}`"), hint));
             }
         }
         for (file, text) in files::texts(paths)? {
