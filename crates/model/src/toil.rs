@@ -146,6 +146,64 @@ impl Toil {
     }
 }
 
+/// From so many times on, something is repeated.
+const REPEATED: u64 = 3;
+
+/// Five questions about what people do by hand. Five times yes is toil; a no says what it is instead.
+///
+/// Source: Beyer and others, *Site Reliability Engineering*, chapter 5, "Toil Defined": manual, repetitive, automatable,
+/// tactical, no enduring value. That it grows with the service is the sixth there; a count over weeks shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Questions {
+    /// Did a person do it? Always yes: what prograde does is not counted.
+    pub manual: bool,
+    /// Was it done three times or more?
+    pub repetitive: bool,
+    /// Could a machine do it as well? Not where a person weighs what no rule holds.
+    pub automatable: bool,
+    /// Did something else ask for it, so that it interrupted?
+    pub tactical: bool,
+    /// Was everything as before once it was done?
+    pub without_lasting_value: bool,
+}
+
+impl Questions {
+    /// What is true of an act that was done so often.
+    pub fn of(act: Act, times: u64) -> Self {
+        let (automatable, tactical, without_lasting_value) = match act {
+            Act::Approved | Act::RolledBack | Act::Silenced | Act::RanStep | Act::Scaled => (true, true, true),
+            // Somebody takes a risk, and says why.
+            Act::Overrode | Act::Lifted => (false, true, true),
+            // Planned work: a release or a feature is decided on.
+            Act::Ended | Act::Flagged => (false, false, false),
+        };
+        Self { manual: true, repetitive: times >= REPEATED, automatable, tactical, without_lasting_value }
+    }
+
+    /// Whether it is toil.
+    pub fn is_toil(self) -> bool {
+        self.manual && self.repetitive && self.automatable && self.tactical && self.without_lasting_value
+    }
+}
+
+impl Act {
+    /// What does it instead, where something can.
+    pub fn instead(self) -> Option<&'static str> {
+        match self {
+            Self::Approved => {
+                Some("let checks and a soak time decide where nobody ever refuses, and take `approvals` out")
+            }
+            Self::RolledBack => {
+                Some("give `analysis` the metric that people looked at, so that the judge takes it back")
+            }
+            Self::Silenced => Some("mend the rule, or inhibit it; `prograde alerts lint` names it"),
+            Self::RanStep => Some("let the step be a job of the service, or mend what it mends"),
+            Self::Scaled => Some("declare a HorizontalPodAutoscaler"),
+            Self::Overrode | Self::Ended | Self::Lifted | Self::Flagged => None,
+        }
+    }
+}
+
 /// What each did, of what `counts` says.
 pub fn by_person<'a>(
     done: impl IntoIterator<Item = &'a Done>,
@@ -265,5 +323,19 @@ mod tests {
         assert_eq!(sum.acts, BTreeMap::from([(Act::Ended, 1), (Act::RolledBack, 1)]));
         assert!((sum.minutes - 20.0).abs() < 1e-9, "{}", sum.minutes);
         assert!(by_person(&done, |_| false).is_empty());
+    }
+
+    #[test]
+    fn five_times_yes_is_toil() {
+        for (act, times, is_toil) in [
+            (Act::Approved, 3, true),
+            (Act::Approved, 2, false),
+            (Act::Silenced, 10, true),
+            (Act::Overrode, 10, false),
+            (Act::Flagged, 10, false),
+        ] {
+            assert_eq!(Questions::of(act, times).is_toil(), is_toil, "{act:?} {times}");
+            assert!(!is_toil || act.instead().is_some(), "{act:?}");
+        }
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use prograde_journal::Journal;
 use prograde_model::dora::{Every, Span};
-use prograde_model::toil::{Act, Done, by_person};
+use prograde_model::toil::{Act, Done, Questions, by_person};
 use prograde_server::history;
 use serde_json::{Value, json};
 
@@ -39,7 +39,10 @@ const ACTS: [(&str, &str); Act::ALL.len()] = [
 Examples:
   prograde toil
   prograde toil --since 52w --time-zone Europe/Berlin
+  prograde toil --test
   prograde toil --offline --json | jq '.[] | select(.person == \"Ann\")'
+
+With `--test`: is it manual, repeated three times or more, automatable, an interruption, and of no lasting value? Five times yes is toil.
 
 The time of a runbook's steps was measured; everything else is taken for 2 minutes (approvals), 5 (flags, silences) or 10. The share is that of
 a week of `--hours`. Half of it is the most that a team should bear (Beyer and others, *Site Reliability Engineering*, chapter 5).")]
@@ -53,6 +56,9 @@ pub(crate) struct ToilArgs {
     /// How many hours a person works in a week
     #[arg(long, default_value_t = 40, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=168))]
     hours: u32,
+    /// Ask five questions of each kind of act instead: is it toil, and what could do it?
+    #[arg(long)]
+    test: bool,
     /// Read the journal in the data directory instead of asking the server
     #[arg(long, conflicts_with_all = ["server"])]
     offline: bool,
@@ -76,6 +82,9 @@ pub(crate) fn run(app: &App, args: &ToilArgs) -> Result<Exit, Report> {
         (true, _) => offline(app)?,
         (false, Some(first)) => app.client()?.toil(first.from)?,
     };
+    if args.test {
+        return tested(app, &done);
+    }
     let mut table =
         Table::new(&[&["WEEK OF", "PERSON"], &ACTS.map(|(_, head)| head)[..], &["HOURS", "SHARE"]].concat());
     let mut found = Vec::new();
@@ -103,6 +112,46 @@ pub(crate) fn run(app: &App, args: &ToilArgs) -> Result<Exit, Report> {
         app.printer.note("Nobody", "had to do anything by hand in that time");
     } else {
         app.printer.text(table.render(app.printer.style()))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The five questions, and what they say.
+fn tested(app: &App, done: &[Done]) -> Result<Exit, Report> {
+    let mut table =
+        Table::new(&["ACT", "TIMES", "MANUAL", "REPEATED", "AUTOMATABLE", "INTERRUPTS", "NO LASTING VALUE", "TOIL"]);
+    let (mut found, mut advice) = (Vec::new(), Vec::new());
+    for (act, (name, head)) in Act::ALL.into_iter().zip(ACTS) {
+        let times = done.iter().filter(|done| done.act == act).count() as u64;
+        if times == 0 {
+            continue;
+        }
+        let questions = Questions::of(act, times);
+        let word = |yes: bool| Cell::new(if yes { "yes" } else { "no" });
+        let is_toil = questions.is_toil();
+        table.row(vec![
+            Cell::new(head.to_lowercase()),
+            Cell::number(count(times)),
+            word(questions.manual),
+            word(questions.repetitive),
+            word(questions.automatable),
+            word(questions.tactical),
+            word(questions.without_lasting_value),
+            word(is_toil).tone(if is_toil { Tone::Bad } else { Tone::Plain }),
+        ]);
+        let instead = act.instead().filter(|_| is_toil);
+        advice.extend(instead.map(|instead| format!("{}: {instead}", head.to_lowercase())));
+        found.push(json!({"act": name, "times": times, "questions": questions, "toil": is_toil, "instead": instead}));
+    }
+    if app.printer.style().json {
+        app.printer.json(&found)?;
+    } else if found.is_empty() {
+        app.printer.note("Nobody", "had to do anything by hand in that time");
+    } else {
+        app.printer.text(table.render(app.printer.style()))?;
+        for line in &advice {
+            app.printer.hint(line);
+        }
     }
     Ok(Exit::Done)
 }

@@ -138,15 +138,14 @@ pub(crate) struct Evaluating {
     pub(crate) stop: CancellationToken,
 }
 
-/// Which rules of a group are evaluated.
+/// What is done in one evaluation of a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Which {
-    /// All, and alerts go on from where they were before the server was started.
-    First,
-    /// All.
-    All,
-    /// Those that alert: what is recorded is a period apart.
-    Alerting,
+struct Round {
+    /// Rules that record are left out: what they record is a period apart.
+    alerting_only: bool,
+    /// Alerts go on from where they were before the server was started. So it is up to the first regular evaluation, by when
+    /// all targets have been scraped: an alert that is seen for the first time may be one of before.
+    restores: bool,
 }
 
 impl Evaluating {
@@ -172,15 +171,14 @@ impl Evaluating {
         let mut regular_is_over = false;
         let mut early_from = Instant::now();
         loop {
-            // What is to be restored is restored at the first regular evaluation.
-            let may_be_early = regular_is_over && group.has_alerts();
+            let restores = !regular_is_over;
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.sleep_until(regular_ms) => {}
-                turn = self.turn(&group, &mut scraped, (last_ms, early_from)), if may_be_early => {
+                turn = self.turn(&group, &mut scraped, (last_ms, early_from)), if group.has_alerts() => {
                     let at_ms = self.control.now().as_millisecond();
                     if at_ms < regular_ms && at_ms > last_ms {
-                        self.evaluate_group(&group, at_ms, Which::Alerting).await;
+                        self.evaluate_group(&group, at_ms, Round { alerting_only: true, restores }).await;
                         self.tell(&group, &mut posted).await;
                         last_ms = at_ms;
                     }
@@ -194,8 +192,7 @@ impl Evaluating {
             if at_ms < regular_ms {
                 continue;
             }
-            let which = if regular_is_over { Which::All } else { Which::First };
-            self.evaluate_group(&group, at_ms, which).await;
+            self.evaluate_group(&group, at_ms, Round { alerting_only: false, restores }).await;
             regular_is_over = true;
             (last_ms, regular_ms) = (at_ms, moments.after(at_ms));
             self.tell(&group, &mut posted).await;
@@ -230,9 +227,9 @@ impl Evaluating {
         sleep(Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0))).await;
     }
 
-    async fn evaluate_group(&self, group: &Arc<GroupState>, at_ms: i64, which: Which) {
+    async fn evaluate_group(&self, group: &Arc<GroupState>, at_ms: i64, round: Round) {
         let (this, of) = (self.clone(), Arc::clone(group));
-        let evaluated = spawn_blocking(move || this.evaluate(&of, at_ms, which)).await;
+        let evaluated = spawn_blocking(move || this.evaluate(&of, at_ms, round)).await;
         if let Err(error) = evaluated {
             tracing::error!(group = group.group.name, "evaluating rules ended badly: {error}");
         }
@@ -245,7 +242,7 @@ impl Evaluating {
     }
 
     /// Evaluates rules of a group at one time.
-    fn evaluate(&self, group: &GroupState, at_ms: i64, which: Which) {
+    fn evaluate(&self, group: &GroupState, at_ms: i64, round: Round) {
         let deadline = Instant::now() + super::QUERY_TIMEOUT;
         let goes_on = || !self.stop.is_cancelled() && Instant::now() < deadline;
         let options = Options { goes_on: &goes_on, ..Options::default() };
@@ -253,12 +250,12 @@ impl Evaluating {
             if self.stop.is_cancelled() {
                 return;
             }
-            if which == Which::Alerting && matches!(rule, Rule::Recording(_)) {
+            if round.alerting_only && matches!(rule, Rule::Recording(_)) {
                 continue;
             }
             let begun = Instant::now();
             let mut state = group.states().get(index).cloned().unwrap_or_default();
-            let evaluated = self.evaluate_rule(&group.group, rule, &mut state, (at_ms, which), &options);
+            let evaluated = self.evaluate_rule(&group.group, rule, &mut state, (at_ms, round), &options);
             state.error = evaluated.err().map(|error| chain(&*error));
             if let Some(error) = &state.error {
                 tracing::warn!(group = group.group.name, rule = rule_name(rule), "a rule gives nothing: {error}");
@@ -275,7 +272,7 @@ impl Evaluating {
         group: &Group,
         rule: &Rule,
         state: &mut RuleState,
-        (at_ms, which): (i64, Which),
+        (at_ms, round): (i64, Round),
         options: &Options<'_>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let store = &*self.database;
@@ -292,8 +289,11 @@ impl Evaluating {
                     template::filled(&alerting.alert, template, labels, value, &context)
                 };
                 let mut alerts = alert::next(alerting, &state.alerts, &answer, at_ms, group.limit, &expand)?;
-                if which == Which::First {
-                    alert::restore(alerting, &mut alerts, store, at_ms)?;
+                if round.restores {
+                    let mut new = alerts.clone();
+                    new.retain(|labels, _| !state.alerts.contains_key(labels));
+                    alert::restore(alerting, &mut new, store, at_ms)?;
+                    alerts.extend(new);
                 }
                 state.alerts = alerts;
                 let series = alert::series(&state.alerts).into_iter();
