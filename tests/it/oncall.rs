@@ -70,7 +70,7 @@ fn page(world: &World, name: &str) -> Value {
 }
 
 /// Follows an address without the server's token, as whoever was told does.
-fn visit(url: &str, form: Option<&str>) -> (u16, String) {
+pub(crate) fn visit(url: &str, form: Option<&str>) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let answer = match form {
         None => agent.get(url).call(),

@@ -3,6 +3,7 @@
 
 use serde_json::{Value, json};
 
+use crate::oncall::visit;
 use crate::world::load::Load;
 use crate::world::mailbox::Mailbox;
 use crate::world::repository::Repository;
@@ -93,14 +94,19 @@ fn from_a_bad_release_to_the_next_good_one() {
     let letter = until("the primary is paged", || firing(&ann));
     let page = text(&letter["page"], "id").to_owned();
     assert!(text(&letter["page"], "title").starts_with("EchoAvailability"), "{letter}");
-    until("nobody answers, and the secondary is paged", || firing(&bob));
-    done(&world.cli(&["page", "ack", &page, "--by", "bob"]));
+    let letter = until("nobody answers, and the secondary is paged", || firing(&bob));
 
-    // One command declares, one takes the release back.
+    // One command declares, one takes the release back; whoever takes the page is told which may.
     let place = ["-s", "echo", "-e", "production", "--severity", "SEV1", "--by", "bob"];
     let incident = world.cli(&[&["incident", "declare", "half of the calls fail"][..], &place].concat());
     let incident = done(&incident).to_owned();
     done(&world.cli(&["incident", "link", &incident, "--page", &page, "--by", "bob"]));
+    let address = text(&letter["page"], "acknowledgeURL").to_owned();
+    let (path, form) = address.split_once('?').unwrap();
+    let (status, shown) = visit(path, Some(form));
+    assert!(status == 200 && shown.contains(&format!("{page} is yours, bob")), "{shown}");
+    let offered = format!("incident mitigate {incident} --rollback --flight {}", &text(&bad, "id")[..8]);
+    assert!(shown.contains("what may end it") && shown.contains(&offered), "{shown}");
     let suspects = world.get(&format!("/api/v1/incidents/{incident}/suspects"));
     assert_eq!((&suspects[0]["flight"], &suspects[0]["commit"]), (&bad["id"], &bad["commit"]), "{suspects}");
     done(&world.cli(&["incident", "mitigate", &incident, "--rollback", "--by", "bob"]));
@@ -134,8 +140,8 @@ fn learn(world: &World, incident: &str, page: &str, bad: &Value) {
     let order = [
         place(&format!("{page} reached ann")),
         place(&format!("{page} reached bob")),
-        place(&format!("{page} taken by bob")),
         place(&format!("{incident} declared SEV1")),
+        place(&format!("{page} taken by bob")),
         place("mitigated"),
         place("resolved"),
     ];

@@ -15,9 +15,10 @@ use prograde_control::OrderError;
 use prograde_model::dora::Span;
 use prograde_model::ids::{ServiceName, Target};
 use prograde_model::incident::{
-    self, ActionId, ActionOrder, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Limit, Month, Offer,
-    Origin, Question, Ranked, Refusal, Suspect, Way, What,
+    self, ActionId, ActionOrder, Changes, Declare, Entry, Incident, IncidentEvent, IncidentId, Incidents, Limit, Link,
+    Month, Offer, Origin, Question, Ranked, Refusal, Suspect, Way, What,
 };
+use prograde_model::oncall::PageId;
 use prograde_model::postmortem;
 use prograde_model::status_page::StatusPage;
 use prograde_model::stored::Fact as _;
@@ -240,11 +241,28 @@ async fn suspects(
 
 async fn offers(State(context): State<Context>, path: Id<IncidentId>) -> Result<Json<Vec<Offer>>, Failure> {
     let incident = found(&context, id(path)?)?;
-    let suspects = suspected(&context, &changes(&context).await?, &incident, WINDOW);
-    let offered = context
-        .incidents
-        .with(|known| context.control.with_fleet(|fleet| incident::ways(known, &incident, &suspects, fleet)));
-    Ok(Json(offered))
+    offered(&context, &incident).await.map(Json)
+}
+
+/// What may end an incident's harm.
+async fn offered(context: &Context, incident: &Incident) -> Result<Vec<Offer>, Failure> {
+    let suspects = suspected(context, &changes(context).await?, incident, WINDOW);
+    let ways =
+        |known: &Incidents| context.control.with_fleet(|fleet| incident::ways(known, incident, &suspects, fleet));
+    Ok(context.incidents.with(ways))
+}
+
+/// The open incident that a page belongs to, and what may end its harm; nothing where it belongs to none, or where that is not
+/// known now: whoever has just been woken is not told of errors.
+pub(super) async fn offered_for(context: &Context, page: PageId) -> Option<(IncidentId, Vec<Offer>)> {
+    let link = Link::Page(page.to_string());
+    let incident =
+        context.incidents.with(|known| known.open().find(|incident| incident.links.contains(&link)).cloned())?;
+    let offers = offered(context, &incident).await;
+    offers
+        .map_err(|failure| tracing::warn!(%page, "what may help is not known: {}", failure.body.message))
+        .ok()
+        .map(|offers| (incident.id, offers))
 }
 
 /// Does something to end an incident's harm: that it is about to be done is recorded first, so that whoever looks knows, and

@@ -6,6 +6,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Form, Json, Router};
 use prograde_control::paging::{PageOrderError, Paging};
+use prograde_model::incident::Offer;
 use prograde_model::oncall::page::{PageEvent, State as Standing};
 use prograde_model::oncall::{Entry, PageId};
 use serde::Deserialize;
@@ -200,7 +201,7 @@ fn opened(key: &PageKey, page: &str, sealed: &Sealed) -> Option<PageId> {
 }
 
 fn forged() -> Response {
-    answered(StatusCode::FORBIDDEN, "This address is not valid", "It may be from another server.", None)
+    answered(StatusCode::FORBIDDEN, "This address is not valid", "It may be from another server.", "")
 }
 
 /// Shows the page with a button. Opening an address must change nothing: programs that look at mail open all of them.
@@ -215,31 +216,47 @@ async fn ask(State(context): State<Context>, Path(page): Path<String>, Query(sea
         ("acknowledged", Some(by)) => (format!("{page} is in {by}'s hands"), None),
         _ => (format!("{page} waits for somebody"), Some(&sealed)),
     };
-    answered(StatusCode::OK, &title, &view.title, button)
+    answered(StatusCode::OK, &title, &view.title, &button.map_or_else(String::new, form))
 }
 
 async fn press(State(context): State<Context>, Path(page): Path<String>, Form(sealed): Form<Sealed>) -> Response {
     let Some(page) = opened(&context.page_key, &page, &sealed) else { return forged() };
     match take(&context, page, &sealed.person).await {
-        Ok(view) => answered(StatusCode::OK, &format!("{page} is yours, {}", sealed.person), &view.title, None),
-        Err(failure) => answered(failure.status, &format!("{page} was not taken"), &failure.body.message, None),
+        Ok(view) => {
+            let title = format!("{page} is yours, {}", sealed.person);
+            answered(StatusCode::OK, &title, &view.title, &helps(&context, page).await)
+        }
+        Err(failure) => answered(failure.status, &format!("{page} was not taken"), &failure.body.message, ""),
     }
 }
 
 fn gone(page: PageId) -> Response {
-    answered(StatusCode::NOT_FOUND, &format!("There is no page {page}"), "It may have ended long ago.", None)
+    answered(StatusCode::NOT_FOUND, &format!("There is no page {page}"), "It may have ended long ago.", "")
 }
 
-fn answered(status: StatusCode, title: &str, text: &str, button: Option<&Sealed>) -> Response {
-    let form = button.map_or_else(String::new, |sealed| {
-        let field = |name: &str, value: &str| format!("<input type=hidden name={name} value=\"{}\">", escaped(value));
-        let fields = [field("person", &sealed.person), field("seal", &sealed.seal)].concat();
-        format!(
-            "<form method=post>{fields}<button autofocus>Acknowledge as {}</button></form>",
-            escaped(&sealed.person)
-        )
-    });
-    let page = ANSWERED.replace("{title}", &escaped(title)).replace("{text}", &escaped(text)).replace("{form}", &form);
+/// The button that acknowledges.
+fn form(sealed: &Sealed) -> String {
+    let field = |name: &str, value: &str| format!("<input type=hidden name={name} value=\"{}\">", escaped(value));
+    let fields = [field("person", &sealed.person), field("seal", &sealed.seal)].concat();
+    format!("<form method=post>{fields}<button autofocus>Acknowledge as {}</button></form>", escaped(&sealed.person))
+}
+
+/// What may end the harm, for whoever has just taken a page: the commands that have helped before first.
+async fn helps(context: &Context, page: PageId) -> String {
+    let Some((incident, offers)) = super::incidents::offered_for(context, page).await else { return String::new() };
+    let line = |offer: &Offer| {
+        let helped = match offer.helped {
+            0 => String::new(),
+            times => format!(" (has helped {times} times)"),
+        };
+        format!("<li><code>{}</code><br>{}{helped}</li>", escaped(&offer.command), escaped(&offer.why))
+    };
+    let lines: String = offers.iter().map(line).collect();
+    format!("<h2>{incident}: what may end it</h2><ol>{lines}</ol>")
+}
+
+fn answered(status: StatusCode, title: &str, text: &str, more: &str) -> Response {
+    let page = ANSWERED.replace("{title}", &escaped(title)).replace("{text}", &escaped(text)).replace("{form}", more);
     let headers = [
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"),
         (header::REFERRER_POLICY, "no-referrer"),
