@@ -98,8 +98,7 @@ impl Server {
         let token = data.token()?;
         let (listener, address) = listen(options.listen).await?;
 
-        let policies = Policies::read(&options.policy_set, &options.policies).map_err(ServerError::Policies)?;
-        let policies = Arc::new(policies);
+        let policies = policies(&options)?;
         let repositories = Repositories::open(data.repos()).await?;
         let deployments = Arc::new(Deployments::open(data.deployments()).await?);
         let layout = Layout::open(&data.registry())?;
@@ -108,8 +107,7 @@ impl Server {
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
-        let elsewhere = prepared.elsewhere();
-        let observed = (&node, prepared.asking(), prepared.budgets(), elsewhere.clone());
+        let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
         let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed, policies);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal).await?;
@@ -118,8 +116,8 @@ impl Server {
             None => None,
             Some(prepared) => Some(alerts::start(prepared, (url, &token), journal.clone(), control.clone()).await?),
         };
-        let alerts = handled.as_ref().map(|handled| handled.alerts.clone());
-        let metrics = Metrics::start(prepared, (control.clone(), node.clone()), alerts).await;
+        let telling = handled.as_ref().map(|handled| handled.alerts.clone());
+        let metrics = Metrics::start(prepared, (control.clone(), node.clone()), telling).await;
 
         let filing = trackers.map(|trackers| trackers::start(trackers, incidents.clone(), url));
         incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
@@ -127,7 +125,7 @@ impl Server {
         let stop = CancellationToken::new();
         let context = Context {
             metrics: Arc::clone(&metrics),
-            elsewhere,
+            elsewhere: metrics.elsewhere(),
             handled: handled.clone(),
             page_key: PageKey::new(&token),
             incidents: incidents.clone(),
@@ -209,6 +207,11 @@ impl Server {
 
 fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
     options.trackers.as_deref().map(trackers::read).transpose().map_err(ServerError::TrackersConfig)
+}
+
+/// What releases have to meet.
+fn policies(options: &ServerOptions) -> Result<Arc<Policies>, ServerError> {
+    Policies::read(&options.policy_set, &options.policies).map(Arc::new).map_err(ServerError::Policies)
 }
 
 async fn start_node(options: &ServerOptions, data: &DataDir) -> Result<Node, ServerError> {

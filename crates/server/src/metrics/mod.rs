@@ -272,6 +272,11 @@ impl Metrics {
         &self.budgets
     }
 
+    /// Whom queries are asked of, if not the store.
+    pub(crate) fn elsewhere(&self) -> Option<Arc<Elsewhere>> {
+        self.options.elsewhere.clone()
+    }
+
     /// What is scraped, and how.
     pub(crate) fn scraping(&self) -> &scrape::Handle {
         &self.scraping
