@@ -282,7 +282,7 @@ mod tests {
             ("ACK p-7", Wish::Acknowledge(page)),
             ("resolve P-7", Wish::Resolve(page)),
             ("resolve", Wish::Help),
-            ("ack P-0", Wish::Help),
+            ("ack P-x", Wish::Help),
             ("ack P-7 now", Wish::Help),
         ] {
             assert_eq!(wish(text), wanted, "{text:?}");
