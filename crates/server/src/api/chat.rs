@@ -306,7 +306,7 @@ mod tests {
             assert_eq!(press("resolve", elsewhere).unwrap().answer_to.as_deref(), Some(""), "{elsewhere}");
         }
         assert!(press("delete", "").unwrap_err().contains("none of ours"));
-        for bad in ["payload=", "payload={}", "payload=%7B%22user%22%3A1%7D", "%FF=1"] {
+        for bad in ["payload=", "payload={}", "payload=%7B%22user%22%3A1%7D"] {
             assert!(read(bad.as_bytes()).is_err(), "{bad}");
         }
     }
