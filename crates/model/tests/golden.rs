@@ -111,7 +111,7 @@ forms! {
     }
 }
 
-/// The forms of a group's facts, which name a service, and of commits that say what they mend.
+/// The forms of a group's facts, which name a service, of commits that say what they mend, and of what a person scaled.
 const OF_GROUPS: &[&str] = &[
     "flight.opened.fix",
     "flight.opened.reliability",
@@ -119,6 +119,7 @@ const OF_GROUPS: &[&str] = &[
     "release.recorded.group",
     "gate.passed.group",
     "environment.rollback_ordered.group",
+    "environment.scaled.by_hand",
     "rollout.withdrawn.group",
 ];
 
@@ -148,6 +149,7 @@ fn form(of: &Event) -> String {
         Event::Opened(Opened { work: Some(Work::Fix), .. }) => "fix",
         Event::Opened(Opened { work: Some(Work::Reliability), .. }) => "reliability",
         Event::Configured { group, .. } if !group.is_empty() => "group",
+        Event::Scaled { by: Some(_), .. } => "by_hand",
         Event::ReleaseRecorded(release) if release.service.is_some() => "group",
         Event::GatePassed { place, .. } | Event::RollbackOrdered { place, .. } if place.service.is_some() => "group",
         Event::Rollout { place, .. } if place.service.is_some() => "group",

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use prograde_model::flag::Setting;
 use prograde_model::incident::{
     ActionId, ActionKind, IncidentEvent, IncidentId, Link, Origin, Role, Severity, Stage, Way,
 };
@@ -40,6 +41,15 @@ fn declared(origin: Origin) -> IncidentEvent {
 
 fn by() -> String {
     text("Ann")
+}
+
+fn begun(way: Way) -> IncidentEvent {
+    IncidentEvent::MitigationBegun { incident: the_incident(), way, by: by() }
+}
+
+fn flag(to: Option<Setting>) -> Way {
+    let (service, environment) = ("pad".parse().unwrap(), "production".parse().unwrap());
+    Way::Flag { service, environment, flag: text("new-basket"), to }
 }
 
 fn link(link: Link) -> IncidentEvent {
@@ -116,6 +126,10 @@ fn what_was_stored_can_be_read() {
     check("incidents/page", &[page, link(Link::Page(text("p-17")))]);
     check("incidents/judge", &[declared(Origin::Judge { flight: FLIGHT.parse().unwrap() })]);
     check("incidents/alerts", &[link(Link::AlertGroup(text("{}:{alertname=\"QueueIsDeep\"}")))]);
+    let (service, environment) = ("pad".parse().unwrap(), "production".parse().unwrap());
+    check("incidents/scale", &[begun(Way::Scale { service, environment, replicas: 4 })]);
+    check("incidents/flag", &[begun(flag(Some(Setting::Variant(text("old")))))]);
+    check("incidents/flag_to_git", &[begun(flag(None))]);
     check("incidents/url", &[link(Link::Url(text("https://example.com/board")))]);
 }
 
