@@ -253,8 +253,9 @@ fn in_environment(event: &Event) -> String {
         Event::Reverted { place, commit } => {
             format!("{place}: taken out of the deployment repository by {}", commit.short())
         }
-        Event::Scaled { place, before, replicas, reason, .. } => {
-            format!("{place}: scaled from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
+        Event::Scaled { place, before, replicas, reason, by } => {
+            let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+            format!("{place}: scaled{by} from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
         }
         Event::FlagSet { environment, flag, to, by, reason, .. } => {
             format!("{environment}: flag {flag} set to {} by {by}: {reason}", setting(to))
