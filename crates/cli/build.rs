@@ -9,7 +9,9 @@ use std::{env, fs, io};
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
 fn main() -> io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pad").canonicalize()?;
+    // Asked for when it runs: a build cache may hold this program from a checkout that is gone.
+    let here = env::var_os("CARGO_MANIFEST_DIR").ok_or_else(|| io::Error::other("Cargo sets CARGO_MANIFEST_DIR"))?;
+    let root = Path::new(&here).join("../../examples/pad").canonicalize()?;
     let mut files = Vec::new();
     let mut folders = vec![root.clone()];
     while let Some(folder) = folders.pop() {
