@@ -12,8 +12,9 @@ use crate::world::wait::until;
 use crate::world::{World, http, text};
 
 /// The events of a good flight, in order, at each of which the server is killed in some flight.
-const GOOD: [&str; 25] = [
+const GOOD: [&str; 26] = [
     "flight.opened",
+    "flight.scanned",
     "flight.configured",
     "pipeline.job_started ci.yml/test",
     "pipeline.job_finished ci.yml/test",

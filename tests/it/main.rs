@@ -24,6 +24,7 @@ mod objectives;
 mod observe;
 mod oncall;
 mod orders;
+mod scanning;
 mod story;
 mod strategies;
 mod tickets;

@@ -6,6 +6,7 @@ use prograde_model::judge::{Count, Sample, Verdict};
 use prograde_model::metric::{MetricSummary, MetricVerdict};
 use prograde_model::rollout::{RolloutEvent, Start, Strategy};
 use prograde_model::runtime::Counters;
+use prograde_model::scan::ScanReport;
 
 use crate::printer::{Tone, one_line};
 use crate::text::{bytes, count, counted, share, span_ms};
@@ -141,6 +142,7 @@ fn tone(event: &Event) -> Tone {
         | Event::Ended { .. } => Tone::Bad,
         Event::Opened(_)
         | Event::Configured { .. }
+        | Event::Scanned(_)
         | Event::JobStarted { .. }
         | Event::ReleaseRecorded(_)
         | Event::Approved { .. }
@@ -158,6 +160,7 @@ fn tone(event: &Event) -> Tone {
 fn known(event: &Event) -> String {
     match event {
         Event::Opened(opened) => format!("opened: {}, by {}", opened.subject, opened.author.name),
+        Event::Scanned(report) => format!("looked through: {}", scanned(report)),
         Event::Configured { service, notices, .. } => {
             let names: Vec<&str> = service.environments.iter().map(|e| e.name.as_str()).collect();
             let noticed = match notices.len() {
@@ -254,23 +257,15 @@ fn in_environment(event: &Event) -> String {
             format!("{place}: taken out of the deployment repository by {}", commit.short())
         }
         Event::Scaled { place, before, replicas, reason, by } => {
-            let by = by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+            let by = by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
             format!("{place}: scaled{by} from {before} to {}: {reason}", counted((*replicas).into(), "replica"))
         }
-        Event::FlagSet { environment, flag, to, by, reason, .. } => {
-            format!("{environment}: flag {flag} set to {} by {by}: {reason}", setting(to))
-        }
-        Event::FlagUnset { environment, flag, by, reason, .. } => {
-            format!("{environment}: flag {flag} as in Git again, by {by}: {reason}")
-        }
-        Event::FlagWatched { environment, flag, limit: Some(limit), evidence } => {
-            format!("{environment}: flag {flag} harms: more than {limit} of the requests fail ({})", seen(evidence))
-        }
-        Event::FlagWatched { environment, flag, limit: None, evidence } => {
-            format!("{environment}: flag {flag} watched: {}", seen(evidence))
-        }
+        Event::FlagSet { environment, .. }
+        | Event::FlagUnset { environment, .. }
+        | Event::FlagWatched { environment, .. } => format!("{environment}: {}", flagged(event)),
         Event::Opened(_)
         | Event::Configured { .. }
+        | Event::Scanned(_)
         | Event::JobStarted { .. }
         | Event::JobFinished { .. }
         | Event::PipelineFinished { .. }
@@ -278,6 +273,43 @@ fn in_environment(event: &Event) -> String {
         | Event::AuthorNotified { .. }
         | Event::Ended { .. } => String::new(),
     }
+}
+
+/// What happened to a flag; nothing of other facts.
+fn flagged(event: &Event) -> String {
+    if let Event::FlagSet { flag, to, by, reason, .. } = event {
+        return format!("flag {flag} set to {} by {by}: {reason}", setting(to));
+    }
+    if let Event::FlagUnset { flag, by, reason, .. } = event {
+        return format!("flag {flag} as in Git again, by {by}: {reason}");
+    }
+    let Event::FlagWatched { flag, limit, evidence, .. } = event else { return String::new() };
+    match limit {
+        Some(limit) => format!("flag {flag} harms: more than {limit} of the requests fail ({})", seen(evidence)),
+        None => format!("flag {flag} watched: {}", seen(evidence)),
+    }
+}
+
+/// What a commit was looked through for, and what was let past.
+pub(crate) fn scanned(report: &ScanReport) -> String {
+    let mut text = counted(report.files, "file");
+    if report.commits > 0 {
+        text.extend([format!(" of {}", counted(report.commits, "commit"))]);
+    }
+    text.extend([format!(", {}", counted(report.packages, "package"))]);
+    match report.database {
+        Some(made) => text.extend([format!(" looked up in the advisories of {}", made.strftime("%Y-%m-%d"))]),
+        None if report.packages > 0 => text.push_str(" not looked up"),
+        None => {}
+    }
+    let found: Vec<String> = report.found.iter().map(|(severity, count)| format!("{count} {severity}")).collect();
+    if !found.is_empty() {
+        text.extend([format!("; let past {}", found.join(", "))]);
+    }
+    if report.excepted > 0 {
+        text.extend([format!("; {}", counted(report.excepted, "exception"))]);
+    }
+    text
 }
 
 /// What a flag is set to.

@@ -1,5 +1,6 @@
 //! Reads `prograde.yaml`, and says what is wrong with it and where.
 
+use jiff::tz::TimeZone;
 use prograde_model::service::{Problem, Service};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_yaml::Node;
@@ -17,7 +18,8 @@ pub fn read(text: &str) -> Result<Service, Diagnostics> {
         }
         diagnostic
     })?;
-    let problems = service.problems();
+    let mut problems = service.problems();
+    problems.extend(service.zone_problems(&|name: &str| TimeZone::get(name).ok()));
     if problems.is_empty() {
         return Ok(service);
     }

@@ -25,7 +25,7 @@ use crate::ledger::Ledger;
 use crate::measure::{Judged, Measuring, Readings};
 use crate::ports::{
     AppendError, Deployments, EventLog, Gatekeeper, Images, Jobs, Measures, Notice, Notifier, Pipelines, Prober,
-    Runtime, Source,
+    Runtime, Scanner, Source,
 };
 use crate::scale::Scaling;
 use crate::source::{FlightIds, RandomIds};
@@ -37,6 +37,8 @@ use crate::tellings::Tellings;
 pub struct Ports {
     /// Where commits come from.
     pub source: Arc<dyn Source>,
+    /// Looks through commits.
+    pub scanner: Arc<dyn Scanner>,
     /// Runs pipelines.
     pub pipelines: Arc<dyn Pipelines>,
     /// Makes images.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use prograde_model::flight::Stage;
 use prograde_model::gate::Holds;
 use prograde_model::ids::FlightId;
@@ -85,6 +86,10 @@ impl Inner {
                 Err(_) => Err(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
             });
         }
+        let now = self.clock.now();
+        let mut promotion = Holds::default();
+        self.ledger.with(|fleet| promotion.add_promotion(fleet, now, &|name: &str| TimeZone::get(name).ok()));
+        answers.push(Ok(promotion));
         for why in self.holding.take(answers) {
             tracing::error!("what holds gates can't be known, what was known last holds on: {why}");
         }

@@ -16,6 +16,7 @@ use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weigh
 use prograde_model::metric::{Found, MetricSource};
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
+use prograde_model::scan::ScanReport;
 use prograde_model::workload::Workload;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -89,6 +90,19 @@ pub trait Source: Send + Sync {
     async fn file(&self, service: &ServiceName, commit: &CommitId, path: &str) -> Result<Option<Vec<u8>>, PortError>;
     /// All files below a folder of a commit, by their path below it.
     async fn files(&self, service: &ServiceName, commit: &CommitId, folder: &str) -> Result<Files, PortError>;
+}
+
+/// Looks through what commits bring, before anything of them is built.
+#[async_trait]
+pub trait Scanner: Send + Sync {
+    /// Looks through a commit's files, and through the commits since the last one that was let past. What may not be
+    /// there is [`PortError::Input`].
+    async fn scan(
+        &self,
+        service: &ServiceName,
+        commit: &CommitId,
+        since: Option<&CommitId>,
+    ) -> Result<ScanReport, PortError>;
 }
 
 /// A fact from a running pipeline.

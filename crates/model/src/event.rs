@@ -18,6 +18,7 @@ use crate::quantity::Share;
 use crate::release::Release;
 use crate::rollout::RolloutEvent;
 use crate::runtime::Tally;
+use crate::scan::ScanReport;
 use crate::service::Service;
 use crate::work::Work;
 
@@ -60,6 +61,10 @@ pub enum Event {
         #[schemars(with = "BTreeMap<String, Value>")]
         flags: BTreeMap<String, Flags>,
     },
+    /// Its files, and the commits since the last one that was let past, were looked through, and nothing was found that
+    /// may not be there.
+    #[serde(rename = "flight.scanned")]
+    Scanned(ScanReport),
     /// A job of its pipeline was started.
     #[serde(rename = "pipeline.job_started")]
     JobStarted {

@@ -159,6 +159,7 @@ impl Fleet {
             Event::Rollout { .. }
             | Event::Opened(_)
             | Event::Configured { .. }
+            | Event::Scanned(_)
             | Event::JobStarted { .. }
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }

@@ -26,6 +26,7 @@ use crate::migration::MigrationState;
 use crate::release::Release;
 use crate::rollout::{Cause, Caution, Conflict, Phase, RolloutEvent, Start, Strategy};
 use crate::runtime::Observation;
+use crate::scan::ScanReport;
 use crate::service::{Environment, Service};
 
 /// A flight's whole state: the fold of its events.
@@ -47,6 +48,8 @@ pub struct Flight {
     pub config: Option<Box<Service>>,
     /// What its manifests ask that the runtime can't do.
     pub notices: Vec<String>,
+    /// What it was looked through for.
+    pub scan: Option<ScanReport>,
     /// Digest of its rendered manifests, by place.
     pub manifests: BTreeMap<Target, Digest>,
     /// Its flags, by the file that declares them.
@@ -133,6 +136,7 @@ impl Flight {
             version: 1,
             config: None,
             notices: Vec::new(),
+            scan: None,
             manifests: BTreeMap::new(),
             flags: BTreeMap::new(),
             pipeline: Pipeline::default(),
@@ -554,6 +558,7 @@ impl Flight {
                 self.notices.clone_from(notices);
                 self.stage_times.insert("configured", at);
             }
+            Event::Scanned(report) => self.scan = Some(report.clone()),
             Event::JobStarted { job } => {
                 self.pipeline.jobs.entry(job.clone()).or_insert(None);
             }
@@ -652,6 +657,7 @@ impl Flight {
             Event::Reverted { commit, .. } => entry.reverted = Some(commit.clone()),
             Event::Opened(_)
             | Event::Configured { .. }
+            | Event::Scanned(_)
             | Event::JobStarted { .. }
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }

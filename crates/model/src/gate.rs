@@ -1,11 +1,13 @@
 //! A gate: what must hold before a flight enters an environment.
 
 mod hold;
+mod promotion;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use hold::{Hold, Holds};
+pub use promotion::{Freeze, OpenHours};
 
 use crate::fleet::Fleet;
 use crate::flight::Flight;

@@ -34,6 +34,7 @@ pub mod replay;
 pub mod rollout;
 pub mod runbook;
 pub mod runtime;
+pub mod scan;
 pub mod service;
 pub mod status_page;
 pub mod stored;

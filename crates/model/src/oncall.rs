@@ -25,7 +25,9 @@ pub use desk::{CallKey, Desk, Entry, Notified};
 pub use fact::{PageFact, PageId};
 pub use load::{Load, fairness, loads};
 pub use roster::{Change, ChangeId, Made, Roster, RosterFact, RosterRefusal, Who};
+pub(crate) use schedule::windows;
 pub use schedule::{Hole, Shift, TooLong, Zones};
+pub(crate) use wall::moment;
 
 #[cfg(test)]
 mod desk_tests;

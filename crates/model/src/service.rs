@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::gate::{Freeze, OpenHours};
 use crate::group::{self, Member};
 use crate::ids::{EnvironmentName, ServiceName, Weight};
 use crate::judge::Analysis;
 use crate::migration::Migration;
+use crate::oncall::Zones;
 use crate::quantity::Period;
 use crate::rollout::{AudienceRule, Strategy, Watch};
 use crate::runtime::RequestKey;
@@ -106,7 +108,22 @@ pub struct GateRules {
     /// How many people must approve; default 0.
     #[serde(default)]
     pub approvals: u32,
-    /// Who may let a release past what holds the gate, such as a spent error budget; default anybody.
+    /// Who may approve; default anybody but the commit's author.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals_by: Option<Vec<String>>,
+    /// Whether the approval of the commit's author counts; default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub author_may_approve: bool,
+    /// How long it has to have served in the environment before; default `0s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak: Option<Period>,
+    /// Hours in which releases enter; default at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub windows: Vec<OpenHours>,
+    /// Stretches in which none does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<Freeze>,
+    /// Who may let a release past what holds the gate, such as a spent error budget or a freeze; default anybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overrides_by: Option<Vec<String>>,
 }
@@ -311,6 +328,23 @@ impl Service {
                 ));
             }
             environment.problems(&at, &mut found);
+            environment.gate.problems(&at, &mut found);
+            if index == 0 && environment.gate.soak.is_some() {
+                found.push(problem(
+                    &["environments", &at, "gate", "soak"],
+                    "there is no environment before this one in which it could serve".into(),
+                    "write it at the next environment",
+                ));
+            }
+        }
+        found
+    }
+
+    /// The time zones that it names which are not known.
+    pub fn zone_problems(&self, zones: &impl Zones) -> Vec<Problem> {
+        let mut found = Vec::new();
+        for (index, environment) in self.environments.iter().enumerate() {
+            environment.gate.zone_problems(&index.to_string(), zones, &mut found);
         }
         found
     }
@@ -528,6 +562,26 @@ mod tests {
         environments.1.steps: `steps` has no meaning for this strategy
         environments.1.checks.0.get: "x" is not a path
         environments.1.checks.0.status: 99 is not a final HTTP status
+        "#);
+    }
+
+    #[test]
+    fn gates_that_make_no_sense_are_told() {
+        let service = service(&json!([{"name": "test", "gate": {"soak": "1h"}}, {"name": "production", "gate": {
+            "approvals": 2, "approvals_by": ["ann", "ann"],
+            "windows": [{"time_zone": "UTC", "hours": []}],
+            "freezes": [{"from": "2026-12-20T18:00", "until": "2026-12-20T18:00", "time_zone": "Nowhere", "reason": " "}],
+        }}]));
+        let zones = |name: &str| jiff::tz::TimeZone::get(name).ok();
+        let all = service.problems().into_iter().chain(service.zone_problems(&zones));
+        let found: Vec<String> = all.map(|p| format!("{}: {}", p.path.join("."), p.message)).collect();
+        insta::assert_snapshot!(found.join("\n"), @r#"
+        environments.0.gate.soak: there is no environment before this one in which it could serve
+        environments.1.gate.approvals_by: 1 may approve and 2 have to
+        environments.1.gate.windows.0.hours: there are no hours, so nothing would ever enter
+        environments.1.gate.freezes.0.until: it ends before it begins
+        environments.1.gate.freezes.0.reason: there is no reason
+        environments.1.gate.freezes.0.time_zone: there is no time zone "Nowhere"
         "#);
     }
 }

@@ -145,7 +145,7 @@ impl Story {
     }
 
     fn pushed(&mut self, flight: char, work: Option<Work>) -> &mut Self {
-        let author = Person { name: "Ann".into(), email: "ann@example.com".into() };
+        let author = Person { name: "Dora".into(), email: "dora@example.com".into() };
         let opened = Opened {
             service: "pad".parse::<ServiceName>().unwrap(),
             commit: commit(flight),

@@ -237,6 +237,7 @@ fn act(event: &Event) -> Option<(&str, Act)> {
         | Event::Ended { .. }
         | Event::Opened(_)
         | Event::Configured { .. }
+        | Event::Scanned(_)
         | Event::JobStarted { .. }
         | Event::JobFinished { .. }
         | Event::PipelineFinished { .. }

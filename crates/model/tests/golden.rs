@@ -31,6 +31,7 @@ forms! {
     fn event(Event) in EVENTS {
         Event::Opened(_) => "flight.opened",
         Event::Configured { .. } => "flight.configured",
+        Event::Scanned(_) => "flight.scanned",
         Event::JobStarted { .. } => "pipeline.job_started",
         Event::JobFinished { .. } => "pipeline.job_finished",
         Event::PipelineFinished { .. } => "pipeline.finished",
@@ -116,6 +117,7 @@ const OF_GROUPS: &[&str] = &[
     "flight.opened.fix",
     "flight.opened.reliability",
     "flight.configured.group",
+    "flight.scanned.looked_up",
     "release.recorded.group",
     "gate.passed.group",
     "environment.rollback_ordered.group",
@@ -149,6 +151,7 @@ fn form(of: &Event) -> String {
         Event::Opened(Opened { work: Some(Work::Fix), .. }) => "fix",
         Event::Opened(Opened { work: Some(Work::Reliability), .. }) => "reliability",
         Event::Configured { group, .. } if !group.is_empty() => "group",
+        Event::Scanned(report) if report.database.is_some() => "looked_up",
         Event::Scaled { by: Some(_), .. } => "by_hand",
         Event::ReleaseRecorded(release) if release.service.is_some() => "group",
         Event::GatePassed { place, .. } | Event::RollbackOrdered { place, .. } if place.service.is_some() => "group",
@@ -183,6 +186,7 @@ fn form(of: &Event) -> String {
         Event::Opened(_)
         | Event::Overridden { .. }
         | Event::Configured { .. }
+        | Event::Scanned(_)
         | Event::JobStarted { .. }
         | Event::ReleaseRecorded(_)
         | Event::Approved { .. }

@@ -1,13 +1,15 @@
 //! Exceptions: findings that do not count, for a reason that somebody answers for, until a day.
 
+use std::path::Path;
+
 use jiff::civil::Date;
 use prograde_model::Diagnostic;
 use prograde_yaml::Node;
 use regex_automata::meta::Regex;
 
-use crate::codes;
 use crate::finding::{Excepted, Finding};
 use crate::secret::glob;
+use crate::{codes, walk};
 
 /// The file's place below what is scanned.
 pub const FILE: &str = ".prograde/exceptions.yaml";
@@ -49,6 +51,12 @@ pub struct Applied {
 }
 
 impl Exceptions {
+    /// Those of the file below `root`; none where there is none.
+    pub fn below(root: &Path) -> Result<Self, Vec<Diagnostic>> {
+        let text = walk::decided_below(root, FILE).map_err(|error| vec![error])?;
+        text.map_or_else(|| Ok(Self::default()), |text| Self::parse(FILE, &text))
+    }
+
     /// Reads a file; every fault is told.
     pub fn parse(file: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
         let documents = prograde_yaml::documents(file, text).map_err(|error| vec![error])?;

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use prograde_model::Diagnostic;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use crate::codes;
 use crate::licence::Refused;
 use crate::package::{Inventory, Scope};
 use crate::severity::Severity;
@@ -174,6 +176,34 @@ impl Finding {
         ]);
         self.package = Some(about);
         self
+    }
+
+    /// In a sentence, with its place and what to do about it.
+    pub fn diagnostic(&self) -> Diagnostic {
+        let ids: Vec<&str> = self.ids().collect();
+        let (severity, title) = (self.severity, &self.title);
+        let mut message = match &self.package {
+            Some(about) => {
+                let version = about.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+                format!("{}{version} has {}, {severity}: {title}", about.name, ids.join(", "))
+            }
+            None => format!("{}, {severity}: {title}", ids.join(", ")),
+        };
+        let mut hint = self.remedy.clone();
+        message.extend(self.masked.iter().map(|masked| format!(": {masked}")));
+        if let Some(commit) = &self.commit {
+            let short = commit.id.get(..8).unwrap_or(&commit.id);
+            message.extend([format!(", brought by commit {short} of {}", commit.author)]);
+        }
+        match self.kind {
+            Kind::Secret => hint.extend([format!(" {} in .prograde/secrets.yaml", self.fingerprint)]),
+            Kind::Vulnerability | Kind::Licence | Kind::Misconfiguration => {
+                let separator = if hint.is_empty() { "" } else { "; or " };
+                hint.push_str(separator);
+                hint.push_str("write an exception with reason, owner and last day to .prograde/exceptions.yaml");
+            }
+        }
+        Diagnostic::file(codes::FOUND, &self.file, message, hint).at(self.line, 0)
     }
 
     /// All its ids.

@@ -10,11 +10,13 @@
 
 pub mod binary;
 pub mod codes;
+pub mod commit;
 pub mod db;
 pub mod ecosystem;
 pub mod exception;
 pub mod finding;
 pub mod foreign;
+mod git;
 pub mod image;
 pub mod licence;
 pub mod lock;

@@ -14,7 +14,7 @@ use prograde_model::Diagnostic;
 use crate::codes;
 use crate::finding::{Finding, Kind};
 use crate::severity::Severity;
-use crate::walk::{self, Found};
+use crate::walk::{self, Found, Ignored};
 
 /// The largest file that is checked, in bytes.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -114,9 +114,9 @@ fn allowed(line: &str, id: &str) -> bool {
 }
 
 /// Checks all files below a directory, or one file.
-pub fn tree(root: &Path) -> Result<Checked, Diagnostic> {
+pub fn tree(root: &Path, ignored: Ignored) -> Result<Checked, Diagnostic> {
     let files = if root.is_dir() {
-        walk::files(root)?
+        walk::files(root, ignored)?
     } else {
         vec![Found { path: root.to_owned(), name: root.display().to_string(), size: 0 }]
     };

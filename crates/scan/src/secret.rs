@@ -14,7 +14,7 @@ mod tree;
 pub(crate) use allowed::glob;
 pub use allowed::{Allowed, FILE as ALLOWED_FILE};
 pub use engine::{Engine, Hit};
-pub use history::history;
+pub use history::{Commits, history};
 pub use rules::{Check, Rule, Rules};
 pub use tree::{Searched, tree};
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use prograde_model::Diagnostic;
 
 use crate::package::Inventory;
+use crate::walk::Ignored;
 use crate::{binary, codes, image, lock, sbom, walk};
 
 /// The largest binary that is looked into, in bytes.
@@ -60,10 +61,10 @@ pub fn recognise(path: &Path) -> Result<Target, Diagnostic> {
 }
 
 /// The packages of whatever it is.
-pub fn inventory(path: &Path) -> Result<Inventory, Diagnostic> {
+pub fn inventory(path: &Path, ignored: Ignored) -> Result<Inventory, Diagnostic> {
     let shown = path.display().to_string();
     match recognise(path)? {
-        Target::Directory => directory(path),
+        Target::Directory => directory(path, ignored),
         Target::Lock(kind) => lock_file(path, kind, &shown),
         Target::Binary => binary::read(&shown, &walk::read(path, BINARY_BYTES_MAX)?)?.ok_or_else(|| {
             let message = "the program does not say what it is made of";
@@ -85,9 +86,9 @@ pub fn inventory(path: &Path) -> Result<Inventory, Diagnostic> {
 }
 
 /// All lock files below a directory. One that can't be read is an error of the inventory; the others stand.
-fn directory(root: &Path) -> Result<Inventory, Diagnostic> {
+fn directory(root: &Path, ignored: Ignored) -> Result<Inventory, Diagnostic> {
     let mut inventory = Inventory::default();
-    for found in walk::files(root)? {
+    for found in walk::files(root, ignored)? {
         let Some(kind) = lock::kind_of(&found.name) else { continue };
         let beside = |name: &str| text(&root.join(name)).ok();
         match text(&found.path).and_then(|text| lock::parse(kind, &found.name, &text, &beside)) {

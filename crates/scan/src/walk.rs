@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use prograde_model::Diagnostic;
 
-use crate::codes;
+use crate::{codes, git};
 
 /// The most files that are looked at.
 const FILES_MAX: usize = 5_000_000;
@@ -44,8 +44,18 @@ const SKIPPED: [&str; 12] = [
 /// The signature of a directory of caches (bford.info/cachedir).
 const CACHE_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
 
+/// What becomes of files that Git ignores. Where it keeps track of one all the same, that one is none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ignored {
+    /// They are left out.
+    LeftOut,
+    /// They are looked at, as if there were no Git.
+    LookedAt,
+}
+
 /// All files below `root`.
-pub fn files(root: &Path) -> Result<Vec<Found>, Diagnostic> {
+pub fn files(root: &Path, ignored: Ignored) -> Result<Vec<Found>, Diagnostic> {
+    let known = if ignored == Ignored::LeftOut { git::known(root) } else { None };
     let mut found = Vec::new();
     let mut open: Vec<(PathBuf, String, usize)> = vec![(root.to_owned(), String::new(), 0)];
     while let Some((folder, name, depth)) = open.pop() {
@@ -59,10 +69,11 @@ pub fn files(root: &Path) -> Result<Vec<Found>, Diagnostic> {
             let own = entry.file_name().to_string_lossy().into_owned();
             let name = if name.is_empty() { own.clone() } else { format!("{name}/{own}") };
             if kind.is_dir() {
-                if depth < DEPTH_MAX && !SKIPPED.contains(&own.as_str()) && !is_cache(&entry.path()) {
+                let known = known.as_ref().is_none_or(|known| known.has_folder(&name));
+                if depth < DEPTH_MAX && known && !SKIPPED.contains(&own.as_str()) && !is_cache(&entry.path()) {
                     open.push((entry.path(), name, depth + 1));
                 }
-            } else if kind.is_file() {
+            } else if kind.is_file() && known.as_ref().is_none_or(|known| known.has_file(&name)) {
                 // A file may vanish between the two calls.
                 let Ok(meta) = entry.metadata() else { continue };
                 found.push(Found { path: entry.path(), name, size: meta.len() });
@@ -87,6 +98,22 @@ fn is_cache(folder: &Path) -> bool {
 /// What can't be read, as a finding.
 pub fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     Diagnostic::file(codes::UNREADABLE, path.display().to_string(), format!("it can't be read: {error}"), "")
+}
+
+/// The largest file in which a team says what it has decided, in bytes.
+const DECIDED_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The text of a file in which a team says what it has decided.
+pub fn decided(path: &Path) -> Result<String, Diagnostic> {
+    let bytes = read(path, DECIDED_BYTES_MAX)?;
+    let not_text = |_| Diagnostic::file(codes::UNREADABLE, path.display().to_string(), "the file is not UTF-8", "");
+    String::from_utf8(bytes).map_err(not_text)
+}
+
+/// The same of a file below `root`; none where it is not there.
+pub fn decided_below(root: &Path, name: &str) -> Result<Option<String>, Diagnostic> {
+    let path = root.join(name);
+    if path.is_file() { decided(&path).map(Some) } else { Ok(None) }
 }
 
 /// A file's bytes, at most so many.

@@ -17,7 +17,7 @@ pub(crate) struct DataDir {
 impl DataDir {
     /// Makes what is missing.
     pub(crate) fn open(root: &Path) -> Result<Self, ServerError> {
-        for folder in ["", "repos", "deployments", "ci", "registry", "images", "nodes", "metrics"] {
+        for folder in ["", "repos", "deployments", "ci", "registry", "images", "nodes", "metrics", "scans"] {
             let path = root.join(folder);
             let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
             made.map_err(|source| ServerError::DataDir { path, source })?;
@@ -41,6 +41,23 @@ impl DataDir {
 
     pub(crate) fn ci(&self) -> PathBuf {
         self.root.join("ci")
+    }
+
+    /// Where `prograde db update` keeps what is known of vulnerabilities.
+    pub(crate) fn vulnerabilities(&self) -> PathBuf {
+        self.root.join("vulnerabilities.db")
+    }
+
+    /// Files of commits while they are looked through.
+    pub(crate) fn scans(&self) -> PathBuf {
+        self.root.join("scans")
+    }
+
+    /// Removes what a server left there that was ended while it looked. Only for whoever holds the journal's lock.
+    pub(crate) fn empty_scans(&self) -> Result<(), ServerError> {
+        let path = self.scans();
+        let emptied = fs::remove_dir_all(&path).and_then(|()| fs::DirBuilder::new().mode(0o700).create(&path));
+        emptied.map_err(|source| ServerError::DataDir { path, source })
     }
 
     pub(crate) fn registry(&self) -> PathBuf {

@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use prograde_scan::severity::Severity;
+
 /// How the server works. Start from [`ServerOptions::new`].
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -47,6 +49,10 @@ pub struct ServerOptions {
     pub policies: Vec<PathBuf>,
     /// The set of policies that ships and holds besides; default `baseline`, the Pod Security Standard.
     pub policy_set: String,
+    /// How bad a finding in a commit must be to stop it; default high, none where nothing does.
+    pub scan_fail_on: Option<Severity>,
+    /// The database of vulnerabilities in which packages are looked up; default `vulnerabilities.db` in the data directory.
+    pub vulnerability_db: Option<PathBuf>,
     /// Files and folders of objectives, of `OpenSLO` or Sloth; none by default.
     pub objectives: Vec<PathBuf>,
     /// Whether the status page at `/status` is shown without the token; no by default.
@@ -83,6 +89,8 @@ impl ServerOptions {
             external_url: None,
             policies: Vec::new(),
             policy_set: crate::policies::DEFAULT_SET.to_owned(),
+            scan_fail_on: Some(Severity::High),
+            vulnerability_db: None,
             objectives: Vec::new(),
             public_status: false,
             metrics_retention: Duration::from_hours(15 * 24),

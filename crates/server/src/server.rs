@@ -12,6 +12,7 @@ use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::Repositories;
 use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
+use prograde_scan::commit::Limits;
 use prograde_supply::Layout;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -26,6 +27,7 @@ use crate::adapters::notifier::Notifiers;
 use crate::adapters::pipelines::WorkflowPipelines;
 use crate::adapters::prober::HttpProber;
 use crate::adapters::runtime::LocalRuntime;
+use crate::adapters::scanner::CommitScanner;
 use crate::adapters::source::HostedSource;
 use crate::alerts;
 use crate::api::{self, Context};
@@ -37,7 +39,7 @@ use crate::metrics::elsewhere::Elsewhere;
 use crate::metrics::objectives::Budgets;
 use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
-use crate::policies::Policies;
+use crate::policies::InForce;
 use crate::records::Kept;
 use crate::trackers;
 
@@ -86,6 +88,7 @@ pub struct Server {
     handled: Option<alerts::Handled>,
     incidents: Desk,
     filing: Option<Filing>,
+    policies: InForce,
 }
 
 impl Server {
@@ -93,12 +96,11 @@ impl Server {
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let trackers = read_trackers(&options)?;
         let data = DataDir::open(&options.data_dir)?;
-        // The journal's lock is the data directory's: nothing else is touched before it is held.
-        let journal = Journal::open(&data.journal())?;
+        let journal = open_journal(&data)?;
         let token = data.token()?;
         let (listener, address) = listen(options.listen).await?;
 
-        let policies = policies(&options)?;
+        let policies = InForce::read(&options).map_err(ServerError::Policies)?;
         let repositories = Repositories::open(data.repos()).await?;
         let deployments = Arc::new(Deployments::open(data.deployments()).await?);
         let layout = Layout::open(&data.registry())?;
@@ -108,7 +110,7 @@ impl Server {
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
         let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
-        let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed, policies);
+        let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed, policies.clone());
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal).await?;
 
@@ -158,6 +160,7 @@ impl Server {
             handled,
             incidents,
             filing,
+            policies,
         })
     }
 
@@ -179,7 +182,8 @@ impl Server {
             Some(handled) => handled.reload().await,
             None => Ok(()),
         };
-        observing.and(telling)
+        let policies = self.policies.read_again().map_err(ServerError::Policies);
+        observing.and(telling).and(policies)
     }
 
     /// Stops taking requests, then deciding, then the replicas, each when what needs it has stopped.
@@ -205,13 +209,15 @@ impl Server {
     }
 }
 
-fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
-    options.trackers.as_deref().map(trackers::read).transpose().map_err(ServerError::TrackersConfig)
+/// The journal's lock is the data directory's: nothing else is touched before it is held.
+fn open_journal(data: &DataDir) -> Result<Journal, ServerError> {
+    let journal = Journal::open(&data.journal())?;
+    data.empty_scans()?;
+    Ok(journal)
 }
 
-/// What releases have to meet.
-fn policies(options: &ServerOptions) -> Result<Arc<Policies>, ServerError> {
-    Policies::read(&options.policy_set, &options.policies).map(Arc::new).map_err(ServerError::Policies)
+fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
+    options.trackers.as_deref().map(trackers::read).transpose().map_err(ServerError::TrackersConfig)
 }
 
 async fn start_node(options: &ServerOptions, data: &DataDir) -> Result<Node, ServerError> {
@@ -298,13 +304,21 @@ fn ports(
     deployments: &Arc<Deployments>,
     layout: &Layout,
     (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
-    policies: Arc<Policies>,
+    policies: InForce,
 ) -> Ports {
     let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
     let pass_env = CI_PASS_ENV.iter().map(|&name| name.to_owned()).chain(options.ci_pass_env.iter().cloned());
     Ports {
         source: Arc::new(HostedSource(repositories.clone())),
+        scanner: Arc::new(CommitScanner {
+            repositories: repositories.clone(),
+            limits: Limits {
+                fail_on: options.scan_fail_on,
+                database: options.vulnerability_db.clone().unwrap_or_else(|| data.vulnerabilities()),
+            },
+            scratch: data.scans(),
+        }),
         pipelines: Arc::new(WorkflowPipelines {
             repositories: repositories.clone(),
             ci: data.ci(),

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use prograde_control::ports::{
     AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Gatekeeper, Head, Images, JobEnd, JobFact,
     JobRun, Jobs, MeasureError, Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, ReplicaUse,
-    Revert, RunVersion, Runtime, Source,
+    Revert, RunVersion, Runtime, Scanner, Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
@@ -22,6 +22,7 @@ use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::metric::Found;
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
+use prograde_model::scan::ScanReport;
 use prograde_model::work::Work;
 use prograde_model::workload::Workload;
 use tokio::sync::{Notify, mpsc, watch};
@@ -106,6 +107,7 @@ impl Life {
     pub fn ports(self: &Arc<Self>) -> Ports {
         Ports {
             source: Arc::clone(self) as _,
+            scanner: Arc::clone(self) as _,
             pipelines: Arc::clone(self) as _,
             images: Arc::clone(self) as _,
             deployments: Arc::clone(self) as _,
@@ -284,7 +286,7 @@ impl Source for Life {
             commit: head.commit.clone(),
             branch: head.branch.clone(),
             subject: world.push_of(&head.commit).map_or_else(String::new, |push| format!("Change {}", push.commit)),
-            author: Person { name: "Ann".into(), email: "ann@example.com".into() },
+            author: Person { name: "Dora".into(), email: "dora@example.com".into() },
             committed_at: Timestamp::UNIX_EPOCH,
             work: world.push_of(&head.commit).filter(|push| push.fix).map(|_| Work::Fix),
         };
@@ -298,6 +300,13 @@ impl Source for Life {
 
     async fn files(&self, _: &ServiceName, _: &CommitId, folder: &str) -> Result<Files, PortError> {
         Ok(self.call(Part::Source, |_| Files::from([(format!("{folder}.yaml"), Vec::new())])).await?)
+    }
+}
+
+#[async_trait]
+impl Scanner for Life {
+    async fn scan(&self, _: &ServiceName, _: &CommitId, _: Option<&CommitId>) -> Result<ScanReport, PortError> {
+        Ok(self.call(Part::Pipelines, |_| ScanReport::default()).await?)
     }
 }
 

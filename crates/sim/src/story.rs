@@ -70,6 +70,7 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
     let said = match &recorded.event {
         Event::Opened(opened) => format!("opened for {} ({})", opened.commit.short(), opened.subject),
         Event::Configured { .. } => "read and good".to_owned(),
+        Event::Scanned(_) => "looked through".to_owned(),
         Event::JobStarted { job } => format!("job {job} started"),
         Event::JobFinished { job, .. } => format!("job {job} finished"),
         Event::PipelineFinished { succeeded, .. } => format!("pipeline {}", if *succeeded { "good" } else { "failed" }),

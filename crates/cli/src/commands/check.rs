@@ -15,11 +15,15 @@ use prograde_model::ids::Target;
 use prograde_model::service::Service;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_pipeline::Workflows;
+use prograde_scan::commit::{Limits, look};
+use prograde_scan::walk::Ignored;
 use prograde_server::policies::{Judged, Policies};
 use serde_json::json;
 
 use crate::app::App;
+use crate::commands::db;
 use crate::commands::policy::InForce;
+use crate::commands::scan::Looking;
 use crate::exit::Exit;
 use crate::printer::{Tone, cleaned};
 use crate::report::{self, Report};
@@ -45,6 +49,8 @@ pub(crate) struct CheckArgs {
     dir: PathBuf,
     #[command(flatten)]
     in_force: InForce,
+    #[command(flatten)]
+    looking: Looking,
 }
 
 /// What was found in a repository.
@@ -68,7 +74,14 @@ pub(crate) fn run(app: &App, args: &CheckArgs) -> Result<Exit, Report> {
         return Err(Report::new(report::FILE, format!("{} is not a folder", args.dir.display()))
             .hint("name the folder with prograde.yaml in it"));
     }
-    let found = checked(&args.dir, &args.in_force, app.printer.now());
+    let mut found = checked(&args.dir, &args.in_force, app.printer.now());
+    let limits = Limits {
+        fail_on: args.looking.scan_fail_on.0,
+        database: db::path(&app.global, args.looking.vulnerability_db.as_ref())?,
+    };
+    let looked = look(&args.dir, Ignored::LeftOut, None, &limits, app.printer.now());
+    found.errors.extend(looked.refused);
+    found.notices.extend(looked.told);
     if app.printer.style().json {
         app.printer.json(&json!({"errors": found.errors, "notices": found.notices}))?;
     } else {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use prograde_scan::package::Inventory;
 use prograde_scan::sbom::{self, About, Change};
 use prograde_scan::target;
+use prograde_scan::walk::Ignored;
 
 use crate::app::App;
 use crate::commands::scan::tell;
@@ -43,6 +44,9 @@ pub(crate) struct SbomArgs {
     /// A file to write, in place of stdout
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// List what files name that Git ignores as well
+    #[arg(long)]
+    no_ignore: bool,
     /// The name of what is described; by default that of the project or of the path
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -93,7 +97,8 @@ pub(crate) fn run(app: &App, args: &SbomArgs) -> Result<Exit, Report> {
     if let Some(SbomCommand::Diff(args)) = &args.command {
         return diff(app, args);
     }
-    let inventory = target::inventory(&args.target).map_err(tell::refused)?;
+    let ignored = if args.no_ignore { Ignored::LookedAt } else { Ignored::LeftOut };
+    let inventory = target::inventory(&args.target, ignored).map_err(tell::refused)?;
     let about = about(args, &inventory)?;
     let document = match args.format {
         Format::Cyclonedx => sbom::cyclonedx(&inventory, &about),
@@ -140,7 +145,7 @@ fn name_of(path: &Path) -> String {
 }
 
 fn diff(app: &App, args: &DiffArgs) -> Result<Exit, Report> {
-    let read = |path: &Path| target::inventory(path).map_err(tell::refused);
+    let read = |path: &Path| target::inventory(path, Ignored::LeftOut).map_err(tell::refused);
     let (before, after) = (read(&args.before)?, read(&args.after)?);
     let found = sbom::diff(&before, &after);
     if app.printer.style().json {

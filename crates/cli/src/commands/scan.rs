@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use prograde_scan::severity::Severity;
+use prograde_scan::walk::Ignored;
 
 use crate::app::App;
 use crate::exit::Exit;
@@ -63,6 +64,9 @@ pub(crate) struct ScanArgs {
     /// Exceptions; by default `.prograde/exceptions.yaml` below the target
     #[arg(long, value_name = "FILE")]
     exceptions: Option<PathBuf>,
+    /// Look at files that Git ignores as well
+    #[arg(long)]
+    no_ignore: bool,
     /// How bad a finding must be to end with exit code 1
     #[arg(long, value_name = "SEVERITY", value_parser = severity)]
     fail_on: Option<Severity>,
@@ -77,6 +81,25 @@ pub(crate) struct ScanArgs {
     created: Option<Timestamp>,
 }
 
+/// What commits may bring: the same for the server and for whoever checks before the push.
+#[derive(Debug, Args)]
+pub(crate) struct Looking {
+    /// How bad a secret, a package's vulnerability or a licence must be to stop a commit; `none` where nothing does
+    #[arg(long, default_value = "high", value_name = "SEVERITY", value_parser = limit)]
+    pub(crate) scan_fail_on: Limit,
+    /// The database of vulnerabilities [default: what `prograde db update` made]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) vulnerability_db: Option<PathBuf>,
+}
+
+/// A severity, or none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit(pub(crate) Option<Severity>);
+
+fn limit(text: &str) -> Result<Limit, String> {
+    if text == "none" { Ok(Limit(None)) } else { severity(text).map(|severity| Limit(Some(severity))) }
+}
+
 /// A form of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -88,6 +111,13 @@ enum Format {
     Sarif,
     /// Vulnerabilities as CycloneDX 1.6 VEX
     CyclonedxVex,
+}
+
+impl ScanArgs {
+    /// What becomes of files that Git ignores.
+    fn ignored(&self) -> Ignored {
+        if self.no_ignore { Ignored::LookedAt } else { Ignored::LeftOut }
+    }
 }
 
 fn severity(text: &str) -> Result<Severity, String> {

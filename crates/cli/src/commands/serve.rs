@@ -14,6 +14,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::args::Global;
 use crate::commands::policy::InForce;
+use crate::commands::scan::Looking;
 use crate::exit::Exit;
 use crate::printer::Printer;
 use crate::report::{self, Report};
@@ -29,7 +30,8 @@ Examples:
 Whoever reaches the server and has its token can run programs as the server's user,
 because pushes are built here. Ctrl-C or SIGTERM stops the server and what it runs; a
 second one does not wait. What was under way goes on at the next start. SIGHUP has the
-files read again that say what is observed, who is told and who is on call.")]
+files read again that say what is observed, who is told, who is on call and what policies
+releases have to meet.")]
 pub(crate) struct ServeArgs {
     /// Where the API and the Git repositories are served; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7878", value_name = "ADDRESS:PORT")]
@@ -78,6 +80,8 @@ pub(crate) struct ServeArgs {
     external_url: Option<String>,
     #[command(flatten)]
     in_force: InForce,
+    #[command(flatten)]
+    looking: Looking,
     /// A file of objectives, of `OpenSLO` or Sloth, or a folder of them; can be given several times
     #[arg(long, value_name = "PATH")]
     objectives: Vec<PathBuf>,
@@ -139,7 +143,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     announce(printer, server.address(), server.token_file(), &data_dir)?;
     while signals.next().await == Told::Reload {
         match server.reload().await {
-            Ok(()) => printer.note("Reloaded", "what is observed, and who is told"),
+            Ok(()) => printer.note("Reloaded", "what is observed, who is told, and policies"),
             Err(error) => printer.report(&not_started(&error).hint("what the files said before is still in force")),
         }
     }
@@ -175,6 +179,8 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         external_url: args.external_url,
         policies: args.in_force.policies,
         policy_set: args.in_force.policy_set,
+        scan_fail_on: args.looking.scan_fail_on.0,
+        vulnerability_db: args.looking.vulnerability_db,
         objectives: args.objectives,
         public_status: args.public_status,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),

@@ -41,6 +41,7 @@ impl Moment {
     pub(crate) fn is_news(&self) -> bool {
         match &self.event {
             Event::Configured { .. }
+            | Event::Scanned(_)
             | Event::JobStarted { .. }
             | Event::PipelineFinished { succeeded: true, .. }
             | Event::GatePassed { .. }

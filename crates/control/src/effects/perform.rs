@@ -7,7 +7,7 @@ use prograde_model::event::{Event, Outcome};
 use prograde_model::flag::Flags;
 use prograde_model::flight::{Effect, Flight};
 use prograde_model::group::Member;
-use prograde_model::ids::{Digest, EnvironmentName, Target};
+use prograde_model::ids::{CommitId, Digest, EnvironmentName, Target};
 use prograde_model::release::Release;
 use prograde_model::service::{Check, Environment, Service};
 use prograde_model::{Diagnostic, Diagnostics};
@@ -63,6 +63,7 @@ impl Inner {
             return Err(Diagnostics::from(found).into());
         }
         self.ports.pipelines.check(&flight.service, commit).await?;
+        let scanned = self.ports.scanner.scan(&flight.service, commit, self.let_past(flight).as_ref()).await?;
         let (mut notices, mut digests) = (Vec::new(), BTreeMap::new());
         for member in service.members() {
             let rendered = self.render(flight, &service, &member, &mut notices).await?;
@@ -76,7 +77,17 @@ impl Inner {
         } else {
             (digests.into_values().next().unwrap_or_default(), BTreeMap::new())
         };
-        Ok(vec![Event::Configured { service: Box::new(service), notices, manifests, group, flags }])
+        let configured = Event::Configured { service: Box::new(service), notices, manifests, group, flags };
+        Ok(vec![Event::Scanned(scanned), configured])
+    }
+
+    /// The newest commit of the service before this one that was looked through and let past.
+    fn let_past(&self, flight: &Flight) -> Option<CommitId> {
+        self.ledger.with(|fleet| {
+            let before = |f: &&Flight| f.service == flight.service && f.opened_at_sequence < flight.opened_at_sequence;
+            let let_past = fleet.flights().filter(before).filter(|f| f.config.is_some());
+            let_past.max_by_key(|f| f.opened_at_sequence).map(|f| f.commit().clone())
+        })
     }
 
     /// Renders what a service runs in each environment; gives the digests.

@@ -113,6 +113,7 @@ impl History {
             | Event::FlagSet { .. }
             | Event::FlagUnset { .. }
             | Event::FlagWatched { .. }
+            | Event::Scanned(_)
             | Event::AuthorNotified { .. } => {}
         }
     }

@@ -180,6 +180,7 @@ impl Fleet {
             Event::FlagWatched { .. } => None,
             Event::Opened(_)
             | Event::Configured { .. }
+            | Event::Scanned(_)
             | Event::JobStarted { .. }
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }

@@ -43,6 +43,26 @@ pub enum Refusal {
         /// Which environment.
         environment: EnvironmentName,
     },
+    /// Nobody approves what they wrote.
+    #[error(
+        "{by} wrote this commit, and somebody else has to approve it for {environment}; `author_may_approve` in its gate allows it"
+    )]
+    OwnCommit {
+        /// Who.
+        by: String,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// Not everybody may approve.
+    #[error("{by} may not approve for {environment}, {}", who_may(.may))]
+    NoApprover {
+        /// Who.
+        by: String,
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Who may.
+        may: Vec<String>,
+    },
     /// That does not keep it out.
     #[error("flight {flight} is not held by {hold:?} in {environment}{}", held_by(.holds))]
     NotHeld {
@@ -237,6 +257,14 @@ impl Flight {
         let outside = self.places_in(&name).all(|target| self.standing(target) == Standing::Outside);
         if service.approvals(rules) == 0 || !outside {
             return Err(nothing());
+        }
+        let author = &self.opened.author;
+        let wrote = [&author.name, &author.email].into_iter().any(|written| written.eq_ignore_ascii_case(by));
+        if wrote && !rules.gate.author_may_approve {
+            return Err(Refusal::OwnCommit { by: by.to_owned(), environment: name });
+        }
+        if let Some(may) = rules.gate.approvals_by.as_ref().filter(|may| may.iter().all(|one| one != by)) {
+            return Err(Refusal::NoApprover { by: by.to_owned(), environment: name, may: may.clone() });
         }
         if self.approvals.get(&name).is_some_and(|given| given.iter().any(|before| before == by)) {
             return Err(Refusal::ApprovedBefore { by: by.to_owned(), environment: name });

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::flight::Flight;
-use crate::ids::{EnvironmentName, ServiceName, Target};
+use crate::ids::{EnvironmentName, FlightId, ServiceName, Target};
 use crate::rollout::Caution;
 
 /// One thing that keeps releases out.
@@ -30,7 +30,10 @@ impl std::fmt::Display for Hold {
 /// All that keeps releases out now, or slows them down.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Holds {
-    holds: BTreeMap<Where, Vec<Hold>>,
+    /// What keeps all of a service out.
+    general: BTreeMap<Where, Vec<Hold>>,
+    /// What keeps a single flight out.
+    flights: BTreeMap<(FlightId, EnvironmentName), Vec<Hold>>,
     /// The least that is left of an error budget.
     cautions: BTreeMap<Where, Caution>,
 }
@@ -42,7 +45,15 @@ impl Holds {
     /// Keeps a service's releases out of an environment; of all but the first of several where none is named, since that
     /// is where releases are tried.
     pub fn add(&mut self, service: ServiceName, environment: Option<EnvironmentName>, hold: Hold) {
-        let there = self.holds.entry((service, environment)).or_default();
+        let there = self.general.entry((service, environment)).or_default();
+        if there.iter().all(|known| known.id != hold.id) {
+            there.push(hold);
+        }
+    }
+
+    /// Keeps one flight out of an environment.
+    pub fn add_for(&mut self, flight: FlightId, environment: EnvironmentName, hold: Hold) {
+        let there = self.flights.entry((flight, environment)).or_default();
         if there.iter().all(|known| known.id != hold.id) {
             there.push(hold);
         }
@@ -50,7 +61,12 @@ impl Holds {
 
     /// Adds what others keep out.
     pub fn extend(&mut self, others: &Self) {
-        for ((service, environment), holds) in &others.holds {
+        for ((flight, environment), holds) in &others.flights {
+            for hold in holds {
+                self.add_for(flight.clone(), environment.clone(), hold.clone());
+            }
+        }
+        for ((service, environment), holds) in &others.general {
             for hold in holds {
                 self.add(service.clone(), environment.clone(), hold.clone());
             }
@@ -80,12 +96,12 @@ impl Holds {
 
     /// Whether nothing is kept out.
     pub fn is_empty(&self) -> bool {
-        self.holds.is_empty()
+        self.general.is_empty() && self.flights.is_empty()
     }
 
-    /// All of them, with the service and the environment where one is named.
+    /// All that are not about single flights, with the service and the environment where one is named.
     pub fn all(&self) -> impl Iterator<Item = (&ServiceName, Option<&EnvironmentName>, &Hold)> {
-        self.holds.iter().flat_map(|((service, environment), holds)| {
+        self.general.iter().flat_map(|((service, environment), holds)| {
             holds.iter().map(move |hold| (service, environment.as_ref(), hold))
         })
     }
@@ -100,7 +116,9 @@ impl Holds {
             is_there && (flight.service == *service || flight.places_in(environment).any(|t| t.service == *service))
         };
         let mut found: Vec<Hold> = Vec::new();
-        for hold in self.holds.iter().filter(|(key, _)| concerns(key)).flat_map(|(_, holds)| holds) {
+        let own = self.flights.get(&(flight.id.clone(), environment.clone())).into_iter().flatten();
+        let of_all = self.general.iter().filter(|(key, _)| concerns(key)).flat_map(|(_, holds)| holds);
+        for hold in of_all.chain(own) {
             let passes = (hold.fixes_pass && flight.opened.work.is_some())
                 || flight.overrides.get(environment).is_some_and(|past| past.contains(&hold.id));
             if !passes && found.iter().all(|known| known.id != hold.id) {

@@ -268,3 +268,104 @@ fn who_may_let_a_flight_past_is_the_environment_s_to_say() {
     story.run();
     assert_eq!(story.flight('a').outcome, Some(Outcome::Landed));
 }
+
+fn zones(name: &str) -> Option<jiff::tz::TimeZone> {
+    jiff::tz::TimeZone::get(name).ok()
+}
+
+/// What keeps a flight out of production at a time by the gate's own rules.
+#[track_caller]
+fn kept_out(story: &Story, at: &str) -> Vec<String> {
+    let mut holds = Holds::default();
+    holds.add_promotion(&story.fleet, at.parse().unwrap(), &zones);
+    holds
+        .on(story.flight('a'), &environment("production"))
+        .into_iter()
+        .map(|h| format!("{}: {}", h.id, h.reason))
+        .collect()
+}
+
+/// A story at production's gate with these rules beside an approval.
+fn ruled(rules: &serde_json::Value) -> Story {
+    let mut environments = two_environments(1);
+    let gate = environments[1]["gate"].as_object_mut().unwrap();
+    gate.extend(rules.as_object().unwrap().clone());
+    let mut story = Story::new(&environments);
+    story.push('a').run();
+    story
+}
+
+#[test]
+fn releases_enter_in_the_hours_of_a_wall_clock() {
+    let story = ruled(&serde_json::json!({"windows": [
+        {"time_zone": "Europe/Berlin", "hours": [{"days": ["mon", "fri"], "from": "09:00", "until": "16:00"}]},
+        {"time_zone": "America/New_York", "hours": [{"days": ["sat"], "from": "22:00", "until": "02:00"}]},
+    ]}));
+    let open: [&str; 0] = [];
+    // 2026-10-23 is a Friday in summer time, 2026-10-26 a Monday after it.
+    assert_eq!(kept_out(&story, "2026-10-23T07:00:00Z"), open);
+    assert_eq!(kept_out(&story, "2026-10-23T13:59:59Z"), open);
+    let closed = |next: &str| vec![format!("window/production: releases do not enter at this hour, again from {next}")];
+    assert_eq!(kept_out(&story, "2026-10-23T14:00:00Z"), closed("2026-10-25T02:00:00Z"));
+    assert_eq!(kept_out(&story, "2026-10-25T05:59:00Z"), open);
+    assert_eq!(kept_out(&story, "2026-10-25T06:00:00Z"), closed("2026-10-26T08:00:00Z"));
+    assert_eq!(kept_out(&story, "2026-10-26T08:00:00Z"), open);
+}
+
+#[test]
+fn nothing_enters_while_it_is_frozen() {
+    let freeze = serde_json::json!({"from": "2026-12-20T18:00", "until": "2027-01-04T08:00", "time_zone": "Europe/Berlin", "reason": "year's end"});
+    let story = ruled(&serde_json::json!({"freezes": [freeze]}));
+    let frozen = ["freeze/production: it is frozen until 2027-01-04T07:00:00Z: year's end"];
+    assert!(kept_out(&story, "2026-12-20T16:59:59Z").is_empty());
+    assert_eq!(kept_out(&story, "2026-12-20T17:00:00Z"), frozen);
+    assert_eq!(kept_out(&story, "2027-01-04T06:59:59Z"), frozen);
+    assert!(kept_out(&story, "2027-01-04T07:00:00Z").is_empty());
+}
+
+#[test]
+fn a_release_serves_elsewhere_for_a_while_first() {
+    let rules = serde_json::json!({"soak": "2h"});
+    let story = ruled(&rules);
+    let served = story.flight('a').entry(&target("test")).unwrap().times["rollout.promoted"];
+    let at = |minutes: i64| (served + jiff::SignedDuration::from_mins(minutes)).to_string();
+    let over = served + jiff::SignedDuration::from_hours(2);
+    let soaks = vec![format!("soak/production: it has to serve in test for 2h first, which is over at {over:.0}")];
+    assert_eq!(kept_out(&story, &at(0)), soaks);
+    assert_eq!(kept_out(&story, &at(119)), soaks);
+    assert!(kept_out(&story, &at(120)).is_empty());
+    // It is known before it gets there, so that it can't slip through between two looks.
+    let mut early = Story::new(&{
+        let mut environments = two_environments(0);
+        environments[1]["gate"] = rules;
+        environments
+    });
+    early.push('a').until('a', &Stage::Building);
+    assert_eq!(kept_out(&early, &at(0)), ["soak/production: it has to serve in test for 2h first"]);
+}
+
+#[test]
+fn a_gate_whose_clock_is_not_known_stays_shut() {
+    let story = ruled(&serde_json::json!({"windows": [{"time_zone": "Mars/Olympus", "hours": [{}]}]}));
+    assert_eq!(
+        kept_out(&story, "2026-10-23T07:00:00Z"),
+        ["window/production: this machine knows no time zone \"Mars/Olympus\""]
+    );
+}
+
+#[test]
+fn who_may_approve_is_the_environment_s_to_say_and_never_whoever_wrote_it() {
+    let mut story = ruled(&serde_json::json!({"approvals_by": ["ann", "bob"]}));
+    let refused = story.approve('a', "eve").unwrap_err();
+    assert_eq!(refused.to_string(), "eve may not approve for production, only ann, bob may");
+    story.approve('a', "bob").unwrap();
+    for (by, rules, good) in [
+        ("Dora", serde_json::json!({}), false),
+        ("DORA@example.com", serde_json::json!({}), false),
+        ("dora", serde_json::json!({"author_may_approve": true}), true),
+        ("dora", serde_json::json!({"approvals_by": ["dora"]}), false),
+    ] {
+        let given = ruled(&rules).approve('a', by);
+        assert_eq!(given.is_ok(), good, "{by} {rules}: {given:?}");
+    }
+}

@@ -156,6 +156,7 @@ impl Changes {
                 self.set_flag(flight, &place, (flag, None), (by, reason), at);
             }
             Event::Configured { .. }
+            | Event::Scanned(_)
             | Event::JobStarted { .. }
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }

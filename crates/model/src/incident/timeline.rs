@@ -224,6 +224,7 @@ fn of_flight(event: &Event) -> Option<(crate::event::Place, String, Option<&str>
         }
         Event::Opened(_)
         | Event::Configured { .. }
+        | Event::Scanned(_)
         | Event::JobStarted { .. }
         | Event::JobFinished { .. }
         | Event::PipelineFinished { .. }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::wall::moment;
@@ -194,7 +195,7 @@ pub struct Override {
 }
 
 /// Hours of the day on days of the week. `until` at or before `from` is on the next day.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Window {
     /// The days on which it begins; all by default.
@@ -202,14 +203,16 @@ pub struct Window {
     pub days: Vec<Weekday>,
     /// From when; midnight by default.
     #[serde(default)]
+    #[schemars(with = "String")]
     pub from: Time,
     /// Until when; midnight at the end by default.
     #[serde(default)]
+    #[schemars(with = "String")]
     pub until: Time,
 }
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "they are what they are called")]
 pub enum Weekday {

@@ -156,7 +156,7 @@ impl Layer {
 }
 
 /// When windows are open within a stretch, and a day before and after.
-fn windows(declared: &[Window], span: Span, zone: &TimeZone) -> Vec<Span> {
+pub(crate) fn windows(declared: &[Window], span: Span, zone: &TimeZone) -> Vec<Span> {
     let mut open = Vec::new();
     let last = span.until.to_zoned(zone.clone()).date();
     // A window of the day before may reach into the first.

@@ -8,7 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 /// The moment of a wall-clock time. Beyond what can be counted (years -9999 to 9999) it is the last one.
-pub(super) fn moment(at: DateTime, zone: &TimeZone) -> Timestamp {
+pub(crate) fn moment(at: DateTime, zone: &TimeZone) -> Timestamp {
     let found = zone.to_ambiguous_timestamp(at);
     match found.offset() {
         AmbiguousOffset::Gap { .. } => {

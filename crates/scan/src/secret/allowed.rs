@@ -1,11 +1,13 @@
 //! What is allowed to look like a secret: `.prograde/secrets.yaml`, each entry with a reason.
 
+use std::path::Path;
+
 use prograde_model::Diagnostic;
 use regex_automata::meta::Regex;
 use serde::Deserialize;
 
-use crate::codes;
 use crate::finding::Finding;
+use crate::{codes, walk};
 
 /// The file's place below what is scanned.
 pub const FILE: &str = ".prograde/secrets.yaml";
@@ -39,6 +41,11 @@ struct Entry {
 pub struct Allowed(Vec<Entry>);
 
 impl Allowed {
+    /// What the file below `root` allows; nothing where there is none.
+    pub fn below(root: &Path) -> Result<Self, Diagnostic> {
+        walk::decided_below(root, FILE)?.map_or_else(|| Ok(Self::default()), |text| Self::parse(FILE, &text))
+    }
+
     /// Reads the file.
     pub fn parse(file: &str, text: &str) -> Result<Self, Diagnostic> {
         let read: File = prograde_yaml::decode(file, text)?;

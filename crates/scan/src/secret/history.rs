@@ -7,11 +7,11 @@
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prograde_model::Diagnostic;
+use prograde_model::{CommitId, Diagnostic};
 
 use super::engine::Engine;
 use super::rules::Rules;
@@ -19,6 +19,7 @@ use super::tree::{Searched, threads};
 use super::{Allowed, finding};
 use crate::codes;
 use crate::finding::Commit;
+use crate::git::git;
 
 /// The largest blob that is looked through, in bytes.
 const BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -44,12 +45,26 @@ struct Log {
     blobs: Vec<Introduced>,
 }
 
-/// Looks through all commits of all branches, tags and stashes.
-pub fn history(root: &Path, rules: &Arc<Rules>, allowed: &Allowed) -> Result<Searched, Diagnostic> {
-    let log = read_log(root)?;
+/// Which commits are looked through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Commits {
+    /// Those of all branches, tags and stashes.
+    All,
+    /// Those that one commit brings beside what another has.
+    Between {
+        /// The one that is known.
+        since: CommitId,
+        /// The one that is looked at.
+        until: CommitId,
+    },
+}
+
+/// Looks through commits.
+pub fn history(root: &Path, commits: &Commits, rules: &Arc<Rules>, allowed: &Allowed) -> Result<Searched, Diagnostic> {
+    let log = read_log(root, commits)?;
     let (send, receive) = sync_channel::<(usize, Vec<u8>)>(WAITING_MAX);
     let receive = Mutex::new(receive);
-    let mut all = Searched::default();
+    let mut all = Searched { commits: log.commits.len() as u64, ..Searched::default() };
     let mut failed = None;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads()).map(|_| scope.spawn(|| work(&receive, &log, rules, allowed))).collect();
@@ -93,32 +108,6 @@ fn bad(root: &Path, why: impl Into<String>) -> Diagnostic {
     Diagnostic::file(codes::HISTORY, root.display().to_string(), why, hint)
 }
 
-fn git(root: &Path) -> Command {
-    let mut command = Command::new("git");
-    command
-        .arg("-C")
-        .arg(root)
-        .args([
-            "--no-pager",
-            "-c",
-            "core.fsmonitor=false",
-            "-c",
-            "core.quotePath=false",
-            "-c",
-            "log.showSignature=false",
-            "-c",
-            "log.mailmap=false",
-        ])
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .env("GIT_NO_LAZY_FETCH", "1")
-        .env("GIT_NO_REPLACE_OBJECTS", "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
 /// Ends the program when it is not waited for.
 struct Running(Child);
 
@@ -142,11 +131,10 @@ fn finish(root: &Path, running: &mut Running) -> Result<(), Diagnostic> {
     }
 }
 
-fn read_log(root: &Path) -> Result<Log, Diagnostic> {
+fn read_log(root: &Path, commits: &Commits) -> Result<Log, Diagnostic> {
     let mut command = git(root);
     command.args([
         "log",
-        "--all",
         "--reverse",
         "--raw",
         "-c",
@@ -159,6 +147,10 @@ fn read_log(root: &Path) -> Result<Log, Diagnostic> {
         "--ignore-submodules=none",
     ]);
     command.arg("--format=%x01%H%x02%aI%x02%an");
+    match commits {
+        Commits::All => command.arg("--all"),
+        Commits::Between { since, until } => command.args([until.as_str(), &format!("^{since}"), "--"]),
+    };
     let mut running = Running(command.spawn().map_err(|error| bad(root, format!("git can't be started: {error}")))?);
     let mut log = Log::default();
     let mut seen: HashSet<String> = HashSet::new();

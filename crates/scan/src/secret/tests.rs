@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::rules::written;
 use super::*;
+use crate::walk::Ignored;
 
 /// Draws characters; the same seed draws the same.
 struct Draw(u64);
@@ -190,7 +191,7 @@ fn all_of_the_history_is_looked_through_and_each_secret_told_once() {
     git(root, &["commit", "-qm", "four"]);
     git(root, &["checkout", "-q", "main"]);
     let rules = Arc::new(Rules::built_in().unwrap());
-    let searched = history(root, &rules, &Allowed::default()).unwrap();
+    let searched = history(root, &Commits::All, &rules, &Allowed::default()).unwrap();
     let told: Vec<_> = searched
         .findings
         .iter()
@@ -198,7 +199,7 @@ fn all_of_the_history_is_looked_through_and_each_secret_told_once() {
         .collect();
     assert_eq!(told, [("github-token", "a b.txt", 2, true), ("gitlab-token", "c", 1, true)]);
     assert_eq!(searched.files, 3);
-    assert!(tree(root, &rules, &Allowed::default()).unwrap().findings.is_empty());
+    assert!(tree(root, Ignored::LeftOut, &rules, &Allowed::default()).unwrap().findings.is_empty());
     let none = tempfile::tempdir().unwrap();
-    assert_eq!(history(none.path(), &rules, &Allowed::default()).unwrap_err().code, "PG1221");
+    assert_eq!(history(none.path(), &Commits::All, &rules, &Allowed::default()).unwrap_err().code, "PG1221");
 }

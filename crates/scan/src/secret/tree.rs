@@ -1,5 +1,6 @@
 //! Secrets in the files of a directory, several at a time.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use super::rules::Rules;
 use super::{Allowed, finding};
 use crate::codes;
 use crate::finding::Finding;
-use crate::walk::{self, Found};
+use crate::walk::{self, Found, Ignored};
 
 /// The largest file that is looked through, in bytes.
 const BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -24,6 +25,8 @@ pub struct Searched {
     pub findings: Vec<Finding>,
     /// Files that were not looked through, and why.
     pub notes: Vec<Diagnostic>,
+    /// How many commits were looked through.
+    pub commits: u64,
     /// How many files or blobs were looked through.
     pub files: u64,
     /// How many bytes they have.
@@ -31,9 +34,19 @@ pub struct Searched {
 }
 
 impl Searched {
+    /// With what was found in files after it, less what is here already.
+    #[must_use]
+    pub fn before(mut self, mut tree: Self) -> Self {
+        let known: BTreeSet<String> = self.findings.iter().map(|finding| finding.fingerprint.clone()).collect();
+        tree.findings.retain(|finding| !known.contains(&finding.fingerprint));
+        self.merge(tree);
+        self
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
         self.findings.extend(other.findings);
         self.notes.extend(other.notes);
+        self.commits += other.commits;
         self.files += other.files;
         self.bytes += other.bytes;
     }
@@ -45,8 +58,8 @@ pub(super) fn threads() -> usize {
 }
 
 /// Looks through a directory or a file.
-pub fn tree(root: &Path, rules: &Arc<Rules>, allowed: &Allowed) -> Result<Searched, Diagnostic> {
-    let files = if root.is_dir() { walk::files(root)? } else { vec![single(root)?] };
+pub fn tree(root: &Path, ignored: Ignored, rules: &Arc<Rules>, allowed: &Allowed) -> Result<Searched, Diagnostic> {
+    let files = if root.is_dir() { walk::files(root, ignored)? } else { vec![single(root)?] };
     let next = AtomicUsize::new(0);
     let mut all = Searched::default();
     std::thread::scope(|scope| {

@@ -19,12 +19,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::source::from_git;
 use crate::events::chain;
-use crate::policies::Policies;
+use crate::policies::InForce;
 
 /// The deployment repository, and what releases have to meet to get there.
 pub(crate) struct GitDeployments {
     pub(crate) deployments: Arc<Deployments>,
-    pub(crate) policies: Arc<Policies>,
+    pub(crate) policies: InForce,
 }
 
 fn tree(files: &Files) -> Result<FileTree, PortError> {
@@ -36,7 +36,7 @@ fn tree(files: &Files) -> Result<FileTree, PortError> {
 impl Port for GitDeployments {
     async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
-        let policies = Arc::clone(&self.policies);
+        let policies = self.policies.now();
         let checked = tokio::task::spawn_blocking(move || {
             let resources = preview(&target, &overlay, &tree).map_err(|error| match error {
                 PreviewError::Manifests(diagnostics) => PortError::Input(diagnostics),

@@ -10,5 +10,6 @@ pub(crate) mod notifier;
 pub(crate) mod pipelines;
 pub(crate) mod prober;
 pub(crate) mod runtime;
+pub(crate) mod scanner;
 pub(crate) mod source;
 pub(crate) mod trackers;

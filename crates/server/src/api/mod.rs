@@ -235,6 +235,10 @@ impl From<OrderError> for Failure {
                             `fix:` or the trailer `Prograde-Work: fix`, passes what lets fixes pass";
                 Self::refused(refusal.to_string(), hint)
             }
+            OrderError::Refused(refusal @ (Refusal::NoApprover { .. } | Refusal::OwnCommit { .. })) => {
+                let hint = "`approvals_by` and `author_may_approve` in the gate of `prograde.yaml` say who may";
+                Self::refused(refusal.to_string(), hint)
+            }
             OrderError::Refused(refusal) => {
                 Self::refused(refusal.to_string(), "`prograde flight show` tells what the flight waits for")
             }

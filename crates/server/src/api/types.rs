@@ -13,6 +13,7 @@ use prograde_model::metric::MetricSummary;
 use prograde_model::oncall::PageId;
 use prograde_model::runbook::End;
 use prograde_model::runtime::Counters;
+use prograde_model::scan::ScanReport;
 use serde::{Deserialize, Serialize};
 
 pub use incident::{
@@ -117,6 +118,9 @@ pub struct FlightView {
     pub environments: Vec<EntryView>,
     /// What the manifests ask that the runtime can't do and does not have to.
     pub notices: Vec<String>,
+    /// What the commit was looked through for, once it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<ScanReport>,
     /// How long each stage took, in milliseconds: `read`, `build`, `image`, and per environment, or environment and service
     /// as in `production/web`.
     pub stage_ms: BTreeMap<String, u64>,

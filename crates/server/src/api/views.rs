@@ -122,6 +122,7 @@ pub(super) async fn flight(
             jobs: jobs(flight),
             environments: entries(fleet, flight, (&seen, &holds), now),
             notices: flight.notices.clone(),
+            scan: flight.scan.clone(),
             stage_ms: stage_ms(flight),
             events,
         })

@@ -4,12 +4,15 @@
 pub mod files;
 
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use prograde_gitops::kustomize::Resource;
 use prograde_gitops::located::{Located, Place};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_policy::{Action, Given, POLICY, Policy, PolicySet, Request, RuleResult, Status, shipped};
+
+use crate::options::ServerOptions;
 
 /// The code of what policies refuse.
 pub const REFUSED: &str = "PG1106";
@@ -23,6 +26,38 @@ const TOLD_MAX: usize = 100;
 /// Policies that are in force.
 #[derive(Debug, Clone, Default)]
 pub struct Policies(PolicySet);
+
+/// The policies of a server, which can be read again while it serves.
+#[derive(Debug, Clone)]
+pub(crate) struct InForce(Arc<Read>);
+
+#[derive(Debug)]
+struct Read {
+    set: String,
+    paths: Vec<PathBuf>,
+    policies: RwLock<Arc<Policies>>,
+}
+
+impl InForce {
+    /// Reads them for the first time.
+    pub(crate) fn read(options: &ServerOptions) -> Result<Self, Diagnostics> {
+        let (set, paths) = (options.policy_set.clone(), options.policies.clone());
+        let policies = RwLock::new(Arc::new(Policies::read(&set, &paths)?));
+        Ok(Self(Arc::new(Read { set, paths, policies })))
+    }
+
+    /// Reads them again. Where they can't be read, those before stay in force.
+    pub(crate) fn read_again(&self) -> Result<(), Diagnostics> {
+        let policies = Arc::new(Policies::read(&self.0.set, &self.0.paths)?);
+        *self.0.policies.write().unwrap_or_else(PoisonError::into_inner) = policies;
+        Ok(())
+    }
+
+    /// Those that are in force now.
+    pub(crate) fn now(&self) -> Arc<Policies> {
+        Arc::clone(&self.0.policies.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// What policies say to a release.
 #[derive(Debug, Default)]

@@ -1,6 +1,5 @@
 //! Looks for everything that was asked for.
 
-use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use prograde_model::Diagnostic;
 use prograde_scan::db::{Builder, Database, read_source};
 use prograde_scan::finding::{self, Finding};
+use prograde_scan::secret::Commits;
 use prograde_scan::target::{self, Target};
 use prograde_scan::{codes, foreign, misconfig, secret, vulnerable, walk};
 use serde::Serialize;
@@ -82,7 +82,7 @@ pub(super) fn collect(app: &App, args: &ScanArgs) -> Result<Collected, Report> {
         secrets(args, &mut collected)?;
     }
     if wanted.misconfiguration {
-        let checked = misconfig::tree(&args.target).map_err(tell::refused)?;
+        let checked = misconfig::tree(&args.target, args.ignored()).map_err(tell::refused)?;
         collected.findings.extend(checked.findings);
         collected.errors.extend(checked.errors);
         collected.files = collected.files.max(checked.files as u64);
@@ -100,7 +100,7 @@ fn packages(app: &App, args: &ScanArgs, wanted: Wanted, collected: &mut Collecte
         return Err(Report::new(codes::LICENCE_FORM, "no licence is allowed").hint(hint));
     }
     let database = if wanted.vulnerabilities { Some(database(app, args)?) } else { None };
-    let inventory = target::inventory(&args.target).map_err(tell::refused)?;
+    let inventory = target::inventory(&args.target, args.ignored()).map_err(tell::refused)?;
     if let Some(database) = &database {
         let age_days = db::age_days(database, app.printer.now());
         db::warn_of_age(app, database);
@@ -128,21 +128,14 @@ fn packages(app: &App, args: &ScanArgs, wanted: Wanted, collected: &mut Collecte
 fn secrets(args: &ScanArgs, collected: &mut Collected) -> Result<(), Report> {
     let rules = Arc::new(policy::secret_rules(args)?);
     let allowed = policy::allowed_secrets(args)?;
-    let tree = secret::tree(&args.target, &rules, &allowed).map_err(tell::refused)?;
-    collected.files = tree.files;
-    collected.notes.extend(tree.notes);
-    if !args.history {
-        collected.findings.extend(tree.findings);
-        return Ok(());
+    let mut all = secret::tree(&args.target, args.ignored(), &rules, &allowed).map_err(tell::refused)?;
+    if args.history {
+        let past = secret::history(&args.target, &Commits::All, &rules, &allowed).map_err(tell::refused)?;
+        all = past.before(all);
     }
-    let past = secret::history(&args.target, &rules, &allowed).map_err(tell::refused)?;
-    collected.files += past.files;
-    collected.notes.extend(past.notes);
-    let known: BTreeSet<&str> = past.findings.iter().map(|finding| finding.fingerprint.as_str()).collect();
-    let new: Vec<Finding> =
-        tree.findings.into_iter().filter(|finding| !known.contains(finding.fingerprint.as_str())).collect();
-    collected.findings.extend(new);
-    collected.findings.extend(past.findings);
+    collected.files = all.files;
+    collected.notes.extend(all.notes);
+    collected.findings.extend(all.findings);
     Ok(())
 }
 

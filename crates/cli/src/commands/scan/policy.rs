@@ -6,15 +6,12 @@ use jiff::tz::TimeZone;
 use prograde_scan::exception::{self, Exceptions};
 use prograde_scan::licence::{self, Allowed as Licences};
 use prograde_scan::secret::{self, Allowed as Secrets, Rules};
-use prograde_scan::{codes, walk};
+use prograde_scan::walk;
 
 use super::collect::Collected;
 use super::{ScanArgs, tell};
 use crate::app::App;
 use crate::report::Report;
-
-/// The largest of these files, in bytes.
-const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A file below the target, where the target is a directory that has it.
 fn below(args: &ScanArgs, name: &str) -> Option<PathBuf> {
@@ -23,10 +20,7 @@ fn below(args: &ScanArgs, name: &str) -> Option<PathBuf> {
 }
 
 fn text(path: &Path) -> Result<(String, String), Report> {
-    let shown = path.display().to_string();
-    let bytes = walk::read(path, BYTES_MAX).map_err(tell::refused)?;
-    let text = String::from_utf8(bytes).map_err(|_| Report::new(codes::UNREADABLE, format!("{shown} is not UTF-8")))?;
-    Ok((shown, text))
+    Ok((path.display().to_string(), walk::decided(path).map_err(tell::refused)?))
 }
 
 /// Marks what exceptions are about. One that has expired is an error, with its line.
