@@ -24,6 +24,7 @@ mod objectives;
 mod observe;
 mod oncall;
 mod orders;
+mod promotion;
 mod scanning;
 mod story;
 mod strategies;

@@ -45,6 +45,8 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Brief {
     Status(commands::status::StatusArgs),
+    Env(commands::env::EnvArgs),
+    Diff(commands::diff::DiffArgs),
     Flight(commands::flight::FlightArgs),
     Approve(commands::approve::ApproveArgs),
     Abort(commands::order::AbortArgs),

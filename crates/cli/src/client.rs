@@ -19,6 +19,7 @@ use prograde_model::ids::{EnvironmentName, ServiceName};
 use prograde_model::oncall::{Made, PageId, Rota};
 use prograde_model::runbook::Run;
 use prograde_model::toil::Done;
+use prograde_server::api::environments::{DifferenceView, ServiceView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::Response;
@@ -116,6 +117,23 @@ impl Client {
     /// `GET /api/v1/status`.
     pub(crate) fn status(&self) -> Result<Status, Report> {
         self.get("/api/v1/status", &[])
+    }
+
+    /// `GET /api/v1/environments`: of one service, or of all.
+    pub(crate) fn environments(&self, service: Option<&ServiceName>) -> Result<Vec<ServiceView>, Report> {
+        let query: Vec<_> = service.map(|service| ("service", service.as_str())).into_iter().collect();
+        self.get("/api/v1/environments", &query)
+    }
+
+    /// `GET /api/v1/environments/difference`.
+    pub(crate) fn difference(
+        &self,
+        service: &ServiceName,
+        from: &EnvironmentName,
+        to: &EnvironmentName,
+    ) -> Result<DifferenceView, Report> {
+        let query = [("service", service.as_str()), ("from", from.as_str()), ("to", to.as_str())];
+        self.get("/api/v1/environments/difference", &query)
     }
 
     /// `GET /api/v1/flights`: the newest first.

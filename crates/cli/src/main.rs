@@ -97,6 +97,8 @@ fn until_cancelled(runtime: &Runtime, command: Brief, global: Global, printer: A
 fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
     match command {
         Brief::Status(_) => commands::status::run(app),
+        Brief::Env(args) => commands::env::run(app, &args),
+        Brief::Diff(args) => commands::diff::run(app, &args),
         Brief::Flight(args) => commands::flight::run(app, &args),
         Brief::Approve(args) => commands::approve::run(app, &args),
         Brief::Abort(args) => commands::order::abort(app, &args),

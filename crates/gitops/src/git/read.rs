@@ -157,6 +157,26 @@ impl Repository {
         Ok(String::from_utf8_lossy(&answer).split_terminator('\0').map(str::to_owned).collect())
     }
 
+    /// The commits that `until` has and `since` has not, the newest first, at most `max` of them.
+    pub async fn commits_between(
+        &self,
+        since: &CommitId,
+        until: &CommitId,
+        max: usize,
+    ) -> Result<Vec<(CommitId, CommitInfo)>, GitError> {
+        self.check_commit(since).await?;
+        self.check_commit(until).await?;
+        let (what, most, without) = ("compare commits", format!("--max-count={max}"), format!("^{since}"));
+        let listed = self.run(what, &["rev-list", &most, until.as_str(), &without, "--"], None).await?;
+        let mut found = Vec::new();
+        for line in String::from_utf8_lossy(&listed).lines() {
+            let commit: CommitId = line.parse().map_err(|_| GitError::Answer { what })?;
+            let info = self.commit_info(&commit).await?;
+            found.push((commit, info));
+        }
+        Ok(found)
+    }
+
     /// Whether `older` is `newer` or one of its ancestors.
     pub async fn is_ancestor(&self, older: &CommitId, newer: &CommitId) -> Result<bool, GitError> {
         self.check_commit(older).await?;

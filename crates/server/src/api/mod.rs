@@ -7,6 +7,7 @@ mod behaviour;
 mod budgets;
 mod chat;
 mod dora;
+pub mod environments;
 mod flags;
 mod git;
 mod incidents;
@@ -98,6 +99,8 @@ impl Context {
 pub(crate) fn router(context: Context, token: &str) -> Router {
     let api = Router::new()
         .route("/api/v1/status", get(views::status))
+        .route("/api/v1/environments", get(environments::list))
+        .route("/api/v1/environments/difference", get(environments::difference))
         .route("/api/v1/flights", get(views::flights))
         .route("/api/v1/flights/{id}", get(views::flight))
         .route("/api/v1/flights/{id}/log", get(logs::pipeline))

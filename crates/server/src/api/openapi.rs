@@ -8,8 +8,10 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 58] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 60] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
+    ("get", "/api/v1/environments", "Which release is where, service by service", "", "[ServiceView]"),
+    ("get", "/api/v1/environments/difference", "How two environments of a service differ", "", "DifferenceView"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
     ("get", "/api/v1/flights/{id}/log", "What the pipeline's steps printed", "", "text/plain"),
@@ -130,8 +132,12 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 58] = [
 ];
 
 /// What may stand in the query of a path, and whether it must.
-const QUERIES: [(&str, &str, bool); 17] = [
+const QUERIES: [(&str, &str, bool); 21] = [
     ("/api/v1/alerts/behaviour", "since", true),
+    ("/api/v1/environments", "service", false),
+    ("/api/v1/environments/difference", "service", true),
+    ("/api/v1/environments/difference", "from", true),
+    ("/api/v1/environments/difference", "to", true),
     ("/api/v1/toil", "since", true),
     ("/api/v1/pages", "all", false),
     ("/api/v1/oncall/changes", "all", false),

@@ -190,7 +190,7 @@ fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observa
 }
 
 /// A flight in one line.
-fn summary(fleet: &Fleet, flight: &Flight, holds: &Holds) -> FlightSummary {
+pub(super) fn summary(fleet: &Fleet, flight: &Flight, holds: &Holds) -> FlightSummary {
     let (stage, environment) = stage_name(flight);
     let at = match flight.stage() {
         Stage::At(at, _) => Some(at),
