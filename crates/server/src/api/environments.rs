@@ -222,11 +222,10 @@ pub(super) async fn difference(
         let repository = context.repositories.get(&repository).await.map_err(|error| Failure::internal(&error))?;
         let between = async |since: &ReleaseView, until: &ReleaseView| {
             let read = repository.commits_between(&since.commit, &until.commit, COMMITS_MAX).await;
-            read.map(commits).or_else(|error| match error {
-                // A rewritten history may have lost it.
-                GitError::NoCommit(_) => Ok(Vec::new()),
-                error => Err(Failure::internal(&error)),
-            })
+            // A rewritten history may have lost it.
+            let is_lost = |error: &GitError| matches!(error, GitError::NoCommit(_));
+            read.map(commits)
+                .or_else(|error| if is_lost(&error) { Ok(Vec::new()) } else { Err(Failure::internal(&error)) })
         };
         (gained, lost) = (between(one, other).await?, between(other, one).await?);
     }
