@@ -34,15 +34,14 @@ pub(crate) struct DiffArgs {
 /// Prints the differences.
 pub(crate) fn run(app: &App, args: &DiffArgs) -> Result<Exit, Report> {
     let client = app.client()?;
-    let services = match &args.service {
-        Some(service) => vec![service.clone()],
-        None => {
-            let serves = |view: &ServiceView, environment: &EnvironmentName| {
-                view.environments.iter().any(|place| place.environment == *environment && place.serves.is_some())
-            };
-            let all = client.environments(None)?.into_iter();
-            all.filter(|view| serves(view, &args.from) && serves(view, &args.to)).map(|view| view.service).collect()
-        }
+    let services = if let Some(service) = &args.service {
+        vec![service.clone()]
+    } else {
+        let serves = |view: &ServiceView, environment: &EnvironmentName| {
+            view.environments.iter().any(|place| place.environment == *environment && place.serves.is_some())
+        };
+        let all = client.environments(None)?.into_iter();
+        all.filter(|view| serves(view, &args.from) && serves(view, &args.to)).map(|view| view.service).collect()
     };
     if services.is_empty() {
         let what = format!("no service serves in {} and in {}", args.from, args.to);
