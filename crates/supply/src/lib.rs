@@ -6,9 +6,11 @@
 
 mod apply;
 mod blob;
+pub mod client;
 mod document;
 mod error;
 mod executable;
+pub mod image;
 mod index;
 mod layer;
 mod layout;
@@ -18,7 +20,7 @@ mod scratch;
 mod spec;
 mod unpack;
 
-pub use document::annotation;
+pub use document::{Descriptor, Platform, annotation};
 pub use error::SupplyError;
 pub use layout::{BuiltImage, ImageInfo, Layout, Stored, Tagged};
 pub use limits::Limits;
