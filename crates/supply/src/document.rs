@@ -32,27 +32,41 @@ pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+/// Of what has no configuration (manifest.md, "Guidance for an Empty Descriptor").
+pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// What Docker calls its own (distribution, "Image Manifest Version 2, Schema 2").
+pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// A blob by what it is, its digest and its size in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Descriptor {
-    pub(crate) media_type: String,
-    pub(crate) digest: Digest,
-    pub(crate) size: u64,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) annotations: BTreeMap<String, String>,
+pub struct Descriptor {
+    /// What it is.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// What kind of artifact the manifest is that is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) platform: Option<Platform>,
+    pub artifact_type: Option<String>,
+    /// Annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// What the image runs on that is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
     /// What others wrote and is kept when `index.json` is rewritten.
     #[serde(flatten)]
-    pub(crate) others: Map<String, Value>,
+    pub others: Map<String, Value>,
 }
 
 impl Descriptor {
-    pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        let (annotations, others) = (BTreeMap::new(), Map::new());
-        Self { media_type: media_type.to_owned(), digest, size, annotations, platform: None, others }
+    /// One without annotations.
+    pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
+        let (media_type, annotations, others) = (media_type.to_owned(), BTreeMap::new(), Map::new());
+        Self { media_type, digest, size, artifact_type: None, annotations, platform: None, others }
     }
 
     pub(crate) fn tag(&self) -> Option<&str> {
@@ -62,11 +76,14 @@ impl Descriptor {
 
 /// What an image runs on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Platform {
-    pub(crate) architecture: String,
-    pub(crate) os: String,
+pub struct Platform {
+    /// The architecture, such as `amd64`.
+    pub architecture: String,
+    /// The operating system, such as `linux`.
+    pub os: String,
+    /// What else is said of it, such as `variant`.
     #[serde(flatten)]
-    pub(crate) others: Map<String, Value>,
+    pub others: Map<String, Value>,
 }
 
 /// This machine's architecture and operating system, in Go's words, which the specification uses.

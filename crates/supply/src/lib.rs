@@ -6,6 +6,7 @@
 
 mod apply;
 mod blob;
+pub mod client;
 mod document;
 mod error;
 mod executable;
@@ -18,7 +19,7 @@ mod scratch;
 mod spec;
 mod unpack;
 
-pub use document::annotation;
+pub use document::{Descriptor, Platform, annotation};
 pub use error::SupplyError;
 pub use layout::{BuiltImage, ImageInfo, Layout, Stored, Tagged};
 pub use limits::Limits;
