@@ -76,6 +76,11 @@ pub(crate) enum Brief {
     Sbom(commands::sbom::SbomArgs),
     Scan(commands::scan::ScanArgs),
     Db(commands::db::DbArgs),
+    Key(commands::key::KeyCommandArgs),
+    Sign(commands::sign::SignArgs),
+    Attest(commands::attest::AttestArgs),
+    Verify(commands::verify::VerifyArgs),
+    VerifyAttestation(commands::verify::VerifyAttestationArgs),
     Sim(commands::sim::SimArgs),
     Schema(commands::generate::SchemaArgs),
     Explain(commands::explain::ExplainArgs),
@@ -210,6 +215,11 @@ impl Global {
             token_file: self.token_file.clone(),
             data_dir: self.data_dir()?,
         })
+    }
+
+    /// The user's own directory.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        set(self.surroundings.home.as_ref()).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
     /// The user's name, where Git does not know it.

@@ -146,7 +146,20 @@ fn put_bundle(
     for blob in [bytes.as_slice(), EMPTY_BYTES] {
         store.put_blob(&digest_of(blob), blob).map_err(StoreError::failed("store the bundle"))?;
     }
-    store.put_manifest(None, MANIFEST, &manifest).map_err(StoreError::failed("store the bundle's manifest"))
+    let digest = digest_of(&manifest);
+    // Where the registry keeps no lists of referrers, the list is a tag that writers can overwrite for each other.
+    for attempt in 1..=ATTEMPTS_MAX {
+        store.put_manifest(None, MANIFEST, &manifest).map_err(StoreError::failed("store the bundle's manifest"))?;
+        store.pause(attempt);
+        let listed = store.referrers(&subject.digest).map_err(StoreError::failed("list what refers to the image"))?;
+        if listed.iter().any(|(other, _)| *other == digest) {
+            return Ok(());
+        }
+    }
+    Err(StoreError::Contended {
+        name: format!("the list of what refers to {}", subject.digest),
+        attempts: ATTEMPTS_MAX,
+    })
 }
 
 /// Adds a layer under a tag, and sees to it that it stays there.
