@@ -56,6 +56,7 @@ pub(crate) fn run(app: &App, args: &AttestArgs) -> Result<Exit, Report> {
     let signer = args.key.signer(app)?;
     let place = Place::find(app, &args.registry, &args.image)?;
     let statement = Statement::about(&place.image.repository, &place.image.digest, &kind, value);
+    let _turn = args.key.turn();
     prograde_sign::attest(&place.store, &place.image, &statement, signer.as_ref(), args.form.form(), now)
         .map_err(registry::report)?;
     told(app, &place, "Attested", &signer.public_key().id(), args.form, &json!({ "predicate_type": kind }))

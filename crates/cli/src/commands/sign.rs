@@ -91,6 +91,7 @@ pub(crate) fn run(app: &App, args: &SignArgs) -> Result<Exit, Report> {
     let signer = args.key.signer(app)?;
     let place = Place::find(app, &args.registry, &args.image)?;
     let now = app.printer.now();
+    let _turn = args.key.turn();
     prograde_sign::sign(&place.store, &place.image, &annotations, signer.as_ref(), args.form.form(), now)
         .map_err(registry::report)?;
     told(app, &place, "Signed", signer.public_key().id().as_str(), args.form, &json!({ "annotations": annotations }))

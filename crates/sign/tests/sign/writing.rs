@@ -94,7 +94,7 @@ fn who_is_overwritten_writes_again() {
 }
 
 #[test]
-fn many_writers_lose_nothing() {
+fn writers_at_the_same_time_damage_nothing() {
     let (memory, image) = Memory::with_image();
     let (memory, image) = (Arc::new(memory), Arc::new(image));
     let key = Arc::new(PrivateKey::generate().unwrap());
@@ -112,7 +112,7 @@ fn many_writers_lose_nothing() {
     for writer in writers {
         writer.join().unwrap();
     }
-    // In memory there is no pause, so a writer may be overwritten after it has looked; what is there is never damaged.
+    // In memory there is no pause, so a writer may be overwritten after it has looked.
     let tag = attestation_tag(&image.digest);
     let found = verified(&memory, &image, &Asked::Attestations(None), &key);
     assert!(!memory.layers(&tag).is_empty() && words(&found).iter().all(|word| *word == "good"), "{found:?}");

@@ -1,15 +1,22 @@
 //! Opening the key that signs: a file with or without a password, or a signing program.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::IsTerminal as _;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use prograde_sign::key::{KeyError, KeyFile, Password, ProgramSigner, Signer};
+use rustix::fs::FlockOperation;
 
 use crate::app::App;
 use crate::report::Report;
+
+/// How long a turn is waited for: a minute in all.
+const TURN_WAIT: Duration = Duration::from_millis(50);
+const TURN_TRIES: u32 = 1_200;
 
 /// The key that signs.
 #[derive(Debug, Args)]
@@ -74,7 +81,7 @@ fn ask(app: &App, question: &str) -> Result<Option<Password>, Report> {
     if !std::io::stdin().is_terminal() {
         return Ok(None);
     }
-    app.printer.warning(question);
+    app.printer.draw(&format!("{question} "));
     let read = rpassword::read_password();
     read.map(|text| Some(Password::new(text)))
         .map_err(|error| Report::new(prograde_sign::codes::PASSWORD, "the password can't be read").because(&error))
@@ -92,7 +99,23 @@ impl KeyArgs {
         warn(app, &file, &self.key);
         private(app, &file, &self.key, &self.password).map(|key| Box::new(key) as _)
     }
+
+    /// Lets those who sign with the same key on this machine write one after the other, so that none has to write again.
+    /// Who waits in vain goes on: what is written is looked after anyway.
+    pub(crate) fn turn(&self) -> Option<Turn> {
+        let file = File::open(&self.key).ok()?;
+        for _ in 0..TURN_TRIES {
+            if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                return Some(Turn(file));
+            }
+            std::thread::park_timeout(TURN_WAIT);
+        }
+        None
+    }
 }
+
+/// One's turn to write; it ends when this is dropped.
+pub(crate) struct Turn(#[expect(dead_code, reason = "the lock ends with the file")] File);
 
 /// The private key in a file.
 pub(crate) fn private(
