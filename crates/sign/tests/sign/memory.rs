@@ -14,7 +14,7 @@ pub(crate) struct Memory {
     pub(crate) blobs: Mutex<BTreeMap<Digest, Vec<u8>>>,
     pub(crate) manifests: Mutex<BTreeMap<String, (String, Vec<u8>)>>,
 
-    /// What happens before the next write under a tag.
+    /// What others do right after our next write.
     pub(crate) meanwhile: Mutex<Vec<Box<dyn FnOnce(&Memory) + Send>>>,
 }
 
@@ -87,16 +87,15 @@ impl Store for Memory {
     }
 
     fn put_manifest(&self, tag: Option<&str>, media_type: &str, bytes: &[u8]) -> Result<(), Cause> {
+        let stored = (media_type.to_owned(), bytes.to_vec());
+        if let Some(tag) = tag {
+            self.manifests.lock().unwrap().insert(tag.to_owned(), stored.clone());
+        }
+        self.manifests.lock().unwrap().insert(digest_of(bytes).to_string(), stored);
         let meanwhile = self.meanwhile.lock().unwrap().pop();
         if let Some(meanwhile) = meanwhile {
             meanwhile(self);
         }
-        let mut manifests = self.manifests.lock().unwrap();
-        let stored = (media_type.to_owned(), bytes.to_vec());
-        if let Some(tag) = tag {
-            manifests.insert(tag.to_owned(), stored.clone());
-        }
-        manifests.insert(digest_of(bytes).to_string(), stored);
         Ok(())
     }
 
