@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a test that is left out says so")]
 
 mod build;
+mod client;
 mod hostile;
 mod layers;
 mod peers;
