@@ -46,6 +46,18 @@ umoci() {
     debian_install umoci
 }
 
+# docker-registry takes and gives the images that we push and pull (crates/supply/tests/it/client/peers.rs).
+docker-registry() {
+    if type -P docker-registry >/dev/null; then return; fi
+    debian_install docker-registry
+}
+
+# buildah builds Dockerfiles for us (crates/supply/tests/it/images.rs).
+buildah() {
+    if type -P buildah >/dev/null; then return; fi
+    debian_install buildah
+}
+
 # prometheus answers the queries of metrics (crates/server/src/adapters/measures/peer_tests.rs, tests/it/metrics.rs) and those of the
 # corpus (crates/observe/tests/observe/peer.rs), scrapes the same targets (.../scraping), and sends what it has (.../receiving.rs).
 prometheus() {
@@ -157,7 +169,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager buildah docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

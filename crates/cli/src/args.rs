@@ -73,6 +73,7 @@ pub(crate) enum Brief {
     Rules(commands::rules::RulesArgs),
     Alerts(commands::alerts::AlertsArgs),
     Objectives(commands::objectives::ObjectivesArgs),
+    Image(commands::image::ImageArgs),
     Sbom(commands::sbom::SbomArgs),
     Scan(commands::scan::ScanArgs),
     Db(commands::db::DbArgs),
@@ -210,6 +211,11 @@ impl Global {
             token_file: self.token_file.clone(),
             data_dir: self.data_dir()?,
         })
+    }
+
+    /// The user's own directory.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        set(self.surroundings.home.as_ref()).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
     /// The user's name, where Git does not know it.

@@ -1,6 +1,6 @@
 //! Manifests and tags (OCI distribution specification, "Pulling manifests", "Pushing Manifests", "Listing Tags").
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Uri, header};
 use prograde_model::Digest;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -165,11 +165,7 @@ impl Client {
     }
 
     /// Where a list goes on (RFC 8288): only ever at the registry itself.
-    pub(super) fn next_page(
-        &self,
-        repository: &Repository,
-        answer: &Answer,
-    ) -> Result<Option<uri::Uri>, RegistryError> {
+    pub(super) fn next_page(&self, repository: &Repository, answer: &Answer) -> Result<Option<Uri>, RegistryError> {
         let link = answer.text(header::LINK).filter(|link| link.contains("rel=\"next\"") || link.contains("rel=next"));
         let place = link.and_then(|link| link.split_once('<')?.1.split_once('>')).map(|(place, _)| place);
         let Some(place) = place else { return Ok(None) };
@@ -181,8 +177,6 @@ impl Client {
         Ok(Some(next))
     }
 }
-
-use http::uri;
 
 fn accepting(ask: Ask<'_>) -> Result<Ask<'_>, RegistryError> {
     ask.header(header::ACCEPT, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX, "*/*;q=0.1"].join(", "))

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
@@ -60,7 +61,6 @@ pub fn write_archive(layout: &Layout, root: &Descriptor, name: &str, file: &Path
     let mut out = archive.into_inner().map_err(told())?;
     out.flush().map_err(told())?;
     drop(out);
-    use std::os::unix::fs::PermissionsExt as _;
     let readable = std::fs::Permissions::from_mode(0o644);
     temporary.as_file().set_permissions(readable).map_err(io("set the mode of", file))?;
     temporary.persist(file).map_err(|error| io("create", file)(error.error))?;

@@ -124,7 +124,7 @@ impl DockerfileBuild {
         command.args(["build", "--frontend", "dockerfile.v0"]);
         command.arg("--local").arg(output("context=", &self.context));
         command.arg("--local").arg(output("dockerfile=", folder));
-        let name = self.dockerfile.file_name().map(Path::new).unwrap_or(Path::new("Dockerfile"));
+        let name = self.dockerfile.file_name().map_or(Path::new("Dockerfile"), Path::new);
         command.arg("--opt").arg(output("filename=", name));
         if !self.platforms.is_empty() {
             command.args(["--opt", &format!("platform={}", self.platforms.join(","))]);

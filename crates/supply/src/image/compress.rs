@@ -10,14 +10,14 @@ use flate2::{Compression, GzBuilder};
 use crate::error::{SupplyError, io};
 
 /// Part of the format, as is [`PIECE_BYTES`]: another one would give other digests.
-const LEVEL: Compression = Compression::new(4);
+const LEVEL: Compression = Compression::new(2);
 const PIECE_BYTES: usize = 1 << 20;
 /// More would only wait for the disk.
 const WORKERS_MAX: usize = 8;
 /// Pieces that wait for each worker.
 const QUEUE: usize = 2;
 /// Named in caches, so that they never mix formats.
-pub(super) const FORMAT: &str = "gzip-4-1m";
+pub(super) const FORMAT: &str = "gzip-2-1m";
 
 /// Takes content, piece by piece.
 pub(super) struct Pieces {
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn content_comes_back_and_is_always_packed_the_same() {
         for length in [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES + 7] {
-            let content: Vec<u8> = (0..length).map(|at| (at / 7 % 251) as u8).collect();
+            let content: Vec<u8> = (0..length).map(|at| u8::try_from(at / 7 % 251).unwrap()).collect();
             let packed = || {
                 let mut out = Vec::new();
                 let at = Path::new("x");

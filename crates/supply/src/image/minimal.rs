@@ -25,7 +25,7 @@ pub fn minimal(limits: &Limits) -> Result<Vec<Layer>, SupplyError> {
     base.add_bytes("/etc/passwd", 0o644, PASSWD)?;
     base.add_bytes("/etc/group", 0o644, GROUP)?;
     base.add_directory("/tmp", 0o1777)?;
-    let found = CERTIFICATES.iter().map(Path::new).filter_map(|path| path.canonicalize().ok()).next();
+    let found = CERTIFICATES.iter().find_map(|path| Path::new(path).canonicalize().ok());
     let bundle = found.ok_or(SupplyError::MissingFile { path: CERTIFICATES[0].into() })?;
     base.add_file(&bundle, "/etc/ssl/certs/ca-certificates.crt", false)?;
     let mut zones = Layer::new("time zones");

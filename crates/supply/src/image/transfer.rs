@@ -216,8 +216,7 @@ pub fn push(
         })?;
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
         match pushed {
-            Pushed::Present => counts.0 += 1,
-            Pushed::Mounted => counts.0 += 1,
+            Pushed::Present | Pushed::Mounted => counts.0 += 1,
             Pushed::Sent => {
                 counts.1 += 1;
                 counts.2 += blob.size;

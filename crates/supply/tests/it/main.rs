@@ -6,6 +6,7 @@
 mod build;
 mod client;
 mod hostile;
+mod images;
 mod layers;
 mod peers;
 

@@ -408,10 +408,12 @@ fn an_upload_at_another_host_is_not_told_who_we_are() {
 #[test]
 fn lists_end_and_stay_at_the_registry() {
     let client = impatient(Credentials::none());
-    let pages = Script::start(|asked, _| match asked.path.contains("last=") {
-        false => Reply::ok("application/json", r#"{"tags": ["a", "b"]}"#)
-            .with("link", "</v2/app/tags/list?last=b>; rel=\"next\""),
-        true => Reply::ok("application/json", r#"{"tags": null}"#),
+    let pages = Script::start(|asked, _| {
+        if asked.path.contains("last=") {
+            return Reply::ok("application/json", r#"{"tags": null}"#);
+        }
+        let link = "</v2/app/tags/list?last=b>; rel=\"next\"";
+        Reply::ok("application/json", r#"{"tags": ["a", "b"]}"#).with("link", link)
     });
     assert_eq!(client.tags(pages.reference("app").repository()).unwrap(), ["a", "b"]);
     let round = Script::start(|asked, _| {
