@@ -38,12 +38,6 @@ cosign() {
     done
 }
 
-# A registry without the referrers API (crates/cli/tests/sign).
-docker-registry() {
-    if type -P docker-registry >/dev/null; then return; fi
-    debian_install docker-registry
-}
-
 # actionlint: what it takes for a workflow is compared with what we do (crates/pipeline/tests/it/actionlint.rs).
 actionlint() {
     if type -P actionlint >/dev/null; then return; fi
@@ -60,6 +54,18 @@ skopeo() {
 umoci() {
     if type -P umoci >/dev/null; then return; fi
     debian_install umoci
+}
+
+# docker-registry takes and gives the images that we push and pull (crates/supply/tests/it/client/peers.rs).
+docker-registry() {
+    if type -P docker-registry >/dev/null; then return; fi
+    debian_install docker-registry
+}
+
+# buildah builds Dockerfiles for us (crates/supply/tests/it/images.rs).
+buildah() {
+    if type -P buildah >/dev/null; then return; fi
+    debian_install buildah
 }
 
 # prometheus answers the queries of metrics (crates/server/src/adapters/measures/peer_tests.rs, tests/it/metrics.rs) and those of the
@@ -173,7 +179,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager buildah cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -125,6 +125,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Policy(args) => commands::policy::run(app, &args),
         Brief::Rules(args) => commands::rules::run(app, &args),
         Brief::Alerts(args) => commands::alerts::run(app, &args),
+        Brief::Image(args) => commands::image::run(app, &args),
         Brief::Sbom(args) => commands::sbom::run(app, &args),
         Brief::Scan(args) => commands::scan::run(app, &args),
         Brief::Db(args) => commands::db::run(app, &args),

@@ -148,7 +148,23 @@ impl Blobs {
         }
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    /// Whether a blob of this size is there; its content is not looked at.
+    pub(crate) fn has(&self, promised: &Descriptor) -> bool {
+        self.path(&promised.digest)
+            .metadata()
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == promised.size)
+    }
+
+    /// Gives a complete and checked file its digest's name.
+    pub(crate) fn adopt(&self, file: &File, at: &Path, digest: &Digest) -> Result<(), SupplyError> {
+        let path = self.path(digest);
+        file.sync_all().map_err(io("sync", at))?;
+        set_readable(file, at)?;
+        fs::rename(at, &path).map_err(io("create", &path))?;
+        sync_directory(&self.dir)
+    }
+
+    pub(crate) fn path(&self, digest: &Digest) -> PathBuf {
         self.dir.join(digest.hex())
     }
 }

@@ -23,6 +23,10 @@ pub mod annotation {
     pub const VERSION: &str = "org.opencontainers.image.version";
     /// The name for people.
     pub const TITLE: &str = "org.opencontainers.image.title";
+    /// What the image was made from.
+    pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+    /// Which one of that name it was.
+    pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
     /// The tag, on a descriptor in `index.json`.
     pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 }
@@ -36,6 +40,8 @@ pub(crate) const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip
 pub(crate) const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 /// What Docker calls its own (distribution, "Image Manifest Version 2, Schema 2").
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub(crate) const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+pub(crate) const LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 pub(crate) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// A blob by what it is, its digest and its size in bytes.

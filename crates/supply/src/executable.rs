@@ -19,13 +19,29 @@ pub(crate) fn check(path: &Path, head: &[u8]) -> Result<(), SupplyError> {
     if !head.starts_with(b"\x7fELF") {
         return refused("it is neither an ELF program nor a script that starts with `#!`");
     }
+    let Some(architecture) = architecture(head) else {
+        return refused("its ELF header is cut off");
+    };
+    let (host, os) = document::host();
+    if architecture == host {
+        return Ok(());
+    }
+    let (subject, found) = (path.display().to_string(), format!("{os}/{architecture}"));
+    Err(SupplyError::WrongPlatform { subject, found, host: format!("{os}/{host}") })
+}
+
+/// The architecture of an ELF program, in Go's words, which the specification uses; nothing where it is none.
+pub(crate) fn architecture(head: &[u8]) -> Option<&'static str> {
+    if !head.starts_with(b"\x7fELF") {
+        return None;
+    }
     // System V ABI, "ELF Header": `e_ident[EI_DATA]` is byte 5, `e_machine` bytes 18 and 19.
     let machine = match (head.get(5), head.get(18), head.get(19)) {
         (Some(1), Some(&low), Some(&high)) => u16::from_le_bytes([low, high]),
         (Some(2), Some(&high), Some(&low)) => u16::from_be_bytes([high, low]),
-        _ => return refused("its ELF header is cut off"),
+        _ => return None,
     };
-    let architecture = match machine {
+    Some(match machine {
         3 => "386",
         21 => "ppc64le",
         22 => "s390x",
@@ -34,13 +50,7 @@ pub(crate) fn check(path: &Path, head: &[u8]) -> Result<(), SupplyError> {
         183 => "arm64",
         243 => "riscv64",
         _ => "another architecture",
-    };
-    let (host, os) = document::host();
-    if architecture == host {
-        return Ok(());
-    }
-    let (subject, found) = (path.display().to_string(), format!("{os}/{architecture}"));
-    Err(SupplyError::WrongPlatform { subject, found, host: format!("{os}/{host}") })
+    })
 }
 
 #[cfg(test)]

@@ -203,6 +203,30 @@ impl Layout {
         .await
     }
 
+    /// Gives a tag to any manifest or index, taking it from another that has it.
+    pub async fn tag_descriptor(&self, image: Descriptor, tag: &str) -> Result<(), SupplyError> {
+        index::check_tag(tag)?;
+        self.tag_as(image, tag).await
+    }
+
+    /// Where it is.
+    pub fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
+    /// All entries of the index, in its order. Blocks for one small file.
+    pub fn entries(&self) -> Result<Vec<Descriptor>, SupplyError> {
+        Ok(Index::read(&self.0.dir)?.manifests)
+    }
+
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.0.blobs
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
     async fn tag_as(&self, image: Descriptor, tag: &str) -> Result<(), SupplyError> {
         let lock = index::lock(&self.0.dir).await?;
         let (inner, tag) = (Arc::clone(&self.0), tag.to_owned());

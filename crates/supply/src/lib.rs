@@ -10,6 +10,7 @@ pub mod client;
 mod document;
 mod error;
 mod executable;
+pub mod image;
 mod index;
 mod layer;
 mod layout;

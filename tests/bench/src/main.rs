@@ -9,6 +9,7 @@ mod judge;
 mod load;
 mod memory;
 mod operate;
+mod supply;
 mod table;
 
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ enum Bench {
     /// Takes in a million series and tells what they take: a part of `operate`, in a process of its own.
     #[command(hide = true)]
     Hold,
+    /// Images, beside buildah and skopeo.
+    Supply(Supplying),
     /// What control adds to a flight, and what a bad commit harms.
     Flight(Binaries),
 }
@@ -52,6 +55,15 @@ struct Operating {
     place: Place,
     #[command(flatten)]
     extent: operate::Extent,
+}
+
+/// What is measured of images.
+#[derive(Debug, clap::Args)]
+struct Supplying {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    extent: supply::Extent,
 }
 
 /// How canaries are judged.
@@ -94,6 +106,9 @@ fn main() -> anyhow::Result<()> {
         Bench::Flags(place) => table::publish("flags", &place.out, &flags::measure()?),
         Bench::Operate(operating) => {
             table::publish("operate", &operating.place.out, &operate::measure(&operating.extent)?)
+        }
+        Bench::Supply(supplying) => {
+            table::publish("supply", &supplying.place.out, &supply::measure(&supplying.extent)?)
         }
         Bench::Hold => table::print(&operate::hold()?),
         Bench::Flight(binaries) => {

@@ -12,6 +12,7 @@ pub(crate) mod explain;
 pub(crate) mod flag;
 pub(crate) mod flight;
 pub(crate) mod generate;
+pub(crate) mod image;
 pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod journal;

@@ -90,7 +90,10 @@ fn cosign_takes_what_we_make() {
             };
             let told = format!("cosign {} {form}", peer.version);
             let ran = verify("verify", "ours.pub", &["-a", "commit=abc"]);
-            assert!(ran.code == 0 && ran.out.contains(world.digest.as_str()) || form == "bundle" && ran.code == 0, "{told}: {ran:?}");
+            assert!(
+                ran.code == 0 && ran.out.contains(world.digest.as_str()) || form == "bundle" && ran.code == 0,
+                "{told}: {ran:?}"
+            );
             assert_ne!(verify("verify", "other.pub", &[]).code, 0, "{told}");
             assert_ne!(verify("verify", "ours.pub", &["-a", "commit=abd"]).code, 0, "{told}");
             for (kind, _) in &predicates {
@@ -122,8 +125,13 @@ fn we_take_what_cosign_makes() {
                 run(&[&attest[..], &alone, &flags].concat());
                 let asked = ["verify-attestation", "--json", "--type", kind, "--key", "theirs.pub", &image];
                 let ran = world.done(&asked);
-                assert_eq!((ran.reasons(), &ran.json()["found"][0]["names_repository"]), (vec!["good".to_owned()], &true.into()), "{told} {kind}");
-                let ran = world.prograde(&["verify-attestation", "--json", "--type", kind, "--key", "other.pub", &image]);
+                assert_eq!(
+                    (ran.reasons(), &ran.json()["found"][0]["names_repository"]),
+                    (vec!["good".to_owned()], &true.into()),
+                    "{told} {kind}"
+                );
+                let ran =
+                    world.prograde(&["verify-attestation", "--json", "--type", kind, "--key", "other.pub", &image]);
                 assert_eq!((ran.code, ran.reasons()), (1, vec!["no_trusted_key".to_owned()]), "{told} {kind}");
             }
             let ran = world.done(&["verify", "--json", "-a", "commit=abc", "--key", "theirs.pub", &image]);
@@ -161,9 +169,20 @@ fn each_uses_the_keys_of_the_other() {
         world.run(Path::new("openssl"), &["genpkey", "-algorithm", "ed25519", "-out", "ed.pem"]);
         run(&["import-key-pair", "--key", "ed.pem", "--output-key-prefix", "ed"]);
         world.done(&["sign", "--key", "ed.key", &image]);
-        assert_eq!(world.done(&["verify", "--json", "--key", "ed.pub", &image]).reasons().iter().filter(|reason| *reason == "good").count(), 2);
+        assert_eq!(
+            world
+                .done(&["verify", "--json", "--key", "ed.pub", &image])
+                .reasons()
+                .iter()
+                .filter(|reason| *reason == "good")
+                .count(),
+            2
+        );
         for (form, flags) in peer.forms() {
-            let ran = world.run(&peer.program, &[&["verify", "--key", "ed.pub", "--insecure-ignore-tlog=true", &image][..], &flags].concat());
+            let ran = world.run(
+                &peer.program,
+                &[&["verify", "--key", "ed.pub", "--insecure-ignore-tlog=true", &image][..], &flags].concat(),
+            );
             assert_eq!(ran.code, 0, "cosign {} {form}: {ran:?}", peer.version);
         }
         world.done(&["key", "import", "ed.pem", "--output-key-prefix", "ed2"]);

@@ -91,8 +91,14 @@ impl World {
         let path = folder.path().join("registry.yml");
         fs::write(&path, config.to_string()).unwrap();
         let log = fs::File::create(folder.path().join("registry.log")).unwrap();
-        let registry =
-            Command::new(program).arg("serve").arg(&path).stdout(Stdio::null()).stderr(log).env_clear().spawn().unwrap();
+        let registry = Command::new(program)
+            .arg("serve")
+            .arg(&path)
+            .stdout(Stdio::null())
+            .stderr(log)
+            .env_clear()
+            .spawn()
+            .unwrap();
         let client = Client::new(ClientOptions::default());
         let digest = digest_of(b"");
         let mut world = Self { folder, registry, host, digest, client };
@@ -129,10 +135,12 @@ impl World {
 
     fn push(&self, repository: &str) -> Digest {
         let at = self.repository(repository);
-        let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).to_string();
+        let config =
+            json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}}).to_string();
         let digest = digest_of(config.as_bytes());
         self.client.push_blob(&at, &digest, Source::Bytes(config.as_bytes()), &[], &mut |_| {}).unwrap();
-        let config = json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(), "digest": digest});
+        let config =
+            json!({"mediaType": "application/vnd.oci.image.config.v1+json", "size": config.len(), "digest": digest});
         let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": []}).to_string();
         self.client.push_manifest(&at.tagged("v1").unwrap(), MANIFEST, manifest.as_bytes()).unwrap()
     }

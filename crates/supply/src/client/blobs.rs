@@ -81,7 +81,12 @@ impl Client {
     }
 
     /// A whole small blob, its digest checked.
-    pub fn fetch_blob(&self, repository: &Repository, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
+    pub fn fetch_blob(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        bytes_max: u64,
+    ) -> Result<Vec<u8>, RegistryError> {
         let mut bytes = Vec::new();
         let mut download = Download { hasher: Sha256::new(), received: 0, promised: None, bytes_max };
         self.download(repository, digest, &mut download, &mut |part| {
@@ -146,7 +151,8 @@ impl Client {
                 Ok(()) => break,
                 Err(error) if error.is_passing() => {
                     in_vain = if download.received > before { 0 } else { in_vain + 1 };
-                    if in_vain >= TRIES || !matches!(error, RegistryError::Unreachable { .. } | RegistryError::Timeout { .. })
+                    if in_vain >= TRIES
+                        || !matches!(error, RegistryError::Unreachable { .. } | RegistryError::Timeout { .. })
                     {
                         return Err(error);
                     }

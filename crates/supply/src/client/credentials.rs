@@ -95,8 +95,7 @@ impl Credentials {
         if let Some(given) = self.given.get(repository.registry()) {
             return Ok(Some(given.clone()));
         }
-        let failed =
-            |why: String| RegistryError::Credentials { registry: repository.registry().to_owned(), why };
+        let failed = |why: String| RegistryError::Credentials { registry: repository.registry().to_owned(), why };
         for path in &self.files {
             let Some(config) = read(path).map_err(failed)? else { continue };
             if let Some(found) = config.find(repository).map_err(failed)? {
@@ -281,7 +280,8 @@ fn ask(helper: &str, server: &str) -> Result<Option<Credential>, String> {
         }
         return Err(format!("{program} failed"));
     }
-    let told: Told = serde_json::from_slice(&answer).map_err(|_| format!("{program} answered something else than JSON"))?;
+    let told: Told =
+        serde_json::from_slice(&answer).map_err(|_| format!("{program} answered something else than JSON"))?;
     Ok(Some(basic(&told.username, told.secret.reveal())))
 }
 
@@ -372,7 +372,9 @@ mod tests {
         assert!(!format!("{credentials:?}").contains("s3cret"));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.json");
-        for text in [r#"{"auths": {"h.example": {"auth": "s3cret!"}}}"#, r#"{"auths": {"h.example": "s3cret"}}"#, "s3cret"] {
+        for text in
+            [r#"{"auths": {"h.example": {"auth": "s3cret!"}}}"#, r#"{"auths": {"h.example": "s3cret"}}"#, "s3cret"]
+        {
             std::fs::write(&path, text).unwrap();
             let reference: super::super::Reference = "h.example/x".parse().unwrap();
             let error = Credentials::from_files(vec![path.clone()]).of(reference.repository()).unwrap_err();

@@ -185,7 +185,11 @@ fn complaint(body: &[u8], status: StatusCode) -> String {
     let all: Vec<String> = listed.into_iter().flatten().filter_map(said).take(5).collect();
     let plain = || document.as_ref().and_then(|document| document.get("details").or(document.get("error"))?.as_str());
     let words = if all.is_empty() { plain().unwrap_or_default().to_owned() } else { all.join("; ") };
-    if words.is_empty() { status.canonical_reason().unwrap_or("no reason given").to_lowercase() } else { cut(&words, 300) }
+    if words.is_empty() {
+        status.canonical_reason().unwrap_or("no reason given").to_lowercase()
+    } else {
+        cut(&words, 300)
+    }
 }
 
 fn without(secrets: &[Secret], mut text: String) -> String {

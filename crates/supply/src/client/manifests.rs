@@ -1,6 +1,6 @@
 //! Manifests and tags (OCI distribution specification, "Pulling manifests", "Pushing Manifests", "Listing Tags").
 
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode, Uri, header};
 use prograde_model::Digest;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -144,8 +144,11 @@ impl Client {
             next = self.next_page(repository, &answer)?;
             let host = answer.host();
             let bytes = answer.bytes(DOCUMENT_BYTES_MAX, "a list of tags")?;
-            let invalid =
-                |error: serde_json::Error| RegistryError::Invalid { host, what: "a list of tags", why: error.to_string() };
+            let invalid = |error: serde_json::Error| RegistryError::Invalid {
+                host,
+                what: "a list of tags",
+                why: error.to_string(),
+            };
             let page: Page = serde_json::from_slice(&bytes).map_err(invalid)?;
             tags.extend(page.tags.unwrap_or_default());
             if tags.len() > TAGS_MAX {
@@ -155,11 +158,14 @@ impl Client {
         if next.is_none() && tags.len() <= TAGS_MAX {
             return Ok(tags);
         }
-        Err(RegistryError::TooLarge { what: format!("the list of tags of {repository}"), limit: format!("{TAGS_MAX} tags") })
+        Err(RegistryError::TooLarge {
+            what: format!("the list of tags of {repository}"),
+            limit: format!("{TAGS_MAX} tags"),
+        })
     }
 
     /// Where a list goes on (RFC 8288): only ever at the registry itself.
-    pub(super) fn next_page(&self, repository: &Repository, answer: &Answer) -> Result<Option<uri::Uri>, RegistryError> {
+    pub(super) fn next_page(&self, repository: &Repository, answer: &Answer) -> Result<Option<Uri>, RegistryError> {
         let link = answer.text(header::LINK).filter(|link| link.contains("rel=\"next\"") || link.contains("rel=next"));
         let place = link.and_then(|link| link.split_once('<')?.1.split_once('>')).map(|(place, _)| place);
         let Some(place) = place else { return Ok(None) };
@@ -172,8 +178,6 @@ impl Client {
     }
 }
 
-use http::uri;
-
 fn accepting(ask: Ask<'_>) -> Result<Ask<'_>, RegistryError> {
     ask.header(header::ACCEPT, &[MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_INDEX, "*/*;q=0.1"].join(", "))
 }
@@ -181,7 +185,8 @@ fn accepting(ask: Ask<'_>) -> Result<Ask<'_>, RegistryError> {
 /// Reads a manifest and checks it against everything that is said about it.
 pub(super) fn fetched(answer: Answer, promised: Option<&Digest>) -> Result<Fetched, RegistryError> {
     let host = answer.host();
-    let said = answer.text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
+    let said =
+        answer.text(header::CONTENT_TYPE).map(|text| text.split(';').next().unwrap_or_default().trim().to_owned());
     let header = answer.text(CONTENT_DIGEST).filter(|text| text.starts_with("sha256:")).map(str::to_owned);
     let bytes = answer.bytes(DOCUMENT_BYTES_MAX, "a manifest")?;
     let digest = Digest::from_sha256(Sha256::digest(&bytes).into());

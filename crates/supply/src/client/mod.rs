@@ -117,8 +117,7 @@ impl Client {
             Some((host, port)) if !port.contains(']') => (host, port),
             _ => (authority, ""),
         };
-        let is_clear =
-            self.0.options.insecure.contains(repository.registry()) || (is_loopback(host) && port != "443");
+        let is_clear = self.0.options.insecure.contains(repository.registry()) || (is_loopback(host) && port != "443");
         format!("{}://{authority}", if is_clear { "http" } else { "https" })
     }
 

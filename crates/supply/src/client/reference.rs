@@ -171,8 +171,9 @@ fn is_registry(text: &str) -> bool {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
         _ => (text, None),
     };
-    if port.is_some_and(|port| port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err())
-    {
+    if port.is_some_and(|port| {
+        port.is_empty() || !port.bytes().all(|b| b.is_ascii_digit()) || port.parse::<u16>().is_err()
+    }) {
         return false;
     }
     if let Some(address) = host.strip_prefix('[') {
@@ -242,9 +243,39 @@ mod tests {
     fn what_is_no_reference_is_refused() {
         let long = "a".repeat(256);
         for text in [
-            "", ":", "@", "/", "a/", "/a", "A", "a:", "a:b:c", "a@b", "a@sha256:00", "a@sha512:00", "a..b", "a___b", "-a",
-            "a/-b", "http://a/b", "host.x:port/a", "host.x:99999/a", "host.x:/a", "[::g]:5000/a", "a:é", "a b", "../a",
-            "host.x/../a", "host.x/a:..", "user:pw@host.x/a", "-h.x/a", "h..x/a", "a%2fb", "a?b", "a#b", &long,
+            "",
+            ":",
+            "@",
+            "/",
+            "a/",
+            "/a",
+            "A",
+            "a:",
+            "a:b:c",
+            "a@b",
+            "a@sha256:00",
+            "a@sha512:00",
+            "a..b",
+            "a___b",
+            "-a",
+            "a/-b",
+            "http://a/b",
+            "host.x:port/a",
+            "host.x:99999/a",
+            "host.x:/a",
+            "[::g]:5000/a",
+            "a:é",
+            "a b",
+            "../a",
+            "host.x/../a",
+            "host.x/a:..",
+            "user:pw@host.x/a",
+            "-h.x/a",
+            "h..x/a",
+            "a%2fb",
+            "a?b",
+            "a#b",
+            &long,
         ] {
             let error = text.parse::<Reference>().map(|found| found.to_string()).unwrap_err();
             assert!(matches!(error, RegistryError::InvalidReference { .. }), "{text}: {error}");

@@ -216,7 +216,8 @@ impl Client {
         bytes: &[u8],
         digest: &Digest,
     ) -> Result<(), RegistryError> {
-        let Ok(Referring { artifact_type, config, subject: Some(subject), annotations }) = serde_json::from_slice(bytes)
+        let Ok(Referring { artifact_type, config, subject: Some(subject), annotations }) =
+            serde_json::from_slice(bytes)
         else {
             return Ok(());
         };

@@ -4,7 +4,9 @@
 #![expect(clippy::print_stderr, reason = "a test that is left out says so")]
 
 mod build;
+mod client;
 mod hostile;
+mod images;
 mod layers;
 mod peers;
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{Artifact, Place, architecture};
 
 /// Whether a tool is there. Where it is not, the test says that it was left out; in CI that is a failure.
-fn has(tool: &str, test: &str) -> bool {
+pub(crate) fn has(tool: &str, test: &str) -> bool {
     let found = Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
     if !found {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{test} needs {tool}: apt-get install {tool}");
@@ -21,7 +21,7 @@ fn has(tool: &str, test: &str) -> bool {
     found
 }
 
-fn run(program: &str, arguments: &[&OsStr]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&OsStr]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -1,53 +1,25 @@
 //! Images in registries, and their repositories as places of signatures.
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use prograde_model::Digest;
 use prograde_sign::{Cause, Image, Repository, Store, StoreError, StoredManifest, codes};
-use prograde_supply::client::{
-    Client, ClientOptions, Credentials, Reference, RegistryError, Repository as Remote, Source,
-};
+use prograde_supply::client::{Client, Reference, RegistryError, Repository as Remote, Source};
 
 use crate::app::App;
+use crate::commands::image::access::Access;
+use crate::commands::image::tell;
 use crate::report::Report;
 
-/// How registries are reached.
+/// Where an image and its signatures are.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
     /// The repository that signatures name, where the registry is reached by another name, such as a mirror
     #[arg(long, value_name = "NAME")]
     repository: Option<String>,
-    /// A registry that is spoken to without TLS; this machine itself always is
-    #[arg(long, value_name = "HOST[:PORT]")]
-    insecure: Vec<String>,
-    /// A file with credentials, in the format of Docker's `config.json`; by default those of Docker and podman
-    #[arg(long, env = "REGISTRY_AUTH_FILE", value_name = "FILE")]
-    auth_file: Option<PathBuf>,
-    /// The folder of Docker's `config.json`
-    #[arg(long, env = "DOCKER_CONFIG", hide = true, value_name = "DIR")]
-    docker_config: Option<PathBuf>,
-    /// Where podman keeps its `auth.json`
-    #[arg(long, env = "XDG_RUNTIME_DIR", hide = true, value_name = "DIR")]
-    xdg_runtime_dir: Option<PathBuf>,
-}
-
-impl RegistryArgs {
-    fn client(&self, app: &App) -> Client {
-        let files = match &self.auth_file {
-            Some(file) => vec![file.clone()],
-            None => {
-                let home = app.global.home().map(|home| home.join(".docker"));
-                let docker = self.docker_config.clone().or(home).map(|folder| folder.join("config.json"));
-                let podman = self.xdg_runtime_dir.as_ref().map(|folder| folder.join("containers/auth.json"));
-                docker.into_iter().chain(podman).collect()
-            }
-        };
-        let insecure: BTreeSet<String> = self.insecure.iter().cloned().collect();
-        Client::new(ClientOptions { credentials: Credentials::from_files(files), insecure, ..ClientOptions::default() })
-    }
+    #[command(flatten)]
+    access: Access,
 }
 
 /// An image that was found.
@@ -65,10 +37,10 @@ impl Place {
         let remote = reference.repository().clone();
         let named = args.repository.as_deref().map_or_else(|| remote.to_string().parse(), str::parse);
         let repository: Repository = named.map_err(|error| unnamed(&error))?;
-        let client = args.client(app);
+        let client = args.access.client(app, &[&reference])?;
         let digest = match reference.digest() {
             Some(digest) => digest.clone(),
-            None => client.fetch_manifest(&reference).map_err(|error| unreachable(text, &error))?.digest,
+            None => client.fetch_manifest(&reference).map_err(|error| tell::registry(&error))?.digest,
         };
         Ok(Self { store: RegistryStore { client, remote }, image: Image { repository, digest } })
     }
@@ -80,11 +52,7 @@ impl Place {
 }
 
 fn unnamed(error: &dyn std::error::Error) -> Report {
-    Report::new(codes::REFERENCE, error.to_string())
-}
-
-fn unreachable(text: &str, error: &RegistryError) -> Report {
-    Report::new(codes::STORE, format!("the image {text} can't be looked up")).because(error)
+    Report::new(codes::REFERENCE, error.to_string()).hint("expected is `registry.example.com/team/app`")
 }
 
 /// One repository of a registry.
