@@ -28,6 +28,16 @@ sloth() {
     GOBIN="$place" go_install github.com/slok/sloth/cmd/sloth@v0.12.0
 }
 
+# cosign signs and verifies what we do, in its versions 2 and 3, which keep signatures in different forms (crates/cli/tests/sign).
+cosign() {
+    local place version
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers"
+    for version in v2@v2.6.5 v3@v3.1.3; do
+        if [ -x "$place/cosign${version:1:1}/cosign" ]; then continue; fi
+        GOBIN="$place/cosign${version:1:1}" go_install "github.com/sigstore/cosign/${version%@*}/cmd/cosign@${version#*@}" || return 1
+    done
+}
+
 # actionlint: what it takes for a workflow is compared with what we do (crates/pipeline/tests/it/actionlint.rs).
 actionlint() {
     if type -P actionlint >/dev/null; then return; fi
@@ -169,7 +179,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager buildah docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager buildah cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

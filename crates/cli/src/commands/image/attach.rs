@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 use prograde_scan::sbom::{self, About};
+use prograde_scan::walk::Ignored;
 use prograde_scan::{codes, target};
 use prograde_supply::Descriptor;
 use prograde_supply::client::{Artifact, Reference};
@@ -34,7 +35,7 @@ pub(crate) fn bill(
     let mut inventory = prograde_scan::package::Inventory::default();
     let mut by_sources = programs.is_empty();
     for program in programs {
-        match target::inventory(program) {
+        match target::inventory(program, Ignored::LookedAt) {
             Ok(found) => inventory.merge(found),
             // A program that does not say what it is made of: the lock files do.
             Err(found) if found.code == codes::UNKNOWN_TARGET => by_sources = true,
@@ -45,7 +46,7 @@ pub(crate) fn bill(
         }
     }
     if by_sources {
-        inventory.merge(target::inventory(sources).map_err(scan_tell::refused)?);
+        inventory.merge(target::inventory(sources, Ignored::LeftOut).map_err(scan_tell::refused)?);
     }
     scan_tell::notes(app, &inventory.notes);
     scan_tell::errors(app, &inventory.errors);

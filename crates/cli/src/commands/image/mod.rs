@@ -1,6 +1,6 @@
 //! `prograde image`: images built from files or Dockerfiles, looked at, compared and moved.
 
-mod access;
+pub(crate) mod access;
 mod attach;
 mod build;
 mod diff;
@@ -8,7 +8,7 @@ mod inspect;
 mod meter;
 mod place;
 mod service;
-mod tell;
+pub(crate) mod tell;
 mod transfer;
 
 use clap::{Args, Subcommand};

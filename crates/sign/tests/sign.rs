@@ -1,0 +1,10 @@
+//! What counts and what does not, in a store in memory, and what other programs make of our keys.
+#![cfg(test)]
+
+mod sign {
+    mod attacks;
+    mod keys;
+    mod memory;
+    mod trust;
+    mod writing;
+}
