@@ -203,6 +203,11 @@ impl Layout {
         .await
     }
 
+    /// Where it is.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0.dir
+    }
+
     async fn tag_as(&self, image: Descriptor, tag: &str) -> Result<(), SupplyError> {
         let lock = index::lock(&self.0.dir).await?;
         let (inner, tag) = (Arc::clone(&self.0), tag.to_owned());

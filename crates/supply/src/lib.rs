@@ -14,6 +14,7 @@ mod layer;
 mod layout;
 mod limits;
 mod locate;
+pub mod registry;
 mod scratch;
 mod spec;
 mod unpack;

@@ -7,6 +7,7 @@ mod build;
 mod hostile;
 mod layers;
 mod peers;
+mod registry;
 
 use std::fs;
 use std::path::{Path, PathBuf};
