@@ -9,6 +9,7 @@ mod judge;
 mod load;
 mod memory;
 mod operate;
+mod supply;
 mod table;
 
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ enum Bench {
     Flags(Place),
     /// Time series, queries, rules and alerts, beside Prometheus and Alertmanager.
     Operate(Operating),
+    /// The registry, beside Debian's.
+    Supply(Supplying),
     /// Takes in a million series and tells what they take: a part of `operate`, in a process of its own.
     #[command(hide = true)]
     Hold,
@@ -52,6 +55,15 @@ struct Operating {
     place: Place,
     #[command(flatten)]
     extent: operate::Extent,
+}
+
+/// What is measured of images.
+#[derive(Debug, clap::Args)]
+struct Supplying {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    extent: supply::Extent,
 }
 
 /// How canaries are judged.
@@ -94,6 +106,9 @@ fn main() -> anyhow::Result<()> {
         Bench::Flags(place) => table::publish("flags", &place.out, &flags::measure()?),
         Bench::Operate(operating) => {
             table::publish("operate", &operating.place.out, &operate::measure(&operating.extent)?)
+        }
+        Bench::Supply(supplying) => {
+            table::publish("supply", &supplying.place.out, &supply::measure(&supplying.extent)?)
         }
         Bench::Hold => table::print(&operate::hold()?),
         Bench::Flight(binaries) => {
