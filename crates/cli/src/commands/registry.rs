@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use prograde_control::{Clock as _, SystemClock};
@@ -13,6 +14,7 @@ use prograde_supply::registry::{
 };
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::args::Global;
@@ -23,6 +25,8 @@ use crate::printer::Printer;
 use crate::report::{self, Report};
 use crate::text::{bytes, counted};
 
+/// How long requests may take to end when the registry stops.
+const END_WAIT: Duration = Duration::from_secs(10);
 /// The registry can't be opened.
 const OPEN: &str = "PG0750";
 
@@ -240,9 +244,21 @@ pub(crate) async fn serve(args: &RegistryArgs, global: &Global, printer: &Printe
     let listener = TcpListener::bind(args.listen).await.map_err(|error| listening(&error))?;
     let address = listener.local_addr().map_err(|error| listening(&error))?;
     announce(printer, address, &token_file, &args.dir)?;
+    let stop = CancellationToken::new();
     let serving = axum::serve(listener, registry::router(registry, hooks));
-    let ended = serving.with_graceful_shutdown(async move { signals.end().await }).await;
-    ended.map_err(|error| Report::new(report::SYSTEM, "the registry ended badly").because(&error))?;
+    let serving = serving.with_graceful_shutdown(stop.clone().cancelled_owned());
+    let told = async {
+        signals.end().await;
+        stop.cancel();
+        // A second signal does not wait for requests that are under way, nor does the first one for ever.
+        tokio::time::timeout(END_WAIT, signals.end()).await.ok();
+    };
+    tokio::select! {
+        ended = serving => {
+            ended.map_err(|error| Report::new(report::SYSTEM, "the registry ended badly").because(&error))?;
+        }
+        () = told => {}
+    }
     printer.note("Stopped", args.dir.display());
     Ok(Exit::Done)
 }

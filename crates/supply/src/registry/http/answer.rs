@@ -11,6 +11,7 @@ use crate::error::cut;
 use crate::registry::Collect;
 use crate::registry::error::RegistryError;
 use crate::registry::lists::Page;
+use crate::registry::name::ContentDigest;
 
 pub(super) const DIGEST: &str = "docker-content-digest";
 /// Old clients look for it before they speak to a registry.
@@ -58,22 +59,22 @@ pub(super) fn failure(error: &RegistryError, head_only: bool) -> Response {
             "the registry failed; its log says why".clone_into(&mut message);
         }
     }
-    let detail = match error {
-        RegistryError::ReferenceUnknown { missing } => {
-            json!(missing.iter().map(|digest| digest.as_str()).collect::<Vec<_>>())
-        }
-        _ => Value::Null,
+    let detail = if let RegistryError::ReferenceUnknown { missing } = error {
+        json!(missing.iter().map(ContentDigest::as_str).collect::<Vec<_>>())
+    } else {
+        Value::Null
     };
     let body = json!({ "errors": [{ "code": code, "message": message, "detail": detail }] });
     let body = if head_only { Body::empty() } else { Body::from(body.to_string()) };
     let mut headers = vec![("content-type", "application/json".to_owned())];
-    match error {
-        RegistryError::Unauthorized => headers.push(("www-authenticate", "Basic realm=\"prograde\"".to_owned())),
-        RegistryError::TooManyRequests { .. } | RegistryError::NoVerdict { .. } => {
-            headers.push(("retry-after", "5".to_owned()))
-        }
-        RegistryError::OutOfOrder { expected, .. } => headers.push(("range", received(*expected))),
-        _ => {}
+    if matches!(error, RegistryError::Unauthorized) {
+        headers.push(("www-authenticate", "Basic realm=\"prograde\"".to_owned()));
+    }
+    if matches!(error, RegistryError::TooManyRequests { .. } | RegistryError::NoVerdict { .. }) {
+        headers.push(("retry-after", "5".to_owned()));
+    }
+    if let RegistryError::OutOfOrder { expected, .. } = error {
+        headers.push(("range", received(*expected)));
     }
     // What remains of a body that was not read is of no use to the next request.
     if matches!(error, RegistryError::SizeInvalid { too_large: true, .. } | RegistryError::Slow { .. }) {

@@ -57,25 +57,27 @@ fn lies_about_digests_leave_nothing_behind() {
 fn names_lead_nowhere_else() {
     let served = Served::new();
     let long = "a".repeat(300);
-    for (path, code) in [
-        ("/v2/../x/tags/list", "404"),
-        ("/v2/%2e%2e/x/tags/list", "NAME_INVALID"),
-        ("/v2/a/%2e%2e/%2e%2e/b/manifests/x", "NAME_INVALID"),
-        ("/v2/a%00b/tags/list", "NAME_INVALID"),
-        ("/v2/a%2f..%2fb/tags/list", "NAME_INVALID"),
-        ("/v2/UPPER/tags/list", "NAME_INVALID"),
-        ("/v2//tags/list", "NAME_INVALID"),
-        (&format!("/v2/{long}/tags/list"), "NAME_INVALID"),
-        (&format!("/v2/a/manifests/{long}"), "MANIFEST_INVALID"),
-        ("/v2/a/blobs/sha256:%2e%2e%2fx", "DIGEST_INVALID"),
-        ("/v2/a/blobs/uploads/%2e%2e%2f%2e%2e%2fregistry.db", "404"),
-        ("/v2/a/blobs/uploads/..", "BLOB_UPLOAD_UNKNOWN"),
+    for path in [
+        "/v2/../x/tags/list",
+        "/v2/%2e%2e/x/tags/list",
+        "/v2/a/%2e%2e/%2e%2e/b/manifests/x",
+        "/v2/a%00b/tags/list",
+        "/v2/a%2f..%2fb/tags/list",
+        "/v2/%ff/tags/list",
+        "/v2/UPPER/tags/list",
+        "/v2//tags/list",
+        &format!("/v2/{long}/tags/list"),
+        &format!("/v2/a/manifests/{long}"),
+        "/v2/a/blobs/sha256:%2e%2e%2fx",
+        "/v2/a/blobs/uploads/%2e%2e%2f%2e%2e%2fregistry.db",
+        "/v2/a/blobs/uploads/..",
     ] {
-        let answer = served.raw(served.head("GET", path, "Connection: close\r\n").as_bytes(), None);
-        let refused = answer.starts_with("HTTP/1.1 400") || answer.starts_with("HTTP/1.1 404");
-        assert!(refused, "{path}: {answer}");
-        let whole = answer.contains(code) || !answer.contains("{");
-        assert!(whole, "{path}: {answer}");
+        for method in ["GET", "DELETE", "PUT", "PATCH"] {
+            let answer =
+                served.raw(served.head(method, path, "Content-Length: 0\r\nConnection: close\r\n").as_bytes(), None);
+            let refused = ["400", "404", "405"].iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status}")));
+            assert!(refused, "{method} {path}: {answer}");
+        }
     }
     assert!(served.dir().join("registry.db").exists());
 }
