@@ -212,7 +212,7 @@ impl RegistryError {
             Self::UploadUnknown => ("BLOB_UPLOAD_UNKNOWN", 404),
             Self::UploadInvalid { .. } | Self::BrokenOff { .. } => ("BLOB_UPLOAD_INVALID", 400),
             Self::OutOfOrder { .. } => ("BLOB_UPLOAD_INVALID", 416),
-            Self::ReferenceUnknown { .. } => ("MANIFEST_BLOB_UNKNOWN", 404),
+            Self::ReferenceUnknown { .. } => ("MANIFEST_BLOB_UNKNOWN", 400),
             Self::SizeInvalid { too_large: false, .. } => ("SIZE_INVALID", 400),
             Self::SizeInvalid { too_large: true, .. } => ("SIZE_INVALID", 413),
             Self::Immutable { .. } | Self::Denied { .. } => ("DENIED", 403),

@@ -47,6 +47,8 @@ use uploads::{Turn, Upload, Uploads};
 const SIGHTING_AGE_MS: i64 = 60_000;
 /// How long an upload may rest when others wait for its place.
 const IDLE_MAX: Duration = Duration::from_mins(15);
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Largest regular expression for immutable tags, compiled, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
@@ -325,9 +327,13 @@ async fn off<T: Send + 'static>(
 fn lock(dir: &Path) -> Result<File, RegistryError> {
     let path = dir.join("registry.lock");
     let file = lock_file(&path)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RegistryError::Locked { dir: dir.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(io("lock", &path)(error).into()),
+    // Who had it open before may still be answering its last requests.
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::park_timeout(LOCK_PAUSE),
+            Err(TryLockError::Error(error)) => return Err(io("lock", &path)(error).into()),
+        }
     }
+    Err(RegistryError::Locked { dir: dir.to_owned() })
 }

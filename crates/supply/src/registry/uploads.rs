@@ -205,6 +205,17 @@ impl Writer {
         Ok(())
     }
 
+    /// Takes back what was added after so many bytes.
+    pub(super) fn cut(&mut self, to: u64) -> Result<(), SupplyError> {
+        let path = self.path.clone();
+        let file = self.file()?;
+        file.set_len(to).and_then(|()| file.seek(SeekFrom::Start(to))).map_err(io("cut", &path))?;
+        self.received = to;
+        // A hash can't be taken back, but begun again.
+        self.hasher = self.hasher.take().filter(|_| to == 0).map(|hasher| Hasher::new(hasher.algorithm()));
+        Ok(())
+    }
+
     /// Takes the algorithm with which the whole will be named, if nothing was hashed with another.
     pub(super) fn expect(&mut self, algorithm: Algorithm) {
         if self.received == 0 {

@@ -83,7 +83,7 @@ async fn respond(service: Service, target: Result<Target, RegistryError>, reques
     let result = match target {
         Ok(target) => call.answer(target, body).await,
         // Who may do nothing learns nothing of what there is.
-        Err(error) => call.may(&Action::Ping).and(Err(error)),
+        Err(error) => call.may(&Action::Ping).and(Err(call.sought(error))),
     };
     result.unwrap_or_else(|error| failure(&error, head_only))
 }
@@ -174,6 +174,16 @@ impl Call {
                 self.may(&Action::Push(&name))?;
                 self.upload(&name, &id, body).await
             }
+        }
+    }
+
+    /// What can't be a tag is none that there is, where nobody wants to set it.
+    fn sought(&self, error: RegistryError) -> RegistryError {
+        match error {
+            RegistryError::TagInvalid { tag } if self.method != Method::PUT => {
+                RegistryError::ManifestUnknown { reference: tag }
+            }
+            error => error,
         }
     }
 

@@ -168,9 +168,11 @@ impl Call {
             }
         }
         let turn = written(writing).await?;
+        let sent = total - begun;
         match promised {
-            Some(promised) if total - begun != promised => {
-                let why = format!("the range promised {promised} bytes, and {} were sent", total - begun);
+            Some(promised) if sent != promised => {
+                written(spawn_blocking(move || cut(turn, begun))).await?;
+                let why = format!("the range promised {promised} bytes, and {sent} were sent: none of them was taken");
                 Err(RegistryError::SizeInvalid { why, too_large: false })
             }
             Some(_) | None => Ok(turn),
@@ -183,6 +185,10 @@ type Writing = JoinHandle<Result<Turn, SupplyError>>;
 /// Writes to an upload, also when the request is gone meanwhile.
 fn append(mut turn: Turn, parts: Vec<Bytes>) -> Writing {
     spawn_blocking(move || turn.append(&parts).map(|()| turn))
+}
+
+fn cut(mut turn: Turn, to: u64) -> Result<Turn, SupplyError> {
+    turn.cut(to).map(|()| turn)
 }
 
 async fn written(writing: Writing) -> Result<Turn, RegistryError> {

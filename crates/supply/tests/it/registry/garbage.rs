@@ -1,6 +1,6 @@
 //! Collecting garbage, beside pushes too.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use prograde_supply::registry::{Collect, Collected};
@@ -83,41 +83,43 @@ fn given_up_uploads_expire() {
     assert_eq!(std::fs::read_dir(served.dir().join("uploads")).unwrap().count(), 0);
 }
 
+/// Without any grace a blob may go between its push and its manifest's: then the manifest is refused. One that is accepted
+/// has everything, whatever is collected meanwhile.
 #[test]
 fn collections_and_pushes_go_on_beside_each_other() {
     let served = Served::new();
-    let stop = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let collecting = scope.spawn(|| {
-            let mut rounds = 0;
-            while !stop.load(Ordering::Relaxed) {
-                served.collect(true, false);
-                rounds += 1;
-            }
-            rounds
-        });
-        let pushing: Vec<_> = (0..4)
-            .map(|client| {
-                let served = &served;
-                scope.spawn(move || {
-                    for round in 0..8 {
-                        // The same content again and again, so that it is garbage and wanted in turn.
-                        let tag = format!("t{client}");
-                        served.push_image(&format!("r{client}"), &tag, &format!("layer {}", round % 3));
-                        let path = format!("/v2/r{client}/manifests/{tag}");
-                        let image = document(served.get(&path));
-                        let layer = image["layers"][0]["digest"].as_str().unwrap();
-                        assert_eq!(served.get(&format!("/v2/r{client}/blobs/{layer}")).status(), 200);
-                    }
-                })
-            })
-            .collect();
-        for client in pushing {
-            client.join().unwrap();
+    let (stop, accepted) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let push = |client: usize, round: usize| {
+        let image = served.image(&format!("r{client}"), &format!("layer {}", round % 3));
+        let path = format!("/v2/r{client}/manifests/latest");
+        let put = served.call("PUT", &path, &[("content-type", MANIFEST)], image.to_string().as_bytes());
+        if put.status() != 201 {
+            served.refuses(put, 400, "MANIFEST_BLOB_UNKNOWN");
+            return;
         }
+        accepted.fetch_add(1, Ordering::Relaxed);
+        let layer = image["layers"][0]["digest"].as_str().unwrap();
+        for path in [path, format!("/v2/r{client}/blobs/{layer}")] {
+            assert_eq!(served.get(&path).status(), 200, "{path}");
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let all = Collect { grace: Duration::ZERO, untagged: true, dry_run: false };
+            while !stop.load(Ordering::Relaxed) {
+                served.runtime.block_on(served.registry.collect(all)).unwrap();
+            }
+        });
+        let push = &push;
+        let clients: Vec<_> =
+            (0..4).map(|client| scope.spawn(move || (0..12).for_each(|round| push(client, round)))).collect();
+        let ended: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         stop.store(true, Ordering::Relaxed);
-        assert!(collecting.join().unwrap() > 0);
+        ended.into_iter().for_each(|client| client.unwrap());
     });
+    // And when all is quiet, a push passes.
+    push(9, 0);
+    assert!(accepted.load(Ordering::Relaxed) > 0);
 }
 
 #[test]

@@ -51,11 +51,12 @@ fn who_may_pull_is_not_who_may_push() {
 
 #[test]
 fn a_closure_decides_by_repository() {
-    let decide = |_: &Shown, action: &Action<'_>| match action {
-        Action::Pull(name) if name.as_str() == "secret" => {
+    let decide = |_: &Shown, action: &Action<'_>| {
+        if matches!(action, Action::Pull(name) if name.as_str() == "secret") {
             Access::Denied("`secret` is not yours: ask its owners".into())
+        } else {
+            Access::Allowed
         }
-        _ => Access::Allowed,
     };
     let served = Served::with(|_| {}, |hooks| Hooks { authorize: Arc::new(decide), ..hooks });
     let image = served.image("secret", "hidden");

@@ -100,7 +100,7 @@ fn a_manifest_needs_what_it_names_but_its_subject() {
     };
     let mut lacking = image.clone();
     lacking["layers"][0]["digest"] = json!(missing);
-    let message = served.refuses(put(&lacking), 404, "MANIFEST_BLOB_UNKNOWN");
+    let message = served.refuses(put(&lacking), 400, "MANIFEST_BLOB_UNKNOWN");
     assert!(message.contains(&missing), "{message}");
     let mut lying = image.clone();
     lying["layers"][0]["size"] = json!(1);
@@ -120,7 +120,7 @@ fn a_manifest_needs_what_it_names_but_its_subject() {
     };
     let lacking = index(&sha256(b"nothing"), 7).to_string();
     let put = served.call("PUT", "/v2/pad/manifests/all", &[("content-type", INDEX)], lacking.as_bytes());
-    served.refuses(put, 404, "MANIFEST_BLOB_UNKNOWN");
+    served.refuses(put, 400, "MANIFEST_BLOB_UNKNOWN");
     let text = image.to_string();
     served.push_manifest("pad", "all", &index(&sha256(text.as_bytes()), text.len()));
     // What is needed stays.
@@ -227,6 +227,8 @@ fn what_is_deleted_is_gone_by_every_name() {
     }
     assert_eq!(document(served.get("/v2/pad/tags/list"))["tags"], json!([]));
     served.refuses(served.call("POST", "/v2/pad/manifests/v1", &[], b""), 405, "UNSUPPORTED");
+    served.refuses(served.get("/v2/pad/manifests/.x"), 404, "MANIFEST_UNKNOWN");
+    served.refuses(served.call("PUT", "/v2/pad/manifests/.x", &[], b"{}"), 400, "MANIFEST_INVALID");
 }
 
 #[test]
