@@ -171,7 +171,7 @@ impl Call {
         let sent = total - begun;
         match promised {
             Some(promised) if sent != promised => {
-                written(spawn_blocking(move || cut(turn, begun))).await?;
+                written(spawn_blocking(move || take_back(turn, begun))).await?;
                 let why = format!("the range promised {promised} bytes, and {sent} were sent: none of them was taken");
                 Err(RegistryError::SizeInvalid { why, too_large: false })
             }
@@ -187,7 +187,7 @@ fn append(mut turn: Turn, parts: Vec<Bytes>) -> Writing {
     spawn_blocking(move || turn.append(&parts).map(|()| turn))
 }
 
-fn cut(mut turn: Turn, to: u64) -> Result<Turn, SupplyError> {
+fn take_back(mut turn: Turn, to: u64) -> Result<Turn, SupplyError> {
     turn.cut(to).map(|()| turn)
 }
 
