@@ -50,6 +50,21 @@ skopeo() {
     debian_install skopeo
 }
 
+# The distribution specification's own suite asks our registry (crates/supply/tests/it/registry/conformance.rs).
+conformance() {
+    local place
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers/conformance"
+    if [ -x "$place/conformance" ]; then return; fi
+    # The suite has no tags of its own; this version tests 1.1 and what comes after it.
+    GOBIN="$place" go_install github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+}
+
+# Debian's docker-registry is measured beside ours (tests/bench/src/supply). It is not among the tests' peers.
+docker_registry() {
+    if type -P docker-registry >/dev/null; then return; fi
+    debian_install docker-registry
+}
+
 # umoci unpacks the images that we make, and makes one that we unpack (crates/supply/tests/it/peers.rs).
 umoci() {
     if type -P umoci >/dev/null; then return; fi
@@ -179,7 +194,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager buildah cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager buildah conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -43,7 +43,21 @@ fn first_flight() {
     let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
     assert_eq!(shown["targets"], world.get("/api/v1/status")["targets"]);
     measured(&world);
+    published(&world, &commit, text(&flight, "digest"));
     world.end();
+}
+
+/// The flight's image can be pulled from the registry, by the commit and by its digest.
+fn published(world: &World, commit: &str, digest: &str) {
+    let tags = world.cli(&["registry", "tags", "echo", "--json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&tags.stdout).unwrap(), serde_json::json!([commit[..8]]));
+    let by_commit = world.get(&format!("/v2/echo/manifests/{}", &commit[..8]));
+    assert_eq!(world.get(&format!("/v2/echo/manifests/{digest}")), by_commit);
+    let layer = text(&by_commit["layers"][0], "digest");
+    let (status, _) = http::get(world.listen(), &format!("/v2/echo/blobs/{layer}")).unwrap();
+    assert_eq!(status, 401, "nobody pulls without the token");
+    let kept = world.cli(&["registry", "delete", &format!("echo@{digest}")]);
+    assert!(kept.code == 1 && kept.stderr.contains("PG0751"), "{kept:?}");
 }
 
 /// The one deployment is measured, by the server and from its journal alike.

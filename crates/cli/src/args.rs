@@ -67,6 +67,7 @@ pub(crate) enum Brief {
     Action(commands::action::ActionArgs),
     StatusPage(commands::status_page::StatusPageArgs),
     Journal(commands::journal::JournalArgs),
+    Registry(commands::registry::RegistryArgs),
     Init(commands::init::InitArgs),
     Check(commands::check::CheckArgs),
     Runbook(commands::runbook::RunbookArgs),

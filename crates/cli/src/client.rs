@@ -6,6 +6,7 @@
 
 mod incidents;
 mod location;
+pub(crate) mod registry;
 mod stream;
 
 use std::collections::BTreeMap;

@@ -64,6 +64,9 @@ fn run(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Report> {
     let ended = match command {
         Command::Serve(args) => runtime.block_on(commands::serve::run(*args, &global, printer)),
         Command::Demo(args) => runtime.block_on(demo::run(args, printer)),
+        Command::Brief(Brief::Registry(args)) if args.serves() => {
+            runtime.block_on(commands::registry::serve(&args, &global, printer))
+        }
         Command::Brief(command) => until_cancelled(&runtime, command, global, Arc::clone(printer)),
     };
     runtime.shutdown_timeout(END_WAIT);
@@ -120,6 +123,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Action(args) => commands::action::run(app, &args),
         Brief::StatusPage(args) => commands::status_page::run(app, &args),
         Brief::Journal(args) => commands::journal::run(app, &args),
+        Brief::Registry(args) => commands::registry::run(app, &args),
         Brief::Init(args) => commands::init::run(app, &args),
         Brief::Check(args) => commands::check::run(app, &args),
         Brief::Runbook(args) => commands::runbook::run(app, &args),

@@ -122,6 +122,8 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0703"
     "PG0704"
     "PG0705"
+    "PG0750"
+    "PG0751"
     "PG0760"
     "PG0761"
     "PG0762"

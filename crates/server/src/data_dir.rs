@@ -86,18 +86,7 @@ impl DataDir {
 
     /// The token that clients show; made at the first start.
     pub(crate) fn token(&self) -> Result<String, ServerError> {
-        let path = self.token_file();
-        match fs::read_to_string(&path) {
-            Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().to_owned()),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(ServerError::DataDir { path, source }),
-        }
-        let mut bytes = [0u8; 32];
-        getrandom::fill(&mut bytes).map_err(|_| ServerError::Random)?;
-        let token = hex::encode(bytes);
-        replace(&path, token.as_bytes()).map_err(|source| ServerError::DataDir { path, source })?;
-        Ok(token)
+        token(&self.token_file())
     }
 
     /// Tells clients on this machine where the server listens.
@@ -113,6 +102,22 @@ impl DataDir {
             tracing::warn!("server.json could not be removed: {error}");
         }
     }
+}
+
+/// The token in a file, which is made where it is missing and can be read by its user alone.
+pub fn token(path: &Path) -> Result<String, ServerError> {
+    let unusable = |source| ServerError::DataDir { path: path.to_owned(), source };
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().len() >= 32 => return Ok(text.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|_| ServerError::Random)?;
+    let token = hex::encode(bytes);
+    replace(path, token.as_bytes()).map_err(unusable)?;
+    Ok(token)
 }
 
 /// Replaces a file as a whole, readable by its user alone.

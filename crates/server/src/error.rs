@@ -11,6 +11,7 @@ use prograde_node::NodeError;
 use prograde_observe::scrape::config;
 use prograde_observe::tsdb::DatabaseError;
 use prograde_supply::SupplyError;
+use prograde_supply::registry::RegistryError;
 
 use crate::alerts::AlertsError;
 use crate::metrics::MetricsError;
@@ -61,6 +62,9 @@ pub enum ServerError {
     /// The image layout can't be used.
     #[error(transparent)]
     Images(#[from] SupplyError),
+    /// The registry can't be opened.
+    #[error(transparent)]
+    Registry(RegistryError),
     /// The local node can't start.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -114,6 +118,7 @@ impl ServerError {
             Self::AddressInUse { .. } | Self::Listen { .. } => "PG0306",
             Self::Git(_) => "PG0307",
             Self::Images(_) => "PG0308",
+            Self::Registry(_) => "PG0750",
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(found) => settings_code(found),
@@ -141,6 +146,7 @@ impl ServerError {
             }
             Self::Git(_) => "check the folders `repos` and `deployments` in the data directory, and that there is space".into(),
             Self::Images(_) => "check the folder `registry` in the data directory".into(),
+            Self::Registry(_) => "`prograde explain PG0750` tells what can be in the way".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
             Self::PrometheusConfig(found) if settings_code(found) != config::CODE => {
                 "correct the places named above; `prograde objectives check` reads the same files".into()

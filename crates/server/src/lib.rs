@@ -20,6 +20,7 @@ mod records;
 mod server;
 mod trackers;
 
+pub use data_dir::token;
 pub use error::ServerError;
 pub use options::ServerOptions;
 pub use server::Server;

@@ -57,6 +57,11 @@ pub struct ServerOptions {
     pub objectives: Vec<PathBuf>,
     /// Whether the status page at `/status` is shown without the token; no by default.
     pub public_status: bool,
+    /// Whether images can be pulled from the registry without the token; no by default.
+    pub registry_anonymous_pull: bool,
+    /// A regular expression: tags in the registry that it matches can't be moved or deleted once they are set. None by
+    /// default; tags of flights' images never can.
+    pub registry_immutable_tags: Option<String>,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
 }
@@ -93,6 +98,8 @@ impl ServerOptions {
             vulnerability_db: None,
             objectives: Vec::new(),
             public_status: false,
+            registry_anonymous_pull: false,
+            registry_immutable_tags: None,
             metrics_retention: Duration::from_hours(15 * 24),
             data_dir,
         }

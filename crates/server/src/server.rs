@@ -13,7 +13,8 @@ use prograde_gitops::git::Repositories;
 use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
 use prograde_scan::commit::Limits;
-use prograde_supply::Layout;
+use prograde_supply::registry::{self, AdmitAll, Anonymous, Hooks, OneToken, Registry, Settings};
+use prograde_supply::{Layout, SupplyError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -103,14 +104,15 @@ impl Server {
         let policies = InForce::read(&options).map_err(ServerError::Policies)?;
         let repositories = Repositories::open(data.repos()).await?;
         let deployments = Arc::new(Deployments::open(data.deployments()).await?);
-        let layout = Layout::open(&data.registry())?;
+        let registry = open_registry(&options, &data).await?;
         let node = start_node(&options, &data).await?;
         let url: &str = &options.url(address);
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
         let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
-        let mut ports = ports(&options, &data, &repositories, &deployments, &layout, observed, policies.clone());
+        let mut ports =
+            ports(&options, &data, &repositories, &deployments, &registry, observed, policies.clone());
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal).await?;
 
@@ -143,7 +145,7 @@ impl Server {
             flag_token: auth::flag_token(&token),
             stop: stop.clone(),
         };
-        let router = api::router(context, &token);
+        let router = api::router(context, &token).merge(registry_router(registry, &options, &token));
         let serving = serve(listener, router, stop.clone());
         data.announce(address)?;
         tracing::info!(%address, "serving");
@@ -218,6 +220,26 @@ fn open_journal(data: &DataDir) -> Result<Journal, ServerError> {
 
 fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
     options.trackers.as_deref().map(trackers::read).transpose().map_err(ServerError::TrackersConfig)
+}
+
+/// The images that flights built and that people pushed.
+async fn open_registry(options: &ServerOptions, data: &DataDir) -> Result<Registry, ServerError> {
+    let mut settings = Settings::new(Arc::new(|| SystemClock.now()));
+    settings.immutable_tags.clone_from(&options.registry_immutable_tags);
+    let folder = data.registry();
+    // It takes in what flights have built, which may be much.
+    let opened = tokio::task::spawn_blocking(move || {
+        let layout = Layout::open(&folder)?;
+        Registry::open(layout, settings).map_err(ServerError::Registry)
+    });
+    opened.await.map_err(|_| ServerError::Images(SupplyError::Stopped))?
+}
+
+/// The registry's HTTP API, for whoever shows the server's token.
+fn registry_router(registry: Registry, options: &ServerOptions, token: &str) -> axum::Router {
+    let anonymous = if options.registry_anonymous_pull { Anonymous::Pull } else { Anonymous::Nothing };
+    let hooks = Hooks { authorize: Arc::new(OneToken::new(token, anonymous)), admission: Arc::new(AdmitAll) };
+    registry::router(registry, hooks)
 }
 
 async fn start_node(options: &ServerOptions, data: &DataDir) -> Result<Node, ServerError> {
@@ -302,11 +324,12 @@ fn ports(
     data: &DataDir,
     repositories: &Repositories,
     deployments: &Arc<Deployments>,
-    layout: &Layout,
+    registry: &Registry,
     (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
     policies: InForce,
 ) -> Ports {
-    let runtime = Arc::new(LocalRuntime { node: node.clone(), layout: layout.clone(), images: data.images() });
+    let runtime =
+        Arc::new(LocalRuntime { node: node.clone(), layout: registry.layout().clone(), images: data.images() });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
     let pass_env = CI_PASS_ENV.iter().map(|&name| name.to_owned()).chain(options.ci_pass_env.iter().cloned());
     Ports {
@@ -326,7 +349,7 @@ fn ports(
             pass_env: pass_env.collect(),
             host_env: options.host_env.clone(),
         }),
-        images: Arc::new(LayoutImages { layout: layout.clone(), ci: data.ci() }),
+        images: Arc::new(LayoutImages { registry: registry.clone(), ci: data.ci() }),
         deployments: Arc::new(GitDeployments { deployments: Arc::clone(deployments), policies }),
         runtime,
         jobs: Arc::clone(&jobs) as _,

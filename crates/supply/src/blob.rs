@@ -170,7 +170,7 @@ impl Blobs {
 }
 
 /// Temporary files are private; what is stored is for other tools to read.
-fn set_readable(file: &File, path: &Path) -> Result<(), SupplyError> {
+pub(crate) fn set_readable(file: &File, path: &Path) -> Result<(), SupplyError> {
     use std::os::unix::fs::PermissionsExt as _;
     file.set_permissions(fs::Permissions::from_mode(0o644)).map_err(io("set the mode of", path))
 }

@@ -16,6 +16,7 @@ mod layer;
 mod layout;
 mod limits;
 mod locate;
+pub mod registry;
 mod scratch;
 mod spec;
 mod unpack;

@@ -31,6 +31,8 @@ enum Bench {
     Flags(Place),
     /// Time series, queries, rules and alerts, beside Prometheus and Alertmanager.
     Operate(Operating),
+    /// The registry, beside Debian's.
+    Supply(Supplying),
     /// Takes in a million series and tells what they take: a part of `operate`, in a process of its own.
     #[command(hide = true)]
     Hold,

@@ -29,6 +29,7 @@ pub(crate) mod postmortem;
 pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod reference;
+pub(crate) mod registry;
 pub(crate) mod render;
 pub(crate) mod rules;
 pub(crate) mod runbook;

@@ -88,6 +88,12 @@ pub(crate) struct ServeArgs {
     /// Show the status page at /status to everybody, without the token
     #[arg(long)]
     public_status: bool,
+    /// Let everybody pull images from the registry at /v2/, without the token
+    #[arg(long)]
+    registry_anonymous_pull: bool,
+    /// Tags in the registry that match this can't be moved or deleted once they are set, such as `v[0-9.]+`
+    #[arg(long, value_name = "REGEX")]
+    registry_immutable_tags: Option<String>,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -98,7 +104,7 @@ pub(crate) struct ServeArgs {
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum LogFormat {
+pub(crate) enum LogFormat {
     Text,
     Json,
 }
@@ -183,6 +189,8 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         vulnerability_db: args.looking.vulnerability_db,
         objectives: args.objectives,
         public_status: args.public_status,
+        registry_anonymous_pull: args.registry_anonymous_pull,
+        registry_immutable_tags: args.registry_immutable_tags,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })
@@ -227,7 +235,7 @@ fn push_help(url: &str, token_file: &Path) -> String {
 }
 
 /// Ctrl-C, SIGTERM and SIGHUP.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
@@ -241,7 +249,7 @@ enum Told {
 }
 
 impl Signals {
-    fn new() -> Result<Self, Report> {
+    pub(crate) fn new() -> Result<Self, Report> {
         let refused = |error| Report::new(report::SYSTEM, "signals can't be waited for").because(&error);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(refused)?,
@@ -259,12 +267,12 @@ impl Signals {
     }
 
     /// Waits for a signal that asks to end.
-    async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) {
         while self.next().await != Told::End {}
     }
 }
 
-fn log(format: LogFormat, global: &Global, printer: &Printer) {
+pub(crate) fn log(format: LogFormat, global: &Global, printer: &Printer) {
     let level = match (global.quiet, global.verbose) {
         (0, 0) => LevelFilter::INFO,
         (0, 1) => LevelFilter::DEBUG,

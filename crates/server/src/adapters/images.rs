@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use prograde_control::ports::{Images, PortError};
+use prograde_model::Digest;
 use prograde_model::event::Opened;
 use prograde_model::group::Member;
 use prograde_model::ids::FlightId;
 use prograde_model::release::Release;
-use prograde_supply::{ImageSpec, Layout, SupplyError};
+use prograde_supply::registry::{Adopted, Registry, RegistryError, RepositoryName, Tag};
+use prograde_supply::{ImageSpec, SupplyError};
 
 use crate::events::chain;
 
-/// Builds into an image layout from the artifacts below `ci`.
+/// Builds into the registry's image layout from the artifacts below `ci`.
 pub(crate) struct LayoutImages {
-    pub(crate) layout: Layout,
+    pub(crate) registry: Registry,
     pub(crate) ci: PathBuf,
 }
 
@@ -30,13 +32,29 @@ impl Images for LayoutImages {
         spec.cmd.clone_from(&image.args);
         spec.labels.insert("org.opencontainers.image.title".to_owned(), member.name.to_string());
         let tag = format!("{}-{}", member.name, opened.commit.short());
+        let layout = self.registry.layout();
         let built =
-            self.layout.build(spec, &tag).await.map_err(|error| from_supply(&error, &image.artifact, &image.binary))?;
+            layout.build(spec, &tag).await.map_err(|error| from_supply(&error, &image.artifact, &image.binary))?;
+        self.publish(member.name.as_str(), opened.commit.short(), &built.digest).await?;
         Ok(Release { commit: opened.commit.clone(), digest: built.digest, size_bytes: built.size, service: None })
     }
 }
 
 impl LayoutImages {
+    /// Makes an image that is in the layout one that can be pulled, as `SERVICE:COMMIT`.
+    async fn publish(&self, service: &str, commit: &str, image: &Digest) -> Result<(), PortError> {
+        // Also a registry that can't be written is the disk's fault and not the flight's.
+        let failed = |error: RegistryError| PortError::Passing(chain(&error));
+        let (repository, tag) = (RepositoryName::new(service).map_err(failed)?, Tag::new(commit).map_err(failed)?);
+        match self.registry.adopt(&repository, &tag, image).await.map_err(failed)? {
+            Adopted::Tagged => {}
+            Adopted::Untagged => {
+                tracing::info!("{repository}:{tag} is another flight's image: this one is {repository}@{image} alone");
+            }
+        }
+        Ok(())
+    }
+
     /// Where the files of a flight's artifact are.
     fn artifact(&self, flight: &FlightId, name: &str) -> Result<PathBuf, PortError> {
         let found = prograde_pipeline::artifacts(&self.ci.join(flight.as_str()))

@@ -9,6 +9,7 @@ mod hostile;
 mod images;
 mod layers;
 mod peers;
+mod registry;
 
 use std::fs;
 use std::path::{Path, PathBuf};
