@@ -31,12 +31,10 @@ enum Bench {
     Flags(Place),
     /// Time series, queries, rules and alerts, beside Prometheus and Alertmanager.
     Operate(Operating),
-    /// The registry, beside Debian's.
-    Supply(Supplying),
     /// Takes in a million series and tells what they take: a part of `operate`, in a process of its own.
     #[command(hide = true)]
     Hold,
-    /// Images, beside buildah and skopeo.
+    /// Images and the registry, beside buildah, skopeo and Debian's registry.
     Supply(Supplying),
     /// What control adds to a flight, and what a bad commit harms.
     Flight(Binaries),

@@ -1,5 +1,7 @@
-//! Images: the registry of the real binary beside Debian's `docker-registry`, in the same run and in turn.
+//! Images: built, pushed and built again beside other people's tools, and the registry of the real binary beside Debian's
+//! `docker-registry`, in the same run and in turn.
 
+mod image;
 mod peer;
 mod registry;
 
@@ -27,15 +29,17 @@ pub(crate) struct Extent {
 /// What can be measured by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
+    Image,
     Registry,
 }
 
-const PARTS: [Part; 1] = [Part::Registry];
+const PARTS: [Part; 2] = [Part::Image, Part::Registry];
 
 pub(crate) fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for part in PARTS.into_iter().filter(|part| extent.only.is_empty() || extent.only.contains(part)) {
         rows.extend(match part {
+            Part::Image => image::measure(&extent.prograde)?,
             Part::Registry => registry::measure(extent)?,
         });
     }
