@@ -47,6 +47,7 @@ pub(crate) enum Brief {
     Status(commands::status::StatusArgs),
     Env(commands::env::EnvArgs),
     Diff(commands::diff::DiffArgs),
+    Release(commands::release::ReleaseArgs),
     Flight(commands::flight::FlightArgs),
     Approve(commands::approve::ApproveArgs),
     Abort(commands::order::AbortArgs),

@@ -33,7 +33,7 @@ use crate::report::{self, Report};
 use crate::wire::{
     AbortRequest, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest,
     FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, PageView, QuarantineView,
-    RollbackRequest, ScaleRequest, Status, VerifyView,
+    ReleaseEvidence, RollbackRequest, ScaleRequest, Status, VerifyView,
 };
 
 /// How long a connection may take.
@@ -135,6 +135,11 @@ impl Client {
     ) -> Result<DifferenceView, Report> {
         let query = [("service", service.as_str()), ("from", from.as_str()), ("to", to.as_str())];
         self.get("/api/v1/environments/difference", &query)
+    }
+
+    /// `GET /api/v1/flights/{id}/evidence`.
+    pub(crate) fn evidence(&self, flight: &str) -> Result<Vec<ReleaseEvidence>, Report> {
+        self.get(&format!("/api/v1/flights/{flight}/evidence"), &[])
     }
 
     /// `GET /api/v1/flights`: the newest first.

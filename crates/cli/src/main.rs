@@ -102,6 +102,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Status(_) => commands::status::run(app),
         Brief::Env(args) => commands::env::run(app, &args),
         Brief::Diff(args) => commands::diff::run(app, &args),
+        Brief::Release(args) => commands::release::run(app, &args),
         Brief::Flight(args) => commands::flight::run(app, &args),
         Brief::Approve(args) => commands::approve::run(app, &args),
         Brief::Abort(args) => commands::order::abort(app, &args),

@@ -5,6 +5,6 @@ pub(crate) use prograde_server::api::types::{
     EndRunRequest, EntryView, ErrorBody, EventView, FlagSetRequest, FlagSettingView, FlagToken, FlagUnsetRequest,
     FlagView, FlightSummary, FlightView, IncidentOrdered, IncidentRequest, IncidentView, JobView, LiftRequest,
     LogLineView, MitigateRequest, Ordered, OverrideRequest, PageView, PostmortemRequest, PostmortemView,
-    QuarantineView, RaiseRequest, RateRequest, RollbackRequest, ScaleRequest, SnoozeRequest, Status, TargetView,
-    VerifyView, VersionView, Wanted,
+    QuarantineView, RaiseRequest, RateRequest, ReleaseEvidence, RollbackRequest, ScaleRequest, SnoozeRequest, Status,
+    TargetView, VerifyView, VersionView, Wanted,
 };

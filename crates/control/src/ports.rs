@@ -153,7 +153,10 @@ pub trait Pipelines: Send + Sync {
 #[async_trait]
 pub trait Images: Send + Sync {
     /// Makes the image of a service from what a flight's pipeline built.
-    async fn make(&self, flight: &FlightId, opened: &Opened, member: &Member) -> Result<Release, PortError>;
+    async fn make(&self, flight: &Flight, member: &Member) -> Result<Release, PortError>;
+
+    /// Whether all vouches for a release that has to before it is deployed; [`PortError::Final`] says what is missing.
+    async fn vouched(&self, service: &ServiceName, release: &Release) -> Result<(), PortError>;
 }
 
 /// A release to write into the deployment repository.

@@ -17,4 +17,18 @@ pub struct Release {
     /// Which service of a group it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceName>,
+    /// What vouches for the image; none where it was made before images were signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
+}
+
+/// What vouches for an image: signed, and kept beside it in the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// The repository that signatures name, such as `registry.example:443/pad`.
+    pub repository: String,
+    /// The key that signed: the SHA-256 of its DER form, in hex.
+    pub key_id: String,
+    /// What is attested, by the types of in-toto's predicates.
+    pub attestations: Vec<String>,
 }

@@ -372,7 +372,13 @@ impl Story {
                     let like = self.like(&flight.id, &member.name);
                     let digest = self.digests.get(&like).cloned().unwrap_or_else(|| digest(letter(&like)));
                     let service = flight.is_group().then(|| member.name.clone());
-                    Event::ReleaseRecorded(Release { commit: flight.commit().clone(), digest, size_bytes: 1, service })
+                    Event::ReleaseRecorded(Release {
+                        commit: flight.commit().clone(),
+                        digest,
+                        size_bytes: 1,
+                        service,
+                        evidence: None,
+                    })
                 };
                 self.config.members().iter().map(release).collect()
             }

@@ -64,6 +64,11 @@ impl DataDir {
         self.root.join("registry")
     }
 
+    /// The key that signs images.
+    pub(crate) fn signing(&self) -> PathBuf {
+        self.root.join("signing")
+    }
+
     pub(crate) fn images(&self) -> PathBuf {
         self.root.join("images")
     }

@@ -10,6 +10,7 @@ use prograde_model::Diagnostics;
 use prograde_node::NodeError;
 use prograde_observe::scrape::config;
 use prograde_observe::tsdb::DatabaseError;
+use prograde_sign::key::KeyError;
 use prograde_supply::SupplyError;
 use prograde_supply::registry::RegistryError;
 
@@ -65,6 +66,12 @@ pub enum ServerError {
     /// The registry can't be opened.
     #[error(transparent)]
     Registry(RegistryError),
+    /// The key that signs images can't be used.
+    #[error(transparent)]
+    SigningKey(KeyError),
+    /// Whose signatures count can't be read.
+    #[error(transparent)]
+    Trust(Diagnostics),
     /// The local node can't start.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -119,6 +126,8 @@ impl ServerError {
             Self::Git(_) => "PG0307",
             Self::Images(_) => "PG0308",
             Self::Registry(_) => "PG0750",
+            Self::SigningKey(error) => error.code(),
+            Self::Trust(_) => prograde_sign::codes::TRUST,
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(found) => settings_code(found),
@@ -147,6 +156,8 @@ impl ServerError {
             Self::Git(_) => "check the folders `repos` and `deployments` in the data directory, and that there is space".into(),
             Self::Images(_) => "check the folder `registry` in the data directory".into(),
             Self::Registry(_) => "`prograde explain PG0750` tells what can be in the way".into(),
+            Self::SigningKey(error) => error.hint().to_owned(),
+            Self::Trust(_) => "correct the places named above".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
             Self::PrometheusConfig(found) if settings_code(found) != config::CODE => {
                 "correct the places named above; `prograde objectives check` reads the same files".into()

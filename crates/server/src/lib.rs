@@ -9,6 +9,7 @@ mod auth;
 mod data_dir;
 mod error;
 mod events;
+mod evidence;
 pub mod export;
 pub mod history;
 mod incidents;

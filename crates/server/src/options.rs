@@ -53,6 +53,8 @@ pub struct ServerOptions {
     pub scan_fail_on: Option<Severity>,
     /// The database of vulnerabilities in which packages are looked up; default `vulnerabilities.db` in the data directory.
     pub vulnerability_db: Option<PathBuf>,
+    /// The file that says whose signatures of images count; default the server's own key alone.
+    pub trust: Option<PathBuf>,
     /// Files and folders of objectives, of `OpenSLO` or Sloth; none by default.
     pub objectives: Vec<PathBuf>,
     /// Whether the status page at `/status` is shown without the token; no by default.
@@ -96,6 +98,7 @@ impl ServerOptions {
             policy_set: crate::policies::DEFAULT_SET.to_owned(),
             scan_fail_on: Some(Severity::High),
             vulnerability_db: None,
+            trust: None,
             objectives: Vec::new(),
             public_status: false,
             registry_anonymous_pull: false,

@@ -35,6 +35,7 @@ use crate::api::{self, Context};
 use crate::auth::{self, PageKey};
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
+use crate::evidence::Vouching;
 use crate::incidents::Desk;
 use crate::metrics::elsewhere::Elsewhere;
 use crate::metrics::objectives::Budgets;
@@ -111,10 +112,12 @@ impl Server {
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
         let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
-        let mut ports =
-            ports(&options, &data, &repositories, &deployments, &registry, observed, policies.clone());
+        let vouching = Vouching::open(&options, &data, registry.clone(), url)?;
+        let rules = (policies.clone(), &vouching);
+        let mut ports = ports(&options, &data, &repositories, &deployments, &registry, observed, rules);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal).await?;
+        control.with_fleet(|fleet| vouching.learn(fleet));
 
         let handled = match alerting {
             None => None,
@@ -140,6 +143,7 @@ impl Server {
             journal: journal.clone(),
             repositories,
             deployments,
+            vouching,
             node: node.clone(),
             ci: data.ci(),
             flag_token: auth::flag_token(&token),
@@ -326,10 +330,14 @@ fn ports(
     deployments: &Arc<Deployments>,
     registry: &Registry,
     (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
-    policies: InForce,
+    (policies, vouching): (InForce, &Vouching),
 ) -> Ports {
-    let runtime =
-        Arc::new(LocalRuntime { node: node.clone(), layout: registry.layout().clone(), images: data.images() });
+    let runtime = Arc::new(LocalRuntime {
+        node: node.clone(),
+        layout: registry.layout().clone(),
+        images: data.images(),
+        vouching: vouching.clone(),
+    });
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
     let pass_env = CI_PASS_ENV.iter().map(|&name| name.to_owned()).chain(options.ci_pass_env.iter().cloned());
     Ports {
@@ -349,7 +357,13 @@ fn ports(
             pass_env: pass_env.collect(),
             host_env: options.host_env.clone(),
         }),
-        images: Arc::new(LayoutImages { registry: registry.clone(), ci: data.ci() }),
+        images: Arc::new(LayoutImages {
+            registry: registry.clone(),
+            ci: data.ci(),
+            repositories: repositories.clone(),
+            scratch: data.scans(),
+            vouching: vouching.clone(),
+        }),
         deployments: Arc::new(GitDeployments { deployments: Arc::clone(deployments), policies }),
         runtime,
         jobs: Arc::clone(&jobs) as _,

@@ -16,6 +16,7 @@ use prograde_control::ports::{
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
+use prograde_model::flight::Flight;
 use prograde_model::gate::Holds;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
@@ -352,14 +353,18 @@ impl Pipelines for Life {
 
 #[async_trait]
 impl Images for Life {
-    async fn make(&self, _: &FlightId, opened: &Opened, member: &Member) -> Result<Release, PortError> {
+    async fn make(&self, flight: &Flight, member: &Member) -> Result<Release, PortError> {
         let make = |world: &mut State| {
             world.done(Part::Images);
-            let image = world.push_of(&opened.commit).map_or(0, |push| push.image);
+            let image = world.push_of(flight.commit()).map_or(0, |push| push.image);
             let digest = world.digest_of(image, &member.name);
-            Release { commit: opened.commit.clone(), digest, size_bytes: 1, service: None }
+            Release { commit: flight.commit().clone(), digest, size_bytes: 1, service: None, evidence: None }
         };
         Ok(self.call(Part::Images, make).await?)
+    }
+
+    async fn vouched(&self, _: &ServiceName, _: &Release) -> Result<(), PortError> {
+        Ok(self.call(Part::Images, |_| ()).await?)
     }
 }
 

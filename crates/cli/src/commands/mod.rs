@@ -30,6 +30,7 @@ pub(crate) mod quarantine;
 pub(crate) mod query;
 pub(crate) mod reference;
 pub(crate) mod registry;
+pub(crate) mod release;
 pub(crate) mod render;
 pub(crate) mod rules;
 pub(crate) mod runbook;

@@ -82,6 +82,9 @@ pub(crate) struct ServeArgs {
     in_force: InForce,
     #[command(flatten)]
     looking: Looking,
+    /// The `trust.yaml` that says whose signatures of images count [default: the server's own key]
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     /// A file of objectives, of `OpenSLO` or Sloth, or a folder of them; can be given several times
     #[arg(long, value_name = "PATH")]
     objectives: Vec<PathBuf>,
@@ -187,6 +190,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         policy_set: args.in_force.policy_set,
         scan_fail_on: args.looking.scan_fail_on.0,
         vulnerability_db: args.looking.vulnerability_db,
+        trust: args.trust,
         objectives: args.objectives,
         public_status: args.public_status,
         registry_anonymous_pull: args.registry_anonymous_pull,

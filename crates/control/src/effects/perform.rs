@@ -158,7 +158,7 @@ impl Inner {
     async fn make_image(&self, flight: &Flight) -> Result<Vec<Event>, PortError> {
         let mut facts = Vec::new();
         for member in service(flight)?.members() {
-            let release = self.ports.images.make(&flight.id, &flight.opened, &member).await?;
+            let release = self.ports.images.make(flight, &member).await?;
             let service = flight.is_group().then_some(member.name);
             facts.push(Event::ReleaseRecorded(Release { service, ..release }));
         }
@@ -168,6 +168,7 @@ impl Inner {
     async fn deploy(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
         let environment = environment(flight, target)?;
         let release = release(flight, target)?;
+        self.ports.images.vouched(&target.service, release).await?;
         // The same time again after a crash, so that the commits are the same.
         let at = flight.entry(target).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now());
         let folder = member(flight, target)?.manifests_path();

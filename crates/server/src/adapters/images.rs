@@ -1,30 +1,42 @@
 //! Makes images from what pipelines uploaded.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use prograde_control::ports::{Images, PortError};
-use prograde_model::Digest;
-use prograde_model::event::Opened;
+use prograde_gitops::git::Repositories;
+use prograde_model::flight::Flight;
 use prograde_model::group::Member;
-use prograde_model::ids::FlightId;
+use prograde_model::ids::{FlightId, ServiceName};
 use prograde_model::release::Release;
+use prograde_model::{Diagnostic, Digest};
+use prograde_scan::sbom::{self, About};
+use prograde_scan::target;
+use prograde_scan::walk::Ignored;
 use prograde_supply::registry::{Adopted, Registry, RegistryError, RepositoryName, Tag};
 use prograde_supply::{ImageSpec, SupplyError};
+use serde_json::Value;
 
+use super::scanner::files;
+use super::source::from_git;
 use crate::events::chain;
+use crate::evidence::Vouching;
 
 /// Builds into the registry's image layout from the artifacts below `ci`.
 pub(crate) struct LayoutImages {
     pub(crate) registry: Registry,
     pub(crate) ci: PathBuf,
+    pub(crate) repositories: Repositories,
+    /// Where commits' files are laid for a moment.
+    pub(crate) scratch: PathBuf,
+    pub(crate) vouching: Vouching,
 }
 
 #[async_trait]
 impl Images for LayoutImages {
-    async fn make(&self, flight: &FlightId, opened: &Opened, member: &Member) -> Result<Release, PortError> {
-        let image = &member.image;
-        let source = self.artifact(flight, &image.artifact)?.join(&image.binary);
+    async fn make(&self, flight: &Flight, member: &Member) -> Result<Release, PortError> {
+        let (image, opened) = (&member.image, &flight.opened);
+        let source = self.artifact(&flight.id, &image.artifact)?.join(&image.binary);
         let program = format!("/app/{}", image.binary);
         // Neither the commit nor its time goes in: the same program is the same digest, so that a quarantine holds
         // whichever commit brings it again. The journal says which commit made it.
@@ -36,11 +48,34 @@ impl Images for LayoutImages {
         let built =
             layout.build(spec, &tag).await.map_err(|error| from_supply(&error, &image.artifact, &image.binary))?;
         self.publish(member.name.as_str(), opened.commit.short(), &built.digest).await?;
-        Ok(Release { commit: opened.commit.clone(), digest: built.digest, size_bytes: built.size, service: None })
+        let bill = self.bill(flight, member, &source).await?;
+        let evidence = Some(self.vouching.vouch_for(flight, &member.name, &built.digest, bill).await?);
+        let (commit, digest, size_bytes) = (opened.commit.clone(), built.digest, built.size);
+        Ok(Release { commit, digest, size_bytes, service: None, evidence })
+    }
+
+    async fn vouched(&self, service: &ServiceName, release: &Release) -> Result<(), PortError> {
+        self.vouching.check_release(service, release).await
     }
 }
 
 impl LayoutImages {
+    /// The bill of materials: of the program, where it says what it is made of, else of the commit's lock files.
+    async fn bill(&self, flight: &Flight, member: &Member, program: &Path) -> Result<Value, PortError> {
+        let repository = self.repositories.get(&flight.service).await.map_err(|error| from_git(&error))?;
+        let files = files(&repository, flight.commit(), &self.scratch).await?;
+        let (program, name, commit) = (program.to_owned(), member.name.to_string(), flight.commit().short().to_owned());
+        let read = move || {
+            let said = target::inventory(&program, Ignored::LookedAt);
+            let inventory = said.or_else(|_| target::inventory(files.path(), Ignored::LookedAt))?;
+            let (created, tool_version) = (None, env!("CARGO_PKG_VERSION").to_owned());
+            let about = About { name, version: Some(commit), created, tool_version };
+            Ok::<_, Diagnostic>(sbom::cyclonedx(&inventory, &about))
+        };
+        let read = tokio::task::spawn_blocking(read).await.map_err(|error| PortError::Passing(error.to_string()))?;
+        read.map_err(|error| PortError::Input(error.into()))
+    }
+
     /// Makes an image that is in the layout one that can be pulled, as `SERVICE:COMMIT`.
     async fn publish(&self, service: &str, commit: &str, image: &Digest) -> Result<(), PortError> {
         // Also a registry that can't be written is the disk's fault and not the flight's.

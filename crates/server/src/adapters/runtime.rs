@@ -14,16 +14,19 @@ use prograde_supply::Layout;
 use tokio::sync::watch;
 
 use crate::events::chain;
+use crate::evidence::Vouching;
 
 /// Unpacks images from a layout and runs them on the local node.
 pub(crate) struct LocalRuntime {
     pub(crate) node: Node,
     pub(crate) layout: Layout,
     pub(crate) images: PathBuf,
+    pub(crate) vouching: Vouching,
 }
 
 impl LocalRuntime {
     pub(super) async fn unpack(&self, digest: &Digest) -> Result<ImageRoot, PortError> {
+        self.vouching.check_image(digest).await?;
         let unpacked =
             self.layout.unpack(digest, &self.images).await.map_err(|error| PortError::Passing(chain(&error)))?;
         Ok(ImageRoot {

@@ -47,6 +47,7 @@ pub use openapi::document as openapi_document;
 use crate::alerts::Handled;
 use crate::auth::{self, PageKey, Token};
 use crate::events::chain;
+use crate::evidence::Vouching;
 use crate::incidents::Desk;
 use crate::metrics::Metrics;
 use crate::metrics::elsewhere::Elsewhere;
@@ -63,6 +64,7 @@ pub(crate) struct Context {
     pub(crate) journal: Journal,
     pub(crate) repositories: Repositories,
     pub(crate) deployments: Arc<Deployments>,
+    pub(crate) vouching: Vouching,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
     /// Whom queries are asked of, if not the embedded store.
@@ -103,6 +105,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/environments/difference", get(environments::difference))
         .route("/api/v1/flights", get(views::flights))
         .route("/api/v1/flights/{id}", get(views::flight))
+        .route("/api/v1/flights/{id}/evidence", get(views::evidence))
         .route("/api/v1/flights/{id}/log", get(logs::pipeline))
         .route("/api/v1/flights/{id}/approve", post(orders::approve))
         .route("/api/v1/flights/{id}/abort", post(orders::abort))

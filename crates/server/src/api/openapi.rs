@@ -8,12 +8,13 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 60] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 61] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/environments", "Which release is where, service by service", "", "[ServiceView]"),
     ("get", "/api/v1/environments/difference", "How two environments of a service differ", "", "DifferenceView"),
     ("get", "/api/v1/flights", "Flights, the newest first", "", "[FlightSummary]"),
     ("get", "/api/v1/flights/{id}", "All of a flight, by its id or the beginning of it", "", "FlightView"),
+    ("get", "/api/v1/flights/{id}/evidence", "What vouches for its images, checked now", "", "[ReleaseEvidence]"),
     ("get", "/api/v1/flights/{id}/log", "What the pipeline's steps printed", "", "text/plain"),
     ("post", "/api/v1/flights/{id}/approve", "Let a flight into an environment", "ApproveRequest", "Ordered"),
     (

@@ -11,10 +11,12 @@ use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceNa
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::MetricSummary;
 use prograde_model::oncall::PageId;
+use prograde_model::release::Evidence;
 use prograde_model::runbook::End;
 use prograde_model::runtime::Counters;
 use prograde_model::scan::ScanReport;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use incident::{
     ActionOrderRequest, ActionRequest, DeclareRequest, IncidentOrdered, IncidentRequest, IncidentView, MitigateRequest,
@@ -126,6 +128,41 @@ pub struct FlightView {
     pub stage_ms: BTreeMap<String, u64>,
     /// Its events, oldest first.
     pub events: Vec<EventView>,
+}
+
+/// What vouches for a flight's image of a service.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ReleaseEvidence {
+    /// The service.
+    pub service: ServiceName,
+    /// The commit.
+    pub commit: CommitId,
+    /// The image.
+    pub digest: Digest,
+    /// The size of all its blobs in bytes.
+    pub size_bytes: u64,
+    /// What was recorded of it; none where it was made before images were signed.
+    pub recorded: Option<Evidence>,
+    /// What lies beside the image now.
+    pub found: Vec<FoundView>,
+}
+
+/// A signature or attestation that lies beside an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FoundView {
+    /// Where: a tag and a layer, or a manifest that refers to the image.
+    pub place: String,
+    /// `tag`, as cosign 1 and 2 read it, or `bundle`, as cosign 3 does.
+    pub form: String,
+    /// The trusted key that signed it; none where it does not count.
+    pub key: Option<String>,
+    /// Why it does not count.
+    pub refused: Option<String>,
+    /// The type of what is attested; none for a signature.
+    pub predicate_type: Option<String>,
+    /// What is attested.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub predicate: Value,
 }
 
 /// A job of a pipeline.

@@ -19,7 +19,8 @@ use prograde_model::runtime::Observation;
 use serde::Deserialize;
 
 use super::types::{
-    EntryView, EventView, FlightSummary, FlightView, JobView, QuarantineView, Status, TargetView, VersionView,
+    EntryView, EventView, FlightSummary, FlightView, JobView, QuarantineView, ReleaseEvidence, Status, TargetView,
+    VersionView,
 };
 use super::{Context, Failure};
 
@@ -128,6 +129,23 @@ pub(super) async fn flight(
         })
     });
     view.map(Json).ok_or_else(|| Failure::not_found(format!("there is no flight {id}")))
+}
+
+/// What vouches for each image of a flight, checked now.
+pub(super) async fn evidence(
+    State(context): State<Context>,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<ReleaseEvidence>>, Failure> {
+    let id = find_flight(&context, &id)?;
+    let releases =
+        context.control.with_fleet(|fleet| fleet.flight(&id).map(|f| f.releases.clone()).unwrap_or_default());
+    let mut all = Vec::new();
+    for (service, release) in releases {
+        let found = context.vouching.show(&service, &release).await.map_err(|error| Failure::internal(&error))?;
+        let (commit, digest, size_bytes) = (release.commit, release.digest, release.size_bytes);
+        all.push(ReleaseEvidence { service, commit, digest, size_bytes, recorded: release.evidence, found });
+    }
+    Ok(Json(all))
 }
 
 /// The flight that an id, or the beginning of exactly one, names.

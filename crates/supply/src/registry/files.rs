@@ -86,12 +86,17 @@ impl Files {
 
     /// A whole document, its digest checked.
     pub(super) fn document(&self, digest: &ContentDigest) -> Result<Vec<u8>, RegistryError> {
+        self.content(digest, DOCUMENT_BYTES_MAX)
+    }
+
+    /// The same of anything of at most so many bytes.
+    pub(super) fn content(&self, digest: &ContentDigest, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
         let path = self.path(digest);
         let (file, _) = self.find(digest)?.ok_or_else(|| RegistryError::BlobUnknown { digest: digest.clone() })?;
         let mut bytes = Vec::new();
-        file.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(io("read", &path))?;
-        if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-            let limit = format!("{DOCUMENT_BYTES_MAX} bytes");
+        file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes).map_err(io("read", &path))?;
+        if bytes.len() as u64 > bytes_max {
+            let limit = format!("{bytes_max} bytes");
             return Err(SupplyError::TooLarge { what: format!("the document {digest}"), limit }.into());
         }
         let found = digest_of(digest.algorithm(), &bytes);

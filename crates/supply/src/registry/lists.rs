@@ -3,10 +3,10 @@
 use rusqlite::params;
 use serde_json::{Map, Value, json};
 
-use crate::registry::Registry;
 use crate::registry::database;
 use crate::registry::error::RegistryError;
 use crate::registry::name::{ContentDigest, RepositoryName};
+use crate::registry::{Inner, Registry};
 
 /// Entries of one page, at most, and where no number was asked for.
 pub(super) const PAGE_MAX: usize = 10_000;
@@ -91,31 +91,41 @@ impl Registry {
         page: Page,
     ) -> Result<Part<Value>, RegistryError> {
         let (repository, subject) = (repository.clone(), subject.clone());
-        self.off(move |inner| {
-            inner.database.read(|db| {
-                let mut part = Part { entries: Vec::new(), next: None };
-                let Some(repository) = database::repository(db, &repository)? else { return Ok(part) };
-                let sql = "SELECT digest, media_type, size, artifact_type, annotations FROM manifest
-                           WHERE repository = ?1 AND subject = ?2 AND digest > ?3
-                               AND (?4 IS NULL OR artifact_type = ?4) ORDER BY digest";
-                let mut statement = db.prepare(sql)?;
-                let mut last = page.last.unwrap_or_default();
-                let mut rows = statement.query(params![repository, subject.as_str(), last, artifact_type])?;
-                let (mut bytes, count_max) = (0, page.count.unwrap_or(REFERRERS_PAGE_MAX).min(REFERRERS_PAGE_MAX));
-                while let Some(row) = rows.next()? {
-                    let (digest, descriptor, size) = descriptor(row)?;
-                    bytes += size;
-                    if part.entries.len() >= count_max || (bytes > BYTES_MAX && !part.entries.is_empty()) {
-                        part.next = Some(last).filter(|last| !last.is_empty());
-                        break;
-                    }
-                    part.entries.push(descriptor);
-                    last = digest;
+        self.off(move |inner| inner.referrers(&repository, &subject, artifact_type.as_deref(), &page)).await
+    }
+}
+
+impl Inner {
+    /// The same, from within; blocks.
+    pub(super) fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &ContentDigest,
+        artifact_type: Option<&str>,
+        page: &Page,
+    ) -> Result<Part<Value>, RegistryError> {
+        self.database.read(|db| {
+            let mut part = Part { entries: Vec::new(), next: None };
+            let Some(repository) = database::repository(db, repository)? else { return Ok(part) };
+            let sql = "SELECT digest, media_type, size, artifact_type, annotations FROM manifest
+                       WHERE repository = ?1 AND subject = ?2 AND digest > ?3
+                           AND (?4 IS NULL OR artifact_type = ?4) ORDER BY digest";
+            let mut statement = db.prepare(sql)?;
+            let mut last = page.last.clone().unwrap_or_default();
+            let mut rows = statement.query(params![repository, subject.as_str(), last, artifact_type])?;
+            let (mut bytes, count_max) = (0, page.count.unwrap_or(REFERRERS_PAGE_MAX).min(REFERRERS_PAGE_MAX));
+            while let Some(row) = rows.next()? {
+                let (digest, descriptor, size) = descriptor(row)?;
+                bytes += size;
+                if part.entries.len() >= count_max || (bytes > BYTES_MAX && !part.entries.is_empty()) {
+                    part.next = Some(last).filter(|last| !last.is_empty());
+                    break;
                 }
-                Ok(part)
-            })
+                part.entries.push(descriptor);
+                last = digest;
+            }
+            Ok(part)
         })
-        .await
     }
 }
 

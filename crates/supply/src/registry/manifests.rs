@@ -124,7 +124,11 @@ fn judged(verdict: Result<Result<(), Refusal>, tokio::time::error::Elapsed>) -> 
 }
 
 impl Inner {
-    fn find_manifest(&self, repository: &RepositoryName, reference: &Reference) -> Result<Row, RegistryError> {
+    pub(super) fn find_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Row, RegistryError> {
         self.database.read(|db| {
             let unknown = || RegistryError::ManifestUnknown { reference: reference.to_string() };
             let repository = database::known(db, repository)?;
@@ -136,7 +140,7 @@ impl Inner {
         })
     }
 
-    fn store_manifest(
+    pub(super) fn store_manifest(
         &self,
         repository: &RepositoryName,
         digest: ContentDigest,

@@ -9,6 +9,7 @@
 
 mod access;
 mod database;
+mod direct;
 mod error;
 mod files;
 mod flights;
@@ -30,6 +31,7 @@ use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
 
 pub use access::{Access, Action, Admission, AdmitAll, Anonymous, Authorize, OneToken, Pulled, Pushed, Refusal, Shown};
+pub use direct::Direct;
 pub use error::RegistryError;
 pub use flights::Adopted;
 pub use garbage::{Collect, Collected};

@@ -1,0 +1,256 @@
+//! What vouches for releases. The server signs every image that it builds, and says in signed attestations where it comes
+//! from, what it is made of, how its tests ended and what it was looked through for; all of it as cosign does, beside the
+//! image in the registry. It checks that again before a release is deployed and before an image runs.
+//!
+//! Invariant: no image runs that no release of this server has, or whose signature does not hold.
+
+mod key;
+mod statements;
+mod store;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use prograde_control::ports::PortError;
+use prograde_control::{Clock as _, SystemClock};
+use prograde_model::fleet::Fleet;
+use prograde_model::flight::Flight;
+use prograde_model::ids::{Digest, ServiceName};
+use prograde_model::release::{Evidence, Release};
+use prograde_sign::key::{PrivateKey, Signer as _};
+use prograde_sign::predicate::{COSIGN_VULN, CYCLONEDX, SLSA_PROVENANCE_V1};
+use prograde_sign::{Asked, Form, Image, Repository, Statement, Terms, Trust, verify};
+use prograde_supply::registry::{Registry, RepositoryName};
+use serde_json::Value;
+
+use crate::api::types::FoundView;
+use crate::data_dir::DataDir;
+use crate::error::ServerError;
+use crate::events::chain;
+use crate::options::ServerOptions;
+use store::Beside;
+
+/// The name of the server's own key.
+const OWN: &str = "this server";
+/// What every release has to have attested.
+const NEEDED: [&str; 3] = [SLSA_PROVENANCE_V1, CYCLONEDX, COSIGN_VULN];
+
+/// Signs, and checks what was signed. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Vouching(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    key: PrivateKey,
+    trust: Trust,
+    /// Where the registry is found, as it stands in images' names.
+    host: String,
+    /// The images of all releases; none before the journal was read.
+    known: RwLock<Option<BTreeMap<Digest, Known>>>,
+}
+
+/// An image of a release.
+#[derive(Debug, Clone)]
+enum Known {
+    /// It was made before images were signed: the journal alone vouches for it.
+    Unsigned,
+    /// It is signed in this repository.
+    Signed(ServiceName, String),
+    /// That was checked since the server started.
+    Checked,
+}
+
+impl Vouching {
+    /// Opens the server's key, or makes one, and reads whose signatures count besides.
+    pub(crate) fn open(
+        options: &ServerOptions,
+        data: &DataDir,
+        registry: Registry,
+        url: &str,
+    ) -> Result<Self, ServerError> {
+        let key = key::open(&data.signing()).map_err(ServerError::SigningKey)?;
+        let trust = match &options.trust {
+            Some(path) => Trust::read(path).map_err(ServerError::Trust)?,
+            None => Trust::of(OWN, key.public_key().clone()),
+        };
+        let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let host = host.split('/').next().unwrap_or(host).to_owned();
+        Ok(Self(Arc::new(Inner { registry, key, trust, host, known: RwLock::new(None) })))
+    }
+
+    /// Learns which images the journal vouches for.
+    pub(crate) fn learn(&self, fleet: &Fleet) {
+        let mut known = BTreeMap::new();
+        for flight in fleet.flights() {
+            for (service, release) in &flight.releases {
+                let how = release
+                    .evidence
+                    .as_ref()
+                    .map_or(Known::Unsigned, |evidence| Known::Signed(service.clone(), evidence.repository.clone()));
+                known.insert(release.digest.clone(), how);
+            }
+        }
+        let mut all = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        // What was signed since is known already.
+        known.extend(all.take().unwrap_or_default());
+        *all = Some(known);
+    }
+
+    /// Signs an image that a flight has made and attests what is known of it. Blocks.
+    fn vouch(
+        &self,
+        flight: &Flight,
+        service: &ServiceName,
+        digest: &Digest,
+        bill: Value,
+    ) -> Result<Evidence, PortError> {
+        let inner = &self.0;
+        let name = format!("{}/{service}", inner.host);
+        let repository: Repository = name.parse().map_err(|error| PortError::Final(chain(&error)))?;
+        let image = Image { repository, digest: digest.clone() };
+        let beside = self.beside(service)?;
+        // The time of the record, so that a repetition after a crash writes the same.
+        let at = flight.stage_times.get("built").copied().unwrap_or(flight.opened_at);
+        let passing = |error: prograde_sign::StoreError| PortError::Passing(chain(&error));
+        prograde_sign::sign(&beside, &image, &serde_json::Map::new(), &inner.key, Form::Both, at).map_err(passing)?;
+        let mut attestations = Vec::new();
+        for (predicate_type, predicate) in statements::of(flight, service, bill, at) {
+            let statement = Statement::about(&image.repository, digest, predicate_type, predicate);
+            prograde_sign::attest(&beside, &image, &statement, &inner.key, Form::Both, at).map_err(passing)?;
+            attestations.push(predicate_type.to_owned());
+        }
+        let mut known = inner.known.write().unwrap_or_else(PoisonError::into_inner);
+        let how = Known::Signed(service.clone(), name.clone());
+        known.get_or_insert_default().insert(digest.clone(), how);
+        Ok(Evidence { repository: name, key_id: inner.key.public_key().id(), attestations })
+    }
+
+    /// The same, outside of the asynchronous runtime.
+    pub(crate) async fn vouch_for(
+        &self,
+        flight: &Flight,
+        service: &ServiceName,
+        digest: &Digest,
+        bill: Value,
+    ) -> Result<Evidence, PortError> {
+        let (vouching, flight, service, digest) = (self.clone(), flight.clone(), service.clone(), digest.clone());
+        off(move || vouching.vouch(&flight, &service, &digest, bill)).await
+    }
+
+    /// Whether all is there that a release needs, and holds. What was made before images were signed has nothing.
+    pub(crate) async fn check_release(&self, service: &ServiceName, release: &Release) -> Result<(), PortError> {
+        let Some(evidence) = release.evidence.clone() else { return Ok(()) };
+        let (vouching, service, digest) = (self.clone(), service.clone(), release.digest.clone());
+        off(move || {
+            let terms = Terms { trust: &vouching.0.trust, at: SystemClock.now() };
+            vouching.check_signature(&service, &digest, &evidence.repository, terms.at)?;
+            let image = image(&evidence.repository, &digest)?;
+            let beside = vouching.beside(&service)?;
+            for needed in NEEDED {
+                let asked = Asked::Attestations(Some(needed.to_owned()));
+                let found =
+                    verify(&beside, &image, &asked, terms).map_err(|error| PortError::Passing(chain(&error)))?;
+                if !found.holds() {
+                    let what = format!("no attestation of the type {needed} holds for {service}@{digest}");
+                    return Err(PortError::Final(format!("{what}: {}", refusals(&found))));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Whether an image may run: a release has it, and its signature holds.
+    pub(crate) async fn check_image(&self, digest: &Digest) -> Result<(), PortError> {
+        let known = {
+            let all = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+            let all = all.as_ref().ok_or_else(|| PortError::Passing("the journal is still being read".into()))?;
+            all.get(digest).cloned()
+        };
+        match known {
+            None => Err(PortError::Final(format!("no release of this server has the image {digest}"))),
+            Some(Known::Unsigned | Known::Checked) => Ok(()),
+            Some(Known::Signed(service, repository)) => {
+                let (vouching, of) = (self.clone(), digest.clone());
+                off(move || vouching.check_signature(&service, &of, &repository, SystemClock.now())).await?;
+                let mut all = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+                all.get_or_insert_default().insert(digest.clone(), Known::Checked);
+                Ok(())
+            }
+        }
+    }
+
+    /// Everything that is found beside a release's image, and whether it holds.
+    pub(crate) async fn show(&self, service: &ServiceName, release: &Release) -> Result<Vec<FoundView>, PortError> {
+        let Some(evidence) = release.evidence.clone() else { return Ok(Vec::new()) };
+        let (vouching, service, digest) = (self.clone(), service.clone(), release.digest.clone());
+        off(move || {
+            let terms = Terms { trust: &vouching.0.trust, at: SystemClock.now() };
+            let (image, beside) = (image(&evidence.repository, &digest)?, vouching.beside(&service)?);
+            let mut all = Vec::new();
+            for asked in [Asked::Signatures(serde_json::Map::new()), Asked::Attestations(None)] {
+                let found =
+                    verify(&beside, &image, &asked, terms).map_err(|error| PortError::Passing(chain(&error)))?;
+                all.extend(found.found.into_iter().map(FoundView::of));
+            }
+            Ok(all)
+        })
+        .await
+    }
+
+    fn check_signature(
+        &self,
+        service: &ServiceName,
+        digest: &Digest,
+        repository: &str,
+        at: Timestamp,
+    ) -> Result<(), PortError> {
+        let (image, beside) = (image(repository, digest)?, self.beside(service)?);
+        let terms = Terms { trust: &self.0.trust, at };
+        let asked = Asked::Signatures(serde_json::Map::new());
+        let found = verify(&beside, &image, &asked, terms).map_err(|error| PortError::Passing(chain(&error)))?;
+        if found.evidence().any(|evidence| evidence.bound) {
+            return Ok(());
+        }
+        Err(PortError::Final(format!("no trusted signature holds for {service}@{digest}: {}", refusals(&found))))
+    }
+
+    fn beside(&self, service: &ServiceName) -> Result<Beside, PortError> {
+        let name = RepositoryName::new(service.as_str()).map_err(|error| PortError::Final(chain(&error)))?;
+        Ok(Beside(self.0.registry.direct(name)))
+    }
+}
+
+impl FoundView {
+    fn of(found: prograde_sign::Found) -> Self {
+        let form = if found.bundle { "bundle" } else { "tag" }.to_owned();
+        let mut view =
+            Self { place: found.place, form, key: None, refused: None, predicate_type: None, predicate: Value::Null };
+        match found.verdict {
+            Ok(evidence) => {
+                view.key = Some(evidence.key);
+                if let Some((predicate_type, predicate)) = evidence.predicate {
+                    (view.predicate_type, view.predicate) = (Some(predicate_type), predicate);
+                }
+            }
+            Err(refusal) => view.refused = Some(refusal.to_string()),
+        }
+        view
+    }
+}
+
+fn image(repository: &str, digest: &Digest) -> Result<Image, PortError> {
+    let repository = repository.parse().map_err(|error| PortError::Final(chain(&error)))?;
+    Ok(Image { repository, digest: digest.clone() })
+}
+
+fn refusals(found: &prograde_sign::Verified) -> String {
+    let why: Vec<String> =
+        found.found.iter().filter_map(|one| one.verdict.as_ref().err().map(ToString::to_string)).collect();
+    if why.is_empty() { "there is none".to_owned() } else { why.join("; ") }
+}
+
+async fn off<T: Send + 'static>(work: impl FnOnce() -> Result<T, PortError> + Send + 'static) -> Result<T, PortError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| PortError::Passing(error.to_string()))?
+}
