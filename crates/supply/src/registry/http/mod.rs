@@ -179,12 +179,12 @@ impl Call {
 
     /// What can't be a tag is none that there is, where nobody wants to set it.
     fn sought(&self, error: RegistryError) -> RegistryError {
-        match error {
-            RegistryError::TagInvalid { tag } if self.method != Method::PUT => {
-                RegistryError::ManifestUnknown { reference: tag }
-            }
-            error => error,
+        if let RegistryError::TagInvalid { tag } = &error
+            && self.method != Method::PUT
+        {
+            return RegistryError::ManifestUnknown { reference: tag.clone() };
         }
+        error
     }
 
     fn only(&self, methods: &[Method]) -> Result<(), RegistryError> {
