@@ -25,7 +25,7 @@ impl Call {
         self,
         name: &RepositoryName,
         reference: &Reference,
-        body: Body,
+        body: &mut Body,
     ) -> Result<Response, RegistryError> {
         match self.method {
             Method::GET | Method::HEAD => self.pull_manifest(name, reference).await,
@@ -61,7 +61,7 @@ impl Call {
         self,
         name: &RepositoryName,
         reference: &Reference,
-        body: Body,
+        body: &mut Body,
     ) -> Result<Response, RegistryError> {
         let tags = self.query.all("tag").map(Tag::new).collect::<Result<Vec<Tag>, _>>()?;
         if tags.len() > TAGS_MAX {
@@ -72,7 +72,7 @@ impl Call {
         let content_type = content_type
             .transpose()
             .map_err(|_| RegistryError::ManifestInvalid { why: "its `Content-Type` can't be read".to_owned() })?;
-        let bytes = document(body, &self.headers, self.registry.0.settings.silence_max).await?;
+        let bytes = document(std::mem::take(body), &self.headers, self.registry.0.settings.silence_max).await?;
         let given: Vec<String> = tags.iter().map(Tag::to_string).collect();
         let sent = Sent { content_type, bytes, tags };
         let stored = self.registry.put_manifest(name, reference, sent, &*self.hooks.admission).await?;
