@@ -115,7 +115,9 @@ fn collections_and_pushes_go_on_beside_each_other() {
             (0..4).map(|client| scope.spawn(move || (0..12).for_each(|round| push(client, round)))).collect();
         let ended: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         stop.store(true, Ordering::Relaxed);
-        ended.into_iter().for_each(|client| client.unwrap());
+        for client in ended {
+            client.unwrap();
+        }
     });
     // And when all is quiet, a push passes.
     push(9, 0);
