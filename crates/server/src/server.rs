@@ -111,8 +111,7 @@ impl Server {
         let incidents = Desk::open(journal.clone()).await?;
         let runbooks = Arc::new(Kept::open(journal.clone()).await?);
         let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
-        let mut ports =
-            ports(&options, &data, &repositories, &deployments, &registry, observed, policies.clone());
+        let mut ports = ports(&options, &data, &repositories, &deployments, &registry, observed, policies.clone());
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal).await?;
 
