@@ -93,10 +93,10 @@ pub(crate) struct ServeArgs {
     public_status: bool,
     /// Let everybody pull images from the registry at /v2/, without the token
     #[arg(long)]
-    registry_anonymous_pull: bool,
+    anonymous_pull: bool,
     /// Tags in the registry that match this can't be moved or deleted once they are set, such as `v[0-9.]+`
     #[arg(long, value_name = "REGEX")]
-    registry_immutable_tags: Option<String>,
+    immutable_tags: Option<String>,
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
@@ -193,8 +193,8 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         trust: args.trust,
         objectives: args.objectives,
         public_status: args.public_status,
-        registry_anonymous_pull: args.registry_anonymous_pull,
-        registry_immutable_tags: args.registry_immutable_tags,
+        registry_anonymous_pull: args.anonymous_pull,
+        registry_immutable_tags: args.immutable_tags,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })

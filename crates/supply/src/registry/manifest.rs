@@ -16,6 +16,9 @@ const MEDIA_TYPE_BYTES_MAX: usize = 255;
 /// Things that one manifest may name.
 const REFERENCES_MAX: usize = 10_000;
 
+/// Arrays and objects inside of each other: more than that no reader has to bear.
+const DEPTH_MAX: usize = 100;
+
 /// Docker's types that hold a signature inside of the document: its digest is not that of its bytes.
 const SIGNED_PREFIX: &str = "application/vnd.docker.distribution.manifest.v1";
 
@@ -85,7 +88,9 @@ pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Read, Reg
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(invalid("it is not a JSON object"));
     }
-    // The parser gives up on documents that are nested deeper than 128.
+    if depth(bytes) > DEPTH_MAX {
+        return Err(invalid(format!("it is nested deeper than {DEPTH_MAX}")));
+    }
     let document: Document = serde_json::from_slice(bytes).map_err(|error| invalid(cut(&error.to_string(), 200)))?;
     let media_type = media_type(&document, content_type)?;
     check_shape(&document, &media_type)?;
@@ -102,6 +107,23 @@ pub(super) fn read(bytes: &[u8], content_type: Option<&str>) -> Result<Read, Reg
         artifact_type: given.or(of_config),
         annotations: annotations.map_err(|error| invalid(error.to_string()))?,
     })
+}
+
+/// How deep arrays and objects are inside of each other. The parser skips what nobody asks for without counting.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// The type, on which header and document have to agree.
@@ -229,6 +251,13 @@ mod tests {
     }
 
     #[test]
+    fn brackets_in_texts_are_no_depth() {
+        for (text, expected) in [("{}", 1), (r#"{"a":[{}]}"#, 3), (r#"{"[[\"[[":"{{"}"#, 1), (r#"{"\\":[]}"#, 2)] {
+            assert_eq!(depth(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
         let many = changed(|document| {
@@ -238,7 +267,7 @@ mod tests {
             (String::new(), Some(MANIFEST), "not a JSON object"),
             ("[]".to_owned(), Some(MANIFEST), "not a JSON object"),
             ("{".to_owned(), Some(MANIFEST), "EOF"),
-            (deep, Some(MANIFEST), "recursion limit"),
+            (deep, Some(MANIFEST), "nested deeper"),
             (image().to_string(), Some(INDEX), "it was sent as"),
             (r#"{"schemaVersion":2}"#.to_owned(), None, "neither"),
             (r#"{"schemaVersion":2}"#.to_owned(), Some(MANIFEST), "lacks `config` or `layers`"),

@@ -76,7 +76,7 @@ impl Registry {
         let checked = self.off(move |inner| {
             inner.database.read(|db| {
                 let id = database::repository(db, &to)?;
-                inner.check_needed(db, id, &read.needed)?;
+                check_needed(db, id, &read.needed)?;
                 Ok(())
             })?;
             Ok(read)
@@ -155,7 +155,7 @@ impl Inner {
         let references: Vec<ContentDigest> = read.needed.iter().map(|needed| needed.digest.clone()).collect();
         self.database.write(|db| {
             let known = database::repository(db, repository)?;
-            self.check_needed(db, known, &read.needed)?;
+            check_needed(db, known, &read.needed)?;
             let repository = database::ensure(db, repository)?;
             for tag in tags {
                 self.check_movable(db, repository, tag, Some(&digest))?;
@@ -175,28 +175,6 @@ impl Inner {
             Ok(())
         })?;
         Ok(Stored { digest, subject: read.subject })
-    }
-
-    /// Whether a repository has what a manifest needs, in the size that the manifest says.
-    fn check_needed(&self, db: &Connection, repository: Option<i64>, needed: &[Needed]) -> Result<(), Failed> {
-        let mut missing = Vec::new();
-        for one in needed {
-            let found = match repository {
-                Some(repository) => size_of(db, repository, one)?,
-                None => None,
-            };
-            match found {
-                Some(size) if size == one.size => {}
-                Some(size) => {
-                    let Needed { digest, size: said, .. } = one;
-                    let why = format!("the manifest says that {digest} has {said} bytes, and it has {size}");
-                    return Err(RegistryError::SizeInvalid { why, too_large: false }.into());
-                }
-                None if one.elsewhere => {}
-                None => missing.push(one.digest.clone()),
-            }
-        }
-        if missing.is_empty() { Ok(()) } else { Err(RegistryError::ReferenceUnknown { missing }.into()) }
     }
 
     /// Refuses to take a tag from what has it, where that is forbidden. `to` is nothing where it is deleted.
@@ -251,6 +229,28 @@ impl Inner {
             Err(RegistryError::ManifestUnknown { reference: digest.to_string() }.into())
         }
     }
+}
+
+/// Whether a repository has what a manifest needs, in the size that the manifest says.
+fn check_needed(db: &Connection, repository: Option<i64>, needed: &[Needed]) -> Result<(), Failed> {
+    let mut missing = Vec::new();
+    for one in needed {
+        let found = match repository {
+            Some(repository) => size_of(db, repository, one)?,
+            None => None,
+        };
+        match found {
+            Some(size) if size == one.size => {}
+            Some(size) => {
+                let Needed { digest, size: said, .. } = one;
+                let why = format!("the manifest says that {digest} has {said} bytes, and it has {size}");
+                return Err(RegistryError::SizeInvalid { why, too_large: false }.into());
+            }
+            None if one.elsewhere => {}
+            None => missing.push(one.digest.clone()),
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(RegistryError::ReferenceUnknown { missing }.into()) }
 }
 
 /// The size of something that a manifest needs, if the repository has it.

@@ -228,12 +228,11 @@ impl Writer {
         let hasher = self.hasher.take().filter(|hasher| hasher.algorithm() == algorithm);
         let (received, path) = (self.received, self.path.clone());
         let file = self.file()?;
-        let digest = match hasher {
-            Some(hasher) => hasher.finish(),
-            None => {
-                file.set_len(received).map_err(io("cut", &path))?;
-                hash_file(file, &path, algorithm)?
-            }
+        let digest = if let Some(hasher) = hasher {
+            hasher.finish()
+        } else {
+            file.set_len(received).map_err(io("cut", &path))?;
+            hash_file(file, &path, algorithm)?
         };
         let file = self.file.as_ref().ok_or(SupplyError::Stopped)?;
         Ok((digest, file, &self.path))

@@ -1,5 +1,7 @@
 //! Manifests and referrers over HTTP.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
@@ -23,7 +25,7 @@ impl Call {
         self,
         name: &RepositoryName,
         reference: &Reference,
-        body: Body,
+        body: &mut Body,
     ) -> Result<Response, RegistryError> {
         match self.method {
             Method::GET | Method::HEAD => self.pull_manifest(name, reference).await,
@@ -59,7 +61,7 @@ impl Call {
         self,
         name: &RepositoryName,
         reference: &Reference,
-        body: Body,
+        body: &mut Body,
     ) -> Result<Response, RegistryError> {
         let tags = self.query.all("tag").map(Tag::new).collect::<Result<Vec<Tag>, _>>()?;
         if tags.len() > TAGS_MAX {
@@ -70,13 +72,7 @@ impl Call {
         let content_type = content_type
             .transpose()
             .map_err(|_| RegistryError::ManifestInvalid { why: "its `Content-Type` can't be read".to_owned() })?;
-        let deadline = Instant::now() + self.registry.0.settings.silence_max;
-        let bytes = document(body, &self.headers, deadline).await.map_err(|error| match error {
-            RegistryError::Slow { .. } => {
-                RegistryError::Slow { seconds: self.registry.0.settings.silence_max.as_secs() }
-            }
-            error => error,
-        })?;
+        let bytes = document(std::mem::take(body), &self.headers, self.registry.0.settings.silence_max).await?;
         let given: Vec<String> = tags.iter().map(Tag::to_string).collect();
         let sent = Sent { content_type, bytes, tags };
         let stored = self.registry.put_manifest(name, reference, sent, &*self.hooks.admission).await?;
@@ -113,7 +109,7 @@ pub(super) fn is_known(headers: &HeaderMap, tag: &str) -> bool {
 }
 
 /// A whole body, if it is no larger than a manifest may be.
-async fn document(body: Body, headers: &HeaderMap, deadline: Instant) -> Result<Vec<u8>, RegistryError> {
+async fn document(body: Body, headers: &HeaderMap, wait: Duration) -> Result<Vec<u8>, RegistryError> {
     let too_large = || {
         let why = format!("a manifest may have {DOCUMENT_BYTES_MAX} bytes, and this one has more");
         RegistryError::SizeInvalid { why, too_large: true }
@@ -121,8 +117,9 @@ async fn document(body: Body, headers: &HeaderMap, deadline: Instant) -> Result<
     if content_length(headers).is_some_and(|bytes| bytes > DOCUMENT_BYTES_MAX) {
         return Err(too_large());
     }
-    let (mut frames, mut bytes) = (body.into_data_stream(), Vec::new());
-    while let Some(frame) = timeout_at(deadline, frames.next()).await.map_err(|_| RegistryError::Slow { seconds: 0 })? {
+    let (mut frames, mut bytes, deadline) = (body.into_data_stream(), Vec::new(), Instant::now() + wait);
+    let slow = |_| RegistryError::Slow { seconds: wait.as_secs() };
+    while let Some(frame) = timeout_at(deadline, frames.next()).await.map_err(slow)? {
         let frame: Bytes = frame.map_err(|error| RegistryError::BrokenOff { why: error.to_string() })?;
         if (bytes.len() + frame.len()) as u64 > DOCUMENT_BYTES_MAX {
             return Err(too_large());

@@ -6,6 +6,7 @@ mod manifests;
 mod uploads;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,12 +14,18 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::any;
+use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 use crate::registry::Registry;
 use crate::registry::access::{Access, Action, Admission, Authorize, Shown};
 use crate::registry::error::RegistryError;
 use crate::registry::name::{ContentDigest, Reference, RepositoryName};
 use answer::{Query, answer, failure, json};
+
+/// How much is read of a body that is of no use, and for how long.
+const DRAIN_BYTES_MAX: usize = 1 << 20;
+const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// Who is asked before something is done.
 #[derive(Clone)]
@@ -74,18 +81,39 @@ async fn below(State(service): State<Service>, Path(path): Path<String>, request
 }
 
 async fn respond(service: Service, target: Result<Target, RegistryError>, request: Request) -> Response {
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
     let shown = Shown::in_header(head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()));
     let query = Query::new(head.uri.query().unwrap_or_default());
     let Service { registry, hooks } = service;
     let call = Call { registry, hooks, shown, method: head.method, headers: head.headers, query };
     let head_only = call.method == Method::HEAD;
+    let waits = call.headers.contains_key(header::EXPECT);
     let result = match target {
-        Ok(target) => call.answer(target, body).await,
+        Ok(target) => call.answer(target, &mut body).await,
         // Who may do nothing learns nothing of what there is.
         Err(error) => call.may(&Action::Ping).and(Err(call.sought(error))),
     };
-    result.unwrap_or_else(|error| failure(&error, head_only))
+    match result {
+        Ok(answer) => answer,
+        Err(error) => {
+            // Who is still sending does not hear what is said before the end, and a closed connection instead.
+            if !waits {
+                drop(timeout(DRAIN_WAIT, drain(body)).await);
+            }
+            failure(&error, head_only)
+        }
+    }
+}
+
+/// Reads what is left of a body, unless it is much.
+async fn drain(body: Body) {
+    let (mut frames, mut bytes) = (body.into_data_stream(), 0);
+    while let Some(Ok(frame)) = frames.next().await {
+        bytes += frame.len();
+        if bytes > DRAIN_BYTES_MAX {
+            return;
+        }
+    }
 }
 
 /// Finds out what a path below `/v2/` means. A repository's name may hold any word, so it is read from the end.
@@ -137,7 +165,7 @@ impl Call {
         })
     }
 
-    async fn answer(self, target: Target, body: Body) -> Result<Response, RegistryError> {
+    async fn answer(self, target: Target, body: &mut Body) -> Result<Response, RegistryError> {
         match target {
             Target::Base => {
                 self.may(&Action::Ping)?;
@@ -179,12 +207,12 @@ impl Call {
 
     /// What can't be a tag is none that there is, where nobody wants to set it.
     fn sought(&self, error: RegistryError) -> RegistryError {
-        match error {
-            RegistryError::TagInvalid { tag } if self.method != Method::PUT => {
-                RegistryError::ManifestUnknown { reference: tag }
-            }
-            error => error,
+        if let RegistryError::TagInvalid { tag } = &error
+            && self.method != Method::PUT
+        {
+            return RegistryError::ManifestUnknown { reference: tag.clone() };
         }
+        error
     }
 
     fn only(&self, methods: &[Method]) -> Result<(), RegistryError> {

@@ -23,7 +23,7 @@ const BATCH: usize = 1 << 20;
 const PROGRESS: usize = 16 << 10;
 
 impl Call {
-    pub(super) async fn new_upload(self, name: &RepositoryName, body: Body) -> Result<Response, RegistryError> {
+    pub(super) async fn new_upload(self, name: &RepositoryName, body: &mut Body) -> Result<Response, RegistryError> {
         if let Some(digest) = self.query.get("mount") {
             let digest = ContentDigest::new(digest)?;
             if self.mounted(name, &digest).await? {
@@ -59,7 +59,12 @@ impl Call {
         }
     }
 
-    pub(super) async fn upload(self, name: &RepositoryName, id: &str, body: Body) -> Result<Response, RegistryError> {
+    pub(super) async fn upload(
+        self,
+        name: &RepositoryName,
+        id: &str,
+        body: &mut Body,
+    ) -> Result<Response, RegistryError> {
         let upload = self.registry.upload(name, id)?;
         let turn = upload.turn().await?;
         let registry = self.registry.clone();
@@ -139,11 +144,11 @@ impl Call {
     }
 
     /// Receives the body: what has arrived is written while more arrives, and stays when the client goes away.
-    async fn receive(self, turn: Turn, body: Body) -> Result<Turn, RegistryError> {
+    async fn receive(self, turn: Turn, body: &mut Body) -> Result<Turn, RegistryError> {
         let promised = promised(&self.headers);
         let settings = &self.registry.0.settings;
         let (silence_max, bytes_max, begun) = (settings.silence_max, settings.blob_bytes_max, turn.received());
-        let mut frames = body.into_data_stream();
+        let mut frames = std::mem::take(body).into_data_stream();
         let mut total = begun;
         let mut writing = append(turn, Vec::new());
         loop {

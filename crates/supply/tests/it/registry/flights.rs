@@ -7,7 +7,7 @@ use prograde_supply::Layout;
 use prograde_supply::registry::{Adopted, Collect, RepositoryName, Tag};
 use serde_json::json;
 
-use super::{MANIFEST, Served, document, header};
+use super::{MANIFEST, Served, document, header, refuses};
 use crate::Artifact;
 
 #[test]
@@ -67,11 +67,10 @@ fn a_flights_tag_is_its_own_for_ever() {
     assert_eq!(header(&served.get(path), "docker-content-digest"), built.digest.as_str());
 
     let other = served.image("pad", "other").to_string();
-    let message =
-        served.refuses(served.call("PUT", path, &[("content-type", MANIFEST)], other.as_bytes()), 403, "DENIED");
+    let message = refuses(served.call("PUT", path, &[("content-type", MANIFEST)], other.as_bytes()), 403, "DENIED");
     assert!(message.contains("flight") && message.contains("push under another tag"), "{message}");
-    served.refuses(served.call("DELETE", path, &[], b""), 403, "DENIED");
-    served.refuses(served.call("DELETE", &format!("/v2/pad/manifests/{}", built.digest), &[], b""), 403, "DENIED");
+    refuses(served.call("DELETE", path, &[], b""), 403, "DENIED");
+    refuses(served.call("DELETE", &format!("/v2/pad/manifests/{}", built.digest), &[], b""), 403, "DENIED");
     // Another flight of the same commit keeps its image, by its digest.
     let again = Artifact::new("#!/bin/sh\ntrue\n");
     let again = served.runtime.block_on(layout.build(again.spec(), "pad-1a2b3c4d")).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prograde_supply::registry::{Collect, Collected};
 use serde_json::json;
 
-use super::{MANIFEST, Served, body, document, sha256};
+use super::{MANIFEST, Served, body, document, refuses, sha256};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -34,12 +34,12 @@ fn what_nothing_needs_goes_and_the_rest_stays() {
     assert!(served.blob_path(&loose).exists());
     assert_eq!(served.collect(false, false), would);
     assert!(!served.blob_path(&loose).exists() && !served.blob_path(&orphan).exists());
-    served.refuses(served.get(&format!("/v2/pad/blobs/{loose}")), 404, "BLOB_UNKNOWN");
+    refuses(served.get(&format!("/v2/pad/blobs/{loose}")), 404, "BLOB_UNKNOWN");
     assert_eq!(served.get(&format!("/v2/pad/manifests/{untagged}")).status(), 200);
 
     let gone = served.collect(true, false);
     assert_eq!((gone.manifests, gone.blobs, gone.files), (1, 1, 2));
-    served.refuses(served.get(&format!("/v2/pad/manifests/{untagged}")), 404, "MANIFEST_UNKNOWN");
+    refuses(served.get(&format!("/v2/pad/manifests/{untagged}")), 404, "MANIFEST_UNKNOWN");
     assert_eq!(body(served.get(&format!("/v2/pad/blobs/{}", sha256(b"kept")))), b"kept");
     assert!(served.dir().join("blobs/sha256/README").exists());
 }
@@ -68,7 +68,7 @@ fn what_is_about_an_image_stays_with_it() {
     served.call("DELETE", "/v2/pad/manifests/v1", &[], b"");
     assert_eq!(served.collect(true, true).manifests, 1, "a rehearsal sees one step");
     assert_eq!(served.collect(true, false).manifests, 2);
-    served.refuses(served.get(&format!("/v2/pad/manifests/{digest}")), 404, "NAME_UNKNOWN");
+    refuses(served.get(&format!("/v2/pad/manifests/{digest}")), 404, "NAME_UNKNOWN");
     assert_eq!(document(served.get("/v2/_catalog"))["repositories"], json!([]));
 }
 
@@ -94,7 +94,7 @@ fn collections_and_pushes_go_on_beside_each_other() {
         let path = format!("/v2/r{client}/manifests/latest");
         let put = served.call("PUT", &path, &[("content-type", MANIFEST)], image.to_string().as_bytes());
         if put.status() != 201 {
-            served.refuses(put, 400, "MANIFEST_BLOB_UNKNOWN");
+            refuses(put, 400, "MANIFEST_BLOB_UNKNOWN");
             return;
         }
         accepted.fetch_add(1, Ordering::Relaxed);
@@ -115,7 +115,9 @@ fn collections_and_pushes_go_on_beside_each_other() {
             (0..4).map(|client| scope.spawn(move || (0..12).for_each(|round| push(client, round)))).collect();
         let ended: Vec<_> = clients.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         stop.store(true, Ordering::Relaxed);
-        ended.into_iter().for_each(|client| client.unwrap());
+        for client in ended {
+            client.unwrap();
+        }
     });
     // And when all is quiet, a push passes.
     push(9, 0);
@@ -127,9 +129,9 @@ fn it_is_asked_for_over_http() {
     let served = Served::new();
     served.push_blob("pad", b"loose");
     let path = "/v2/_prograde/garbage/collect";
-    served.refuses(served.call("POST", path, &[("authorization", "x")], b""), 401, "UNAUTHORIZED");
-    served.refuses(served.get(path), 405, "UNSUPPORTED");
-    served.refuses(served.call("POST", &format!("{path}?grace-seconds=x"), &[], b""), 400, "PAGINATION_NUMBER_INVALID");
+    refuses(served.call("POST", path, &[("authorization", "x")], b""), 401, "UNAUTHORIZED");
+    refuses(served.get(path), 405, "UNSUPPORTED");
+    refuses(served.call("POST", &format!("{path}?grace-seconds=x"), &[], b""), 400, "PAGINATION_NUMBER_INVALID");
     served.later(2 * HOUR);
     let would = document(served.call("POST", &format!("{path}?grace-seconds=3600&dry-run=true"), &[], b""));
     assert_eq!(would, json!({ "manifests": 0, "blobs": 1, "files": 1, "bytes": 5, "uploads": 0 }));

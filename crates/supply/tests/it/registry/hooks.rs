@@ -9,7 +9,7 @@ use prograde_supply::registry::{
     Access, Action, Admission, Anonymous, Hooks, OneToken, Pulled, Pushed, Refusal, Shown,
 };
 
-use super::{MANIFEST, Served, TOKEN, body, document, header};
+use super::{MANIFEST, Served, TOKEN, body, document, header, refuses};
 
 #[test]
 fn nobody_is_let_in_without_the_token() {
@@ -19,7 +19,7 @@ fn nobody_is_let_in_without_the_token() {
     {
         let answer = served.call("GET", path, &[("authorization", "Bearer wrong")], b"");
         assert_eq!(header(&answer, "www-authenticate"), "Basic realm=\"prograde\"", "{path}");
-        served.refuses(answer, 401, "UNAUTHORIZED");
+        refuses(answer, 401, "UNAUTHORIZED");
     }
     for method in ["POST", "PUT", "PATCH", "DELETE"] {
         let answer = served.call(method, "/v2/pad/blobs/uploads/", &[("authorization", "x")], b"");
@@ -45,7 +45,7 @@ fn who_may_pull_is_not_who_may_push() {
         ("DELETE", format!("/v2/pad/manifests/{digest}")),
         ("POST", "/v2/_prograde/garbage/collect".to_owned()),
     ] {
-        served.refuses(served.call(method, &path, &nobody, b"x"), 401, "UNAUTHORIZED");
+        refuses(served.call(method, &path, &nobody, b"x"), 401, "UNAUTHORIZED");
     }
 }
 
@@ -62,7 +62,7 @@ fn a_closure_decides_by_repository() {
     let image = served.image("secret", "hidden");
     served.push_manifest("secret", "v1", &image);
     served.push_image("open", "v1", "a");
-    let message = served.refuses(served.get("/v2/secret/manifests/v1"), 403, "DENIED");
+    let message = refuses(served.get("/v2/secret/manifests/v1"), 403, "DENIED");
     assert_eq!(message, "`secret` is not yours: ask its owners");
     assert_eq!(document(served.get("/v2/_catalog"))["repositories"], serde_json::json!(["open"]));
     // Neither by name nor by guessing can a blob be taken out of what may not be pulled from.
@@ -71,7 +71,7 @@ fn a_closure_decides_by_repository() {
         let answer = served.call("POST", &format!("/v2/open/blobs/uploads/?mount={layer}{from}"), &[], b"");
         assert_eq!(answer.status(), 202, "{from}");
     }
-    served.refuses(served.get(&format!("/v2/open/blobs/{layer}")), 404, "BLOB_UNKNOWN");
+    refuses(served.get(&format!("/v2/open/blobs/{layer}")), 404, "BLOB_UNKNOWN");
 }
 
 struct Quarantine(String);
@@ -104,14 +104,14 @@ fn what_is_refused_is_neither_pushed_nor_pulled() {
     for reference in ["bad", &bad] {
         let path = format!("/v2/pad/manifests/{reference}");
         assert_eq!(served.call("HEAD", &path, &[], b"").status(), 403);
-        let message = served.refuses(served.get(&path), 403, "DENIED");
+        let message = refuses(served.get(&path), 403, "DENIED");
         assert_eq!(message, format!("{bad} is in quarantine"));
     }
     // Nor as a blob.
-    served.refuses(served.get(&format!("/v2/pad/blobs/{bad}")), 404, "BLOB_UNKNOWN");
+    refuses(served.get(&format!("/v2/pad/blobs/{bad}")), 404, "BLOB_UNKNOWN");
     let image = served.image("frozen", "x");
     let answer =
         served.call("PUT", "/v2/frozen/manifests/v1", &[("content-type", MANIFEST)], image.to_string().as_bytes());
-    served.refuses(answer, 403, "DENIED");
-    served.refuses(served.get("/v2/frozen/manifests/v1"), 404, "MANIFEST_UNKNOWN");
+    refuses(answer, 403, "DENIED");
+    refuses(served.get("/v2/frozen/manifests/v1"), 404, "MANIFEST_UNKNOWN");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{MANIFEST, Served, TOKEN, body, document, header, sha256};
+use super::{MANIFEST, Served, TOKEN, body, document, header, refuses, sha256};
 
 impl Served {
     /// Sends bytes as they are; gives what comes back until the connection or the half minute ends.
@@ -26,10 +26,10 @@ impl Served {
         }
         String::from_utf8_lossy(&answer).into_owned()
     }
+}
 
-    fn head(&self, method: &str, path: &str, headers: &str) -> String {
-        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n{headers}\r\n")
-    }
+fn head(method: &str, path: &str, headers: &str) -> String {
+    format!("{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n{headers}\r\n")
 }
 
 #[test]
@@ -37,18 +37,18 @@ fn lies_about_digests_leave_nothing_behind() {
     let served = Served::new();
     let promised = sha256(b"promised");
     let answer = served.call("POST", &format!("/v2/pad/blobs/uploads/?digest={promised}"), &[], b"something else");
-    served.refuses(answer, 400, "DIGEST_INVALID");
+    refuses(answer, 400, "DIGEST_INVALID");
     let location = header(&served.call("POST", "/v2/pad/blobs/uploads/", &[], b""), "location");
     served.call("PATCH", &location, &[], b"something else");
-    served.refuses(served.call("PUT", &format!("{location}?digest={promised}"), &[], b""), 400, "DIGEST_INVALID");
-    served.refuses(served.call("PUT", &format!("{location}?digest={promised}"), &[], b""), 404, "BLOB_UPLOAD_UNKNOWN");
+    refuses(served.call("PUT", &format!("{location}?digest={promised}"), &[], b""), 400, "DIGEST_INVALID");
+    refuses(served.call("PUT", &format!("{location}?digest={promised}"), &[], b""), 404, "BLOB_UPLOAD_UNKNOWN");
     for query in ["", "?digest=", "?digest=md5:00", "?digest=sha256:..%2f..%2fx"] {
         let location = header(&served.call("POST", "/v2/pad/blobs/uploads/", &[], b""), "location");
-        served.refuses(served.call("PUT", &format!("{location}{query}"), &[], b"x"), 400, "DIGEST_INVALID");
+        refuses(served.call("PUT", &format!("{location}{query}"), &[], b"x"), 400, "DIGEST_INVALID");
         served.call("DELETE", &location, &[], b"");
     }
-    served.refuses(served.call("POST", "/v2/pad/blobs/uploads/?digest-algorithm=md5", &[], b""), 400, "DIGEST_INVALID");
-    served.refuses(served.get("/v2/pad/tags/list"), 404, "NAME_UNKNOWN");
+    refuses(served.call("POST", "/v2/pad/blobs/uploads/?digest-algorithm=md5", &[], b""), 400, "DIGEST_INVALID");
+    refuses(served.get("/v2/pad/tags/list"), 404, "NAME_UNKNOWN");
     assert_eq!(std::fs::read_dir(served.dir().join("uploads")).unwrap().count(), 0);
     assert_eq!(std::fs::read_dir(served.dir().join("blobs/sha256")).unwrap().count(), 0);
 }
@@ -73,8 +73,7 @@ fn names_lead_nowhere_else() {
         "/v2/a/blobs/uploads/..",
     ] {
         for method in ["GET", "DELETE", "PUT", "PATCH"] {
-            let answer =
-                served.raw(served.head(method, path, "Content-Length: 0\r\nConnection: close\r\n").as_bytes(), None);
+            let answer = served.raw(head(method, path, "Content-Length: 0\r\nConnection: close\r\n").as_bytes(), None);
             let refused = ["400", "404", "405"].iter().any(|status| answer.starts_with(&format!("HTTP/1.1 {status}")));
             assert!(refused, "{method} {path}: {answer}");
         }
@@ -93,9 +92,9 @@ fn manifests_are_bounded() {
     assert_eq!(put(large.to_string().as_bytes()).status(), 201, "4 MiB and no byte more");
     large["annotations"]["fill"] = json!("x".repeat(fill + 1));
     // Said beforehand, and found out.
-    let said = served.head("PUT", "/v2/pad/manifests/v1", &format!("Content-Length: {}\r\n", (4 << 20) + 1));
+    let said = head("PUT", "/v2/pad/manifests/v1", &format!("Content-Length: {}\r\n", (4 << 20) + 1));
     assert!(served.raw(said.as_bytes(), None).starts_with("HTTP/1.1 413"));
-    let mut chunked = served.head("PUT", "/v2/pad/manifests/v1", "Transfer-Encoding: chunked\r\n").into_bytes();
+    let mut chunked = head("PUT", "/v2/pad/manifests/v1", "Transfer-Encoding: chunked\r\n").into_bytes();
     let text = large.to_string();
     chunked.extend_from_slice(format!("{:x}\r\n{text}\r\n0\r\n\r\n", text.len()).as_bytes());
     assert!(served.raw(&chunked, None).starts_with("HTTP/1.1 413"));
@@ -104,7 +103,7 @@ fn manifests_are_bounded() {
         format!("{{\"a\":{}", "{\"a\":".repeat(500_000)),
         "{\"layers\":[".to_owned() + &"{},".repeat(100_000) + "]}",
     ] {
-        served.refuses(put(bomb.as_bytes()), 400, "MANIFEST_INVALID");
+        refuses(put(bomb.as_bytes()), 400, "MANIFEST_INVALID");
     }
 }
 
@@ -119,20 +118,20 @@ fn blobs_and_uploads_are_bounded() {
     );
     let content = vec![b'x'; 1001];
     let digest = sha256(&content);
-    let said = served.head("POST", &format!("/v2/pad/blobs/uploads/?digest={digest}"), "Content-Length: 1001\r\n");
+    let said = head("POST", &format!("/v2/pad/blobs/uploads/?digest={digest}"), "Content-Length: 1001\r\n");
     assert!(served.raw(said.as_bytes(), None).starts_with("HTTP/1.1 413"));
     let location = header(&served.call("POST", "/v2/pad/blobs/uploads/", &[], b""), "location");
     assert_eq!(served.call("PATCH", &location, &[], &content[..1000]).status(), 202);
-    let mut chunked = served.head("PATCH", &location, "Transfer-Encoding: chunked\r\n").into_bytes();
+    let mut chunked = head("PATCH", &location, "Transfer-Encoding: chunked\r\n").into_bytes();
     chunked.extend_from_slice(b"1\r\nx\r\n0\r\n\r\n");
     assert!(served.raw(&chunked, None).starts_with("HTTP/1.1 413"));
-    served.refuses(served.get(&location), 404, "BLOB_UPLOAD_UNKNOWN");
+    refuses(served.get(&location), 404, "BLOB_UPLOAD_UNKNOWN");
     for _ in 0..3 {
         assert_eq!(served.call("POST", "/v2/pad/blobs/uploads/", &[], b"").status(), 202);
     }
     let full = served.call("POST", "/v2/pad/blobs/uploads/", &[], b"");
     assert_eq!(header(&full, "retry-after"), "5");
-    served.refuses(full, 429, "TOOMANYREQUESTS");
+    refuses(full, 429, "TOOMANYREQUESTS");
     served.later(Duration::from_mins(16));
     assert_eq!(served.call("POST", "/v2/pad/blobs/uploads/", &[], b"").status(), 202, "what rests makes room");
 }
@@ -141,7 +140,7 @@ fn blobs_and_uploads_are_bounded() {
 fn an_upload_that_breaks_off_goes_on_where_it_was() {
     let served = Served::new();
     let location = header(&served.call("POST", "/v2/pad/blobs/uploads/", &[], b""), "location");
-    let mut cut = served.head("PATCH", &location, "Content-Length: 1000\r\n").into_bytes();
+    let mut cut = head("PATCH", &location, "Content-Length: 1000\r\n").into_bytes();
     cut.extend_from_slice(b"hello");
     served.raw(&cut, Some(Shutdown::Write));
     // The server may still be writing what it has received.
@@ -162,11 +161,11 @@ fn an_upload_that_breaks_off_goes_on_where_it_was() {
 fn who_sends_nothing_is_not_waited_for() {
     let served = Served::with(|settings| settings.silence_max = Duration::from_millis(200), |hooks| hooks);
     let location = header(&served.call("POST", "/v2/pad/blobs/uploads/", &[], b""), "location");
-    let mut slow = served.head("PATCH", &location, "Content-Length: 100000\r\n").into_bytes();
+    let mut slow = head("PATCH", &location, "Content-Length: 100000\r\n").into_bytes();
     slow.extend_from_slice(b"slow");
     assert!(served.raw(&slow, None).starts_with("HTTP/1.1 408"));
     assert_eq!(header(&served.get(&location), "range"), "0-3");
-    let manifest = served.head("PUT", "/v2/pad/manifests/v1", "Content-Length: 100\r\nContent-Type: a/b\r\n");
+    let manifest = head("PUT", "/v2/pad/manifests/v1", "Content-Length: 100\r\nContent-Type: a/b\r\n");
     assert!(served.raw(manifest.as_bytes(), None).starts_with("HTTP/1.1 408"));
 }
 
@@ -203,7 +202,9 @@ fn two_pushes_of_one_tag_leave_one_of_them_whole() {
         for client in 0..2 {
             let served = &served;
             scope.spawn(move || {
-                (0..10).for_each(|round| drop(served.push_image("pad", "v1", &format!("{client} {round}"))))
+                for round in 0..10 {
+                    served.push_image("pad", "v1", &format!("{client} {round}"));
+                }
             });
         }
     });
@@ -247,7 +248,7 @@ fn a_manifest_that_rotted_is_not_given_out_and_heals() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[10] ^= 1;
     std::fs::write(&path, bytes).unwrap();
-    served.refuses(served.get("/v2/pad/manifests/v1"), 500, "UNKNOWN");
+    refuses(served.get("/v2/pad/manifests/v1"), 500, "UNKNOWN");
     served.push_image("pad", "v1", "a");
     assert_eq!(served.get("/v2/pad/manifests/v1").status(), 200);
 }

@@ -161,16 +161,16 @@ impl Served {
         let layer = self.push_blob(repository, content.as_bytes());
         json!({ "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer] })
     }
+}
 
-    /// Asserts the status and the specification's code.
-    pub(crate) fn refuses(&self, answer: Response<Body>, status: u16, code: &str) -> String {
-        let found = answer.status();
-        let text = body(answer);
-        let document: Value =
-            serde_json::from_slice(&text).unwrap_or_else(|_| panic!("{found} {}", String::from_utf8_lossy(&text)));
-        assert_eq!((found.as_u16(), document["errors"][0]["code"].as_str()), (status, Some(code)), "{document}");
-        document["errors"][0]["message"].as_str().unwrap().to_owned()
-    }
+/// Asserts the status and the specification's code.
+pub(crate) fn refuses(answer: Response<Body>, status: u16, code: &str) -> String {
+    let found = answer.status();
+    let text = body(answer);
+    let document: Value =
+        serde_json::from_slice(&text).unwrap_or_else(|_| panic!("{found} {}", String::from_utf8_lossy(&text)));
+    assert_eq!((found.as_u16(), document["errors"][0]["code"].as_str()), (status, Some(code)), "{document}");
+    document["errors"][0]["message"].as_str().unwrap().to_owned()
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> String {

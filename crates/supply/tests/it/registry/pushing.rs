@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::{INDEX, MANIFEST, Served, body, document, header, sha256, sha512};
+use super::{INDEX, MANIFEST, Served, body, document, header, refuses, sha256, sha512};
 
 #[test]
 fn a_blob_comes_in_chunks_is_resumed_after_a_restart_and_goes_out_in_parts() {
@@ -18,10 +18,10 @@ fn a_blob_comes_in_chunks_is_resumed_after_a_restart_and_goes_out_in_parts() {
     assert_eq!((first.status().as_u16(), header(&first, "range")), (202, "0-4".to_owned()));
     let gap = patch(&served, "7-8", b"ab");
     assert_eq!(header(&gap, "range"), "0-4");
-    served.refuses(gap, 416, "BLOB_UPLOAD_INVALID");
-    served.refuses(patch(&served, "0-4", b"hello"), 416, "BLOB_UPLOAD_INVALID");
-    served.refuses(patch(&served, "5-9", b"ab"), 400, "SIZE_INVALID");
-    served.refuses(patch(&served, "x", b"ab"), 400, "BLOB_UPLOAD_INVALID");
+    refuses(gap, 416, "BLOB_UPLOAD_INVALID");
+    refuses(patch(&served, "0-4", b"hello"), 416, "BLOB_UPLOAD_INVALID");
+    refuses(patch(&served, "5-9", b"ab"), 400, "SIZE_INVALID");
+    refuses(patch(&served, "x", b"ab"), 400, "BLOB_UPLOAD_INVALID");
 
     let served = served.restart();
     let status = served.get(&location);
@@ -40,7 +40,7 @@ fn a_blob_comes_in_chunks_is_resumed_after_a_restart_and_goes_out_in_parts() {
     let head = served.call("HEAD", &at, &[], b"");
     assert_eq!((head.status().as_u16(), header(&head, "content-length")), (200, "12".to_owned()));
     assert_eq!(served.call("GET", &at, &[("if-none-match", &format!("\"{digest}\""))], b"").status(), 304);
-    served.refuses(served.get(&location), 404, "BLOB_UPLOAD_UNKNOWN");
+    refuses(served.get(&location), 404, "BLOB_UPLOAD_UNKNOWN");
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn an_upload_is_cancelled_and_belongs_to_its_repository() {
     let served = Served::new();
     let location = header(&served.call("POST", "/v2/pad/blobs/uploads/", &[], b""), "location");
     let elsewhere = location.replace("/pad/", "/other/");
-    served.refuses(served.call("PATCH", &elsewhere, &[], b"x"), 404, "BLOB_UPLOAD_UNKNOWN");
+    refuses(served.call("PATCH", &elsewhere, &[], b"x"), 404, "BLOB_UPLOAD_UNKNOWN");
     assert_eq!(served.call("DELETE", &location, &[], b"").status(), 204);
-    served.refuses(served.call("PATCH", &location, &[], b"x"), 404, "BLOB_UPLOAD_UNKNOWN");
+    refuses(served.call("PATCH", &location, &[], b"x"), 404, "BLOB_UPLOAD_UNKNOWN");
     assert_eq!(std::fs::read_dir(served.dir().join("uploads")).unwrap().count(), 0);
 }
 
@@ -70,7 +70,7 @@ fn an_upload_is_cancelled_and_belongs_to_its_repository() {
 fn blobs_are_mounted_and_are_otherwise_a_repositorys_own() {
     let served = Served::new();
     let digest = served.push_blob("one", b"shared")["digest"].as_str().unwrap().to_owned();
-    served.refuses(served.get(&format!("/v2/two/blobs/{digest}")), 404, "NAME_UNKNOWN");
+    refuses(served.get(&format!("/v2/two/blobs/{digest}")), 404, "NAME_UNKNOWN");
     let mounted = served.call("POST", &format!("/v2/two/blobs/uploads/?mount={digest}&from=one"), &[], b"");
     assert_eq!((mounted.status().as_u16(), header(&mounted, "location")), (201, format!("/v2/two/blobs/{digest}")));
     assert_eq!(body(served.get(&format!("/v2/two/blobs/{digest}"))), b"shared");
@@ -100,12 +100,12 @@ fn a_manifest_needs_what_it_names_but_its_subject() {
     };
     let mut lacking = image.clone();
     lacking["layers"][0]["digest"] = json!(missing);
-    let message = served.refuses(put(&lacking), 400, "MANIFEST_BLOB_UNKNOWN");
+    let message = refuses(put(&lacking), 400, "MANIFEST_BLOB_UNKNOWN");
     assert!(message.contains(&missing), "{message}");
     let mut lying = image.clone();
     lying["layers"][0]["size"] = json!(1);
-    served.refuses(put(&lying), 400, "SIZE_INVALID");
-    served.refuses(served.get("/v2/pad/manifests/v1"), 404, "MANIFEST_UNKNOWN");
+    refuses(put(&lying), 400, "SIZE_INVALID");
+    refuses(served.get("/v2/pad/manifests/v1"), 404, "MANIFEST_UNKNOWN");
     // Foreign layers are to be had elsewhere.
     lacking["layers"][0]["mediaType"] = json!("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip");
     assert_eq!(put(&lacking).status(), 201);
@@ -120,14 +120,14 @@ fn a_manifest_needs_what_it_names_but_its_subject() {
     };
     let lacking = index(&sha256(b"nothing"), 7).to_string();
     let put = served.call("PUT", "/v2/pad/manifests/all", &[("content-type", INDEX)], lacking.as_bytes());
-    served.refuses(put, 400, "MANIFEST_BLOB_UNKNOWN");
+    refuses(put, 400, "MANIFEST_BLOB_UNKNOWN");
     let text = image.to_string();
     served.push_manifest("pad", "all", &index(&sha256(text.as_bytes()), text.len()));
     // What is needed stays.
     let digest = sha256(text.as_bytes());
-    served.refuses(served.call("DELETE", &format!("/v2/pad/manifests/{digest}"), &[], b""), 405, "DENIED");
+    refuses(served.call("DELETE", &format!("/v2/pad/manifests/{digest}"), &[], b""), 405, "DENIED");
     let layer = image["layers"][0]["digest"].as_str().unwrap();
-    served.refuses(served.call("DELETE", &format!("/v2/pad/blobs/{layer}"), &[], b""), 405, "DENIED");
+    refuses(served.call("DELETE", &format!("/v2/pad/blobs/{layer}"), &[], b""), 405, "DENIED");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_digest_of_either_kind_names_a_manifest() {
     assert_eq!(header(&got, "content-type"), MANIFEST);
     assert_eq!(body(got), image.as_bytes());
     let wrong = format!("/v2/pad/manifests/{}", sha256(b"other"));
-    served.refuses(served.call("PUT", &wrong, &[("content-type", MANIFEST)], image.as_bytes()), 400, "DIGEST_INVALID");
+    refuses(served.call("PUT", &wrong, &[("content-type", MANIFEST)], image.as_bytes()), 400, "DIGEST_INVALID");
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn tags_come_in_pages_in_the_specifications_order() {
     assert_eq!((header(&none, "link"), document(none)["tags"].clone()), (String::new(), json!([])));
     assert_eq!(document(list("?last=a"))["tags"], json!(["b", "C"]));
     assert_eq!(document(list("?last=aa&n=1"))["tags"], json!(["b"]), "what is not there still has its place");
-    served.refuses(list("?n=-1"), 400, "PAGINATION_NUMBER_INVALID");
-    served.refuses(served.get("/v2/nowhere/tags/list"), 404, "NAME_UNKNOWN");
+    refuses(list("?n=-1"), 400, "PAGINATION_NUMBER_INVALID");
+    refuses(served.get("/v2/nowhere/tags/list"), 404, "NAME_UNKNOWN");
     for name in ["z", "a/b"] {
         served.push_blob(name, b"x");
     }
@@ -208,7 +208,7 @@ fn referrers_are_listed_filtered_and_paged() {
     assert!(header(&page, "link").contains("rel=\"next\""));
     assert_eq!(found(&document(page)), digests[..2]);
     assert_eq!(found(&document(list(&format!("?last={}", digests[1])))), digests[2..]);
-    served.refuses(served.get("/v2/pad/referrers/sha256:bad"), 400, "DIGEST_INVALID");
+    refuses(served.get("/v2/pad/referrers/sha256:bad"), 400, "DIGEST_INVALID");
     assert_eq!(document(served.get(&format!("/v2/nowhere/referrers/{subject}")))["manifests"], json!([]));
 }
 
@@ -218,17 +218,17 @@ fn what_is_deleted_is_gone_by_every_name() {
     let digest = served.push_image("pad", "v1", "a");
     served.push_image("pad", "v2", "a");
     assert_eq!(served.call("DELETE", "/v2/pad/manifests/v1", &[], b"").status(), 202);
-    served.refuses(served.get("/v2/pad/manifests/v1"), 404, "MANIFEST_UNKNOWN");
+    refuses(served.get("/v2/pad/manifests/v1"), 404, "MANIFEST_UNKNOWN");
     assert_eq!(served.get("/v2/pad/manifests/v2").status(), 200);
     assert_eq!(served.call("DELETE", &format!("/v2/pad/manifests/{digest}"), &[], b"").status(), 202);
     for path in ["/v2/pad/manifests/v2".to_owned(), format!("/v2/pad/manifests/{digest}")] {
-        served.refuses(served.get(&path), 404, "MANIFEST_UNKNOWN");
-        served.refuses(served.call("DELETE", &path, &[], b""), 404, "MANIFEST_UNKNOWN");
+        refuses(served.get(&path), 404, "MANIFEST_UNKNOWN");
+        refuses(served.call("DELETE", &path, &[], b""), 404, "MANIFEST_UNKNOWN");
     }
     assert_eq!(document(served.get("/v2/pad/tags/list"))["tags"], json!([]));
-    served.refuses(served.call("POST", "/v2/pad/manifests/v1", &[], b""), 405, "UNSUPPORTED");
-    served.refuses(served.get("/v2/pad/manifests/.x"), 404, "MANIFEST_UNKNOWN");
-    served.refuses(served.call("PUT", "/v2/pad/manifests/.x", &[], b"{}"), 400, "MANIFEST_INVALID");
+    refuses(served.call("POST", "/v2/pad/manifests/v1", &[], b""), 405, "UNSUPPORTED");
+    refuses(served.get("/v2/pad/manifests/.x"), 404, "MANIFEST_UNKNOWN");
+    refuses(served.call("PUT", "/v2/pad/manifests/.x", &[], b"{}"), 400, "MANIFEST_INVALID");
 }
 
 #[test]
@@ -240,11 +240,11 @@ fn tags_that_are_immutable_can_be_set_once() {
     let put = |tag: &str| {
         served.call("PUT", &format!("/v2/pad/manifests/{tag}"), &[("content-type", MANIFEST)], other.as_bytes())
     };
-    let message = served.refuses(put("v1"), 403, "DENIED");
+    let message = refuses(put("v1"), 403, "DENIED");
     assert!(message.contains("push under another tag"), "{message}");
     assert_eq!(put("v1-rc").status(), 201);
     for reference in ["v1", &first] {
-        served.refuses(served.call("DELETE", &format!("/v2/pad/manifests/{reference}"), &[], b""), 403, "DENIED");
+        refuses(served.call("DELETE", &format!("/v2/pad/manifests/{reference}"), &[], b""), 403, "DENIED");
     }
 }
 
