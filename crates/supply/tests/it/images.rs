@@ -436,14 +436,17 @@ fn lists_without_end_end() {
 
     let many: Vec<Value> = (0..1000_u32).map(|at| described(MANIFEST, &at.to_le_bytes())).collect();
     let wide = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": many }).to_string().into_bytes();
-    let server = serving(move |_| wide.clone(), Vec::new());
+    let blobs = vec![wide.clone()];
+    let server = serving(move |_| wide.clone(), blobs);
     let error = pull(&client(), &tagged_v1(&server), None, &here, &quiet).unwrap_err();
     assert!(matches!(error, ImageError::Supply(SupplyError::TooLarge { .. })), "{error}");
 
     // A list and an image at once.
     let both =
         json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [], "layers": [described(LAYER_GZIP, b"x")] });
-    let server = serving(move |_| both.to_string().into_bytes(), Vec::new());
+    let both = both.to_string().into_bytes();
+    let blobs = vec![both.clone()];
+    let server = serving(move |_| both.clone(), blobs);
     let error = pull(&client(), &tagged_v1(&server), None, &here, &quiet).unwrap_err();
     assert!(matches!(error, ImageError::Supply(SupplyError::InvalidDocument { .. })), "{error}");
 }
