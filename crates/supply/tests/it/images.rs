@@ -170,7 +170,7 @@ fn images_go_to_a_registry_and_come_back_and_skopeo_agrees() {
     if !has("skopeo", test) {
         return;
     }
-    let (sources, (_here, here), (there_dir, there)) = (Sources::new(), layout(), layout());
+    let (sources, (_here, here), (_there, there)) = (Sources::new(), layout(), layout());
     let client = impatient(Credentials::none());
     let recipes = [sources.recipe("linux/amd64"), sources.recipe("linux/arm64")];
     let image = built(&here, &recipes, "pad:latest");
@@ -233,7 +233,6 @@ fn images_go_to_a_registry_and_come_back_and_skopeo_agrees() {
     assert_eq!(old.descriptor.media_type, "application/vnd.docker.distribution.manifest.v2+json");
     let viewed = Source::Layout(there.clone()).view(&old.descriptor).unwrap();
     assert_eq!(viewed.images[0].platform().unwrap().name(), "linux/amd64");
-    drop(there_dir);
 }
 
 #[test]
