@@ -360,7 +360,10 @@ impl Http {
                 let mut part = io::BufReader::with_capacity(256 << 10, open).take(length);
                 request.headers_mut().insert(header::CONTENT_LENGTH, length.into());
                 let request = request.map(|()| SendBody::from_reader(&mut part));
-                agent.run(agent.configure_request(request).timeout_global(Some(most)).build())
+                // A registry may move what it got to where it stays before it answers.
+                let silence = Some(self.patience.silence * 5);
+                let request = agent.configure_request(request).timeout_global(Some(most));
+                agent.run(request.timeout_per_read(silence).build())
             }
         };
         let (parts, body) = answered.map_err(|error| told(&host, &error))?.into_parts();

@@ -254,7 +254,9 @@ fn clean(path: &str) -> Option<String> {
 #[expect(clippy::wildcard_enum_match_arm, reason = "another crate's list of every kind there is")]
 fn node<R: Read>(entry: &mut tar::Entry<'_, R>, linked: &dyn Fn(&str) -> Option<Node>) -> io::Result<Option<Node>> {
     let header = entry.header();
-    let (mode, owner) = (header.mode()? & 0o7777, (header.uid()?, header.gid()?));
+    // A number that is left out is nought.
+    let (mode, uid, gid) = (header.mode(), header.uid(), header.gid());
+    let (mode, owner) = (mode.unwrap_or_default() & 0o7777, (uid.unwrap_or_default(), gid.unwrap_or_default()));
     let target = entry.link_name_bytes().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let plain = |kind, target| Node { kind, mode, size: 0, owner, target, digest: None };
     Ok(Some(match header.entry_type() {

@@ -170,7 +170,7 @@ fn images_go_to_a_registry_and_come_back_and_skopeo_agrees() {
     if !has("skopeo", test) {
         return;
     }
-    let (sources, (_here, here), (there_dir, there)) = (Sources::new(), layout(), layout());
+    let (sources, (_here, here), (_there, there)) = (Sources::new(), layout(), layout());
     let client = impatient(Credentials::none());
     let recipes = [sources.recipe("linux/amd64"), sources.recipe("linux/arm64")];
     let image = built(&here, &recipes, "pad:latest");
@@ -233,7 +233,6 @@ fn images_go_to_a_registry_and_come_back_and_skopeo_agrees() {
     assert_eq!(old.descriptor.media_type, "application/vnd.docker.distribution.manifest.v2+json");
     let viewed = Source::Layout(there.clone()).view(&old.descriptor).unwrap();
     assert_eq!(viewed.images[0].platform().unwrap().name(), "linux/amd64");
-    drop(there_dir);
 }
 
 #[test]
@@ -436,14 +435,17 @@ fn lists_without_end_end() {
 
     let many: Vec<Value> = (0..1000_u32).map(|at| described(MANIFEST, &at.to_le_bytes())).collect();
     let wide = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": many }).to_string().into_bytes();
-    let server = serving(move |_| wide.clone(), Vec::new());
+    let blobs = vec![wide.clone()];
+    let server = serving(move |_| wide.clone(), blobs);
     let error = pull(&client(), &tagged_v1(&server), None, &here, &quiet).unwrap_err();
     assert!(matches!(error, ImageError::Supply(SupplyError::TooLarge { .. })), "{error}");
 
     // A list and an image at once.
     let both =
         json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [], "layers": [described(LAYER_GZIP, b"x")] });
-    let server = serving(move |_| both.to_string().into_bytes(), Vec::new());
+    let both = both.to_string().into_bytes();
+    let blobs = vec![both.clone()];
+    let server = serving(move |_| both.clone(), blobs);
     let error = pull(&client(), &tagged_v1(&server), None, &here, &quiet).unwrap_err();
     assert!(matches!(error, ImageError::Supply(SupplyError::InvalidDocument { .. })), "{error}");
 }

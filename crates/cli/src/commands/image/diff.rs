@@ -63,7 +63,7 @@ fn chosen(mut images: Vec<View>, wanted: Option<&Platform>) -> Result<View, Repo
     let has: Vec<String> = images.iter().filter_map(View::platform).map(|platform| platform.name()).collect();
     let missing = |what: String| {
         let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
-        Report::new("PG0763", format!("there is no image for {what}: there are {has}"))
+        Report::new(tell::MISSING, format!("there is no image for {what}: there are {has}"))
             .hint("name one with `--platform`")
     };
     if wanted.is_none() && images.len() == 1 {

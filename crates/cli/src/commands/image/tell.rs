@@ -14,7 +14,7 @@ const UNREACHABLE: &str = "PG0761";
 /// The registry does not let us.
 const UNAUTHORISED: &str = "PG0762";
 /// It is not there.
-const MISSING: &str = "PG0763";
+pub(crate) const MISSING: &str = "PG0763";
 /// What came can't be used or trusted.
 const UNTRUSTED: &str = "PG0764";
 /// No image can be made of that.
