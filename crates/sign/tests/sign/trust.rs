@@ -77,5 +77,5 @@ fn faults_are_told_with_their_place() {
         9,
         "before",
     );
-    check("", 0, "");
+    check("", 1, "unexpected end");
 }
