@@ -88,9 +88,8 @@ impl KeyError {
                 "expected are PEM keys: what `prograde key generate` or `cosign generate-key-pair` writes"
             }
             Self::NoPassword(_) => "set PROGRADE_KEY_PASSWORD or COSIGN_PASSWORD, or name a file with --password-file",
-            Self::WrongPassword(_) => "",
             Self::Program { .. } => "docs/guides/signing.md says what a signing program is given and has to answer",
-            Self::Random(_) => "",
+            Self::WrongPassword(_) | Self::Random(_) => "",
         }
     }
 

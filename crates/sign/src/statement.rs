@@ -56,7 +56,9 @@ impl Statement {
     #[must_use]
     pub fn annotated(mut self, annotations: Map<String, Value>) -> Self {
         if !annotations.is_empty() {
-            self.subject.iter_mut().for_each(|subject| subject.annotations = Some(annotations.clone()));
+            for subject in &mut self.subject {
+                subject.annotations = Some(annotations.clone());
+            }
         }
         self
     }

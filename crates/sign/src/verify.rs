@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use prograde_model::Digest;
 use serde_json::{Map, Value};
 
+use self::judge::Unfit;
 use crate::publish::Image;
 use crate::store::{Store, StoreError};
 use crate::trust::{Trust, Untrusted};
@@ -153,18 +154,19 @@ pub fn verify(store: &dyn Store, image: &Image, asked: &Asked, terms: Terms<'_>)
     for one in collected {
         let judged = match &one.content {
             Ok(content) => judge::judge(content, image, asked, terms),
-            Err(refusal) => judge::Judged::Verdict(Err(refusal.clone())),
+            Err(refusal) => Err(Unfit::Refused(refusal.clone())),
         };
-        match judged {
-            judge::Judged::Verdict(verdict) => {
-                verified.found.push(Found { place: one.place, bundle: one.bundle, verdict });
-            }
-            judge::Judged::Other(predicate_type) => {
+        let verdict = match judged {
+            Ok(evidence) => Ok(evidence),
+            Err(Unfit::Refused(refusal)) => Err(refusal),
+            Err(Unfit::Other(predicate_type)) => {
                 if matches!(asked, Asked::Attestations(_)) && !verified.others.contains(&predicate_type) {
                     verified.others.push(predicate_type);
                 }
+                continue;
             }
-        }
+        };
+        verified.found.push(Found { place: one.place, bundle: one.bundle, verdict });
     }
     Ok(verified)
 }

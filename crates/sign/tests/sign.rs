@@ -3,8 +3,10 @@
 
 mod sign {
     mod attacks;
+    mod cosign;
     mod keys;
     mod memory;
+    mod registry;
     mod trust;
     mod writing;
 }

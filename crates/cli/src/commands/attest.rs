@@ -1,6 +1,6 @@
 //! `prograde attest`: say something of an image, signed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prograde_sign::{Statement, codes, predicate};
@@ -67,7 +67,7 @@ pub(crate) fn predicate_type(name: &str) -> Result<String, Report> {
     predicate::type_of(name).map_err(|error| Report::new(codes::PREDICATE, error.to_string()))
 }
 
-fn read(path: &PathBuf) -> Result<String, Report> {
+fn read(path: &Path) -> Result<String, Report> {
     let size = std::fs::metadata(path).map_err(|error| Report::file("read", path, &error))?.len();
     if size > PREDICATE_BYTES_MAX {
         let what = format!("{} has {size} bytes, and no more than {PREDICATE_BYTES_MAX} are read", path.display());

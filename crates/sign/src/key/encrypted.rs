@@ -1,4 +1,4 @@
-//! The box in which cosign keeps private keys: scrypt makes a key of the password, NaCl's secretbox seals.
+//! The box in which cosign keeps private keys: scrypt makes a key of the password, `nacl/secretbox` seals.
 //!
 //! Source of the format: `encrypted` in <https://github.com/secure-systems-lab/go-securesystemslib>, which cosign uses.
 

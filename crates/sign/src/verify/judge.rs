@@ -14,22 +14,28 @@ use crate::reference::Repository;
 use crate::statement::Statement;
 use crate::trust::TrustedKey;
 
-/// What came out.
-pub(super) enum Judged {
-    /// It counts, or it does not.
-    Verdict(Result<Evidence, Refusal>),
+/// Why something is no evidence.
+pub(super) enum Unfit {
+    /// It does not count.
+    Refused(Refusal),
     /// It is of another kind than what was asked for; its type is not verified.
     Other(String),
 }
 
+impl From<Refusal> for Unfit {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
 /// Judges one.
-pub(super) fn judge(content: &Content, image: &Image, asked: &Asked, terms: Terms<'_>) -> Judged {
+pub(super) fn judge(content: &Content, image: &Image, asked: &Asked, terms: Terms<'_>) -> Result<Evidence, Unfit> {
     match (content, asked) {
         (Content::Payload { payload, signature, certificate }, Asked::Signatures(wanted)) => {
-            Judged::Verdict(signed(payload, signature, *certificate, image, wanted, terms))
+            Ok(signed(payload, signature, *certificate, image, wanted, terms)?)
         }
         (Content::Payload { .. }, Asked::Attestations(_)) => {
-            Judged::Verdict(Err(Refusal::Form("it is a signature, and no attestation".to_owned())))
+            Err(Refusal::Form("it is a signature, and no attestation".to_owned()).into())
         }
         (Content::Envelope { envelope, certificate }, _) => stated(envelope, *certificate, image, asked, terms),
     }
@@ -61,16 +67,16 @@ fn signed(
 }
 
 /// A signed statement: an attestation, or a signature in a bundle.
-fn stated(envelope: &Envelope, certificate: bool, image: &Image, asked: &Asked, terms: Terms<'_>) -> Judged {
-    let opened = match envelope.open() {
-        Ok(opened) => opened,
-        Err(why) => return Judged::Verdict(Err(Refusal::Form(why))),
-    };
+fn stated(
+    envelope: &Envelope,
+    certificate: bool,
+    image: &Image,
+    asked: &Asked,
+    terms: Terms<'_>,
+) -> Result<Evidence, Unfit> {
+    let opened = envelope.open().map_err(Refusal::Form)?;
     // Only to tell what kind it is: what is not asked for is not judged.
-    let statement = match Statement::parse(&opened.payload) {
-        Ok(statement) => statement,
-        Err(why) => return Judged::Verdict(Err(Refusal::Form(why))),
-    };
+    let statement = Statement::parse(&opened.payload).map_err(Refusal::Form)?;
     let said = &statement.predicate_type;
     let fits = match asked {
         Asked::Signatures(_) => said == COSIGN_SIGN,
@@ -78,13 +84,14 @@ fn stated(envelope: &Envelope, certificate: bool, image: &Image, asked: &Asked, 
         Asked::Attestations(None) => said != COSIGN_SIGN,
     };
     if !fits {
-        return Judged::Other(said.chars().take(200).collect());
+        return Err(Unfit::Other(said.chars().take(200).collect()));
     }
     let mut makers: Vec<&TrustedKey> = Vec::new();
     for signature in &opened.signatures {
         makers.extend(terms.trust.makers(&opened.message, signature));
     }
-    Judged::Verdict(check_makers(&makers, certificate).and_then(|()| about(statement, &makers, image, asked, terms)))
+    check_makers(&makers, certificate)?;
+    Ok(about(statement, &makers, image, asked, terms)?)
 }
 
 /// What a statement, whose signature has been checked, says of an image.

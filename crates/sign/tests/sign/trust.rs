@@ -69,13 +69,13 @@ fn faults_are_told_with_their_place() {
     check("keys:\n- name: a\n  public_key: |\n    -----BEGIN X-----\n", 3, "PEM");
     check("keys:\n- name: a\n  publickey: a.pub\n", 3, "publickey");
     check("keys:\n- name: ''\n  public_key: a.pub\n", 2, "1 to 100");
-    check(&format!("keys:\n{good}{good}"), 7, "there twice");
-    check(&format!("keys:\n{good}  repositories: []\n"), 7, "sign for nothing");
-    check(&format!("keys:\n{good}  repositories: ['team**']\n"), 7, "team**");
+    check(&format!("keys:\n{good}{good}"), 8, "there twice");
+    check(&format!("keys:\n{good}  repositories: []\n"), 8, "sign for nothing");
+    check(&format!("keys:\n{good}  repositories: ['team**']\n"), 8, "team**");
     check(
         &format!("keys:\n{good}  not_before: 2026-01-01T00:00:00Z\n  not_after: 2025-01-01T00:00:00Z\n"),
-        8,
+        9,
         "before",
     );
-    check("", 0, "");
+    check("", 1, "unexpected end");
 }
