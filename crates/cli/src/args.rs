@@ -77,7 +77,7 @@ pub(crate) enum Brief {
     Rules(commands::rules::RulesArgs),
     Alerts(commands::alerts::AlertsArgs),
     Objectives(commands::objectives::ObjectivesArgs),
-    Image(commands::image::ImageArgs),
+    Image(Box<commands::image::ImageArgs>),
     Sbom(commands::sbom::SbomArgs),
     Scan(commands::scan::ScanArgs),
     Db(commands::db::DbArgs),

@@ -55,6 +55,8 @@ pub struct ServerOptions {
     pub vulnerability_db: Option<PathBuf>,
     /// The file that says whose signatures of images count; default the server's own key alone.
     pub trust: Option<PathBuf>,
+    /// The file with the password of the key that signs images; default one that is drawn, in the data directory.
+    pub signing_password_file: Option<PathBuf>,
     /// Files and folders of objectives, of `OpenSLO` or Sloth; none by default.
     pub objectives: Vec<PathBuf>,
     /// Whether the status page at `/status` is shown without the token; no by default.
@@ -99,6 +101,7 @@ impl ServerOptions {
             scan_fail_on: Some(Severity::High),
             vulnerability_db: None,
             trust: None,
+            signing_password_file: None,
             objectives: Vec::new(),
             public_status: false,
             registry_anonymous_pull: false,

@@ -86,14 +86,14 @@ pub fn sign(
     let subject = subject(store, image)?;
     if form.has_bundle() {
         let statement = Statement::about(&image.repository, &image.digest, COSIGN_SIGN, json!({}));
-        let envelope = sign_statement(&statement.annotated(annotations.clone()), signer)?;
+        let envelope = sign_statement(&statement.annotated(annotations), signer)?;
         put_bundle(store, &subject, &Bundle::new(envelope, signer.public_key()), COSIGN_SIGN, now)?;
     }
     if form.has_tag() {
-        let signed = sign_payload(image, annotations.clone(), signer)?;
-        let text = STANDARD.encode(&signed.signature);
-        let layer = Descriptor::of(SIMPLE_SIGNING, &signed.payload).annotated(&[(SIGNATURE, &text)]);
-        put_layer(store, &document::signature_tag(&image.digest), &layer, &signed.payload)?;
+        let made = sign_payload(image, annotations.clone(), signer)?;
+        let text = STANDARD.encode(&made.signature);
+        let layer = Descriptor::of(SIMPLE_SIGNING, &made.payload).annotated(&[(SIGNATURE, &text)]);
+        put_layer(store, &document::signature_tag(&image.digest), &layer, &made.payload)?;
     }
     Ok(())
 }

@@ -54,7 +54,7 @@ impl Statement {
 
     /// The same with annotations of its subject.
     #[must_use]
-    pub fn annotated(mut self, annotations: Map<String, Value>) -> Self {
+    pub fn annotated(mut self, annotations: &Map<String, Value>) -> Self {
         if !annotations.is_empty() {
             for subject in &mut self.subject {
                 subject.annotations = Some(annotations.clone());

@@ -157,8 +157,8 @@ fn write(path: &Path, mode: u32, text: &str) -> Result<(), Report> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };
-    write().map_err(|error| match error.kind() {
-        std::io::ErrorKind::AlreadyExists => exists(path),
-        _ => Report::file("write", path, &error),
+    write().map_err(|error| {
+        let is_there = error.kind() == std::io::ErrorKind::AlreadyExists;
+        if is_there { exists(path) } else { Report::file("write", path, &error) }
     })
 }

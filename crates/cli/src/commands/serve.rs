@@ -82,6 +82,9 @@ pub(crate) struct ServeArgs {
     in_force: InForce,
     #[command(flatten)]
     looking: Looking,
+    /// The file with the password of the key that signs images [default: one that is drawn, in the data directory]
+    #[arg(long, value_name = "FILE")]
+    signing_password_file: Option<PathBuf>,
     /// The `trust.yaml` that says whose signatures of images count [default: the server's own key]
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -191,6 +194,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         scan_fail_on: args.looking.scan_fail_on.0,
         vulnerability_db: args.looking.vulnerability_db,
         trust: args.trust,
+        signing_password_file: args.signing_password_file,
         objectives: args.objectives,
         public_status: args.public_status,
         registry_anonymous_pull: args.anonymous_pull,

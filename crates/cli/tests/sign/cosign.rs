@@ -90,10 +90,7 @@ fn cosign_takes_what_we_make() {
             };
             let told = format!("cosign {} {form}", peer.version);
             let ran = verify("verify", "ours.pub", &["-a", "commit=abc"]);
-            assert!(
-                ran.code == 0 && ran.out.contains(world.digest.as_str()) || form == "bundle" && ran.code == 0,
-                "{told}: {ran:?}"
-            );
+            assert!(ran.code == 0 && (form == "bundle" || ran.out.contains(world.digest.as_str())), "{told}: {ran:?}");
             assert_ne!(verify("verify", "other.pub", &[]).code, 0, "{told}");
             assert_ne!(verify("verify", "ours.pub", &["-a", "commit=abd"]).code, 0, "{told}");
             for (kind, _) in &predicates {

@@ -3,42 +3,33 @@
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use prograde_sign::key::{KeyError, KeyFile, Password, PrivateKey, Signer as _};
 
-/// The variable with the password, where it is not to lie beside the key.
-pub(crate) const PASSWORD: &str = "PROGRADE_KEY_PASSWORD";
 const PASSWORD_BYTES: usize = 32;
 
-/// Opens the key in `dir`, or makes it. Without [`PASSWORD`] the password is drawn, and lies in a file beside it: that
-/// protects a key that gets away alone, such as in a backup of keys.
-pub(super) fn open(dir: &Path) -> Result<PrivateKey, KeyError> {
+/// Opens the key in `dir`, or makes it. Where no file with its password is named, the password is drawn and lies beside it:
+/// that protects a key that gets away alone.
+pub(super) fn open(dir: &Path, named: Option<&Path>) -> Result<PrivateKey, KeyError> {
     let unreadable = |path: &Path| {
         let path = path.to_owned();
         move |source: io::Error| KeyError::Unreadable { path, source }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(unreadable(dir))?;
     let [private, public, secret] = ["cosign.key", "cosign.pub", "password"].map(|name| dir.join(name));
-    if private.exists() {
-        let file = KeyFile::read(&private)?;
-        return file.private(password(&secret)?.as_ref());
-    }
-    let password = match password(&secret)? {
-        Some(password) => password,
+    let password = match named {
+        Some(file) => Password::from_file(file)?,
+        None if secret.exists() => Password::from_file(&secret)?,
         None => draw(&secret)?,
     };
+    if private.exists() {
+        return KeyFile::read(&private)?.private(Some(&password));
+    }
     let key = PrivateKey::generate()?;
     write(&public, 0o644, &key.public_key().to_pem()?).map_err(unreadable(&public))?;
     write(&private, 0o600, &key.to_encrypted_pem(password.bytes())?).map_err(unreadable(&private))?;
     Ok(key)
-}
-
-fn password(file: &PathBuf) -> Result<Option<Password>, KeyError> {
-    if let Ok(text) = std::env::var(PASSWORD) {
-        return Ok(Some(Password::new(text)));
-    }
-    if file.exists() { Password::from_file(file).map(Some) } else { Ok(None) }
 }
 
 fn draw(file: &Path) -> Result<Password, KeyError> {

@@ -69,7 +69,8 @@ impl Vouching {
         registry: Registry,
         url: &str,
     ) -> Result<Self, ServerError> {
-        let key = key::open(&data.signing()).map_err(ServerError::SigningKey)?;
+        let key =
+            key::open(&data.signing(), options.signing_password_file.as_deref()).map_err(ServerError::SigningKey)?;
         let trust = match &options.trust {
             Some(path) => Trust::read(path).map_err(ServerError::Trust)?,
             None => Trust::of(OWN, key.public_key().clone()),

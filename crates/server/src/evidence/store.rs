@@ -35,6 +35,6 @@ impl Store for Beside {
 
     fn pause(&self, attempt: u32) {
         // Only people who push signatures of their own to the same image at the same moment write here as well.
-        std::thread::sleep(Duration::from_millis(5 * u64::from(attempt)));
+        std::thread::park_timeout(Duration::from_millis(5 * u64::from(attempt)));
     }
 }

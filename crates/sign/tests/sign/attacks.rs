@@ -170,7 +170,7 @@ fn attestations_that_do_not_count() {
     changed["payload"] = json!(STANDARD.encode(statement(&image).to_bytes().unwrap().to_ascii_uppercase()));
     check(&bytes(&changed), &["malformed"]);
     let mut changed = good.clone();
-    let payload = statement(&image).annotated(Map::from_iter([("x".to_owned(), json!("y"))])).to_bytes().unwrap();
+    let payload = statement(&image).annotated(&Map::from_iter([("x".to_owned(), json!("y"))])).to_bytes().unwrap();
     changed["payload"] = json!(STANDARD.encode(&payload));
     check(&bytes(&changed), &["no_trusted_key"]);
     // Signed without the encoding that binds the type, or with another type.
@@ -255,7 +255,7 @@ fn an_unbound_bundle_says_so() {
 }
 
 pub(crate) fn indented(key: &PublicKey) -> String {
-    key.to_pem().unwrap().lines().map(|line| format!("    {line}\n")).collect()
+    key.to_pem().unwrap().lines().flat_map(|line| ["    ", line, "\n"]).collect()
 }
 
 proptest! {

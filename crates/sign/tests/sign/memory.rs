@@ -9,13 +9,16 @@ use prograde_sign::key::{PrivateKey, Signer as _};
 use prograde_sign::{Asked, Cause, Image, Store, StoredManifest, Terms, Trust, Verified, digest_of};
 use serde_json::{Map, Value, json};
 
+/// What another writer does between two steps.
+pub(crate) type Meanwhile = Box<dyn FnOnce(&Memory) + Send>;
+
 #[derive(Default)]
 pub(crate) struct Memory {
     pub(crate) blobs: Mutex<BTreeMap<Digest, Vec<u8>>>,
     pub(crate) manifests: Mutex<BTreeMap<String, (String, Vec<u8>)>>,
 
     /// What others do right after our next write.
-    pub(crate) meanwhile: Mutex<Vec<Box<dyn FnOnce(&Memory) + Send>>>,
+    pub(crate) meanwhile: Mutex<Vec<Meanwhile>>,
 }
 
 impl Memory {
@@ -137,6 +140,6 @@ pub(crate) fn words(verified: &Verified) -> Vec<&'static str> {
     verified
         .found
         .iter()
-        .map(|found| found.verdict.as_ref().map_or_else(|refusal| refusal.word(), |_| "good"))
+        .map(|found| found.verdict.as_ref().map_or_else(prograde_sign::Refusal::word, |_| "good"))
         .collect()
 }

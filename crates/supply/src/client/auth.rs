@@ -1,5 +1,5 @@
 //! How we say who we are: Basic, or a token that the registry's token service gives for one scope
-//! (distribution specification, "Token Authentication" and "OAuth2 Token Authentication").
+//! (distribution specification, "Token Authentication" and "`OAuth2` Token Authentication").
 //!
 //! Invariant: credentials go over TLS or stay on this machine.
 
@@ -20,7 +20,7 @@ use super::reference::is_loopback;
 
 const TOKEN_BYTES_MAX: u64 = 1 << 20;
 /// How long a token holds that says nothing about it (token authentication specification, `expires_in`).
-const TOKEN_LIFE: Duration = Duration::from_secs(60);
+const TOKEN_LIFE: Duration = Duration::from_mins(1);
 /// How long before its end a token is renewed.
 const TOKEN_REST: Duration = Duration::from_secs(10);
 

@@ -190,8 +190,8 @@ pub(super) fn fetched(answer: Answer, promised: Option<&Digest>) -> Result<Fetch
     let header = answer.text(CONTENT_DIGEST).filter(|text| text.starts_with("sha256:")).map(str::to_owned);
     let bytes = answer.bytes(DOCUMENT_BYTES_MAX, "a manifest")?;
     let digest = Digest::from_sha256(Sha256::digest(&bytes).into());
-    let promises = [promised.map(|promised| promised.as_str().to_owned()), header];
-    if let Some(promised) = promises.into_iter().flatten().find(|promised| *promised != digest.as_str()) {
+    let said_before = [promised.map(|promised| promised.as_str().to_owned()), header];
+    if let Some(promised) = said_before.into_iter().flatten().find(|promised| *promised != digest.as_str()) {
         return Err(RegistryError::Corrupt { host, promised: cut(&promised, 100), found: digest.into() });
     }
     let invalid = |why: String| RegistryError::Invalid { host: host.clone(), what: "a manifest", why };

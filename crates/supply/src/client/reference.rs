@@ -147,9 +147,8 @@ impl FromStr for Reference {
         };
         let is_docker = ["index.docker.io", DOCKER_API, DOCKER].contains(&registry);
         let full = if is_docker && !name.contains('/') { format!("library/{name}") } else { name.to_owned() };
-        let repository = Repository::new(registry, &full).map_err(|error| match error {
-            RegistryError::InvalidReference { why, .. } => refused(why),
-            other => other,
+        let repository = Repository::new(registry, &full).map_err(|error| {
+            if let RegistryError::InvalidReference { why, .. } = error { refused(why) } else { error }
         })?;
         let tag = match tag {
             Some(tag) if is_tag(tag) => Some(tag.to_owned()),

@@ -1,4 +1,4 @@
-//! Builds Dockerfiles with the builder that is installed: Docker's buildx, BuildKit's buildctl, buildah, or docker.
+//! Builds Dockerfiles with the builder that is installed: Docker's buildx, `BuildKit`'s buildctl, buildah, or docker.
 //!
 //! Invariant: arguments go to the program as they are, never through a shell, and what it makes is read as one that
 //! could be anything.

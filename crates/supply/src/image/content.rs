@@ -17,6 +17,9 @@ use crate::document::{DOCKER_LAYER_GZIP, Descriptor, LAYER, LAYER_GZIP, LAYER_ZS
 use crate::error::{SupplyError, cut};
 use crate::limits::{Bounded, Limits, Spent};
 
+/// Fields of a document.
+type Fields = serde_json::Map<String, Value>;
+
 /// The longest path that is kept.
 const PATH_BYTES_MAX: usize = 4096;
 
@@ -148,12 +151,12 @@ fn settings(before: &View, after: &View) -> Vec<Setting> {
     let execution = |view: &View| view.config.get("config").and_then(Value::as_object).cloned().unwrap_or_default();
     let annotations =
         |view: &View| view.annotations.iter().map(|(key, value)| (key.clone(), Value::from(value.clone()))).collect();
-    let pairs: [(&str, serde_json::Map<String, Value>, serde_json::Map<String, Value>); 2] =
+    let pairs: [(&str, Fields, Fields); 2] =
         [("config", execution(before), execution(after)), ("annotations", annotations(before), annotations(after))];
     for (group, old, new) in pairs {
         let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         for key in keys {
-            let of = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+            let of = |map: &Fields| map.get(key).cloned().unwrap_or_default();
             compare(format!("{group}.{key}"), of(&old), of(&new));
         }
     }
@@ -207,13 +210,12 @@ fn apply(
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", &path));
         if let Some(hidden) = name.strip_prefix(".wh.") {
             let below = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-            match hidden {
-                ".wh..opq" => hide(tree, &below),
-                _ => {
-                    let gone = format!("{below}{hidden}");
-                    tree.remove(&gone);
-                    hide(tree, &format!("{gone}/"));
-                }
+            if hidden == ".wh..opq" {
+                hide(tree, &below);
+            } else {
+                let gone = format!("{below}{hidden}");
+                tree.remove(&gone);
+                hide(tree, &format!("{gone}/"));
             }
             continue;
         }

@@ -70,12 +70,11 @@ pub fn pull(
     for (descriptor, _) in &found {
         store(layout, descriptor, &source.manifest(descriptor)?)?;
     }
-    let descriptor = match (platform, found.as_slice()) {
-        (Some(_), [(only, _)]) => only.clone(),
-        _ => {
-            store_lists(&source, layout, &root, bytes)?;
-            root
-        }
+    let descriptor = if let (Some(_), [(only, _)]) = (platform, found.as_slice()) {
+        only.clone()
+    } else {
+        store_lists(&source, layout, &root, bytes)?;
+        root
     };
     Ok(Transferred { descriptor, present: counts.0, moved: counts.1, bytes: counts.2 })
 }
@@ -160,7 +159,7 @@ fn fetch_one(
         // Another process fetches the same: both do, as neither knows how the other will end.
         Err(TryLockError::WouldBlock) => {
             let temporary = tempfile::NamedTempFile::new_in(&folder).map_err(io("create a file in", &folder))?;
-            path = temporary.path().to_owned();
+            temporary.path().clone_into(&mut path);
             file = open(&path)?;
             own = Some(temporary);
         }

@@ -168,18 +168,15 @@ impl Source {
             place: layout.dir().display().to_string(),
             has: cut(&has, 300),
         };
-        match name {
-            Some(name) => {
-                let named = |entry: &&Descriptor| entry.tag() == Some(name) || entry.digest.as_str() == name;
-                entries.iter().find(named).cloned().ok_or_else(|| missing(name))
-            }
-            None => {
-                // Artifacts that belong to an image stand in the list without being meant.
-                let mut images = entries.iter().filter(|entry| entry.artifact_type.is_none());
-                match (images.next(), images.next()) {
-                    (Some(only), None) => Ok(only.clone()),
-                    _ => Err(missing("the one image that is meant")),
-                }
+        if let Some(name) = name {
+            let named = |entry: &&Descriptor| entry.tag() == Some(name) || entry.digest.as_str() == name;
+            entries.iter().find(named).cloned().ok_or_else(|| missing(name))
+        } else {
+            // Artifacts that belong to an image stand in the list without being meant.
+            let mut images = entries.iter().filter(|entry| entry.artifact_type.is_none());
+            match (images.next(), images.next()) {
+                (Some(only), None) => Ok(only.clone()),
+                _ => Err(missing("the one image that is meant")),
             }
         }
     }

@@ -81,10 +81,10 @@ impl Bench {
             (format!("localhost/prograde-bench-{run}"), format!("docker://{}/buildah-{run}:v1", self.registry.address));
         let mut build = Command::new("buildah");
         build.args(["build", "--no-cache", "--tag", &local, "."]).current_dir(&self.folder);
-        let built = timed(&mut build)?;
+        let took = timed(&mut build)?;
         let pushed = timed(Command::new("buildah").args(["push", "--tls-verify=false", &local, &name]))?;
         timed(Command::new("buildah").args(["rmi", &local]))?;
-        Ok(Some(built + pushed))
+        Ok(Some(took + pushed))
     }
 
     /// The same layout by skopeo, where it is installed.

@@ -15,7 +15,7 @@ pub(crate) struct Registry {
     child: Child,
     pub(crate) url: String,
     pub(crate) token: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Registry {
@@ -26,7 +26,8 @@ impl Registry {
         let mut command = Command::new(fs::canonicalize(prograde)?);
         command.args(["registry", "serve", "--quiet", "--dir", "store", "--listen"]).arg(format!("127.0.0.1:{port}"));
         let mut registry = Self::start(command, folder, port)?;
-        registry.token = fs::read_to_string(registry._folder.path().join("store/token"))?.trim().to_owned();
+        let token = fs::read_to_string(registry.folder.path().join("store/token"))?;
+        token.trim().clone_into(&mut registry.token);
         Ok(registry)
     }
 
@@ -47,14 +48,10 @@ impl Registry {
     fn start(mut command: Command, folder: tempfile::TempDir, port: u16) -> anyhow::Result<Self> {
         let log = fs::File::create(folder.path().join("log"))?;
         command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let mut registry = Self {
-            child: command.spawn()?,
-            url: format!("http://127.0.0.1:{port}"),
-            token: String::new(),
-            _folder: folder,
-        };
+        let mut registry =
+            Self { child: command.spawn()?, url: format!("http://127.0.0.1:{port}"), token: String::new(), folder };
         for _ in 0..LOOKS {
-            let said = || fs::read_to_string(registry._folder.path().join("log")).unwrap_or_default();
+            let said = || fs::read_to_string(registry.folder.path().join("log")).unwrap_or_default();
             ensure!(registry.child.try_wait()?.is_none(), "it ended: {}", said());
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Ok(registry);

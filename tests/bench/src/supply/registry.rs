@@ -49,7 +49,7 @@ fn once(registry: &Registry, extent: &Extent, run: u32) -> anyhow::Result<Figure
     let bytes = extent.blob_mib << 20;
     let seed = u64::from(run) + 1;
     let digest = digest_of(Content::new(bytes, seed))?;
-    let (push, _) = timed(|| client.push(&digest, Content::new(bytes, seed), bytes))?;
+    let (push, ()) = timed(|| client.push(&digest, Content::new(bytes, seed), bytes))?;
     let (pull, read) = timed(|| {
         let mut answer = client.call("GET", &format!("/v2/bench/blobs/{digest}"), None)?;
         Ok(io::copy(&mut answer.body_mut().with_config().limit(u64::MAX).reader(), &mut io::sink())?)

@@ -106,7 +106,7 @@ pub(crate) struct BuildArgs {
     builder: Option<String>,
     /// An argument of the Dockerfile
     #[arg(long = "build-arg", requires = "dockerfile", value_name = "NAME=VALUE")]
-    build_args: Vec<String>,
+    arguments: Vec<String>,
     /// The stage of the Dockerfile to stop at
     #[arg(long, requires = "dockerfile", value_name = "STAGE")]
     target: Option<String>,
@@ -151,10 +151,10 @@ pub(crate) fn run(app: &App, args: &BuildArgs) -> Result<Exit, Report> {
         None => None,
     };
     if app.printer.style().json {
-        app.printer.json(&document(args, &built, &name, pushed))?;
+        app.printer.json(&document(args, &built, &name, pushed.as_ref()))?;
         return Ok(Exit::Done);
     }
-    show_layers(app, &built.images)?;
+    show_layers(app, &built.images);
     app.printer.line(&built.descriptor.digest)?;
     if pushed.is_none() {
         app.printer.next(format_args!("`prograde image push {}:{name} REFERENCE`", args.layout.display()));
@@ -237,7 +237,7 @@ fn push(
     }))
 }
 
-fn document(args: &BuildArgs, built: &Built, name: &str, pushed: Option<Value>) -> Value {
+fn document(args: &BuildArgs, built: &Built, name: &str, pushed: Option<&Value>) -> Value {
     let image = |(descriptor, layers): &(Descriptor, Vec<LayerUse>)| {
         json!({
             "digest": descriptor.digest,
@@ -255,7 +255,7 @@ fn document(args: &BuildArgs, built: &Built, name: &str, pushed: Option<Value>) 
     })
 }
 
-fn show_layers(app: &App, images: &[(Descriptor, Vec<LayerUse>)]) -> Result<(), Report> {
+fn show_layers(app: &App, images: &[(Descriptor, Vec<LayerUse>)]) {
     let mut table = Table::new(&["PLATFORM", "LAYER", "SIZE", "DIGEST", ""]);
     for (descriptor, layers) in images {
         let platform = descriptor.platform.as_ref().map(Platform::name).unwrap_or_default();
@@ -271,5 +271,4 @@ fn show_layers(app: &App, images: &[(Descriptor, Vec<LayerUse>)]) -> Result<(), 
     }
     let rendered = table.render(app.printer.style());
     app.printer.hint(rendered.trim_end());
-    Ok(())
 }

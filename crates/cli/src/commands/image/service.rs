@@ -90,8 +90,8 @@ fn uploads(dir: &Path, artifact: &str) -> Result<Vec<String>, Report> {
         let text = fs::read_to_string(file).map_err(|error| Report::file("read", file, &error))?;
         let documents = prograde_yaml::documents(&file.display().to_string(), &text);
         let documents = documents.map_err(prograde_model::Diagnostics::from)?;
-        for job in documents.iter().filter_map(|document| document.get("jobs")).flat_map(|jobs| jobs.entries()) {
-            let steps = job.1.get("steps").map(|steps| steps.items()).unwrap_or_default();
+        for job in documents.iter().filter_map(|document| document.get("jobs")).flat_map(prograde_yaml::Node::entries) {
+            let steps = job.1.get("steps").map(prograde_yaml::Node::items).unwrap_or_default();
             for step in steps {
                 let uses = step.get("uses").and_then(|uses| uses.as_str()).unwrap_or_default();
                 let with = |name| step.get("with")?.get(name)?.as_str();

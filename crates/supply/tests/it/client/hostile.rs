@@ -12,6 +12,9 @@ use super::script::{Asked, Reply, Script};
 use super::{basic, impatient};
 use crate::digest_of;
 
+/// What a scripted server answers to the nth request.
+type Answers = fn(&Asked, usize) -> Option<Reply>;
+
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -350,7 +353,7 @@ fn push(server: &Script, blob: &[u8]) -> Result<Pushed, RegistryError> {
 #[test]
 fn uploads_survive_what_breaks_on_the_way() {
     let (small, large) = (vec![7; 1000], (0..200_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<u8>>());
-    let cases: [(&str, fn(&Asked, usize) -> Option<Reply>); 5] = [
+    let cases: [(&str, Answers); 5] = [
         ("nothing", |_, _| None),
         ("the answer to the third request is lost", |_, before| (before == 2).then(|| Reply::Raw(Vec::new()))),
         ("the answer to the fifth request is lost", |_, before| (before == 4).then(|| Reply::Raw(Vec::new()))),

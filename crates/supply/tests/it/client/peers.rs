@@ -53,9 +53,10 @@ impl Registry {
         fs::write(&file, config.to_string()).unwrap();
         let mut command = Command::new("docker-registry");
         let child = command.arg("serve").arg(file).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let registry = Self { child, _dir: dir, address };
         for _ in 0..600 {
-            if TcpStream::connect(&address).is_ok() {
-                return Some(Self { child, _dir: dir, address });
+            if TcpStream::connect(&registry.address).is_ok() {
+                return Some(registry);
             }
             std::thread::park_timeout(Duration::from_millis(50));
         }

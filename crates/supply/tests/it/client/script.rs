@@ -110,10 +110,10 @@ fn reply(mut stream: TcpStream, asked: &Asked, reply: Reply) -> std::io::Result<
         Reply::Whole(status, headers, body) => {
             let mut head = format!("HTTP/1.1 {status} Scripted\r\nconnection: close\r\n");
             if !headers.iter().any(|(name, _)| *name == "content-length") {
-                head.push_str(&format!("content-length: {}\r\n", body.len()));
+                head.extend([format!("content-length: {}\r\n", body.len())]);
             }
             for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
+                head.extend([format!("{name}: {value}\r\n")]);
             }
             stream.write_all(format!("{head}\r\n").as_bytes())?;
             if asked.method != "HEAD" {

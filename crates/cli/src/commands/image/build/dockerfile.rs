@@ -23,7 +23,7 @@ pub(super) fn build(app: &App, args: &BuildArgs, file: &Path, layout: &Layout) -
         dockerfile: file.to_owned(),
         context: args.dir.clone(),
         platforms: args.platform.iter().map(Platform::name).collect(),
-        build_args: args.build_args.clone(),
+        build_args: args.arguments.clone(),
         target: args.target.clone(),
         builder: args.builder.clone(),
     };
@@ -45,7 +45,7 @@ pub(super) fn build(app: &App, args: &BuildArgs, file: &Path, layout: &Layout) -
         "target": args.target,
         "platforms": build.platforms,
         // The names alone: values may be secrets.
-        "arguments": args.build_args.iter().filter_map(|text| text.split('=').next()).collect::<Vec<_>>(),
+        "arguments": args.arguments.iter().filter_map(|text| text.split('=').next()).collect::<Vec<_>>(),
     });
     let name = super::recipes::tag_name(&name.unwrap_or_default());
     Ok(Built {
