@@ -59,19 +59,14 @@ conformance() {
     GOBIN="$place" go_install github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 }
 
-# Debian's docker-registry is measured beside ours (tests/bench/src/supply). It is not among the tests' peers.
-docker_registry() {
-    if type -P docker-registry >/dev/null; then return; fi
-    debian_install docker-registry
-}
-
 # umoci unpacks the images that we make, and makes one that we unpack (crates/supply/tests/it/peers.rs).
 umoci() {
     if type -P umoci >/dev/null; then return; fi
     debian_install umoci
 }
 
-# docker-registry takes and gives the images that we push and pull (crates/supply/tests/it/client/peers.rs).
+# docker-registry takes and gives the images that we push and pull (crates/supply/tests/it/client/peers.rs), and is measured
+# beside ours (tests/bench/src/supply).
 docker-registry() {
     if type -P docker-registry >/dev/null; then return; fi
     debian_install docker-registry

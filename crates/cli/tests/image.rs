@@ -94,7 +94,6 @@ fn what_can_not_be_done_says_why_and_what_to_do() {
         (&["build", "--binary", "missing"], 2, "PG0765"),
         (&["build", "--binary", "pad", "--env", "x"], 2, "NAME=VALUE"),
         (&["build", "--binary", "pad", "--dir", "static"], 2, "FROM:TO"),
-        (&["build", "--binary", "pad", "--dir", "static:/app/pad"], 2, "PG0765"),
         (&["build", "--binary", "pad", "--entrypoint", "/bin/sh"], 2, "not one of its executable files"),
         (&["build", "--binary", "pad", "--platform", "linux/amd64,linux/arm64"], 2, "{arch}"),
         (&["build", "--binary", "pad-{arch}"], 2, "--platform"),
