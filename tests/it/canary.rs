@@ -128,6 +128,8 @@ fn assert_told(mailbox: &Mailbox, flight: &serde_json::Value) {
 /// The same program does not fly again, whichever commit brings it, until that is lifted.
 fn assert_quarantined(world: &World, repository: &Repository, flight: &serde_json::Value) {
     let held = world.cli(&["quarantine", "list"]);
+    let (status, refused) = world.try_get(&format!("/v2/echo/manifests/{}", text(flight, "digest")));
+    assert!(status == 403 && refused.to_string().contains("in quarantine in production"), "{status} {refused}");
     assert!(held.code == 0 && held.stdout.contains(text(flight, "digest")), "{held:?}");
     let again = world.ended(&repository.push("greeting=bad failures=20", "Break it again"), "stopped");
     assert_eq!(again["digest"], flight["digest"], "the digest is the content's");

@@ -11,6 +11,7 @@ mod bad_input;
 mod canary;
 mod discovery;
 mod elsewhere;
+mod evidence;
 mod faults;
 mod first_flight;
 mod flags;

@@ -98,7 +98,9 @@ impl DataDir {
     pub(crate) fn announce(&self, address: SocketAddr) -> Result<(), ServerError> {
         let text = serde_json::json!({"url": format!("http://{address}"), "pid": std::process::id()}).to_string();
         let path = self.address_file();
-        replace(&path, text.as_bytes()).map_err(|source| ServerError::DataDir { path, source })
+        replace(&path, text.as_bytes()).map_err(|source| ServerError::DataDir { path, source })?;
+        tracing::info!(%address, "serving");
+        Ok(())
     }
 
     /// Takes the announcement back.

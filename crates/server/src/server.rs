@@ -13,12 +13,13 @@ use prograde_gitops::git::Repositories;
 use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
 use prograde_scan::commit::Limits;
-use prograde_supply::registry::{self, AdmitAll, Anonymous, Hooks, OneToken, Registry, Settings};
+use prograde_supply::registry::{self, Anonymous, Hooks, OneToken, Registry, Settings};
 use prograde_supply::{Layout, SupplyError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::adapters::admission::NotInQuarantine;
 use crate::adapters::deployments::GitDeployments;
 use crate::adapters::images::LayoutImages;
 use crate::adapters::jobs::NodeJobs;
@@ -103,8 +104,7 @@ impl Server {
         let (listener, address) = listen(options.listen).await?;
 
         let policies = InForce::read(&options).map_err(ServerError::Policies)?;
-        let repositories = Repositories::open(data.repos()).await?;
-        let deployments = Arc::new(Deployments::open(data.deployments()).await?);
+        let (repositories, deployments) = open_git(&data).await?;
         let registry = open_registry(&options, &data).await?;
         let node = start_node(&options, &data).await?;
         let url: &str = &options.url(address);
@@ -116,8 +116,7 @@ impl Server {
         let rules = (policies.clone(), &vouching);
         let mut ports = ports(&options, &data, &repositories, &deployments, &registry, observed, rules);
         ports.holds.push(Arc::new(incidents.clone()));
-        let control = start_control(&options, ports, &journal).await?;
-        control.with_fleet(|fleet| vouching.learn(fleet));
+        let control = start_control(&options, ports, &journal, &vouching).await?;
 
         let handled = match alerting {
             None => None,
@@ -149,10 +148,9 @@ impl Server {
             flag_token: auth::flag_token(&token),
             stop: stop.clone(),
         };
-        let router = api::router(context, &token).merge(registry_router(registry, &options, &token));
+        let router = api::router(context, &token).merge(registry_router(registry, &options, &token, &control));
         let serving = serve(listener, router, stop.clone());
         data.announce(address)?;
-        tracing::info!(%address, "serving");
         Ok(Self {
             address,
             token_file: data.token_file(),
@@ -222,6 +220,10 @@ fn open_journal(data: &DataDir) -> Result<Journal, ServerError> {
     Ok(journal)
 }
 
+async fn open_git(data: &DataDir) -> Result<(Repositories, Arc<Deployments>), ServerError> {
+    Ok((Repositories::open(data.repos()).await?, Arc::new(Deployments::open(data.deployments()).await?)))
+}
+
 fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
     options.trackers.as_deref().map(trackers::read).transpose().map_err(ServerError::TrackersConfig)
 }
@@ -240,9 +242,12 @@ async fn open_registry(options: &ServerOptions, data: &DataDir) -> Result<Regist
 }
 
 /// The registry's HTTP API, for whoever shows the server's token.
-fn registry_router(registry: Registry, options: &ServerOptions, token: &str) -> axum::Router {
+fn registry_router(registry: Registry, options: &ServerOptions, token: &str, control: &Control) -> axum::Router {
     let anonymous = if options.registry_anonymous_pull { Anonymous::Pull } else { Anonymous::Nothing };
-    let hooks = Hooks { authorize: Arc::new(OneToken::new(token, anonymous)), admission: Arc::new(AdmitAll) };
+    let hooks = Hooks {
+        authorize: Arc::new(OneToken::new(token, anonymous)),
+        admission: Arc::new(NotInQuarantine(control.clone())),
+    };
     registry::router(registry, hooks)
 }
 
@@ -255,11 +260,19 @@ async fn start_node(options: &ServerOptions, data: &DataDir) -> Result<Node, Ser
     Ok(Node::start(node_options).await?)
 }
 
-async fn start_control(options: &ServerOptions, ports: Ports, journal: &Journal) -> Result<Control, ServerError> {
+async fn start_control(
+    options: &ServerOptions,
+    ports: Ports,
+    journal: &Journal,
+    vouching: &Vouching,
+) -> Result<Control, ServerError> {
     let log: Arc<dyn EventLog> = Arc::new(JournalLog(journal.clone()));
     let controlled = Options { autoscale_period: options.autoscale_period, ..Options::default() };
     match Control::start(log, ports, Arc::new(SystemClock), controlled).await {
-        Ok(control) => Ok(control),
+        Ok(control) => {
+            control.with_fleet(|fleet| vouching.learn(fleet));
+            Ok(control)
+        }
         Err(error) => Err(not_replayed(error, journal).await),
     }
 }

@@ -1,5 +1,6 @@
 //! The controllers' ports, each carried out by one of the product's parts.
 
+pub(crate) mod admission;
 pub(crate) mod client;
 pub(crate) mod deployments;
 pub(crate) mod images;

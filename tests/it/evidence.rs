@@ -1,0 +1,72 @@
+//! Every release is signed and attested, others can check that with their own tools, and nothing runs that no trusted key
+//! vouches for.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::world::repository::Repository;
+use crate::world::wait::until;
+use crate::world::{World, said_by_peer, text};
+
+/// The server's own key, and later another one.
+const OWN: &str = "keys:\n- name: ours\n  public_key: data/signing/cosign.pub\n";
+const OTHER: &str = "keys:\n- name: theirs\n  public_key: theirs.pub\n";
+
+fn evidence(world: &World, flight: &str) -> Value {
+    let shown = world.cli(&["release", "show", flight, "--json"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    serde_json::from_str::<Value>(&shown.stdout).unwrap()[0].clone()
+}
+
+/// cosign 3 takes the signature from the server's registry, with the server's public key.
+fn cosign_verifies(world: &World, digest: &str) {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/peers/cosign3/cosign");
+    let (key, image) = (world.data().join("signing/cosign.pub"), format!("{}/echo@{digest}", world.listen()));
+    let mut command = Command::new(program);
+    let user = ["--registry-username", "prograde", "--registry-password", world.token()];
+    command.args(["verify", "--insecure-ignore-tlog=true", "--allow-http-registry", "--key"]).arg(key).args(user);
+    command.arg(image);
+    let Some(said) = said_by_peer("cosign", &mut command) else { return };
+    assert_eq!(said.code, 0, "{said:?}");
+}
+
+#[test]
+fn releases_are_vouched_for_and_nothing_else_runs() {
+    let mut world = World::with_files(&[("trust.yaml", OWN)], &["--trust", "trust.yaml"]);
+    let repository = Repository::create(&world, "echo");
+    let flight = world.ended(&repository.push("greeting=hello", "Greet"), "landed");
+    let (id, digest) = (text(&flight, "id").to_owned(), text(&flight, "digest").to_owned());
+
+    let shown = evidence(&world, &id);
+    let found = shown["found"].as_array().unwrap();
+    assert!(found.iter().all(|one| one["key"] == "ours" && one["refused"].is_null()), "{found:?}");
+    let of = |kind: &str| found.iter().find(|one| one["predicate_type"] == kind).map(|one| &one["predicate"]).unwrap();
+    let provenance = of("https://slsa.dev/provenance/v1");
+    assert_eq!(provenance["buildDefinition"]["externalParameters"]["commit"], flight["commit"]);
+    assert_eq!(provenance["runDetails"]["metadata"]["invocationId"], json!(id));
+    assert_eq!(of("https://in-toto.io/attestation/test-result/v0.1")["result"], "PASSED");
+    assert_eq!(of("https://cyclonedx.org/bom")["bomFormat"], "CycloneDX");
+    assert!(of("https://cosign.sigstore.dev/attestation/vuln/v1")["scanner"]["result"]["files"].as_u64() > Some(0));
+    cosign_verifies(&world, &digest);
+
+    // Only another key counts from now on: what served is not started again, and what comes is not deployed.
+    let keys = world.dir().join("theirs");
+    let made =
+        world.command().args(["key", "generate", "--output-key-prefix"]).arg(keys).env("COSIGN_PASSWORD", "x").output();
+    assert!(made.unwrap().status.success());
+    world.stop();
+    std::fs::write(world.dir().join("trust.yaml"), OTHER).unwrap();
+    world.start();
+    let refused = until("the image is refused", || {
+        let trouble = world.target("echo", "production")?["trouble"].as_str()?.to_owned();
+        trouble.contains("no trusted signature holds").then_some(trouble)
+    });
+    assert!(refused.contains(&digest), "{refused}");
+    let shown = world.cli(&["release", "show", &id]);
+    assert!(shown.code == 1 && shown.stdout.contains("no trusted key made this signature"), "{shown:?}");
+    let commit = repository.push("greeting=again", "Greet again");
+    let flight = world.flight_when(&commit, "is not let in", |flight| flight["ended_at"].is_string());
+    assert!(text(&flight, "detail").contains("no trusted signature holds"), "{flight:#}");
+    world.end();
+}
