@@ -184,7 +184,11 @@ fn known(event: &Event) -> String {
         Event::PipelineFinished { detail, .. } => format!("pipeline failed{}", because(detail.as_deref())),
         Event::ReleaseRecorded(release) => {
             let of = release.service.as_ref().map_or_else(String::new, |service| format!(" of {service}"));
-            format!("image {}{of}, {}", release.digest.short(), bytes(release.size_bytes))
+            let signed = release.evidence.as_ref().map_or_else(String::new, |evidence| {
+                let attested = counted(evidence.attestations.len() as u64, "attestation");
+                format!(", signed by key {} with {attested}", evidence.key_id.get(..8).unwrap_or_default())
+            });
+            format!("image {}{of}, {}{signed}", release.digest.short(), bytes(release.size_bytes))
         }
         Event::AuthorNotified { channels, failures } => {
             let lost = if failures.is_empty() { String::new() } else { format!("; not over {}", failures.join(", ")) };

@@ -8,6 +8,8 @@ use super::chapter::Chapter;
 use super::record::{Flown, PRODUCTION, Record, TEST};
 use super::repository::AUTHOR;
 use super::tally::{Count, Failure};
+use crate::sentence::scanned;
+use crate::text::counted;
 
 /// Something that was expected, and whether it happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,6 +33,7 @@ const FIRST: &[OfFlight] = &[
 
 const GOOD: &[OfFlight] = &[
     ("the good commit lands", lands),
+    ("it was looked through, and its image is signed and attested", vouched_for),
     ("it gets 1%, 10% and 100% of the traffic, each step judged", every_step_is_judged),
     ("no request fails while it rolls out", |flown| no_failures(flown, None)),
     ("users are served by it", |flown| only(flown, Chapter::Good)),
@@ -117,6 +120,17 @@ fn lands_in_order(flown: &Flown) -> Finding {
         return Err(format!("it was promoted in {promoted:?}; {}", instead(flown)));
     }
     lands(flown)
+}
+
+/// What came of the scan, and what vouches for the image.
+fn vouched_for(flown: &Flown) -> Finding {
+    let scans = flown.facts(|event| if let Event::Scanned(report) = event { Some(report) } else { None });
+    let scan = scans.last().ok_or("the journal knows of no scan")?;
+    let releases = flown.facts(|event| if let Event::ReleaseRecorded(release) = event { Some(release) } else { None });
+    let evidence = releases.last().and_then(|release| release.evidence.as_ref()).ok_or("the image is not signed")?;
+    let attested = evidence.attestations.len() as u64;
+    let key = evidence.key_id.get(..8).unwrap_or_default();
+    Ok(format!("{}; signed by key {key}, {}", scanned(scan), counted(attested, "attestation")))
 }
 
 /// How it ended, in the server's words.

@@ -41,12 +41,12 @@ impl Moment {
     pub(crate) fn is_news(&self) -> bool {
         match &self.event {
             Event::Configured { .. }
-            | Event::Scanned(_)
             | Event::JobStarted { .. }
             | Event::PipelineFinished { succeeded: true, .. }
             | Event::GatePassed { .. }
             | Event::Rollout { event: RolloutEvent::Started(_) | RolloutEvent::Marked { .. }, .. } => false,
             Event::Opened(_)
+            | Event::Scanned(_)
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)

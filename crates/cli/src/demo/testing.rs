@@ -61,6 +61,11 @@ fn facts(chapter: Chapter) -> Vec<(&'static str, Value)> {
     let landed = ("flight.ended", json!({"outcome": {"outcome": "landed"}}));
     let opened = json!({"service": "pad", "commit": commit(chapter), "branch": "main", "subject": chapter.message(),
         "author": {"name": "Ada Example", "email": "ada@example.org"}, "committed_at": "2026-02-01T12:00:00Z"});
+    let attestations = ["https://slsa.dev/provenance/v1", "https://cyclonedx.org/bom"];
+    let vouched = json!({"repository": "127.0.0.1:7878/pad", "key_id": "e".repeat(64), "attestations": attestations});
+    let release =
+        json!({"commit": commit(chapter), "digest": digest(chapter), "size_bytes": 2_000_000, "evidence": vouched});
+    let scanned = json!({"files": 14, "commits": 1, "packages": 20});
     let mut facts = vec![("flight.opened", opened)];
     match chapter {
         Chapter::First => facts.extend([promoted("test"), promoted("production"), landed]),
@@ -74,6 +79,8 @@ fn facts(chapter: Chapter) -> Vec<(&'static str, Value)> {
             passed(2, 2000),
             promoted("production"),
             landed,
+            ("flight.scanned", scanned),
+            ("release.recorded", release),
         ]),
         Chapter::Failing => {
             let cause = json!({"cause": "judged", "step": 0, "limit": "1%"});
