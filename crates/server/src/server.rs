@@ -1,7 +1,7 @@
 //! The whole server: opens the parts in the order in which they need each other, and closes them in reverse.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,7 +81,6 @@ const CI_PASS_ENV: [&str; 20] = [
 pub struct Server {
     address: SocketAddr,
     data: DataDir,
-    token_file: PathBuf,
     control: Control,
     journal: Journal,
     node: Node,
@@ -153,7 +152,6 @@ impl Server {
         data.announce(address)?;
         Ok(Self {
             address,
-            token_file: data.token_file(),
             data,
             control,
             journal,
@@ -174,8 +172,8 @@ impl Server {
     }
 
     /// The file with the token that clients must show.
-    pub fn token_file(&self) -> &Path {
-        &self.token_file
+    pub fn token_file(&self) -> PathBuf {
+        self.data.token_file()
     }
 
     /// Reads all files again that say what is observed and who is told, and goes on with what they say. Where anything is wrong

@@ -152,7 +152,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     let options = options(args, &data_dir)?;
     let data_dir = options.data_dir.clone();
     let server = Server::start(options).await.map_err(|error| not_started(&error))?;
-    announce(printer, server.address(), server.token_file(), &data_dir)?;
+    announce(printer, server.address(), &server.token_file(), &data_dir)?;
     while signals.next().await == Told::Reload {
         match server.reload().await {
             Ok(()) => printer.note("Reloaded", "what is observed, who is told, and policies"),

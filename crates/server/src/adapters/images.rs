@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::scanner::files;
 use super::source::from_git;
 use crate::events::chain;
-use crate::evidence::Vouching;
+use crate::evidence::{Vouching, off};
 
 /// Builds into the registry's image layout from the artifacts below `ci`.
 pub(crate) struct LayoutImages {
@@ -49,7 +49,9 @@ impl Images for LayoutImages {
             layout.build(spec, &tag).await.map_err(|error| from_supply(&error, &image.artifact, &image.binary))?;
         self.publish(member.name.as_str(), opened.commit.short(), &built.digest).await?;
         let bill = self.bill(flight, member, &source).await?;
-        let evidence = Some(self.vouching.vouch_for(flight, &member.name, &built.digest, bill).await?);
+        let (vouching, of, name, image) =
+            (self.vouching.clone(), flight.clone(), member.name.clone(), built.digest.clone());
+        let evidence = Some(off(move || vouching.vouch(&of, &name, &image, bill)).await?);
         let (commit, digest, size_bytes) = (opened.commit.clone(), built.digest, built.size);
         Ok(Release { commit, digest, size_bytes, service: None, evidence })
     }

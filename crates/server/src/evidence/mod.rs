@@ -46,8 +46,15 @@ struct Inner {
     trust: Trust,
     /// Where the registry is found, as it stands in images' names.
     host: String,
-    /// The images of all releases; none before the journal was read.
-    known: RwLock<Option<BTreeMap<Digest, Known>>>,
+    known: RwLock<Images>,
+}
+
+/// The images of all releases.
+#[derive(Debug, Default)]
+struct Images {
+    /// Whether those are among them that the journal knows from before the server started.
+    learned: bool,
+    all: BTreeMap<Digest, Known>,
 }
 
 /// An image of a release.
@@ -77,7 +84,7 @@ impl Vouching {
         };
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = host.split('/').next().unwrap_or(host).to_owned();
-        Ok(Self(Arc::new(Inner { registry, key, trust, host, known: RwLock::new(None) })))
+        Ok(Self(Arc::new(Inner { registry, key, trust, host, known: RwLock::default() })))
     }
 
     /// Learns which images the journal vouches for.
@@ -92,14 +99,14 @@ impl Vouching {
                 known.insert(release.digest.clone(), how);
             }
         }
-        let mut all = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut images = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
         // What was signed since is known already.
-        known.extend(all.take().unwrap_or_default());
-        *all = Some(known);
+        known.append(&mut images.all);
+        *images = Images { learned: true, all: known };
     }
 
     /// Signs an image that a flight has made and attests what is known of it. Blocks.
-    fn vouch(
+    pub(crate) fn vouch(
         &self,
         flight: &Flight,
         service: &ServiceName,
@@ -121,22 +128,9 @@ impl Vouching {
             prograde_sign::attest(&beside, &image, &statement, &inner.key, Form::Both, at).map_err(passing)?;
             attestations.push(predicate_type.to_owned());
         }
-        let mut known = inner.known.write().unwrap_or_else(PoisonError::into_inner);
         let how = Known::Signed(service.clone(), name.clone());
-        known.get_or_insert_default().insert(digest.clone(), how);
+        inner.known.write().unwrap_or_else(PoisonError::into_inner).all.insert(digest.clone(), how);
         Ok(Evidence { repository: name, key_id: inner.key.public_key().id(), attestations })
-    }
-
-    /// The same, outside of the asynchronous runtime.
-    pub(crate) async fn vouch_for(
-        &self,
-        flight: &Flight,
-        service: &ServiceName,
-        digest: &Digest,
-        bill: Value,
-    ) -> Result<Evidence, PortError> {
-        let (vouching, flight, service, digest) = (self.clone(), flight.clone(), service.clone(), digest.clone());
-        off(move || vouching.vouch(&flight, &service, &digest, bill)).await
     }
 
     /// Whether all is there that a release needs, and holds. What was made before images were signed has nothing.
@@ -165,9 +159,11 @@ impl Vouching {
     /// Whether an image may run: a release has it, and its signature holds.
     pub(crate) async fn check_image(&self, digest: &Digest) -> Result<(), PortError> {
         let known = {
-            let all = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
-            let all = all.as_ref().ok_or_else(|| PortError::Passing("the journal is still being read".into()))?;
-            all.get(digest).cloned()
+            let images = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+            if !images.learned {
+                return Err(PortError::Passing("the journal is still being read".into()));
+            }
+            images.all.get(digest).cloned()
         };
         match known {
             None => Err(PortError::Final(format!("no release of this server has the image {digest}"))),
@@ -175,8 +171,8 @@ impl Vouching {
             Some(Known::Signed(service, repository)) => {
                 let (vouching, of) = (self.clone(), digest.clone());
                 off(move || vouching.check_signature(&service, &of, &repository, SystemClock.now())).await?;
-                let mut all = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-                all.get_or_insert_default().insert(digest.clone(), Known::Checked);
+                let mut images = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+                images.all.insert(digest.clone(), Known::Checked);
                 Ok(())
             }
         }
@@ -252,6 +248,9 @@ fn refusals(found: &prograde_sign::Verified) -> String {
     if why.is_empty() { "there is none".to_owned() } else { why.join("; ") }
 }
 
-async fn off<T: Send + 'static>(work: impl FnOnce() -> Result<T, PortError> + Send + 'static) -> Result<T, PortError> {
+/// Does what blocks outside of the asynchronous runtime.
+pub(crate) async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PortError> + Send + 'static,
+) -> Result<T, PortError> {
     tokio::task::spawn_blocking(work).await.map_err(|error| PortError::Passing(error.to_string()))?
 }
