@@ -150,20 +150,7 @@ impl Server {
         let router = api::router(context, &token).merge(registry_router(registry, &options, &token, &control));
         let serving = serve(listener, router, stop.clone());
         data.announce(address)?;
-        Ok(Self {
-            address,
-            data,
-            control,
-            journal,
-            node,
-            stop,
-            serving,
-            metrics,
-            handled,
-            incidents,
-            filing,
-            policies,
-        })
+        Ok(Self { address, data, control, journal, node, stop, serving, metrics, handled, incidents, filing, policies })
     }
 
     /// Where the API listens.
