@@ -51,11 +51,11 @@ fn a_journal_that_was_altered_is_not_served_and_says_where() {
     world.stop();
     let file = world.data().join("journal.db");
     let sound = fs::read(&file).unwrap();
-    alter(&file, "UPDATE event SET payload = replace(payload, 'success', 'failure') WHERE sequence = 4");
+    alter(&file, "UPDATE event SET payload = replace(payload, 'success', 'failure') WHERE sequence = 5");
     let found = world.cli(&["journal", "verify", "--offline"]);
-    assert_report(&found, 1, "PG0305", &["event 4"]);
+    assert_report(&found, 1, "PG0305", &["event 5"]);
     let refused = said(&mut world.serve(&world.data(), local(free_port())));
-    assert_report(&refused, 2, "PG0305", &["event 4", "journal verify --offline"]);
+    assert_report(&refused, 2, "PG0305", &["event 5", "journal verify --offline"]);
 
     fs::write(&file, sound).unwrap();
     world.start();
