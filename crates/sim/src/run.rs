@@ -196,7 +196,9 @@ fn look(world: &World, scenario: &Scenario, control: &Control, now_ms: i64, quie
     let mut state = world.at(now_ms);
     let at_rest = control.with_fleet(|fleet| {
         state.check_tick(fleet);
-        let at_rest = quiet_since.is_some_and(|since| now_ms - since > SETTLE_MS || state.agrees(fleet));
+        // What was appended a moment ago may still be on its way into memory; for ever it may not.
+        let caught_up = state.journal.last().is_none_or(|last| last.sequence <= fleet.sequence());
+        let at_rest = quiet_since.is_some_and(|since| now_ms - since > SETTLE_MS || (caught_up && state.agrees(fleet)));
         if at_rest {
             state.check_rest(fleet);
         } else if now_ms > scenario.end_ms {
