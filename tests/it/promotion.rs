@@ -56,6 +56,8 @@ fn a_freeze_keeps_a_release_where_it_is_until_somebody_answers_for_it() {
         shown.stdout.contains("Deployment echo changed\n") && shown.stdout.contains("-  replicas: 2\n"),
         "{shown:?}"
     );
+    let unknown = world.cli(&["env", "nobody"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("no service nobody has flown yet"), "{unknown:?}");
     let nowhere = world.cli(&["diff", "production", "moon"]);
     assert!(nowhere.code == 2 && nowhere.stderr.contains("PG0907"), "{nowhere:?}");
 

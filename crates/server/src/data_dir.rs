@@ -128,7 +128,7 @@ pub fn token(path: &Path) -> Result<String, ServerError> {
 }
 
 /// Replaces a file as a whole, readable by its user alone.
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;

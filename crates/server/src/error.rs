@@ -156,7 +156,11 @@ impl ServerError {
             Self::Git(_) => "check the folders `repos` and `deployments` in the data directory, and that there is space".into(),
             Self::Images(_) => "check the folder `registry` in the data directory".into(),
             Self::Registry(_) => "`prograde explain PG0750` tells what can be in the way".into(),
-            Self::SigningKey(error) => error.hint().to_owned(),
+            Self::SigningKey(_) => {
+                "`signing/cosign.key` in the data directory is opened with the password in `signing/password` beside it, or in the file that \
+                 `--signing-password-file` names: give it the one that it was made with"
+                    .into()
+            }
             Self::Trust(_) => "correct the places named above".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
             Self::PrometheusConfig(found) if settings_code(found) != config::CODE => {

@@ -8,7 +8,7 @@ use prograde_server::api::environments::{PlaceView, ReleaseView, ServiceView};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::printer::{Style, Tone};
-use crate::report::Report;
+use crate::report::{self, Report};
 use crate::text::{Cell, Table, counted, when};
 
 /// Show which release is where, and what is on its way
@@ -29,6 +29,10 @@ pub(crate) struct EnvArgs {
 /// Prints them.
 pub(crate) fn run(app: &App, args: &EnvArgs) -> Result<Exit, Report> {
     let services = app.client()?.environments(args.service.as_ref())?;
+    if let (Some(service), true) = (&args.service, services.is_empty()) {
+        let what = format!("no service {service} has flown yet");
+        return Err(Report::new(report::ARGUMENT, what).hint("`prograde env` shows all that have"));
+    }
     if app.printer.style().json {
         app.printer.json(&services)?;
         return Ok(Exit::Done);

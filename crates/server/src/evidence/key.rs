@@ -1,11 +1,13 @@
 //! The server's signing key: in the data directory, encrypted, made at the first start and never replaced.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use prograde_sign::key::{KeyError, KeyFile, Password, PrivateKey, Signer as _};
+
+use crate::data_dir::replace;
 
 const PASSWORD_BYTES: usize = 32;
 
@@ -27,8 +29,9 @@ pub(super) fn open(dir: &Path, named: Option<&Path>) -> Result<PrivateKey, KeyEr
         return KeyFile::read(&private)?.private(Some(&password));
     }
     let key = PrivateKey::generate()?;
-    write(&public, 0o644, &key.public_key().to_pem()?).map_err(unreadable(&public))?;
-    write(&private, 0o600, &key.to_encrypted_pem(password.bytes())?).map_err(unreadable(&private))?;
+    // The private key comes last, so that a crash before it leaves nothing that is used.
+    replace(&public, key.public_key().to_pem()?.as_bytes()).map_err(unreadable(&public))?;
+    replace(&private, key.to_encrypted_pem(password.bytes())?.as_bytes()).map_err(unreadable(&private))?;
     Ok(key)
 }
 
@@ -36,15 +39,6 @@ fn draw(file: &Path) -> Result<Password, KeyError> {
     let mut bytes = [0; PASSWORD_BYTES];
     getrandom::fill(&mut bytes).map_err(KeyError::Random)?;
     let text = hex::encode(bytes);
-    write(file, 0o600, &text).map_err(|source| KeyError::Unreadable { path: file.to_owned(), source })?;
+    replace(file, text.as_bytes()).map_err(|source| KeyError::Unreadable { path: file.to_owned(), source })?;
     Ok(Password::new(text))
-}
-
-/// Writes a file as a whole. The private key comes last, so that a crash before it leaves nothing that is used.
-fn write(path: &Path, mode: u32, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(temporary, path)
 }

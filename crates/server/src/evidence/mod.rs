@@ -92,10 +92,12 @@ impl Vouching {
         let mut known = BTreeMap::new();
         for flight in fleet.flights() {
             for (service, release) in &flight.releases {
-                let how = release
-                    .evidence
-                    .as_ref()
-                    .map_or(Known::Unsigned, |evidence| Known::Signed(service.clone(), evidence.repository.clone()));
+                // The same image may have been made before and after there were signatures: then it has one.
+                let Some(evidence) = &release.evidence else {
+                    known.entry(release.digest.clone()).or_insert(Known::Unsigned);
+                    continue;
+                };
+                let how = Known::Signed(service.clone(), evidence.repository.clone());
                 known.insert(release.digest.clone(), how);
             }
         }
