@@ -133,5 +133,7 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(temporary, path)
+    fs::rename(temporary, path)?;
+    // The name as well has to be on the disk: releases are signed with the key that lies here.
+    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }
