@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::ids::Weight;
 use crate::runtime::Tally;
 
+mod alone;
 mod analysis;
 mod bounds;
 mod counted;

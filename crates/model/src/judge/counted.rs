@@ -1,9 +1,9 @@
 //! What samples say, part by part: hits among draws, and how probable a hit is if the candidate is no worse than tolerated.
 
-use super::marks::{self, Mark};
+use super::marks::Mark;
 use super::mixture::{Cell, Null};
 use super::thresholds::Thresholds;
-use super::{Analysis, Evidence, Sample, Shown, bounds, float, ratio};
+use super::{Analysis, Evidence, Sample, Shown, alone, bounds, float, ratio};
 
 /// How many times as often as the stable version did until now the candidate may fail where nobody runs beside it: the
 /// share of failures differs between times of the day.
@@ -63,7 +63,8 @@ impl<'a> Counter<'a> {
         self.place(odds / (odds + 1.0 - w), slack)
     }
 
-    pub(super) fn sample(&mut self, Shown { step, sample, of_users }: Shown<'_>) -> Counted {
+    pub(super) fn sample(&mut self, shown: Shown<'_>) -> Counted {
+        let Shown { step, sample, of_users } = shown;
         let (failures, requests) = (float(sample.candidate.failures), float(sample.candidate.requests));
         let share = sample.share().map(|w| sample.least_share(self.analysis).min(w));
         let (mut cells, mut nulls) = ([Cell::default(); PARTS], [0; PARTS]);
@@ -82,7 +83,7 @@ impl<'a> Counter<'a> {
             *fails = self.place(self.alone, 0.0);
         }
         if let Some(thresholds) = self.thresholds.filter(|thresholds| step >= thresholds.from) {
-            self.slow(sample, share, &thresholds, (slow, slows));
+            self.slow(shown, share, &thresholds, (slow, slows));
         }
         // However many of our own requests are good, what users have seen still matters.
         Counted { cells, nulls, failures, requests: if of_users { requests } else { 0.0 }, share: share.unwrap_or(0.0) }
@@ -90,7 +91,7 @@ impl<'a> Counter<'a> {
 
     fn slow(
         &mut self,
-        sample: &Sample,
+        Shown { step, sample, .. }: Shown<'_>,
         share: Option<f64>,
         thresholds: &Thresholds,
         (cells, nulls): (&mut [Cell; 4], &mut [usize; 4]),
@@ -107,9 +108,17 @@ impl<'a> Counter<'a> {
             let total = float(candidate.total());
             let (slow, of) = thresholds.past;
             let ours = candidate.at_least_each(thresholds.alone);
-            for (((cell, null), ours), theirs) in cells.iter_mut().zip(nulls).zip(ours).zip(slow) {
-                *null = self.place(bounds::upper(theirs, of, self.analysis.log_bounds_needed()), 0.0);
-                *cell = Cell { hits: float(ours), of: total, ..Cell::default() };
+            let is_judged = step == self.evidence.earlier.len();
+            for (at, (((cell, null), ours), theirs)) in cells.iter_mut().zip(nulls).zip(ours).zip(slow).enumerate() {
+                let share = bounds::upper(theirs, of, self.analysis.log_bounds_needed());
+                *null = self.place(share, 0.0);
+                let all = Cell { hits: float(ours), of: total, ..Cell::default() };
+                *cell = match self.evidence.marks {
+                    None => all,
+                    Some(marks) if is_judged => alone::calmest(marks, None, all, thresholds.alone.get(at), share),
+                    // Its parts are not kept, so what was a moment of it can't be told from the rest.
+                    Some(_) => Cell::default(),
+                };
             }
         }
     }
@@ -144,22 +153,36 @@ impl<'a> Counter<'a> {
             Cell { hits: float(failures), of: float(failures) + float(their_failures), tries: float(requests) }
         };
         if let Some(thresholds) = self.thresholds {
-            let [_, _, all @ ..] = &whole.cells;
-            let ours = if alone { thresholds.alone } else { thresholds.beside };
-            for (((cell, all), ours), theirs) in slow.iter_mut().zip(all).zip(ours).zip(thresholds.stable) {
-                *cell = slow_since(mark, *all, ours, (!alone).then_some(theirs)).unwrap_or_default();
+            if alone {
+                self.slow_since_alone(mark, &since.nulls, &thresholds, slow);
+            } else {
+                let [_, _, all @ ..] = &whole.cells;
+                for (((cell, all), ours), theirs) in
+                    slow.iter_mut().zip(all).zip(thresholds.beside).zip(thresholds.stable)
+                {
+                    *cell = slow_since(mark, *all, ours, theirs).unwrap_or_default();
+                }
             }
         }
         Some(since)
     }
+
+    fn slow_since_alone(&self, mark: &Mark, nulls: &[usize; PARTS], thresholds: &Thresholds, cells: &mut [Cell; 4]) {
+        let Evidence { marks: Some(marks), now, .. } = self.evidence else { return };
+        let ours = now.candidate.latencies.at_least_each(thresholds.alone);
+        let of = float(now.candidate.latencies.total());
+        let [_, _, nulls @ ..] = nulls;
+        for (((cell, ours), bucket), null) in cells.iter_mut().zip(ours).zip(&thresholds.alone).zip(nulls) {
+            let all = Cell { hits: float(ours), of, ..Cell::default() };
+            let share = self.nulls.get(*null).map_or(1.0, |null| null.p);
+            *cell = alone::calmest(marks, Some(mark), all, Some(bucket), share);
+        }
+    }
 }
 
-fn slow_since(mark: &Mark, all: Cell, ours: usize, theirs: Option<usize>) -> Option<Cell> {
+fn slow_since(mark: &Mark, all: Cell, ours: usize, theirs: usize) -> Option<Cell> {
     let hits = mark.candidate.slow_since(ours, all.hits)?;
-    let of = match theirs {
-        Some(theirs) => hits + mark.stable.slow_since(theirs, all.of - all.hits)?,
-        None => marks::since(all.of, mark.candidate.timed)?,
-    };
+    let of = hits + mark.stable.slow_since(theirs, all.of - all.hits)?;
     Some(Cell { hits, of, ..Cell::default() })
 }
 

@@ -137,6 +137,11 @@ impl Marks {
         }
     }
 
+    /// The marks, in order.
+    pub(super) fn kept(&self) -> impl Iterator<Item = &Mark> {
+        self.kept.iter().map(|(_, mark)| mark)
+    }
+
     /// The marks with their weights, in order.
     pub(super) fn weighted(&self) -> impl Iterator<Item = (f64, &Mark)> {
         self.kept.iter().map(|(ordinal, mark)| (self.weight(*ordinal), mark))

@@ -243,7 +243,8 @@ impl<'a> Case<'a> {
     /// Takes in what one sample, or the rest of one, shows of a part.
     fn see(&self, seen: &mut Seen, counted: &Counted, part: usize, (ours, theirs): (u64, (u64, u64)), alone: bool) {
         let (Some(cell), Some(null)) = (counted.cells.get(part), self.counter.null(counted, part)) else { return };
-        seen.ours.add(super::whole(cell.hits), ours);
+        let of_parts = alone && part > LIMIT && self.evidence.marks.is_some();
+        seen.ours.add(super::whole(cell.hits), if of_parts { super::whole(cell.of) } else { ours });
         let (their_failures, their_requests) = theirs;
         if alone {
             seen.expected = null.p.max(seen.expected);
