@@ -1,11 +1,16 @@
-//! Images: built, pushed and built again beside other people's tools, and the registry of the real binary beside Debian's
-//! `docker-registry`, in the same run and in turn.
+//! The supply chain beside other people's tools, in the same run and in turn: images built, pushed and built again, the
+//! registry of the real binary beside Debian's `docker-registry`, scans beside gitleaks, policies beside Kyverno's program.
 
 mod image;
 mod peer;
+mod policy;
 mod registry;
+mod scan;
 
 use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::ensure;
 
 use crate::table::Row;
 
@@ -24,6 +29,9 @@ pub(crate) struct Extent {
     /// How often each is measured; the median counts.
     #[arg(long, default_value_t = 3)]
     runs: u32,
+    /// Kyverno's own program, to be measured beside us.
+    #[arg(long)]
+    kyverno: Option<PathBuf>,
 }
 
 /// What can be measured by itself.
@@ -31,9 +39,11 @@ pub(crate) struct Extent {
 enum Part {
     Image,
     Registry,
+    Scan,
+    Policy,
 }
 
-const PARTS: [Part; 2] = [Part::Image, Part::Registry];
+const PARTS: [Part; 4] = [Part::Image, Part::Registry, Part::Scan, Part::Policy];
 
 pub(crate) fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -41,7 +51,16 @@ pub(crate) fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
         rows.extend(match part {
             Part::Image => image::measure(&extent.prograde)?,
             Part::Registry => registry::measure(extent)?,
+            Part::Scan => scan::measure(&extent.prograde)?,
+            Part::Policy => policy::measure(&extent.prograde, extent.kyverno.as_deref())?,
         });
     }
     Ok(rows)
+}
+
+/// Runs a command that has to succeed.
+fn run_for(command: &mut Command) -> anyhow::Result<()> {
+    let out = command.output()?;
+    ensure!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(())
 }
