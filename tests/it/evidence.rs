@@ -5,6 +5,9 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use rustix::process::Signal;
+
+use crate::world::processes::signal;
 use crate::world::repository::Repository;
 use crate::world::wait::until;
 use crate::world::{World, said_by_peer, text};
@@ -29,6 +32,50 @@ fn cosign_verifies(world: &World, digest: &str) {
     command.arg(image);
     let Some(said) = said_by_peer("cosign", &mut command) else { return };
     assert_eq!(said.code, 0, "{said:?}");
+}
+
+/// A policy that asks for something of every pod's annotations.
+fn policy(pattern: &str) -> String {
+    format!(
+        "apiVersion: kyverno.io/v1
+kind: ClusterPolicy
+metadata: {{ name: evidence }}
+spec:
+  validationFailureAction: Enforce
+  rules:
+    - name: evidence
+      match: {{ any: [{{ resources: {{ kinds: [Deployment] }} }}] }}
+      validate: {{ message: Something is missing., pattern: {{ spec: {{ template: {{ metadata: {{ annotations: {pattern} }} }} }} }} }}
+"
+    )
+}
+
+#[test]
+fn policies_are_asked_again_before_a_release_is_deployed_with_what_is_known_by_then() {
+    let vouched = policy("{ prograde.dev/signed-by: '?*', prograde.dev/scan: passed }");
+    let world = World::with_files(&[("evidence.yaml", &vouched)], &["--policies", "evidence.yaml"]);
+    let repository = Repository::create(&world, "echo");
+    let gate = "environments:\n  - name: test\n  - name: production\n    gate: { approvals: 1, approvals_by: [Eve] }\n";
+    let config = std::fs::read_to_string(repository.path("prograde.yaml")).unwrap();
+    repository.write("prograde.yaml", &format!("{}{gate}", config.split_once("environments:").unwrap().0));
+    let commit = repository.push("greeting=hello", "Greet");
+    let flight = world.flight_when(&commit, "waits", |flight| text(flight, "detail").contains("approv"));
+
+    // Something else is asked for since the push.
+    std::fs::write(world.dir().join("evidence.yaml"), policy("{ prograde.dev/signed-by: somebody-else }")).unwrap();
+    signal(world.pid(), Signal::HUP);
+    until("the policies to be read again", || world.log().contains("Reloaded").then_some(()));
+    let approved = world.cli(&["approve", text(&flight, "id"), "--by", "Eve"]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    let ended = world.flight_when(&commit, "ends", |flight| !flight["ended_at"].is_null());
+    let events = ended["events"].as_array().unwrap();
+    let last = events.iter().find(|event| event["type"] == "flight.ended").unwrap();
+    let said = last["data"]["outcome"].to_string();
+    assert!(said.contains("PG1106") && said.contains("deploy/base/deployment.yaml"), "{said}");
+    let deployed = events.iter().filter(|event| event["type"] == "environment.deployed").count();
+    assert_eq!(deployed, 1, "it is in the test environment alone: {events:?}");
+    assert!(world.target("echo", "production").is_none_or(|target| target["versions"] == json!([])));
+    world.end();
 }
 
 #[test]

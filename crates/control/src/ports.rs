@@ -14,7 +14,7 @@ use prograde_model::gate::Holds;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
 use prograde_model::metric::{Found, MetricSource};
-use prograde_model::release::Release;
+use prograde_model::release::{Evidence, Release};
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::scan::ScanReport;
 use prograde_model::workload::Workload;
@@ -170,6 +170,10 @@ pub struct Deployment {
     pub commit: CommitId,
     /// Its image.
     pub digest: Digest,
+    /// What vouches for the image, which was checked; none where it was made before images were signed.
+    pub evidence: Option<Evidence>,
+    /// Whether the commit was looked through, and let past.
+    pub scanned: bool,
     /// The overlay below the manifests.
     pub overlay: String,
     /// The manifests.
@@ -213,9 +217,9 @@ pub struct Checked {
 /// The deployment repository.
 #[async_trait]
 pub trait Deployments: Send + Sync {
-    /// Renders manifests without writing them.
+    /// Renders manifests without writing them, and asks the policies in force of them.
     async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError>;
-    /// Writes a release; the same flight and target give the same commit.
+    /// Writes a release, if the policies in force let it; the same flight and target give the same commit.
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError>;
     /// Takes a release out again; the same flight and target give the same commit.
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError>;

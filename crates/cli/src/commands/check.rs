@@ -17,7 +17,7 @@ use prograde_model::{Diagnostic, Diagnostics};
 use prograde_pipeline::Workflows;
 use prograde_scan::commit::{Limits, look};
 use prograde_scan::walk::Ignored;
-use prograde_server::policies::{Judged, Policies};
+use prograde_server::policies::{Judged, Policies, Vouched};
 use serde_json::json;
 
 use crate::app::App;
@@ -175,9 +175,9 @@ fn rendered(
     };
     for environment in &service.environments {
         let target = Target { environment: environment.name.clone(), service: member.name.clone() };
-        let decoded = match preview(&target, &environment.overlay_path(), &tree) {
+        let decoded = match preview(&target, &environment.overlay_path(), &tree, None) {
             Ok(resources) => {
-                let Judged { refused, told } = policies.judge(&resources, now);
+                let Judged { refused, told } = policies.judge(&resources, &Vouched::to_be(), now);
                 found.refuse(as_written(Diagnostics(refused), &folder));
                 found.notices.extend(as_written(Diagnostics(told), &folder).0);
                 workload::decode(&target, &resources)

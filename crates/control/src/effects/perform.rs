@@ -181,13 +181,16 @@ impl Inner {
                 flight: flight.id.clone(),
                 commit: flight.commit().clone(),
                 digest: release.digest.clone(),
+                evidence: release.evidence.clone(),
+                scanned: flight.scan.is_some(),
                 overlay: environment.overlay_path(),
                 manifests,
                 author: flight.opened.author.clone(),
                 subject: flight.opened.subject.clone(),
                 at,
             })
-            .await?;
+            .await
+            .map_err(|error| below(&folder, error))?;
         let workload = match self.ports.deployments.workload(&commit, target).await {
             Ok(workload) => workload,
             Err(error @ PortError::Passing(_)) => return Err(error),

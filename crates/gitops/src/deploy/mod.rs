@@ -219,6 +219,12 @@ impl Deployments {
         self.record(&wanted, &author, &message, &Folder::New(folder)).await
     }
 
+    /// The commit by which a flight entered a target, if it did.
+    pub async fn committed(&self, target: &Target, flight: &FlightId) -> Result<Option<CommitId>, GitError> {
+        let Some(head) = self.repository.head(MAIN).await? else { return Ok(None) };
+        self.find(&head, &Trailers::of(Action::Deploy, target, flight)).await
+    }
+
     /// Puts a target back to what was before a deployment; the target's folder goes where there was none. Doing it again
     /// gives the same commit and makes nothing.
     pub async fn revert(&self, request: RevertRequest) -> Result<CommitId, DeployError> {
@@ -367,12 +373,17 @@ fn checked_overlay(manifests: &FileTree, overlay: &str) -> Result<String, Deploy
     if manifests.has_directory(&overlay) { Ok(overlay) } else { Err(DeployError::NoOverlay(overlay)) }
 }
 
-/// A target's objects as they would be if a release with these manifests entered it, whatever its digest. Nothing is
-/// written; places are below `manifests/`.
-pub fn preview(target: &Target, overlay: &str, manifests: &FileTree) -> Result<Vec<Resource>, PreviewError> {
+/// A target's objects as they would be if a release with these manifests and this image entered it, or any image. Nothing
+/// is written; places are below `manifests/`.
+pub fn preview(
+    target: &Target,
+    overlay: &str,
+    manifests: &FileTree,
+    digest: Option<&Digest>,
+) -> Result<Vec<Resource>, PreviewError> {
     let overlay = checked_overlay(manifests, overlay)?;
-    let any_digest = format!("sha256:{}", "0".repeat(64));
-    let files = folder(target, &overlay, manifests, &any_digest, "")?;
+    let digest = digest.map_or_else(|| format!("sha256:{}", "0".repeat(64)), ToString::to_string);
+    let files = folder(target, &overlay, manifests, &digest, "")?;
     Ok(kustomize::render(&files, "")?)
 }
 

@@ -211,14 +211,14 @@ async fn all_manifests_can_be_the_overlay() {
 async fn a_preview_is_what_a_deployment_renders() {
     let (_dir, deployments) = open().await;
     let manifests = fixture::tree(MANIFESTS);
-    let preview = deploy::preview(&target("production"), "production", &manifests).unwrap();
+    let preview = deploy::preview(&target("production"), "production", &manifests, None).unwrap();
     let commit = deployments.commit(change("production", 0, manifests.clone())).await.unwrap();
     let rendered = deployments.render(&commit, &target("production")).await.unwrap().resources;
     let json =
         |resources: &[kustomize::Resource]| resources.iter().map(kustomize::Resource::to_json).collect::<Vec<_>>();
     assert_eq!(json(&preview), json(&rendered));
     assert!(workload::decode(&target("production"), &preview).is_ok());
-    assert!(deploy::preview(&target("production"), "nowhere", &manifests).is_err());
+    assert!(deploy::preview(&target("production"), "nowhere", &manifests, None).is_err());
 }
 
 #[tokio::test]

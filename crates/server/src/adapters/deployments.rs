@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::source::from_git;
 use crate::events::chain;
-use crate::policies::InForce;
+use crate::policies::{InForce, Vouched};
 
 /// The deployment repository, and what releases have to meet to get there.
 pub(crate) struct GitDeployments {
@@ -32,18 +32,39 @@ fn tree(files: &Files) -> Result<FileTree, PortError> {
     FileTree::from_files(files).map_err(|error| PortError::Final(chain(&error)))
 }
 
+impl GitDeployments {
+    /// Asks the policies that are in force now, of what is known now: since the push others may have been read, and the
+    /// image has been built.
+    async fn admit(&self, deployment: &Deployment) -> Result<(), PortError> {
+        let (tree, policies, of) = (tree(&deployment.manifests)?, self.policies.now(), deployment.clone());
+        let judged = tokio::task::spawn_blocking(move || {
+            let Deployment { target, overlay, digest, evidence, scanned, .. } = of;
+            let resources = preview(&target, &overlay, &tree, Some(&digest)).map_err(from_preview)?;
+            let vouched = Vouched { signed_by: evidence.map(|evidence| evidence.key_id), scanned };
+            Ok::<_, PortError>(policies.judge(&resources, &vouched, SystemClock.now()))
+        });
+        let judged = judged.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
+        let refused = judged.map_err(as_written)?.refused;
+        // What Git has already was let in then: a crash may have come before that was recorded.
+        let is_there = !refused.is_empty() && self.committed(deployment).await?;
+        if refused.is_empty() || is_there { Ok(()) } else { Err(as_written(PortError::Input(Diagnostics(refused)))) }
+    }
+
+    async fn committed(&self, deployment: &Deployment) -> Result<bool, PortError> {
+        let found = self.deployments.committed(&deployment.target, &deployment.flight).await;
+        Ok(found.map_err(|error| from_git(&error))?.is_some())
+    }
+}
+
 #[async_trait]
 impl Port for GitDeployments {
     async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
         let policies = self.policies.now();
         let checked = tokio::task::spawn_blocking(move || {
-            let resources = preview(&target, &overlay, &tree).map_err(|error| match error {
-                PreviewError::Manifests(diagnostics) => PortError::Input(diagnostics),
-                PreviewError::Release(error) => PortError::Final(chain(&error)),
-            })?;
+            let resources = preview(&target, &overlay, &tree, None).map_err(from_preview)?;
             let (_, notices) = workload::decode(&target, &resources)?;
-            let judged = policies.judge(&resources, SystemClock.now());
+            let judged = policies.judge(&resources, &Vouched::to_be(), SystemClock.now());
             if !judged.refused.is_empty() {
                 return Err(PortError::Input(Diagnostics(judged.refused)));
             }
@@ -56,6 +77,7 @@ impl Port for GitDeployments {
     }
 
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
+        self.admit(&deployment).await?;
         let change = DeployChange {
             target: deployment.target,
             flight: deployment.flight,
@@ -97,6 +119,13 @@ impl Port for GitDeployments {
             error @ (RenderError::NotDeployed { .. } | RenderError::Cancelled) => PortError::Passing(chain(&error)),
         })?;
         Ok(workload::decode(target, &rendered.resources)?.0)
+    }
+}
+
+fn from_preview(error: PreviewError) -> PortError {
+    match error {
+        PreviewError::Manifests(diagnostics) => PortError::Input(diagnostics),
+        PreviewError::Release(error) => PortError::Final(chain(&error)),
     }
 }
 

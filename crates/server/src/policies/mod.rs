@@ -11,6 +11,7 @@ use prograde_gitops::kustomize::Resource;
 use prograde_gitops::located::{Located, Place};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_policy::{Action, Given, POLICY, Policy, PolicySet, Request, RuleResult, Status, shipped};
+use serde_json::{Value, json};
 
 use crate::options::ServerOptions;
 
@@ -20,6 +21,12 @@ pub const REFUSED: &str = "PG1106";
 pub const DEFAULT_SET: &str = "baseline";
 /// The word for no set at all.
 pub const NO_SET: &str = "none";
+/// Where a workload has its pods' form.
+const POD_TEMPLATE: &str = "/spec/template";
+/// Whose signature of a pod's image holds.
+const SIGNED_BY: &str = "prograde.dev/signed-by";
+/// Whether the commit was looked through; `passed`, or absent.
+const SCAN: &str = "prograde.dev/scan";
 /// How many violations are told at once.
 const TOLD_MAX: usize = 100;
 
@@ -68,6 +75,43 @@ pub struct Judged {
     pub told: Vec<Diagnostic>,
 }
 
+/// What is known of a release beside its manifests. Policies find it as annotations of its pods, whatever the manifests
+/// say there themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vouched {
+    /// Whose signature of the image holds: the key, by the SHA-256 of its DER form in hex.
+    pub signed_by: Option<String>,
+    /// Whether the commit was looked through for what may not be there, and let past.
+    pub scanned: bool,
+}
+
+impl Vouched {
+    /// Of a commit before it is built: the server signs every image that it builds, and looks through every commit first.
+    pub fn to_be() -> Self {
+        Self { signed_by: Some("this server".to_owned()), scanned: true }
+    }
+
+    fn note(&self, resource: &mut Value) {
+        let pod = if resource.get("kind").and_then(Value::as_str) == Some("Pod") { "" } else { POD_TEMPLATE };
+        let Some(pod) =
+            resource.pointer_mut(pod).filter(|pod| pod.get("spec").is_some()).and_then(Value::as_object_mut)
+        else {
+            return;
+        };
+        let metadata = pod.entry("metadata").or_insert_with(|| json!({}));
+        let Some(metadata) = metadata.as_object_mut() else { return };
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        let Some(annotations) = annotations.as_object_mut() else { return };
+        let passed = self.scanned.then(|| "passed".to_owned());
+        for (name, value) in [(SIGNED_BY, self.signed_by.clone()), (SCAN, passed)] {
+            match value {
+                Some(value) => annotations.insert(name.to_owned(), Value::String(value)),
+                None => annotations.remove(name),
+            };
+        }
+    }
+}
+
 impl Policies {
     /// A set that ships, by its name, and policies in files and folders. What can't be evaluated is an error.
     pub fn read(set: &str, paths: &[PathBuf]) -> Result<Self, Diagnostics> {
@@ -87,11 +131,12 @@ impl Policies {
         if found.is_empty() { Ok(Self(policies)) } else { Err(Diagnostics(found)) }
     }
 
-    /// Judges what was rendered.
-    pub fn judge(&self, resources: &[Resource], now: Timestamp) -> Judged {
+    /// Judges what was rendered for a release.
+    pub fn judge(&self, resources: &[Resource], vouched: &Vouched, now: Timestamp) -> Judged {
         let mut judged = Judged::default();
         for resource in resources {
-            let value = resource.to_json();
+            let mut value = resource.to_json();
+            vouched.note(&mut value);
             for answer in self.0.evaluate(&Request::create(&value, now), &Given::default()) {
                 let Some(policy) = self.0.policies.get(answer.policy) else { continue };
                 for result in answer.results {
@@ -133,4 +178,36 @@ fn place<'r>(tree: &'r Located, path: &str) -> &'r Place {
         }
     }
     place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_word_replaces_what_manifests_say_of_themselves() {
+        let claimed = json!({ "a": "b", SIGNED_BY: "me", SCAN: "passed" });
+        let spec = json!({ "metadata": { "annotations": claimed }, "spec": { "containers": [] } });
+        let mut pod = spec.clone();
+        pod["kind"] = json!("Pod");
+        let mut deployment = json!({ "kind": "Deployment", "spec": { "template": spec } });
+        for (resource, at) in [(&mut pod, ""), (&mut deployment, POD_TEMPLATE)] {
+            let mut check = |vouched: Vouched, expected: Value| {
+                vouched.note(resource);
+                assert_eq!(resource.pointer(at).unwrap()["metadata"]["annotations"], expected);
+            };
+            check(Vouched { signed_by: None, scanned: false }, json!({ "a": "b" }));
+            let known = Vouched { signed_by: Some("key".to_owned()), scanned: true };
+            check(known, json!({ "a": "b", SIGNED_BY: "key", SCAN: "passed" }));
+        }
+    }
+
+    #[test]
+    fn what_has_no_pods_is_left_as_it_is() {
+        for resource in [json!({ "kind": "Service", "spec": {} }), json!([]), json!({ "spec": { "template": [] } })] {
+            let mut noted = resource.clone();
+            Vouched::to_be().note(&mut noted);
+            assert_eq!(noted, resource);
+        }
+    }
 }
