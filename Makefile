@@ -1,5 +1,5 @@
 # Two commands do all set-up: `make demo` and `make test`.
-.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-flags bench-journal bench-judge bench-operate bench-supply peers
+.PHONY: demo test lint fmt docs docs-check bench bench-proxy bench-flight bench-flags bench-journal bench-judge bench-operate bench-supply bench-gitops peers
 
 CARGO ?= cargo
 # Where `go install` puts the programs that tests compare with.
@@ -40,7 +40,7 @@ docs-check:
 	$(CARGO) run --quiet --locked -p prograde-cli -- reference --out docs/reference --check
 
 ## Measure; prints tables and writes target/bench/<name>.json.
-bench: bench-proxy bench-journal bench-judge bench-flight bench-flags bench-operate bench-supply
+bench: bench-proxy bench-journal bench-judge bench-flight bench-flags bench-operate bench-supply bench-gitops
 
 bench-proxy:
 	scripts/bench-proxy.sh
@@ -53,6 +53,9 @@ bench-operate:
 
 bench-supply:
 	scripts/bench-supply.sh
+
+bench-gitops:
+	scripts/bench-gitops.sh
 
 bench-judge:
 	scripts/bench-judge.sh

@@ -3,6 +3,7 @@
 
 mod flags;
 mod flight;
+mod gitops;
 mod harness;
 mod journal;
 mod judge;
@@ -36,6 +37,8 @@ enum Bench {
     Hold,
     /// Images and the registry, beside buildah, skopeo and Debian's registry.
     Supply(Supplying),
+    /// Rendering, beside Kustomize.
+    Gitops(Rendering),
     /// What control adds to a flight, and what a bad commit harms.
     Flight(Binaries),
 }
@@ -64,6 +67,15 @@ struct Supplying {
     place: Place,
     #[command(flatten)]
     extent: supply::Extent,
+}
+
+/// What is measured of rendering.
+#[derive(Debug, clap::Args)]
+struct Rendering {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    extent: gitops::Extent,
 }
 
 /// How canaries are judged.
@@ -109,6 +121,9 @@ fn main() -> anyhow::Result<()> {
         }
         Bench::Supply(supplying) => {
             table::publish("supply", &supplying.place.out, &supply::measure(&supplying.extent)?)
+        }
+        Bench::Gitops(rendering) => {
+            table::publish("gitops", &rendering.place.out, &gitops::measure(&rendering.extent)?)
         }
         Bench::Hold => table::print(&operate::hold()?),
         Bench::Flight(binaries) => {

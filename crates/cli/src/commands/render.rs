@@ -1,6 +1,8 @@
 //! `prograde render`: what a kustomization becomes, as `kustomize build` prints it, without running anything.
 
+mod all;
 mod disk;
+mod index;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,18 +25,27 @@ Examples:
   prograde render deploy/overlays/production
   prograde render deploy/overlays/production --output manifests.yaml
   prograde render . --json | jq -r '.[].kind'
+  prograde render deploy --all --output rendered
 
 The text is the one that `kustomize build` 5.8 prints, byte for byte. Files are read from the kustomizations' own
 directories, and bases from anywhere in the same Git repository. No program is run and no other machine is asked: Helm
-charts, programs as plugins and bases on other machines are refused. The exit code is 2 if the kustomization can't be
-rendered.")]
+charts, programs as plugins and bases on other machines are refused. With --all and --output only what depends on a change
+since the last time is rendered again. The exit code is 2 if a kustomization can't be rendered; what was written of it before
+then stays.")]
 pub(crate) struct RenderArgs {
     /// The directory with the kustomization
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
-    /// Write to a file, or one file for each object into a directory that is there
+    /// Write to a file, or one file for each object into a directory that is there; with --all a file for each kustomization
+    /// into a directory
     #[arg(short, long, value_name = "FILE|DIR")]
     output: Option<PathBuf>,
+    /// Render every kustomization below the directory that no other one includes
+    #[arg(long)]
+    all: bool,
+    /// Remove the files of kustomizations that are gone
+    #[arg(long, requires_all = ["all", "output"])]
+    prune: bool,
 }
 
 /// Renders a directory.
@@ -43,6 +54,9 @@ pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
         Report::new(report::FILE, format!("{} is not a folder", args.dir.display()))
             .hint("name the folder with kustomization.yaml in it")
     })?;
+    if args.all {
+        return all::run(app, &all::Asked { dir: &dir, output: args.output.as_deref(), prune: args.prune });
+    }
     let disk = Disk::around(&dir);
     let inner = disk.relative(&dir).unwrap_or_default();
     let rendering = Renderer::new(&disk).render(&inner).map_err(|problem| located(&problem, &disk))?;

@@ -1,12 +1,15 @@
 //! The files of the repository around a directory, read when rendering asks for them. Invariant: what lies outside of
 //! the repository is not read, whatever links and paths say.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prograde_kustomize::{Files, Link};
+
+use super::index::Seen;
 
 /// How large one file may be, in bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -14,6 +17,8 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// A part of the disk: a Git repository, or all of it where there is none.
 pub(super) struct Disk {
     root: PathBuf,
+    /// The files that were read, as they were then.
+    seen: Mutex<BTreeMap<String, Seen>>,
 }
 
 impl Disk {
@@ -21,12 +26,17 @@ impl Disk {
     pub(super) fn around(dir: &Path) -> Self {
         let repository = dir.ancestors().find(|above| above.join(".git").exists());
         let root = repository.or_else(|| dir.ancestors().last()).unwrap_or(dir);
-        Self { root: root.to_path_buf() }
+        Self { root: root.to_path_buf(), seen: Mutex::default() }
     }
 
     /// Where paths begin.
     pub(super) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The files that were read so far.
+    pub(super) fn seen(&self) -> BTreeMap<String, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A path as seen from the root; `None` outside of it.
@@ -58,11 +68,11 @@ impl Files for Disk {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
             Err(error) => return Err(error.to_string()),
         };
-        let kind = file.metadata().map_err(|error| error.to_string())?;
-        if kind.is_dir() {
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        if metadata.is_dir() {
             return Ok(None);
         }
-        if !kind.is_file() {
+        if !metadata.is_file() {
             return Err("it is not a plain file".into());
         }
         let mut bytes = Vec::new();
@@ -70,6 +80,8 @@ impl Files for Disk {
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
         }
+        let seen = Seen::new(&metadata, &bytes);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), seen);
         Ok(Some(bytes.into()))
     }
 

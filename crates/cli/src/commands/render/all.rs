@@ -1,0 +1,274 @@
+//! Renders every kustomization below a directory that no other one includes: each into a file of its own, and again only
+//! those that depend on what has changed since.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Reads, Renderer};
+use prograde_model::Diagnostics;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::disk::Disk;
+use super::index::{Index, Look, Rendered};
+use super::located;
+use crate::app::App;
+use crate::exit::Exit;
+use crate::report::{self, Report};
+
+/// How deep kustomizations are looked for.
+const DEPTH_MAX: usize = 64;
+/// How many are rendered at most.
+const ROOTS_MAX: usize = 100_000;
+
+/// What is asked for.
+pub(super) struct Asked<'a> {
+    pub(super) dir: &'a Path,
+    pub(super) output: Option<&'a Path>,
+    pub(super) prune: bool,
+}
+
+/// One that was rendered now.
+struct Done {
+    text: String,
+    objects: usize,
+    warnings: Vec<String>,
+    reads: Reads,
+}
+
+type Outcome = Result<Done, Diagnostics>;
+
+/// Renders them all, and says how each went. Where one can't be rendered, what was written of it before stays.
+pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
+    let disk = Disk::around(asked.dir);
+    let output = asked.output.map(make).transpose()?;
+    let roots = find(asked.dir, output.as_deref(), &disk)?;
+    let mut index = output.as_deref().map_or_else(Index::default, Index::read);
+    index.keep(|dir| roots.contains_key(dir));
+    let place = |dir: &str| output.as_ref().map(|output| output.join(name(dir, asked.dir, &disk)));
+    let mut fresh = index.fresh(disk.root());
+    let is_as_written = |dir: &str, one: &Rendered| match (&one.output, place(dir)) {
+        (Some(look), Some(path)) => Look::at(&path).as_ref() == Some(look),
+        (_, _) => true,
+    };
+    fresh.retain(|dir| index.rendered.get(dir).is_some_and(|one| is_as_written(dir, one)));
+    let stale: Vec<&str> = roots.keys().map(String::as_str).filter(|dir| !fresh.contains(*dir)).collect();
+    for dir in &stale {
+        index.rendered.remove(*dir);
+    }
+    let mut outcomes = render(&disk, &stale);
+    take_in(&mut index, &outcomes, &disk);
+    // One that others included before may stand by itself now.
+    let tops = tops(&index, &roots);
+    let bare = |dir: &&str| output.is_some() && index.rendered.get(*dir).is_some_and(|one| one.output.is_none());
+    let more: Vec<&str> = tops.iter().copied().filter(|dir| !outcomes.contains_key(*dir)).filter(bare).collect();
+    let more = render(&disk, &more);
+    take_in(&mut index, &more, &disk);
+    outcomes.extend(more);
+
+    let mut told = Told::default();
+    for dir in &tops {
+        let path = place(dir);
+        told.add(app, (dir, outcomes.get(*dir)), &mut index, path.as_deref(), &disk)?;
+    }
+    for dir in std::mem::take(&mut index.gone) {
+        let Some(path) = place(&dir).filter(|path| path.exists()) else { continue };
+        if asked.prune {
+            fs::remove_file(&path).map_err(|error| Report::file("remove", &path, &error))?;
+            app.printer.note("Removed", path.display());
+        } else {
+            app.printer.warning(format_args!("{} is of a kustomization that is gone", path.display()));
+            app.printer.hint("`--prune` removes it");
+            index.gone.insert(dir);
+        }
+    }
+    if let Some(output) = &output {
+        index.write(output).map_err(|error| Report::file("write", &output.join(super::index::FILE), &error))?;
+    }
+    told.end(app, roots.is_empty(), asked.dir)
+}
+
+fn make(output: &Path) -> Result<PathBuf, Report> {
+    fs::create_dir_all(output).and_then(|()| fs::canonicalize(output)).map_err(|e| Report::file("make", output, &e))
+}
+
+/// Directories with a kustomization, each with the file's path, as seen from the disk's root.
+fn find(dir: &Path, output: Option<&Path>, disk: &Disk) -> Result<BTreeMap<String, String>, Report> {
+    let mut found = BTreeMap::new();
+    let mut next = vec![(dir.to_path_buf(), 0)];
+    while let Some((dir, depth)) = next.pop() {
+        if depth > DEPTH_MAX || Some(dir.as_path()) == output {
+            continue;
+        }
+        let mut files = BTreeSet::new();
+        for entry in fs::read_dir(&dir).map_err(|error| Report::file("read", &dir, &error))? {
+            let entry = entry.map_err(|error| Report::file("read", &dir, &error))?;
+            let kind = entry.file_type().map_err(|error| Report::file("read", &entry.path(), &error))?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if kind.is_dir() && !name.starts_with('.') {
+                next.push((entry.path(), depth + 1));
+            } else if KUSTOMIZATION_FILES.contains(&name.as_str()) {
+                files.insert(name);
+            }
+        }
+        let file = KUSTOMIZATION_FILES.iter().find(|name| files.contains(**name));
+        if let (Some(file), Some(path)) = (file, disk.relative(&dir)) {
+            let full = if path.is_empty() { (*file).to_owned() } else { format!("{path}/{file}") };
+            found.insert(path, full);
+        }
+        if found.len() > ROOTS_MAX {
+            return Err(Report::new(report::FILE, format!("there are more than {ROOTS_MAX} kustomizations"))
+                .hint("name a directory with fewer of them"));
+        }
+    }
+    Ok(found)
+}
+
+/// The file for a directory: where it lies below the one that was asked for.
+fn name(dir: &str, asked: &Path, disk: &Disk) -> String {
+    let above = disk.relative(asked).unwrap_or_default();
+    let below = dir.strip_prefix(&above).unwrap_or(dir).trim_start_matches('/');
+    if below.is_empty() { "_root.yaml".to_owned() } else { format!("{below}.yaml") }
+}
+
+/// Renders directories on all processors.
+fn render<'d>(disk: &Disk, dirs: &[&'d str]) -> BTreeMap<&'d str, Outcome> {
+    let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(dirs.len());
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let renderer = Renderer::new(disk as &dyn Files);
+                while let Some(dir) = dirs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = one(&renderer, dir);
+                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*dir, outcome);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn one(renderer: &Renderer<'_>, dir: &str) -> Outcome {
+    let rendering = renderer.render(dir)?;
+    let text = rendering.to_yaml()?;
+    Ok(Done { text, objects: rendering.resources.len(), warnings: rendering.warnings, reads: rendering.reads })
+}
+
+fn take_in(index: &mut Index, outcomes: &BTreeMap<&str, Outcome>, disk: &Disk) {
+    let seen = disk.seen();
+    for (dir, outcome) in outcomes {
+        if let Ok(done) = outcome {
+            index.add(dir, &done.reads, &seen, Rendered::new(done.objects, done.warnings.clone()));
+        }
+    }
+}
+
+/// Those that no other one includes.
+fn tops<'r>(index: &Index, roots: &'r BTreeMap<String, String>) -> Vec<&'r str> {
+    let all = || roots.iter().map(|(dir, file)| (dir.as_str(), file.as_str()));
+    let included = index.included(all());
+    all().map(|(dir, _)| dir).filter(|dir| !included.contains(dir)).collect()
+}
+
+/// What became of one of them.
+#[derive(Debug, Serialize)]
+struct Row {
+    dir: String,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    objects: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Value>,
+}
+
+/// What is said of all of them.
+#[derive(Default)]
+struct Told {
+    rows: Vec<Row>,
+    written: usize,
+    unchanged: usize,
+    failed: usize,
+}
+
+impl Told {
+    fn add(
+        &mut self,
+        app: &App,
+        (dir, outcome): (&str, Option<&Outcome>),
+        index: &mut Index,
+        path: Option<&Path>,
+        disk: &Disk,
+    ) -> Result<(), Report> {
+        let shown = if dir.is_empty() { "." } else { dir }.to_owned();
+        let output = path.map(|path| path.display().to_string());
+        let mut row = Row { dir: shown, state: "unchanged", output, objects: None, error: None };
+        match outcome {
+            Some(Err(problem)) => {
+                let report = located(problem, disk);
+                app.printer.report(&report);
+                row.error = Some(json!({ "code": report.code, "message": report.summary }));
+                row.state = "failed";
+            }
+            Some(Ok(done)) => {
+                for warning in &done.warnings {
+                    app.printer.warning(warning);
+                }
+                let written = path.map(|path| write(path, &done.text)).transpose()?;
+                if let Some(one) = index.rendered.get_mut(dir) {
+                    one.output = path.and_then(Look::at);
+                }
+                row.state = if written == Some(false) { "unchanged" } else { "rendered" };
+            }
+            None => {}
+        }
+        match row.state {
+            "failed" => self.failed += 1,
+            "rendered" => self.written += 1,
+            _ => self.unchanged += 1,
+        }
+        let objects = index.rendered.get(dir).map_or(0, |one| one.objects);
+        row.objects = row.error.is_none().then_some(objects);
+        if !app.printer.style().json && row.state == "rendered" {
+            app.printer.line(format_args!(
+                "{}: {objects} {}",
+                row.dir,
+                if objects == 1 { "object" } else { "objects" }
+            ))?;
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    fn end(self, app: &App, is_empty: bool, dir: &Path) -> Result<Exit, Report> {
+        if is_empty {
+            return Err(Report::new(report::FILE, format!("{} has no kustomization", dir.display()))
+                .hint("name a directory with files kustomization.yaml below it"));
+        }
+        if app.printer.style().json {
+            app.printer.json(&self.rows)?;
+        }
+        let Self { written, unchanged, failed, .. } = self;
+        app.printer.note("Rendered", format_args!("{written}, {unchanged} unchanged, {failed} failed"));
+        Ok(if failed == 0 { Exit::Done } else { Exit::Mistake })
+    }
+}
+
+/// Whether a file had to be written.
+fn write(path: &Path, text: &str) -> Result<bool, Report> {
+    if fs::read(path).is_ok_and(|before| before == text.as_bytes()) {
+        return Ok(false);
+    }
+    let failed = |error: std::io::Error| Report::file("write", path, &error);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    std::io::Write::write_all(&mut file, text.as_bytes()).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(true)
+}

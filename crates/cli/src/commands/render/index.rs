@@ -1,0 +1,186 @@
+//! What was rendered into a directory before, and from which files, so that only what depends on a change is rendered
+//! again. Invariant: a rendering counts as fresh only if every file that it read has the content that it had then, and no
+//! file has come that it looked for in vain.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fs::{self, Metadata};
+use std::io;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prograde_kustomize::Reads;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// Where it is kept, in the directory that is rendered into.
+pub(super) const FILE: &str = ".prograde-render.json";
+/// A file that was changed so shortly before the index was written may have been changed again in the same instant of the
+/// file system's clock.
+const RACY_NS: u128 = 2_000_000_000;
+
+/// How a file looks from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Look {
+    size: u64,
+    changed_ns: u128,
+}
+
+impl Look {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        Self { size: metadata.len(), changed_ns: metadata.modified().map_or(0, since) }
+    }
+
+    /// None where there is no plain file.
+    pub(super) fn at(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().filter(Metadata::is_file).map(|metadata| Self::of(&metadata))
+    }
+}
+
+/// A file that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub(super) look: Look,
+    pub(super) sha256: String,
+}
+
+impl Seen {
+    pub(super) fn new(metadata: &Metadata, content: &[u8]) -> Self {
+        Self { look: Look::of(metadata), sha256: hex::encode(Sha256::digest(content)) }
+    }
+}
+
+/// One kustomization that was rendered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Rendered {
+    /// The files that it was made from, by their place in the list of all.
+    files: Vec<usize>,
+    /// What was looked for and not there, likewise.
+    missing: Vec<usize>,
+    /// How many objects it has.
+    pub(super) objects: usize,
+    /// What should be written otherwise.
+    pub(super) warnings: Vec<String>,
+    /// The file that was written; none where another kustomization includes it.
+    pub(super) output: Option<Look>,
+}
+
+impl Rendered {
+    pub(super) fn new(objects: usize, warnings: Vec<String>) -> Self {
+        Self { objects, warnings, ..Self::default() }
+    }
+}
+
+/// All that was rendered.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Index {
+    /// By which version: another one may print something else.
+    version: String,
+    written_ns: u128,
+    paths: Vec<String>,
+    /// By the place of their paths.
+    seen: BTreeMap<usize, Seen>,
+    /// By directory.
+    pub(super) rendered: BTreeMap<String, Rendered>,
+    /// Directories that are gone, and whose files may still be there.
+    pub(super) gone: BTreeSet<String>,
+    #[serde(skip)]
+    places: BTreeMap<String, usize>,
+}
+
+impl Index {
+    /// What a directory has; nothing where it has none that this version can use.
+    pub(super) fn read(dir: &Path) -> Self {
+        let read = fs::read(dir.join(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
+        let own = read.filter(|index| index.version == env!("CARGO_PKG_VERSION")).unwrap_or_default();
+        let places = own.paths.iter().enumerate().map(|(at, path)| (path.clone(), at)).collect();
+        Self { version: env!("CARGO_PKG_VERSION").to_owned(), places, ..own }
+    }
+
+    /// Replaces what the directory has.
+    #[expect(clippy::disallowed_methods, reason = "compared with the times of files, which the system's clock gives")]
+    pub(super) fn write(mut self, dir: &Path) -> io::Result<()> {
+        self.written_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        serde_json::to_writer(&mut file, &self)?;
+        file.persist(dir.join(FILE))?;
+        Ok(())
+    }
+
+    /// Forgets what is not a directory of a kustomization any more.
+    pub(super) fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
+        let left = self.rendered.extract_if(.., |dir, _| !is_there(dir));
+        self.gone.extend(left.filter(|(_, one)| one.output.is_some()).map(|(dir, _)| dir));
+        self.gone.retain(|dir| !is_there(dir));
+    }
+
+    fn place(&mut self, path: &str) -> usize {
+        if let Some(place) = self.places.get(path) {
+            return *place;
+        }
+        self.paths.push(path.to_owned());
+        self.places.insert(path.to_owned(), self.paths.len() - 1);
+        self.paths.len() - 1
+    }
+
+    /// Takes in a rendering and the files that it read.
+    pub(super) fn add(&mut self, dir: &str, reads: &Reads, seen: &BTreeMap<String, Seen>, rendered: Rendered) {
+        let files = reads.files.iter().map(|path| self.place(path)).collect();
+        let missing = reads.missing.iter().map(|path| self.place(path)).collect();
+        for path in &reads.files {
+            if let Some(seen) = seen.get(path) {
+                let place = self.place(path);
+                self.seen.insert(place, seen.clone());
+            }
+        }
+        self.rendered.insert(dir.to_owned(), Rendered { files, missing, ..rendered });
+    }
+
+    /// The directories whose rendering is as it would be now. `root` is where paths begin.
+    pub(super) fn fresh(&mut self, root: &Path) -> BTreeSet<String> {
+        let missing: HashSet<usize> = self.rendered.values().flat_map(|one| one.missing.iter().copied()).collect();
+        let changed: HashSet<usize> = (0..self.paths.len())
+            .filter(|place| match self.seen.get(place) {
+                Some(_) => !self.is_same(*place, root),
+                None => missing.contains(place) && self.is_there(*place, root),
+            })
+            .collect();
+        let is_fresh = |one: &Rendered| one.files.iter().chain(&one.missing).all(|place| !changed.contains(place));
+        self.rendered.iter().filter(|(_, one)| is_fresh(one)).map(|(dir, _)| dir.clone()).collect()
+    }
+
+    fn is_there(&self, place: usize, root: &Path) -> bool {
+        self.paths.get(place).is_none_or(|path| root.join(path).exists())
+    }
+
+    fn is_same(&mut self, place: usize, root: &Path) -> bool {
+        let (Some(path), Some(seen)) = (self.paths.get(place), self.seen.get_mut(&place)) else { return false };
+        let path = root.join(path);
+        let Some(look) = Look::at(&path) else { return false };
+        let is_racy = seen.look.changed_ns.saturating_add(RACY_NS) > self.written_ns;
+        if look == seen.look && !is_racy {
+            return true;
+        }
+        let same = fs::read(&path).is_ok_and(|content| hex::encode(Sha256::digest(content)) == seen.sha256);
+        if same {
+            seen.look = look;
+        }
+        same
+    }
+
+    /// The directories that are read by renderings of others.
+    pub(super) fn included<'a>(&self, dirs: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeSet<&'a str> {
+        let mut readers: BTreeMap<usize, usize> = BTreeMap::new();
+        for one in self.rendered.values() {
+            for place in &one.files {
+                *readers.entry(*place).or_default() += 1;
+            }
+        }
+        let of_others = |dir: &str, file: &str| {
+            let Some(place) = self.places.get(file) else { return false };
+            let own = self.rendered.get(dir).is_some_and(|own| own.files.contains(place));
+            readers.get(place).copied().unwrap_or(0) > usize::from(own)
+        };
+        dirs.filter(|(dir, file)| of_others(dir, file)).map(|(dir, _)| dir).collect()
+    }
+}
