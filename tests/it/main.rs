@@ -8,6 +8,7 @@
 mod alerts;
 mod autoscaling;
 mod bad_input;
+mod by_hand;
 mod canary;
 mod discovery;
 mod elsewhere;

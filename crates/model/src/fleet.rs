@@ -4,6 +4,8 @@ mod flags;
 mod returns;
 mod scale;
 
+pub use returns::WaysBack;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};

@@ -6,6 +6,7 @@ mod adapters;
 mod alerts;
 pub mod api;
 mod auth;
+mod by_hand;
 mod data_dir;
 mod error;
 mod events;

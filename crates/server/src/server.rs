@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use prograde_control::filing::Filing;
 use prograde_control::ports::EventLog;
 use prograde_control::{Clock as _, Control, Options, Ports, StartError, SystemClock};
 use prograde_gitops::deploy::Deployments;
@@ -34,6 +33,7 @@ use crate::adapters::source::HostedSource;
 use crate::alerts;
 use crate::api::{self, Context};
 use crate::auth::{self, PageKey};
+use crate::by_hand::ByHand;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
 use crate::evidence::Vouching;
@@ -81,15 +81,8 @@ const CI_PASS_ENV: [&str; 20] = [
 pub struct Server {
     address: SocketAddr,
     data: DataDir,
-    control: Control,
-    journal: Journal,
-    node: Node,
-    stop: CancellationToken,
+    context: Context,
     serving: JoinHandle<()>,
-    metrics: Arc<Metrics>,
-    handled: Option<alerts::Handled>,
-    incidents: Desk,
-    filing: Option<Filing>,
     policies: InForce,
 }
 
@@ -109,7 +102,6 @@ impl Server {
         let url: &str = &options.url(address);
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
-        let runbooks = Arc::new(Kept::open(journal.clone()).await?);
         let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
         let vouching = Vouching::open(&options, &data, registry.clone(), url)?;
         let rules = (policies.clone(), &vouching);
@@ -129,28 +121,29 @@ impl Server {
 
         let stop = CancellationToken::new();
         let context = Context {
-            metrics: Arc::clone(&metrics),
+            by_hand: ByHand::start(control.clone(), Arc::clone(&deployments)),
             elsewhere: metrics.elsewhere(),
-            handled: handled.clone(),
+            metrics,
+            handled,
             page_key: PageKey::new(&token),
-            incidents: incidents.clone(),
-            filing: filing.clone(),
-            runbooks,
+            incidents,
+            filing,
+            runbooks: Arc::new(Kept::open(journal.clone()).await?),
             public_status: options.public_status,
             control: control.clone(),
-            journal: journal.clone(),
+            journal,
             repositories,
             deployments,
             vouching,
-            node: node.clone(),
+            node,
             ci: data.ci(),
             flag_token: auth::flag_token(&token),
             stop: stop.clone(),
         };
-        let router = api::router(context, &token).merge(registry_router(registry, &options, &token, &control));
-        let serving = serve(listener, router, stop.clone());
+        let registry = registry_router(registry, &options, &token, &control);
+        let serving = serve(listener, api::router(context.clone(), &token).merge(registry), stop);
         data.announce(address)?;
-        Ok(Self { address, data, control, journal, node, stop, serving, metrics, handled, incidents, filing, policies })
+        Ok(Self { address, data, context, serving, policies })
     }
 
     /// Where the API listens.
@@ -166,8 +159,8 @@ impl Server {
     /// Reads all files again that say what is observed and who is told, and goes on with what they say. Where anything is wrong
     /// with those of one part, that part goes on with what they said before.
     pub async fn reload(&self) -> Result<(), ServerError> {
-        let observing = self.metrics.reload().await.map_err(ServerError::PrometheusConfig);
-        let telling = match &self.handled {
+        let observing = self.context.metrics.reload().await.map_err(ServerError::PrometheusConfig);
+        let telling = match &self.context.handled {
             Some(handled) => handled.reload().await,
             None => Ok(()),
         };
@@ -177,21 +170,22 @@ impl Server {
 
     /// Stops taking requests, then deciding, then the replicas, each when what needs it has stopped.
     pub async fn shutdown(mut self) {
-        self.stop.cancel();
+        self.context.stop.cancel();
         if tokio::time::timeout(ANSWER_GRACE, &mut self.serving).await.is_err() {
             self.serving.abort();
         }
-        self.metrics.shutdown().await;
-        if let Some(handled) = &self.handled {
+        self.context.metrics.shutdown().await;
+        if let Some(handled) = &self.context.handled {
             handled.shutdown().await;
         }
-        if let Some(filing) = &self.filing {
+        if let Some(filing) = &self.context.filing {
             filing.shutdown().await;
         }
-        self.incidents.shutdown().await;
-        self.control.shutdown().await;
-        self.node.shutdown(STOP_GRACE).await;
-        if let Err(error) = self.journal.close().await {
+        self.context.incidents.shutdown().await;
+        self.context.by_hand.shutdown().await;
+        self.context.control.shutdown().await;
+        self.context.node.shutdown(STOP_GRACE).await;
+        if let Err(error) = self.context.journal.close().await {
             tracing::error!("the journal could not be closed: {error}");
         }
         self.data.withdraw();

@@ -49,6 +49,11 @@ impl Repository {
         this
     }
 
+    /// One that was created before.
+    pub(crate) fn again(world: &World, service: &str) -> Self {
+        Self { dir: world.dir().join("work").join(service), service: service.to_owned() }
+    }
+
     /// Where a file of it is.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         self.dir.join(path)
@@ -125,6 +130,45 @@ impl Deployed {
     /// The value of a trailer in its message.
     pub(crate) fn trailer(&self, name: &str) -> Option<&str> {
         self.message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+/// The deployment repository as a person has it to change it, at its newest commit.
+pub(crate) struct Desk(PathBuf);
+
+impl Desk {
+    pub(crate) fn open(world: &World) -> Self {
+        deployments(world);
+        let dir = world.dir().join("deployments");
+        git(&dir, &["checkout", "--quiet", "-B", "desk", "FETCH_HEAD"]);
+        Self(dir)
+    }
+
+    /// Takes a commit back.
+    pub(crate) fn revert(&self, commit: &str) {
+        git(&self.0, &["revert", "--no-edit", commit]);
+    }
+
+    /// Writes into a file and commits it.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        git(&self.0, &["add", "--all"]);
+        git(&self.0, &["commit", "--quiet", "--message", "Edit by hand"]);
+    }
+
+    /// Tries to push what was committed to a branch; what was said where it was refused.
+    pub(crate) fn push(&self, world: &World, branch: &str) -> Result<(), String> {
+        let url = format!("{}/git/deployments.git", world.url());
+        let output = run(&self.0, &["push", "--quiet", &url, &format!("HEAD:refs/heads/{branch}")]);
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+
+    /// Puts what was committed where a push would have put it, past the server.
+    pub(crate) fn sneak(&self, world: &World) {
+        let repository = world.data().join("deployments/deployments.git");
+        git(&self.0, &["push", "--quiet", repository.to_str().unwrap(), "HEAD:refs/heads/main"]);
     }
 }
 

@@ -335,6 +335,30 @@ impl Deployments {
         Ok(String::from_utf8_lossy(&answer).split('\0').filter_map(message::parse).collect())
     }
 
+    /// The trees of targets' folders at commits, in the same order; nothing where a folder was not there.
+    pub async fn folders(&self, of: &[(Target, CommitId)]) -> Result<Vec<Option<String>>, GitError> {
+        let names: Vec<String> = of.iter().map(|(target, commit)| format!("{commit}:{}\n", path(target))).collect();
+        let names = names.concat();
+        let arguments = ["cat-file", "--batch-check=%(objecttype) %(objectname)"];
+        let answer = self.repository.run("compare folders", &arguments, Some(names.as_bytes())).await?;
+        let answer = String::from_utf8_lossy(&answer);
+        let trees: Vec<Option<String>> =
+            answer.lines().map(|line| line.strip_prefix("tree ").map(str::to_owned)).collect();
+        if trees.len() == of.len() { Ok(trees) } else { Err(GitError::Answer { what: "compare folders" }) }
+    }
+
+    /// The commit that changed a target's folder last, its author's name, and the first line of its message.
+    pub async fn last_change(&self, target: &Target) -> Result<Option<(CommitId, String, String)>, GitError> {
+        let Some(head) = self.repository.head(MAIN).await? else { return Ok(None) };
+        let path = path(target);
+        let arguments =
+            ["log", "--first-parent", "-1", "--no-show-signature", "--format=%H", head.as_str(), "--", &path];
+        let answer = self.repository.run("read the history", &arguments, None).await?;
+        let Ok(commit) = String::from_utf8_lossy(&answer).trim().parse::<CommitId>() else { return Ok(None) };
+        let info = self.repository.commit_info(&commit).await?;
+        Ok(Some((commit, info.author_name, info.subject)))
+    }
+
     /// What happened to a target, the latest first, at most `max` and [`HISTORY_MAX`] entries.
     pub async fn history(&self, target: &Target, max: usize) -> Result<Vec<Deployment>, GitError> {
         let Some(head) = self.repository.head(MAIN).await? else { return Ok(Vec::new()) };

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::task::JoinSet;
 
-use super::{GitError, MAIN, Repository, command};
+use super::{FolderState, GitError, MAIN, Repository, command, folders};
 
 /// The largest answer of `info/refs`.
 const ADVERTISEMENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -68,12 +68,15 @@ pub struct PushRules {
     pub protected_branches: Vec<String>,
     /// The largest pack, in bytes.
     pub pack_bytes_max: u64,
+    /// If set, only `main` may be pushed to, and only such that each folder that changes, two parts deep, becomes one of
+    /// these; and what is said to whoever pushes something else.
+    pub folders: Option<(Vec<FolderState>, String)>,
 }
 
 impl Default for PushRules {
     /// `main` is protected; packs have at most 512 MiB.
     fn default() -> Self {
-        Self { protected_branches: vec![MAIN.to_owned()], pack_bytes_max: 512 * 1024 * 1024 }
+        Self { protected_branches: vec![MAIN.to_owned()], pack_bytes_max: 512 * 1024 * 1024, folders: None }
     }
 }
 
@@ -136,7 +139,14 @@ impl Repository {
             GitService::UploadPack => (Vec::new(), Vec::new()),
             GitService::ReceivePack => read_commands(&mut body).await?,
         };
-        let settings = settings(service, &options.rules, &updates);
+        let mut settings = settings(service, &options.rules, &updates);
+        let hooks = match &options.rules.folders {
+            Some((allowed, hint)) if service == GitService::ReceivePack => {
+                Some(folders::hooks(&self.dir, allowed, hint)?)
+            }
+            Some(_) | None => None,
+        };
+        settings.extend(hooks.iter().map(|dir| format!("core.hooksPath={}", dir.path().display())));
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let mut command = self.service(service, &settings, &[], protocol);
         command.stdin(Stdio::piped());
@@ -145,7 +155,11 @@ impl Repository {
             return Err(GitError::Answer { what: "answer a client" });
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(attend(running, stdin, head, body));
+        tasks.spawn(async move {
+            // The hook is there for as long as Git may run it.
+            let _hooks = hooks;
+            attend(running, stdin, head, body).await
+        });
         Ok(Rpc { stdout, tasks, updates })
     }
 

@@ -4,11 +4,13 @@
 
 mod command;
 mod export;
+mod folders;
 mod http;
 mod read;
 mod write;
 
 pub use export::EXPORT_BYTES_MAX;
+pub use folders::FolderState;
 pub use http::{GitService, PushRules, RefUpdate, Rpc, RpcOptions};
 pub use read::{CommitInfo, FILE_BYTES_MAX};
 pub(crate) use write::{Author, TreeEntry};
@@ -234,7 +236,9 @@ async fn remove_locks(repository: &Path) -> Result<(), GitError> {
         let disk = |source| GitError::Disk { path: dir.clone(), source };
         let mut entries = tokio::fs::read_dir(&dir).await.map_err(disk)?;
         while let Some(entry) = entries.next_entry().await.map_err(disk)? {
-            if entry.file_type().await.map_err(disk)?.is_dir() {
+            if !deep && entry.file_name().to_string_lossy().starts_with(folders::PREFIX) {
+                tokio::fs::remove_dir_all(entry.path()).await.map_err(disk)?;
+            } else if entry.file_type().await.map_err(disk)?.is_dir() {
                 dirs.extend(deep.then(|| (entry.path(), true)));
             } else if entry.path().extension().is_some_and(|extension| extension == "lock") {
                 tokio::fs::remove_file(entry.path()).await.map_err(disk)?;

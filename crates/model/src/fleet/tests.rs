@@ -328,3 +328,21 @@ fn a_person_scales_what_serves_within_bounds() {
     story.run();
     assert_eq!(story.fleet.replicas(&id('b'), &target), Some(before));
 }
+
+#[test]
+fn ways_back_lead_to_what_served_there_and_is_let_in() {
+    let ways = |story: &Story| {
+        let found = story.fleet.ways_back(&target("production"));
+        found.map(|ways| (ways.inside, ways.to.into_iter().map(|(flight, _)| flight).collect::<Vec<_>>()))
+    };
+    let mut story = Story::new(&two_environments(0));
+    assert_eq!(ways(&story), None, "nothing is there");
+    story.push('a').run();
+    assert_eq!(ways(&story), Some((id('a'), vec![])), "there is no earlier release");
+    story.push('b').run().push('c').run();
+    assert_eq!(ways(&story), Some((id('c'), vec![id('a'), id('b')])));
+    story.roll_back('c', "production", None).unwrap();
+    assert_eq!(ways(&story), None, "it is on its way out");
+    story.run();
+    assert_eq!(ways(&story), Some((id('b'), vec![id('a')])), "what was taken back is in quarantine");
+}

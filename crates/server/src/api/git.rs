@@ -13,8 +13,12 @@ use tokio_util::io::{ReaderStream, StreamReader};
 use super::{Context, Failure};
 use crate::events::chain;
 
-/// The repository that says what should run; Prograde alone writes to it.
+/// The repository that says what should run.
 const DEPLOYMENTS: &str = "deployments";
+/// What is said to whoever pushes something there that is no way back.
+const ONLY_BACK: &str = "\
+prograde: a release is taken out of an environment by `git revert` of its commit here, while no other is on its way
+prograde: there. Everything else follows from a push to the service's repository.";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct AdvertiseQuery {
@@ -51,10 +55,15 @@ pub(super) async fn receive_pack(
 
 async fn rpc(context: Context, name: String, service: GitService, request: Request) -> Result<Response, Failure> {
     let repository = open(&context, &name, service).await?;
+    let mut rules = PushRules::default();
+    if is_deployments(&name) && service == GitService::ReceivePack {
+        let allowed = context.by_hand.allowed().await.map_err(|error| failure(&error))?;
+        rules.folders = Some((allowed, ONLY_BACK.to_owned()));
+    }
     let options = RpcOptions {
         gzip: request.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "gzip"),
         protocol: protocol(request.headers()).map(str::to_owned),
-        rules: PushRules::default(),
+        rules,
     };
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
     let rpc = repository.rpc(service, StreamReader::new(body), options).await.map_err(|error| failure(&error))?;
@@ -76,8 +85,13 @@ impl Drop for Arrival {
     fn drop(&mut self) {
         if self.push {
             self.context.control.commits_arrived();
+            self.context.by_hand.pushed();
         }
     }
+}
+
+fn is_deployments(name: &str) -> bool {
+    name.strip_suffix(".git").unwrap_or(name) == DEPLOYMENTS
 }
 
 async fn open(context: &Context, name: &str, service: GitService) -> Result<Repository, Failure> {
@@ -86,11 +100,7 @@ async fn open(context: &Context, name: &str, service: GitService) -> Result<Repo
         .unwrap_or(name)
         .parse()
         .map_err(|error: prograde_model::InvalidName| Failure::bad_request(error.to_string()))?;
-    if name.as_str() == DEPLOYMENTS {
-        if service == GitService::ReceivePack {
-            let hint = "push to the service's repository; what is deployed follows from it";
-            return Err(Failure::refused("prograde alone writes to the deployment repository", hint));
-        }
+    if is_deployments(name.as_str()) {
         return Ok(context.deployments.repository().clone());
     }
     let found = match service {

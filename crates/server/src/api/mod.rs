@@ -46,6 +46,7 @@ pub use openapi::document as openapi_document;
 
 use crate::alerts::Handled;
 use crate::auth::{self, PageKey, Token};
+use crate::by_hand::ByHand;
 use crate::events::chain;
 use crate::evidence::Vouching;
 use crate::incidents::Desk;
@@ -64,6 +65,8 @@ pub(crate) struct Context {
     pub(crate) journal: Journal,
     pub(crate) repositories: Repositories,
     pub(crate) deployments: Arc<Deployments>,
+    /// What people say in the deployment repository themselves.
+    pub(crate) by_hand: ByHand,
     pub(crate) vouching: Vouching,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,

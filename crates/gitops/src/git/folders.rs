@@ -1,0 +1,61 @@
+//! Pushes that may do nothing but put folders into a state that is known: `git receive-pack` asks a hook before it takes
+//! them, and the hook compares the trees. The hook and the states that it knows live in a directory of one push.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::GitError;
+
+/// How the names of such directories begin.
+pub(super) const PREFIX: &str = "push-";
+
+/// A folder, and the tree that it may become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FolderState {
+    /// The folder's path, two parts deep.
+    pub path: String,
+    /// The id of a tree.
+    pub tree: String,
+}
+
+/// Reads the updates of references on its input and refuses all of them if one is not as it should be (githooks,
+/// "pre-receive"). What it says is shown to whoever pushes.
+const HOOK: &str = r#"#!/bin/sh
+set -u
+here=$(dirname "$0")
+refuse() {
+    echo "$1" >&2
+    cat "$here/hint" >&2
+    exit 1
+}
+while read -r old new name; do
+    [ "$name" = refs/heads/main ] || refuse "only main can be pushed to, not $name"
+    case $old in *[!0]*) ;; *) refuse "nothing was deployed yet" ;; esac
+    case $new in *[!0]*) ;; *) refuse "main can't be deleted" ;; esac
+    git diff-tree -r --no-renames --name-only "$old" "$new" >"$here/files" || refuse "the commits can't be compared"
+    cut -d/ -f1,2 "$here/files" | sort -u >"$here/folders"
+    while read -r folder; do
+        tree=$(git rev-parse --verify --quiet "$new:$folder") || refuse "$folder would go"
+        grep -qxF "$folder $tree" "$here/allowed" || refuse "$folder would become something that no release was there"
+    done <"$here/folders"
+done
+"#;
+
+/// The directory of hooks for one push; gone when dropped.
+pub(super) fn hooks(repository: &Path, allowed: &[FolderState], hint: &str) -> Result<TempDir, GitError> {
+    let write = || {
+        let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(repository)?;
+        let lines: String = allowed.iter().flat_map(|state| [&state.path, " ", &state.tree, "\n"]).collect();
+        fs::write(dir.path().join("allowed"), lines)?;
+        fs::write(dir.path().join("hint"), format!("{hint}\n"))?;
+        let hook = dir.path().join("pre-receive");
+        fs::write(&hook, HOOK)?;
+        fs::set_permissions(&hook, fs::Permissions::from_mode(0o700))?;
+        Ok::<_, io::Error>(dir)
+    };
+    write().map_err(|source| GitError::Disk { path: repository.to_owned(), source })
+}
