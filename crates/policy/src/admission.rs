@@ -1,12 +1,16 @@
-//! Kubernetes' `ValidatingAdmissionPolicy` with its bindings and params, and Kyverno's `ValidatingPolicy`.
+//! Policies of expressions: Kubernetes' `ValidatingAdmissionPolicy` and `MutatingAdmissionPolicy` with their bindings and
+//! params, and Kyverno's `ValidatingPolicy`, `MutatingPolicy`, `GeneratingPolicy` and `DeletingPolicy`.
 //!
-//! Source: Kubernetes' documentation, "Validating Admission Policy", and the API reference of
-//! `admissionregistration.k8s.io/v1`; Kyverno's documentation, "`ValidatingPolicy`".
+//! Source: Kubernetes' documentation, "Validating Admission Policy" and "Mutating Admission Policy", and the API reference
+//! of `admissionregistration.k8s.io/v1`; Kyverno's documentation, "`ValidatingPolicy`" and the like.
+
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
 use crate::autogen::point;
-use crate::cel::{Input, Outcome, Policy as Expressions};
+use crate::cel::{Input, Outcome, Policy as Expressions, Program};
+use crate::effect::Effect;
 use crate::exception::Exception;
 use crate::kyverno::{Purpose, RuleResult};
 use crate::matching::{Selector, texts};
@@ -167,9 +171,10 @@ impl Params {
     }
 }
 
-/// A binding of a `ValidatingAdmissionPolicy`.
+/// A binding of a `ValidatingAdmissionPolicy` or a `MutatingAdmissionPolicy`.
 #[derive(Debug, Clone)]
 pub struct Binding {
+    kind: String,
     policy: String,
     constraints: Constraints,
     reference: Option<Value>,
@@ -180,11 +185,16 @@ impl Binding {
     pub(crate) fn compile(value: &Value) -> Result<Self, String> {
         let spec = value.get("spec").unwrap_or(&Value::Null);
         Ok(Self {
+            kind: text(value, &["kind"]).trim_end_matches("Binding").to_owned(),
             policy: text(spec, &["policyName"]).to_owned(),
             constraints: Constraints::compile(spec.get("matchResources"))?,
             reference: spec.get("paramRef").cloned(),
             action: action_of(spec.get("validationActions")),
         })
+    }
+
+    fn binds(&self, kind: &str, name: &str) -> bool {
+        self.kind == kind && self.policy == name
     }
 }
 
@@ -197,14 +207,64 @@ fn action_of(actions: Option<&Value>) -> Action {
 struct Form {
     constraints: Constraints,
     expressions: Expressions,
+    effect: Effect,
     rule: &'static str,
+}
+
+/// Which resources a `MutatingPolicy` changes instead of the one that was asked about.
+#[derive(Debug, Clone)]
+struct Targets {
+    constraints: Constraints,
+    /// The target itself, worked out.
+    one: Option<Program>,
+    conditions: Expressions,
+}
+
+impl Targets {
+    fn compile(spec: &Value) -> Result<Option<Self>, String> {
+        let enabled = at(spec, &["evaluation", "mutateExisting", "enabled"]) == Some(&Value::Bool(true));
+        let Some(wanted) = spec.get("targetMatchConstraints").filter(|wanted| enabled && !wanted.is_null()) else {
+            return Ok(None);
+        };
+        let source = text(wanted, &["expression"]);
+        let conditions = json!({
+            "variables": spec.get("variables"), "matchConditions": spec.get("targetMatchConditions"),
+        });
+        Ok(Some(Self {
+            constraints: Constraints::compile(Some(wanted))?,
+            one: (!source.is_empty()).then(|| Program::compile(source)).transpose()?,
+            conditions: Expressions::compile(&conditions, "")?,
+        }))
+    }
+
+    /// The targets among the resources that are given.
+    fn find<'t>(&self, form: &Form, input: &Input<'_>, among: &Among<'t>) -> Result<Vec<Cow<'t, Value>>, String> {
+        if let Some(program) = &self.one {
+            let found = form.expressions.value(program, input)?;
+            return Ok(if found.is_object() { vec![Cow::Owned(found)] } else { Vec::new() });
+        }
+        let fits = |target: &&Value| {
+            let request = Request { operation: "UPDATE", ..Request::create(target, input.now) };
+            self.constraints.select(&request, false)
+        };
+        Ok(among.targets.iter().filter(fits).map(Cow::Borrowed).collect())
+    }
+}
+
+/// What a policy may be about beside the request.
+pub(crate) struct Among<'g> {
+    pub(crate) bindings: &'g [Binding],
+    pub(crate) exceptions: &'g [Exception],
+    pub(crate) sources: &'g [Value],
+    pub(crate) targets: &'g [Value],
+    pub(crate) outside: &'g Outside,
 }
 
 /// What a policy sees.
 struct Seen<'s> {
     request: &'s Request<'s>,
     document: &'s Value,
-    outside: &'s Outside,
+    among: &'s Among<'s>,
 }
 
 /// A policy of expressions.
@@ -219,6 +279,7 @@ pub struct AdmissionPolicy {
     /// Annotations: title, category, severity and the like.
     pub annotations: Value,
     forms: Vec<Form>,
+    targets: Option<Targets>,
     param_kind: Option<Value>,
     action: Action,
     kubernetes: bool,
@@ -229,17 +290,22 @@ impl AdmissionPolicy {
     pub(crate) fn compile(value: &Value) -> Result<Self, String> {
         let spec = value.get("spec").unwrap_or(&Value::Null);
         let kind = text(value, &["kind"]);
-        let kubernetes = kind == "ValidatingAdmissionPolicy";
-        let mut forms = vec![Form {
-            constraints: Constraints::compile(spec.get("matchConstraints"))?,
-            expressions: Expressions::compile(spec, "validations")?,
-            rule: "",
-        }];
-        if !kubernetes {
-            forms.extend(autogen(spec)?);
-        }
-        if spec.get("validations").and_then(Value::as_array).is_none_or(Vec::is_empty) {
-            return Err("the policy has no validations".to_owned());
+        let kubernetes = kind.ends_with("AdmissionPolicy");
+        let mut constraints = Constraints::compile(spec.get("matchConstraints"))?;
+        let deletes = kind.ends_with("DeletingPolicy");
+        let expressions = if deletes {
+            constraints.rules.iter_mut().for_each(|rule| rule.operations.clear());
+            // Conditions of a deletion are its match conditions.
+            Expressions::compile(
+                &json!({"variables": spec.get("variables"), "matchConditions": spec.get("conditions")}),
+                "",
+            )?
+        } else {
+            Expressions::compile(spec, "validations")?
+        };
+        let mut forms = vec![Form { constraints, expressions, effect: Effect::compile(kind, spec, &[])?, rule: "" }];
+        if !kubernetes && (kind.ends_with("ValidatingPolicy") || kind.ends_with("MutatingPolicy")) {
+            forms.extend(autogen(kind, spec)?);
         }
         let mode = text(spec, &["evaluation", "mode"]);
         if !matches!(mode, "" | "Kubernetes" | "JSON") {
@@ -256,6 +322,7 @@ impl AdmissionPolicy {
             kind: kind.to_owned(),
             annotations: metadata.get("annotations").cloned().unwrap_or(Value::Null),
             forms,
+            targets: Targets::compile(spec)?,
             param_kind: spec.get("paramKind").cloned(),
             action: action_of(spec.get("validationActions")),
             kubernetes,
@@ -268,15 +335,18 @@ impl AdmissionPolicy {
         self.json
     }
 
+    /// What it is for; nothing where it deletes, which no request asks for.
+    pub(crate) fn purpose(&self) -> Option<Purpose> {
+        match self.forms.first().map(|form| &form.effect) {
+            Some(Effect::Validate) => Some(Purpose::Validate),
+            Some(Effect::Mutate(_)) => Some(Purpose::Mutate),
+            Some(Effect::Generate(_)) => Some(Purpose::Generate),
+            Some(Effect::Delete) | None => None,
+        }
+    }
+
     /// What came of it; nothing where it does not select the request.
-    pub(crate) fn run(
-        &self,
-        request: &Request<'_>,
-        bindings: &[Binding],
-        exceptions: &[Exception],
-        sources: &[Value],
-        outside: &Outside,
-    ) -> Vec<RuleResult> {
+    pub(crate) fn run(&self, request: &Request<'_>, among: &Among<'_>) -> Vec<RuleResult> {
         if !self.namespace.is_empty() && text(request.resource(), &["metadata", "namespace"]) != self.namespace {
             return Vec::new();
         }
@@ -287,47 +357,48 @@ impl AdmissionPolicy {
         };
         let Some(form) = form else { return Vec::new() };
         let document = admission_request(request);
-        let seen = Seen { request, document: &document, outside };
+        let seen = Seen { request, document: &document, among };
         let mine: Vec<&Binding> =
-            bindings.iter().filter(|binding| self.kubernetes && binding.policy == self.name).collect();
+            among.bindings.iter().filter(|binding| self.kubernetes && binding.binds(&self.kind, &self.name)).collect();
         if mine.is_empty() {
-            let verdict = self.judge(form, &seen, exceptions, None);
-            return verdict.map(|verdict| Self::result(form, verdict, self.action)).into_iter().collect();
+            return self.result(form, &seen, among.exceptions, None, self.action).into_iter().collect();
         }
         let bound = mine.into_iter().filter(|binding| binding.constraints.select(request, true));
-        bound.filter_map(|binding| self.run_bound(form, binding, &seen, sources)).collect()
+        bound.filter_map(|binding| self.run_bound(form, binding, &seen)).collect()
     }
 
-    fn run_bound(&self, form: &Form, binding: &Binding, seen: &Seen<'_>, sources: &[Value]) -> Option<RuleResult> {
+    fn run_bound(&self, form: &Form, binding: &Binding, seen: &Seen<'_>) -> Option<RuleResult> {
+        let error = |why: String| Some(self.told(form, Verdict::new(Status::Error, why), binding.action));
         let params = match Params::compile(self.param_kind.as_ref(), binding.reference.as_ref()) {
             Ok(params) => params,
-            Err(why) => return Some(Self::result(form, Verdict::new(Status::Error, why), binding.action)),
+            Err(why) => return error(why),
         };
-        let Some(params) = params else {
-            let verdict = self.judge(form, seen, &[], None)?;
-            return Some(Self::result(form, verdict, binding.action));
-        };
-        let found = params.find(seen.request, sources);
+        let Some(params) = params else { return self.result(form, seen, &[], None, binding.action) };
+        let found = params.find(seen.request, seen.among.sources);
         if found.is_empty() && !params.allow_missing {
-            let verdict = Verdict::new(Status::Error, "the params that the binding refers to are not given");
-            return Some(Self::result(form, verdict, binding.action));
+            return error("the params that the binding refers to are not given".to_owned());
+        }
+        if matches!(form.effect, Effect::Mutate(_)) && params.selector.is_some() {
+            // As Kyverno shows them to a mutation: all that are selected, as one list.
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": found});
+            return self.result(form, seen, &[], Some(&list), binding.action);
         }
         let mut last = None;
         for param in found {
-            let verdict = self.judge(form, seen, &[], Some(param))?;
-            let broken = verdict.status != Status::Pass;
-            last = Some(verdict);
+            let result = self.result(form, seen, &[], Some(param), binding.action)?;
+            let broken = result.status != Status::Pass;
+            last = Some(result);
             if broken {
                 break;
             }
         }
-        Some(Self::result(form, last?, binding.action))
+        last
     }
 
-    fn result(form: &Form, verdict: Verdict, action: Action) -> RuleResult {
+    fn told(&self, form: &Form, verdict: Verdict, action: Action) -> RuleResult {
         RuleResult {
             rule: form.rule.to_owned(),
-            purpose: Purpose::Validate,
+            purpose: self.purpose().unwrap_or(Purpose::Validate),
             status: verdict.status,
             message: verdict.message,
             path: verdict.path,
@@ -338,7 +409,28 @@ impl AdmissionPolicy {
         }
     }
 
-    fn judge(&self, form: &Form, seen: &Seen<'_>, exceptions: &[Exception], params: Option<&Value>) -> Option<Verdict> {
+    /// What came of one form of the policy.
+    fn result(
+        &self,
+        form: &Form,
+        seen: &Seen<'_>,
+        exceptions: &[Exception],
+        params: Option<&Value>,
+        action: Action,
+    ) -> Option<RuleResult> {
+        let mut result = self.told(form, Verdict::new(Status::Pass, ""), action);
+        let verdict = self.judge(form, seen, exceptions, params, &mut result)?;
+        Some(RuleResult { status: verdict.status, message: verdict.message, path: verdict.path, ..result })
+    }
+
+    fn judge(
+        &self,
+        form: &Form,
+        seen: &Seen<'_>,
+        exceptions: &[Exception],
+        params: Option<&Value>,
+        result: &mut RuleResult,
+    ) -> Option<Verdict> {
         let request = seen.request;
         let named = if self.kubernetes { crate::kyverno::named_namespace(request) } else { None };
         let images = image_lists(request.resource());
@@ -350,7 +442,7 @@ impl AdmissionPolicy {
             params,
             exceptions: None,
             images: Some(&images),
-            outside: seen.outside,
+            outside: seen.among.outside,
             now: request.now,
         };
         let (mut allowed_images, mut allowed_values) = (Vec::new(), Vec::new());
@@ -370,15 +462,69 @@ impl AdmissionPolicy {
         }
         let allowed = json!({"allowedImages": allowed_images, "allowedValues": allowed_values});
         input.exceptions = Some(&allowed);
-        match form.expressions.evaluate(&input) {
-            Outcome::Pass => Some(Verdict::new(Status::Pass, "all expressions hold")),
-            Outcome::Fail(message) => Some(Verdict::new(Status::Fail, message)),
-            Outcome::Error(why) => Some(Verdict::new(Status::Error, why)),
-            Outcome::Unmatched(_) if self.kubernetes => None,
-            Outcome::Unmatched(name) => {
-                Some(Verdict::new(Status::Skip, format!("the condition `{name}` does not hold")))
+        if matches!(form.effect, Effect::Validate) {
+            return Some(validated(form.expressions.evaluate(&input)));
+        }
+        match form.expressions.unmatched(&input) {
+            Err(why) => return Some(Verdict::new(Status::Error, why)),
+            Ok(Some(name)) => return unmatched(&form.effect, &name),
+            Ok(None) => {}
+        }
+        let outcome = match &form.effect {
+            Effect::Validate | Effect::Delete => Ok(()),
+            Effect::Mutate(_) => self.mutate(form, input, seen, result),
+            Effect::Generate(generations) => {
+                let mut made = generations.iter().map(|one| one.run(&form.expressions, &input));
+                made.try_for_each(|made| made.map(|made| result.generated.extend(made)))
+            }
+        };
+        let done = || Verdict::new(Status::Pass, "all expressions hold");
+        Some(outcome.map_or_else(|why| Verdict::new(Status::Error, why), |()| done()))
+    }
+
+    /// Changes the resource, or the targets that the policy names instead.
+    fn mutate(&self, form: &Form, input: Input<'_>, seen: &Seen<'_>, result: &mut RuleResult) -> Result<(), String> {
+        let Some(targets) = &self.targets else {
+            result.patched = Some(patched(form, &input, seen.request.resource())?);
+            return Ok(());
+        };
+        for target in targets.find(form, &input, seen.among)? {
+            let inner = Input { object: Some(target.as_ref()), ..input };
+            if targets.conditions.unmatched(&inner)?.is_none() {
+                result.targets.push(patched(form, &inner, &target)?);
             }
         }
+        Ok(())
+    }
+}
+
+/// The resource with one change after the other, each of which sees those before it.
+fn patched(form: &Form, input: &Input<'_>, resource: &Value) -> Result<Value, String> {
+    let Effect::Mutate(mutations) = &form.effect else { return Ok(resource.clone()) };
+    let mut patched = resource.clone();
+    for mutation in mutations {
+        let seen = Input { object: Some(&patched), ..*input };
+        patched = mutation.apply(&patched, &form.expressions, &seen)?;
+    }
+    Ok(patched)
+}
+
+fn validated(outcome: Outcome) -> Verdict {
+    match outcome {
+        Outcome::Pass => Verdict::new(Status::Pass, "all expressions hold"),
+        Outcome::Fail(message) => Verdict::new(Status::Fail, message),
+        Outcome::Error(why) => Verdict::new(Status::Error, why),
+        Outcome::Unmatched(name) => Verdict::new(Status::Skip, format!("the condition `{name}` does not hold")),
+    }
+}
+
+/// What a condition that does not hold means: nothing follows, and what is not to be deleted fails.
+fn unmatched(effect: &Effect, name: &str) -> Option<Verdict> {
+    let why = format!("the condition `{name}` does not hold");
+    match effect {
+        Effect::Delete => Some(Verdict::new(Status::Fail, why)),
+        Effect::Generate(_) => None,
+        Effect::Validate | Effect::Mutate(_) => Some(Verdict::new(Status::Skip, why)),
     }
 }
 
@@ -413,7 +559,7 @@ fn image_lists(resource: &Value) -> Value {
 }
 
 /// Forms for controllers of a policy about nothing but pods.
-fn autogen(spec: &Value) -> Result<Vec<Form>, String> {
+fn autogen(kind: &str, spec: &Value) -> Result<Vec<Form>, String> {
     const DEFAULTS: [(&str, &str); 5] = [
         ("daemonsets", "apps"),
         ("deployments", "apps"),
@@ -447,11 +593,17 @@ fn autogen(spec: &Value) -> Result<Vec<Form>, String> {
     }
     let mut forms = Vec::new();
     let defaults: Vec<(&str, &str)> = DEFAULTS.into_iter().filter(|(name, _)| wanted(name)).collect();
-    let groups = [
-        (defaults, "spec.template", "autogen-defaults"),
-        (vec![("cronjobs", "batch")], "spec.jobTemplate.spec.template", "autogen-cronjobs"),
+    let mutates = kind.ends_with("MutatingPolicy");
+    let groups: [(_, _, &'static [&'static str], _); 2] = [
+        (defaults, "spec.template", &["spec", "template"], "autogen-defaults"),
+        (
+            vec![("cronjobs", "batch")],
+            "spec.jobTemplate.spec.template",
+            &["spec", "jobTemplate", "spec", "template"],
+            "autogen-cronjobs",
+        ),
     ];
-    for (targets, path, name) in groups {
+    for (targets, path, steps, name) in groups {
         let targets: Vec<(&str, &str)> = targets.into_iter().filter(|(name, _)| wanted(name)).collect();
         if targets.is_empty() {
             continue;
@@ -460,7 +612,7 @@ fn autogen(spec: &Value) -> Result<Vec<Form>, String> {
             .iter()
             .map(|(resource, group)| json!({"apiGroups": [group], "apiVersions": ["v1"], "resources": [resource], "operations": rule.get("operations")}))
             .collect();
-        let mut made = pointed(spec, path);
+        let mut made = if mutates { pointed_mutation(spec, path) } else { pointed(spec, path) };
         if let Some(fields) = made.as_object_mut() {
             fields.insert(
                 "matchConstraints".to_owned(),
@@ -470,10 +622,55 @@ fn autogen(spec: &Value) -> Result<Vec<Form>, String> {
         forms.push(Form {
             constraints: Constraints::compile(made.get("matchConstraints"))?,
             expressions: Expressions::compile(&made, "validations")?,
+            effect: Effect::compile(kind, &made, steps)?,
             rule: name,
         });
     }
     Ok(forms)
+}
+
+/// The same for mutations: conditions and apply configurations are pointed, variables and JSON patches stay as they are.
+fn pointed_mutation(spec: &Value, path: &str) -> Value {
+    let mut made = spec.clone();
+    let point = |slot: Option<&mut Value>| {
+        if let Some(slot) = slot
+            && let Some(source) = slot.as_str()
+        {
+            *slot = Value::String(point_labels(source, path));
+        }
+    };
+    let lists = ["matchConditions", "mutations"];
+    for name in lists {
+        for item in made.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten() {
+            if name == "mutations" {
+                point(item.get_mut("applyConfiguration").and_then(|apply| apply.get_mut("expression")));
+            } else {
+                point(item.get_mut("expression"));
+            }
+        }
+    }
+    made
+}
+
+/// `object.spec` and an object's labels and annotations, pointed to the template. Names of types need no change.
+fn point_labels(source: &str, path: &str) -> String {
+    let mut made = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some((place, object)) =
+        ["object.", "oldObject."].iter().filter_map(|name| rest.find(name).map(|place| (place, *name))).min()
+    {
+        let (before, found) = rest.split_at(place);
+        let after = found.get(object.len()..).unwrap_or_default();
+        made.push_str(before);
+        made.push_str(object);
+        let own = !before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+        if own && ["spec", "metadata.labels", "metadata.annotations"].iter().any(|field| after.starts_with(field)) {
+            made.push_str(path);
+            made.push('.');
+        }
+        rest = after;
+    }
+    made + rest
 }
 
 /// Expressions pointed to the template; an object's namespace stays its own.
@@ -511,5 +708,15 @@ mod tests {
         ] {
             assert_eq!(plural(kind), want);
         }
+    }
+
+    #[test]
+    fn mutations_are_pointed_to_the_template() {
+        let check = |source: &str, want: &str| assert_eq!(point_labels(source, "spec.template"), want);
+        check("object.spec.x", "object.spec.template.spec.x");
+        check("namespaceObject.metadata.labels", "namespaceObject.metadata.labels");
+        check("has(oldObject.metadata.labels)", "has(oldObject.spec.template.metadata.labels)");
+        check("object.metadata.name + object.metadata.annotations.a", "object.metadata.name + object.spec.template.metadata.annotations.a");
+        check("Object{spec: Object.spec{a: 1}}", "Object{spec: Object.spec{a: 1}}");
     }
 }

@@ -13,6 +13,7 @@ mod cel;
 mod conditions;
 mod context;
 pub mod duration;
+mod effect;
 mod exception;
 mod generate;
 pub mod image;

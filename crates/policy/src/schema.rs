@@ -316,7 +316,106 @@ pub(crate) static VALIDATING: Shape = Fields(&[
             ("webhookConfiguration", &ANY),
             ("evaluation", &ANY),
             ("autogen", &ANY),
-            ("mutations", &ANY),
+        ]),
+    ),
+]);
+static EXPRESSION: Shape = Fields(&[("expression", &TEXT)]);
+static MUTATIONS: Shape =
+    List(&Fields(&[("patchType", &TEXT), ("applyConfiguration", &EXPRESSION), ("jsonPatch", &EXPRESSION)]));
+/// `MutatingPolicy`.
+pub(crate) static MUTATING: Shape = Fields(&[
+    ("apiVersion", &TEXT),
+    ("kind", &TEXT),
+    ("metadata", &ANY),
+    ("status", &ANY),
+    (
+        "spec",
+        &Fields(&[
+            ("failurePolicy", &TEXT),
+            ("matchConstraints", &MATCH_RESOURCES),
+            ("matchConditions", &MATCH_CONDITIONS),
+            (
+                "targetMatchConstraints",
+                &Fields(&[
+                    ("resourceRules", &RESOURCE_RULES),
+                    ("excludeResourceRules", &RESOURCE_RULES),
+                    ("namespaceSelector", &SELECTOR),
+                    ("objectSelector", &SELECTOR),
+                    ("matchPolicy", &TEXT),
+                    ("expression", &TEXT),
+                ]),
+            ),
+            ("targetMatchConditions", &MATCH_CONDITIONS),
+            ("mutations", &MUTATIONS),
+            ("variables", &VARIABLES),
+            ("auditAnnotations", &ANY),
+            ("webhookConfiguration", &ANY),
+            ("evaluation", &ANY),
+            ("autogen", &ANY),
+            ("reinvocationPolicy", &TEXT),
+        ]),
+    ),
+]);
+/// `MutatingAdmissionPolicy`.
+pub(crate) static MUTATING_ADMISSION: Shape = Fields(&[
+    ("apiVersion", &TEXT),
+    ("kind", &TEXT),
+    ("metadata", &ANY),
+    ("status", &ANY),
+    (
+        "spec",
+        &Fields(&[
+            ("failurePolicy", &TEXT),
+            ("matchConstraints", &MATCH_RESOURCES),
+            ("matchConditions", &MATCH_CONDITIONS),
+            ("mutations", &MUTATIONS),
+            ("variables", &VARIABLES),
+            ("paramKind", &Fields(&[("apiVersion", &TEXT), ("kind", &TEXT)])),
+            ("reinvocationPolicy", &TEXT),
+        ]),
+    ),
+]);
+/// `GeneratingPolicy`.
+pub(crate) static GENERATING: Shape = Fields(&[
+    ("apiVersion", &TEXT),
+    ("kind", &TEXT),
+    ("metadata", &ANY),
+    ("status", &ANY),
+    (
+        "spec",
+        &Fields(&[
+            ("failurePolicy", &TEXT),
+            ("matchConstraints", &MATCH_RESOURCES),
+            ("matchConditions", &MATCH_CONDITIONS),
+            ("variables", &VARIABLES),
+            ("auditAnnotations", &ANY),
+            ("webhookConfiguration", &ANY),
+            ("evaluation", &ANY),
+            ("useServerSideApply", &TEXT),
+            (
+                "generate",
+                &List(&Fields(&[
+                    ("expression", &TEXT),
+                    ("template", &Fields(&[("value", &TEXT), ("interpolate", &TEXT)])),
+                ])),
+            ),
+        ]),
+    ),
+]);
+/// `DeletingPolicy`.
+pub(crate) static DELETING: Shape = Fields(&[
+    ("apiVersion", &TEXT),
+    ("kind", &TEXT),
+    ("metadata", &ANY),
+    ("status", &ANY),
+    (
+        "spec",
+        &Fields(&[
+            ("matchConstraints", &MATCH_RESOURCES),
+            ("conditions", &MATCH_CONDITIONS),
+            ("variables", &VARIABLES),
+            ("schedule", &TEXT),
+            ("deletionPropagationPolicy", &TEXT),
         ]),
     ),
 ]);

@@ -7,7 +7,7 @@ use prograde_model::{Diagnostic, Diagnostics};
 use prograde_yaml::Node;
 use serde_json::Value;
 
-use crate::admission::{AdmissionPolicy, Binding};
+use crate::admission::{AdmissionPolicy, Among, Binding};
 use crate::exception::Exception;
 use crate::kyverno::{KyvernoPolicy, Purpose, RuleResult, Surroundings};
 use crate::request::{Request, text};
@@ -26,7 +26,7 @@ pub const KIND: &str = "PG1103";
 pub enum Policy {
     /// `ClusterPolicy` or `Policy`.
     Kyverno(Box<KyvernoPolicy>),
-    /// `ValidatingPolicy` or `ValidatingAdmissionPolicy`.
+    /// A policy of expressions: `ValidatingPolicy`, `MutatingAdmissionPolicy` and the like.
     Admission(Box<AdmissionPolicy>),
 }
 
@@ -61,7 +61,7 @@ impl Policy {
     fn has(&self, purpose: Purpose) -> bool {
         match self {
             Self::Kyverno(policy) => policy.has(purpose),
-            Self::Admission(_) => purpose == Purpose::Validate,
+            Self::Admission(policy) => policy.purpose() == Some(purpose),
         }
     }
 
@@ -80,7 +80,7 @@ impl Policy {
 pub struct PolicySet {
     /// Policies in the order in which they were read.
     pub policies: Vec<Policy>,
-    /// Bindings of `ValidatingAdmissionPolicy`.
+    /// Bindings of `ValidatingAdmissionPolicy` and `MutatingAdmissionPolicy`.
     pub bindings: Vec<Binding>,
     /// Exceptions.
     pub exceptions: Vec<Exception>,
@@ -139,7 +139,7 @@ impl PolicySet {
                 self.compile(node, &value)
             }
             Err(why) => {
-                let hint = "evaluated here: ClusterPolicy, Policy, ValidatingPolicy, ValidatingAdmissionPolicy with bindings, and PolicyException";
+                let hint = "evaluated here: ClusterPolicy, Policy, ValidatingPolicy, MutatingPolicy, GeneratingPolicy, DeletingPolicy, ValidatingAdmissionPolicy and MutatingAdmissionPolicy with bindings, and PolicyException";
                 found.push(Diagnostic::file(KIND, file, why.clone(), hint).at(node.line, node.column));
                 self.refuse(&value, &why);
                 return;
@@ -170,7 +170,7 @@ impl PolicySet {
                 self.policies.push(Policy::Kyverno(Box::new(policy)));
             }
             "PolicyException" => self.exceptions.push(Exception::compile(value).map_err(here)?),
-            "ValidatingAdmissionPolicyBinding" => self.bindings.push(Binding::compile(value).map_err(here)?),
+            "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => self.bindings.push(Binding::compile(value).map_err(here)?),
             _ => self.policies.push(Policy::Admission(Box::new(AdmissionPolicy::compile(value).map_err(here)?))),
         }
         Ok(())
@@ -192,7 +192,7 @@ impl PolicySet {
                 if let Some(resource) = &current {
                     changed.object = Some(Cow::Borrowed(resource));
                 }
-                let mut results = self.run(policy, purpose, changed, &document, given);
+                let mut results = self.run(policy, Some(purpose), changed, &document, given);
                 if policy.annotation("policies.kyverno.io/scored") == Some("false") {
                     results
                         .iter_mut()
@@ -212,10 +212,21 @@ impl PolicySet {
         all
     }
 
+    /// What deleting policies say of a resource, which no request asks them: pass where it is to be deleted.
+    pub fn deletions(&self, request: &Request<'_>, given: &Given) -> Vec<PolicyResult> {
+        let deletes = |policy: &Policy| matches!(policy, Policy::Admission(policy) if policy.purpose().is_none());
+        let policies = self.policies.iter().enumerate().filter(|(_, policy)| deletes(policy));
+        let answers = policies.map(|(index, policy)| PolicyResult {
+            policy: index,
+            results: self.run(policy, None, request.clone(), &Value::Null, given),
+        });
+        answers.collect()
+    }
+
     fn run(
         &self,
         policy: &Policy,
-        purpose: Purpose,
+        purpose: Option<Purpose>,
         mut request: Request<'_>,
         document: &Value,
         given: &Given,
@@ -240,14 +251,21 @@ impl PolicySet {
                     sources: &given.sources,
                     verified: &given.verified,
                 };
-                policy.run(purpose, &request, &around)
+                purpose.map_or_else(Vec::new, |purpose| policy.run(purpose, &request, &around))
             }
             Policy::Admission(policy) => {
                 let everywhere = given.values.iter().filter(|(of, _, _)| of.is_none());
                 let values: Vec<(String, Value)> =
                     everywhere.map(|(_, name, value)| (name.clone(), value.clone())).collect();
                 with_operation(&mut request, &values);
-                policy.run(&request, &self.bindings, &self.exceptions, &given.sources, &given.outside)
+                let among = Among {
+                    bindings: &self.bindings,
+                    exceptions: &self.exceptions,
+                    sources: &given.sources,
+                    targets: &given.targets,
+                    outside: &given.outside,
+                };
+                policy.run(&request, &among)
             }
         }
     }
@@ -292,8 +310,18 @@ fn shape_of(value: &Value) -> Result<&'static Shape, String> {
         ("kyverno.io", "ClusterPolicy" | "Policy") => Ok(&schema::KYVERNO),
         ("kyverno.io" | "policies.kyverno.io", "PolicyException") => Ok(&schema::EXCEPTION),
         ("policies.kyverno.io", "ValidatingPolicy" | "NamespacedValidatingPolicy") => Ok(&schema::VALIDATING),
+        ("policies.kyverno.io", "MutatingPolicy" | "NamespacedMutatingPolicy") => Ok(&schema::MUTATING),
+        ("policies.kyverno.io", "GeneratingPolicy" | "NamespacedGeneratingPolicy") => Ok(&schema::GENERATING),
+        ("policies.kyverno.io", "DeletingPolicy" | "NamespacedDeletingPolicy") => Ok(&schema::DELETING),
+        ("policies.kyverno.io", "ImageValidatingPolicy" | "NamespacedImageValidatingPolicy") => Err(format!(
+            "policies of the kind {kind} are not evaluated here: they ask registries for signatures, which the gate does itself"
+        )),
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => Ok(&schema::ADMISSION),
-        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding") => Ok(&schema::BINDING),
+        ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => Ok(&schema::MUTATING_ADMISSION),
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding",
+        ) => Ok(&schema::BINDING),
         _ if kind.is_empty() => Err("the document is no policy: it has no kind".to_owned()),
         _ => Err(format!("policies of the kind {kind} ({api}) are not evaluated here")),
     }

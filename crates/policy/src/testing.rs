@@ -404,6 +404,7 @@ impl Case<'_> {
             now: self.now,
         };
         let mut answers = self.set.evaluate(&request, &given);
+        answers.extend(self.set.deletions(&request, &given));
         // A payload is no resource: only policies of JSON are about it.
         if is_payload {
             answers.retain(|answer| self.set.policies.get(answer.policy).is_some_and(Policy::is_about_json));

@@ -31,6 +31,8 @@ pub(super) struct Run<'a> {
     memo: RefCell<Vec<Option<Result<Val<'a>, Error>>>>,
     pub(super) outside: &'a Outside,
     pub(super) now: Timestamp,
+    /// What was handed to the generator.
+    pub(super) generated: RefCell<Vec<serde_json::Value>>,
     steps: Cell<u64>,
 }
 
@@ -46,7 +48,15 @@ impl<'a> Run<'a> {
         outside: &'a Outside,
         now: Timestamp,
     ) -> Self {
-        Self { names, variables, memo: RefCell::new(vec![None; variables.len()]), outside, now, steps: Cell::new(0) }
+        Self {
+            names,
+            variables,
+            memo: RefCell::new(vec![None; variables.len()]),
+            outside,
+            now,
+            generated: RefCell::default(),
+            steps: Cell::new(0),
+        }
     }
 
     /// Counts work.

@@ -13,7 +13,7 @@ use semver::Version;
 
 use super::eval::{Run, overflow};
 use super::value::{Url, Val, compare, equal, json, list, owned_json, text};
-use super::{Error, TEXT_MAX, net, strings};
+use super::{Error, TEXT_MAX, generator, kyverno, net, strings};
 use crate::duration;
 use crate::image::Image;
 use crate::jmespath::regex;
@@ -166,6 +166,10 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<
             Ok(documents.first().map_or(Val::Null, |document| owned_json(document.to_json())))
         }
         ("time.now", []) => Ok(Val::Time(run.now)),
+        ("generator.apply" | "generator.Apply", [Val::Text(namespace), resources]) => {
+            generator::apply(run, namespace, resources)
+        }
+        ("jsonpatch.escapeKey", [Val::Text(key)]) => bounded(key.replace('~', "~0").replace('/', "~1")),
         (
             "verifyImageSignatures"
             | "verifyAttestationSignatures"
@@ -174,7 +178,10 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<
             | "resource.Post",
             _,
         ) => Err(unknown(name)),
-        _ => outside(run, name, args),
+        _ => match kyverno::function(run, name, args)? {
+            Some(made) => Ok(made),
+            None => outside(run, name, args),
+        },
     }
 }
 

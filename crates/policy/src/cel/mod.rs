@@ -9,6 +9,8 @@
 
 mod eval;
 mod functions;
+mod generator;
+mod kyverno;
 mod net;
 mod strings;
 mod value;
@@ -209,6 +211,31 @@ impl Policy {
         Ok(made)
     }
 
+    /// The condition that does not hold, if there is one.
+    pub(crate) fn unmatched(&self, input: &Input<'_>) -> Result<Option<String>, String> {
+        let names = input.names();
+        let run = Run::new(&names, &self.variables, input.outside, input.now);
+        conditions_hold(&run, &self.conditions).map_err(|error| error.0)
+    }
+
+    /// The value of an expression that sees the policy's variables.
+    pub(crate) fn value(&self, program: &Program, input: &Input<'_>) -> Result<Value, String> {
+        let names = input.names();
+        let run = Run::new(&names, &self.variables, input.outside, input.now);
+        run.value(program).map(|value| value.to_json()).map_err(|error| error.0)
+    }
+
+    /// The resources that an expression hands to the generator.
+    pub(crate) fn generated(&self, program: &Program, input: &Input<'_>) -> Result<Vec<Value>, String> {
+        let names = input.names();
+        let run = Run::new(&names, &self.variables, input.outside, input.now);
+        match run.value(program) {
+            Ok(Val::Bool(true)) => Ok(run.generated.take()),
+            Ok(other) => Err(format!("the generation gives {}, not true", other.shown())),
+            Err(error) => Err(error.0),
+        }
+    }
+
     /// The first validation that does not hold, or the first error.
     pub(crate) fn evaluate(&self, input: &Input<'_>) -> Outcome {
         let names = input.names();
@@ -363,6 +390,12 @@ mod tests {
         holds("[3, 1, 2].max() == 3 && [1, 2].isSorted() && [1, 2].sum() == 3");
         holds("math.greatest(1, 2) == 2");
         holds("image('ghcr.io/a/b:v1').registry() == 'ghcr.io' && image('nginx').tag() == 'latest'");
+        holds("sha256('a').startsWith('ca978112') && md5('a') == '0cc175b9c0f1b6a831c399e269772661'");
+        holds("regex.replace('docker.io/nginx', '^docker[.]io/(.*)', r'ghcr.io/\\1') == 'ghcr.io/nginx'");
+        holds("regex.extract('v12', 'v([0-9]+)').value() == '12' && regex.extractAll('a1b2', '[0-9]') == ['1', '2']");
+        holds("parseServiceAccount('system:serviceaccount:n:a').Namespace == 'n'");
+        holds("listObjToMap([{'k': 'a'}], [{'v': 1}], 'k', 'v') == {'a': 1} && math.round(1.25, 1) == 1.3");
+        holds("jsonpatch.escapeKey('a/b~c') == 'a~1b~0c'");
         holds("semver('1.2.3').isLessThan(semver('1.10.0'))");
     }
 

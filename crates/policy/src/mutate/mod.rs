@@ -1,5 +1,6 @@
 //! `mutate`: strategic merges and JSON patches, of the resource, of elements, and of targets that are given.
 
+pub(crate) mod applied;
 pub(crate) mod json6902;
 pub(crate) mod strategic;
 

@@ -229,7 +229,7 @@ const MERGE_KEYS: [(&str, &[&str]); 16] = [
 ];
 
 /// The keys of a list, where its items have the first of them.
-fn merge_keys(list: &str, items: &[Value]) -> Option<&'static [&'static str]> {
+pub(crate) fn merge_keys(list: &str, items: &[Value]) -> Option<&'static [&'static str]> {
     let has = |key: &str| !items.is_empty() && items.iter().all(|item| item.get(key).is_some());
     let (_, keys) = MERGE_KEYS.iter().find(|(name, _)| *name == list)?;
     if keys.first().is_some_and(|key| has(key)) {
