@@ -17,6 +17,7 @@ use crate::matching::{Selector, texts};
 use crate::request::{Kind, Request, at, text};
 use crate::rule::Action;
 use crate::validate::{Status, Verdict};
+use crate::wildcard;
 use crate::world::{Outside, is_cluster_kind};
 
 /// Which resources and operations.
@@ -251,6 +252,73 @@ impl Targets {
     }
 }
 
+/// What an `ImageValidatingPolicy` says of images. Whether they are signed is asked of whoever pulls them, not here: an
+/// expression that asks is an error, never a pass.
+#[derive(Debug, Clone)]
+struct Verification {
+    globs: Vec<String>,
+    expressions: Vec<Program>,
+    images: Vec<(String, Program)>,
+    attestors: Value,
+    attestations: Value,
+}
+
+impl Verification {
+    fn compile(spec: &Value) -> Result<Self, String> {
+        let list = |name: &str| spec.get(name).and_then(Value::as_array).into_iter().flatten();
+        let named = |name: &str| -> Value {
+            Value::Object(list(name).map(|item| (text(item, &["name"]).to_owned(), item.clone())).collect())
+        };
+        let (mut globs, mut expressions, mut images) = (Vec::new(), Vec::new(), Vec::new());
+        for item in list("matchImageReferences") {
+            match (text(item, &["glob"]), text(item, &["expression"])) {
+                ("", source) => expressions.push(Program::compile(source)?),
+                (glob, _) => globs.push(glob.to_owned()),
+            }
+        }
+        for item in list("images") {
+            images.push((text(item, &["name"]).to_owned(), Program::compile(text(item, &["expression"]))?));
+        }
+        Ok(Self { globs, expressions, images, attestors: named("attestors"), attestations: named("attestations") })
+    }
+
+    /// The images that the policy is about, by list.
+    fn images(&self, lists: &Value, with: &Expressions, input: &Input<'_>) -> Result<Value, String> {
+        let mut lists = lists.clone();
+        for (name, program) in &self.images {
+            let found = with.value(program, input)?;
+            lists.as_object_mut().map(|lists| lists.insert(name.clone(), found));
+        }
+        for items in
+            lists.as_object_mut().into_iter().flat_map(|lists| lists.values_mut()).filter_map(Value::as_array_mut)
+        {
+            let mut kept = Vec::new();
+            for image in items.drain(..) {
+                if self.is_about(image.as_str().unwrap_or_default(), with, input)? {
+                    kept.push(image);
+                }
+            }
+            *items = kept;
+        }
+        Ok(lists)
+    }
+
+    fn is_about(&self, image: &str, with: &Expressions, input: &Input<'_>) -> Result<bool, String> {
+        let whole = crate::image::Image::parse(image).map_or_else(|_| image.to_owned(), |image| image.to_string());
+        let fits = |glob: &String| wildcard::matches(glob, image) || wildcard::matches(glob, &whole);
+        if self.globs.iter().any(fits) {
+            return Ok(true);
+        }
+        let reference = Value::from(image);
+        for program in &self.expressions {
+            if with.value(program, &Input { reference: Some(&reference), ..*input })? == Value::Bool(true) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
 /// What a policy may be about beside the request.
 pub(crate) struct Among<'g> {
     pub(crate) bindings: &'g [Binding],
@@ -280,6 +348,7 @@ pub struct AdmissionPolicy {
     pub annotations: Value,
     forms: Vec<Form>,
     targets: Option<Targets>,
+    verification: Option<Verification>,
     param_kind: Option<Value>,
     action: Action,
     kubernetes: bool,
@@ -323,8 +392,13 @@ impl AdmissionPolicy {
             annotations: metadata.get("annotations").cloned().unwrap_or(Value::Null),
             forms,
             targets: Targets::compile(spec)?,
+            verification: kind.ends_with("ImageValidatingPolicy").then(|| Verification::compile(spec)).transpose()?,
             param_kind: spec.get("paramKind").cloned(),
-            action: action_of(spec.get("validationActions")),
+            action: match texts(spec.get("validationActions")).is_empty() {
+                // Kyverno's default is to deny; Kubernetes has the actions in its bindings.
+                true if kind.ends_with("ValidatingPolicy") => Action::Enforce,
+                _ => action_of(spec.get("validationActions")),
+            },
             kubernetes,
             json: mode == "JSON",
         })
@@ -332,7 +406,7 @@ impl AdmissionPolicy {
 
     /// Whether it is about JSON documents of any kind.
     pub(crate) fn is_about_json(&self) -> bool {
-        self.json
+        self.json || self.purpose().is_none()
     }
 
     /// What it is for; nothing where it deletes, which no request asks for.
@@ -350,7 +424,8 @@ impl AdmissionPolicy {
         if !self.namespace.is_empty() && text(request.resource(), &["metadata", "namespace"]) != self.namespace {
             return Vec::new();
         }
-        let form = if self.json {
+        // Documents of no kind have nothing that constraints could select.
+        let form = if self.json || (self.purpose().is_none() && request.kind.kind.is_empty()) {
             self.forms.first()
         } else {
             self.forms.iter().find(|form| form.constraints.select(request, false))
@@ -442,6 +517,8 @@ impl AdmissionPolicy {
             params,
             exceptions: None,
             images: Some(&images),
+            attestors: None,
+            reference: None,
             outside: seen.among.outside,
             now: request.now,
         };
@@ -462,6 +539,17 @@ impl AdmissionPolicy {
         }
         let allowed = json!({"allowedImages": allowed_images, "allowedValues": allowed_values});
         input.exceptions = Some(&allowed);
+        let about = match &self.verification {
+            None => None,
+            Some(verification) => match verification.images(&images, &form.expressions, &input) {
+                Ok(about) => Some(about),
+                Err(why) => return Some(Verdict::new(Status::Error, why)),
+            },
+        };
+        if let (Some(verification), Some(about)) = (&self.verification, &about) {
+            input.images = Some(about);
+            input.attestors = Some((&verification.attestors, &verification.attestations));
+        }
         if matches!(form.effect, Effect::Validate) {
             return Some(validated(form.expressions.evaluate(&input)));
         }
@@ -489,6 +577,9 @@ impl AdmissionPolicy {
             return Ok(());
         };
         for target in targets.find(form, &input, seen.among)? {
+            if !self.namespace.is_empty() && text(&target, &["metadata", "namespace"]) != self.namespace {
+                continue;
+            }
             let inner = Input { object: Some(target.as_ref()), ..input };
             if targets.conditions.unmatched(&inner)?.is_none() {
                 result.targets.push(patched(form, &inner, &target)?);
@@ -716,7 +807,10 @@ mod tests {
         check("object.spec.x", "object.spec.template.spec.x");
         check("namespaceObject.metadata.labels", "namespaceObject.metadata.labels");
         check("has(oldObject.metadata.labels)", "has(oldObject.spec.template.metadata.labels)");
-        check("object.metadata.name + object.metadata.annotations.a", "object.metadata.name + object.spec.template.metadata.annotations.a");
+        check(
+            "object.metadata.name + object.metadata.annotations.a",
+            "object.metadata.name + object.spec.template.metadata.annotations.a",
+        );
         check("Object{spec: Object.spec{a: 1}}", "Object{spec: Object.spec{a: 1}}");
     }
 }

@@ -84,7 +84,8 @@ fn mutation(item: &Value, path: &'static [&'static str]) -> Result<Mutation, Str
     match (text(item, &["patchType"]), source("applyConfiguration"), source("jsonPatch")) {
         ("ApplyConfiguration" | "", Some(source), None) => {
             // Only an object that is written out is moved into the template, as Kyverno does.
-            let whole = source.trim_start().strip_prefix("Object").is_some_and(|rest| rest.trim_start().starts_with('{'));
+            let whole =
+                source.trim_start().strip_prefix("Object").is_some_and(|rest| rest.trim_start().starts_with('{'));
             Ok(Mutation::Apply(Program::compile(source)?, if whole { path } else { &[] }))
         }
         ("JSONPatch" | "", None, Some(source)) => Program::compile(source).map(Mutation::Json),
@@ -157,7 +158,8 @@ fn pieces(text: &str, left: &mut usize) -> Result<Vec<Piece>, String> {
     let mut made = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("((") {
-        *left = left.checked_sub(1).ok_or_else(|| format!("a template has more than {PLACEHOLDERS_MAX} expressions"))?;
+        *left =
+            left.checked_sub(1).ok_or_else(|| format!("a template has more than {PLACEHOLDERS_MAX} expressions"))?;
         if !before.is_empty() {
             made.push(Piece::Plain(before.to_owned()));
         }
@@ -230,7 +232,9 @@ impl Node {
                             Value::Array(_) | Value::Object(_) => {
                                 return Err("an expression within a text of a template gives no text".to_owned());
                             }
-                            scalar => made.push_str(&crate::pattern::shown(&scalar)),
+                            scalar @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
+                                made.push_str(&crate::pattern::shown(&scalar))
+                            }
                         },
                     }
                 }

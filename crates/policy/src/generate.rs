@@ -36,7 +36,9 @@ pub(crate) struct Generate {
 
 impl Made {
     fn compile(value: &Value) -> Result<Option<Self>, String> {
-        if ["data", "clone", "cloneList"].iter().all(|name| value.get(*name).is_none_or(Value::is_null)) {
+        // A kind and a name alone make a resource without content.
+        let bare = ["kind", "name"].iter().all(|name| !text(value, &[name]).is_empty());
+        if !bare && ["data", "clone", "cloneList"].iter().all(|name| value.get(*name).is_none_or(Value::is_null)) {
             return Ok(None);
         }
         let mut body = Map::new();

@@ -8,6 +8,7 @@ use crate::autogen;
 use crate::cel::{self, Input, Outcome, Program};
 use crate::context::{Frame, Ground};
 use crate::exception::Exception;
+use crate::jmespath::Expression;
 use crate::pss::PodSecurity;
 use crate::request::{Request, at, images, text};
 use crate::rule::{Action, Actions, Body, Rule, flag};
@@ -261,7 +262,8 @@ impl KyvernoPolicy {
                 if exceptions.iter().any(|exception| exception.pod_security.is_empty()) {
                     return Some(excepted());
                 }
-                pod_security(rule, standard, request, &exceptions)
+                let verdict = pod_security(rule, standard, request, &exceptions)?;
+                Some(self.unless_broken_before(rule, request, around, result.action, verdict))
             }
             _ if !exceptions.is_empty() => Some(excepted()),
             Body::Validate(check) => {
@@ -356,6 +358,8 @@ fn input<'i>(request: &'i Request<'_>, document: &'i Value, outside: &'i Outside
         params: None,
         exceptions: None,
         images: None,
+        attestors: None,
+        reference: None,
         outside,
         now: request.now,
     }
@@ -488,7 +492,14 @@ impl Rule {
                 } else {
                     at_path.get(value_key).and_then(Value::as_str)
                 };
-                let Some(Ok(image)) = image.map(crate::image::Image::parse) else { continue };
+                let transformed = match (image, text(extractor, &["jmesPath"])) {
+                    (Some(image), source) if !source.is_empty() => Expression::parse(source)
+                        .ok()
+                        .and_then(|path| path.search_in(&Value::from(image)).ok())
+                        .and_then(|found| found.as_str().map(str::to_owned)),
+                    (image, _) => image.map(str::to_owned),
+                };
+                let Some(Ok(image)) = transformed.as_deref().map(crate::image::Image::parse) else { continue };
                 let key =
                     if key_key.is_empty() { format!("{index}-{place}") } else { text(at_path, &[key_key]).to_owned() };
                 let group = found.as_object_mut()?.entry(group).or_insert_with(|| json!({}));

@@ -111,7 +111,11 @@ impl<'r> Request<'r> {
             request.insert("oldObject".to_owned(), old.as_ref().clone());
         }
         request.insert("operation".to_owned(), Value::from(self.operation));
-        request.insert("namespace".to_owned(), Value::from(text(resource, &["metadata", "namespace"])));
+        for part in ["name", "namespace"] {
+            request.insert(part.to_owned(), Value::from(text(resource, &["metadata", part])));
+        }
+        let Kind { group, version, kind } = &self.kind;
+        request.insert("kind".to_owned(), json!({"group": group, "version": version, "kind": kind}));
         let mut document = Map::new();
         let info = &self.user.info;
         request.insert("userInfo".to_owned(), if info.is_null() { json!({}) } else { info.clone() });

@@ -231,6 +231,13 @@ impl Rule {
             let program = Program::compile(text(condition, &["expression"]))?;
             cel_preconditions.push((text(condition, &["name"]).to_owned(), program));
         }
+        let extractors = value.get("imageExtractors").and_then(Value::as_object);
+        for extractor in extractors.into_iter().flatten().filter_map(|(_, list)| list.as_array()).flatten() {
+            let source = text(extractor, &["jmesPath"]);
+            if !source.is_empty() {
+                Expression::parse(source).map_err(|why| format!("imageExtractors `{source}`: {why}"))?;
+            }
+        }
         let of_validate = |name: &str| validate.and_then(|validate| validate.get(name));
         let verify_action =
             value.get("verifyImages").and_then(|images| images.get(0)).and_then(|image| image.get("failureAction"));

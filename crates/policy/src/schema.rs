@@ -319,6 +319,34 @@ pub(crate) static VALIDATING: Shape = Fields(&[
         ]),
     ),
 ]);
+/// `ImageValidatingPolicy`.
+pub(crate) static IMAGE_VALIDATING: Shape = Fields(&[
+    ("apiVersion", &TEXT),
+    ("kind", &TEXT),
+    ("metadata", &ANY),
+    ("status", &ANY),
+    (
+        "spec",
+        &Fields(&[
+            ("failurePolicy", &TEXT),
+            ("matchConstraints", &MATCH_RESOURCES),
+            ("matchConditions", &MATCH_CONDITIONS),
+            ("matchImageReferences", &List(&Fields(&[("glob", &TEXT), ("expression", &TEXT)]))),
+            ("images", &List(&Fields(&[("name", &TEXT), ("expression", &TEXT)]))),
+            ("validations", &VALIDATIONS),
+            ("variables", &VARIABLES),
+            ("attestors", &List(&ANY)),
+            ("attestations", &List(&ANY)),
+            ("credentials", &ANY),
+            ("validationConfigurations", &ANY),
+            ("auditAnnotations", &ANY),
+            ("validationActions", &TEXTS),
+            ("webhookConfiguration", &ANY),
+            ("evaluation", &ANY),
+            ("autogen", &ANY),
+        ]),
+    ),
+]);
 static EXPRESSION: Shape = Fields(&[("expression", &TEXT)]);
 static MUTATIONS: Shape =
     List(&Fields(&[("patchType", &TEXT), ("applyConfiguration", &EXPRESSION), ("jsonPatch", &EXPRESSION)]));

@@ -170,7 +170,9 @@ impl PolicySet {
                 self.policies.push(Policy::Kyverno(Box::new(policy)));
             }
             "PolicyException" => self.exceptions.push(Exception::compile(value).map_err(here)?),
-            "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => self.bindings.push(Binding::compile(value).map_err(here)?),
+            "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
+                self.bindings.push(Binding::compile(value).map_err(here)?)
+            }
             _ => self.policies.push(Policy::Admission(Box::new(AdmissionPolicy::compile(value).map_err(here)?))),
         }
         Ok(())
@@ -313,15 +315,14 @@ fn shape_of(value: &Value) -> Result<&'static Shape, String> {
         ("policies.kyverno.io", "MutatingPolicy" | "NamespacedMutatingPolicy") => Ok(&schema::MUTATING),
         ("policies.kyverno.io", "GeneratingPolicy" | "NamespacedGeneratingPolicy") => Ok(&schema::GENERATING),
         ("policies.kyverno.io", "DeletingPolicy" | "NamespacedDeletingPolicy") => Ok(&schema::DELETING),
-        ("policies.kyverno.io", "ImageValidatingPolicy" | "NamespacedImageValidatingPolicy") => Err(format!(
-            "policies of the kind {kind} are not evaluated here: they ask registries for signatures, which the gate does itself"
-        )),
+        ("policies.kyverno.io", "ImageValidatingPolicy" | "NamespacedImageValidatingPolicy") => {
+            Ok(&schema::IMAGE_VALIDATING)
+        }
         ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy") => Ok(&schema::ADMISSION),
         ("admissionregistration.k8s.io", "MutatingAdmissionPolicy") => Ok(&schema::MUTATING_ADMISSION),
-        (
-            "admissionregistration.k8s.io",
-            "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding",
-        ) => Ok(&schema::BINDING),
+        ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding") => {
+            Ok(&schema::BINDING)
+        }
         _ if kind.is_empty() => Err("the document is no policy: it has no kind".to_owned()),
         _ => Err(format!("policies of the kind {kind} ({api}) are not evaluated here")),
     }

@@ -166,6 +166,10 @@ fn run_one(file: &str, document: &Value, files: &dyn Files, now: Timestamp) -> R
     let mut given = Given { targets: targets.clone(), sources, ..Given::default() };
     outside(document, &values, &mut loaded, &mut given);
     given.outside.resources.extend(cluster.iter().cloned());
+    if !given.outside.resources.is_empty() || !targets.is_empty() {
+        // Where a cluster is given, what is tested is in it.
+        given.outside.resources.extend(resources.iter().chain(&targets).cloned());
+    }
     payloads(document, &mut loaded, &mut resources);
     let case = Case {
         set: &set,
@@ -412,8 +416,8 @@ impl Case<'_> {
         answers
     }
 
-    /// Resources that an expectation names; all where it names none.
-    fn named(&self, result: &Value) -> Vec<(String, Option<usize>)> {
+    /// Resources that an expectation names; all where it names none. A policy of a namespace is about those in it.
+    fn named(&self, result: &Value, policy_namespace: &str) -> Vec<(String, Option<usize>)> {
         let mut names = texts(result.get("resources"));
         names.extend(texts(result.get("resource")));
         for spec in result.get("resourceSpecs").and_then(Value::as_array).into_iter().flatten() {
@@ -442,6 +446,9 @@ impl Case<'_> {
             let of_kind = |(_, resource): &&(usize, &Value)| kind.is_empty() || text(resource, &["kind"]) == kind;
             let narrowed: Vec<usize> = all.iter().filter(of_kind).map(|(index, _)| *index).collect();
             let chosen = if narrowed.is_empty() { all.iter().map(|(index, _)| *index).collect() } else { narrowed };
+            let within = |index: &usize| self.resources.get(*index).is_some_and(|of| key(of).1 == policy_namespace);
+            let own: Vec<usize> = chosen.iter().copied().filter(within).collect();
+            let chosen = if own.is_empty() || policy_namespace.is_empty() { chosen } else { own };
             if chosen.is_empty() {
                 found.push((name.clone(), None));
             }
@@ -473,7 +480,12 @@ impl Case<'_> {
             ok: actual == expected,
             message: message.to_owned(),
         };
-        for (name, index) in self.named(result) {
+        let mut named = self.named(result, written.split_once('/').map_or("", |(namespace, _)| namespace));
+        if named.is_empty() {
+            // An expectation without any resource is not met: it says so in a row of its own.
+            named.push((String::new(), None));
+        }
+        for (name, index) in named {
             let before = outcomes.len();
             if let Some(why) = self.set.refused.get(policy) {
                 outcomes.push(outcome(&name, rule, "invalid", why));
@@ -547,6 +559,9 @@ fn actual(result: &Value, one: &RuleResult, resource: Option<&Value>, loaded: &m
     let patched = first(["patchedResources", "patchedResource"]);
     if !patched.is_empty() && one.targets.is_empty() {
         let found = one.patched.as_ref().or(resource).unwrap_or(&Value::Null);
+        if text(result, &["result"]) == "fail" && !is_listed(&patched, found, loaded) {
+            return ("fail".to_owned(), format!("the resource is not in {patched}"));
+        }
         if !as_expected(&patched, found, loaded) {
             return ("diff".to_owned(), format!("the resource is not the one in {patched}: {found}"));
         }
@@ -561,6 +576,11 @@ fn actual(result: &Value, one: &RuleResult, resource: Option<&Value>, loaded: &m
         }
     }
     (one.status.as_str().to_owned(), one.message.clone())
+}
+
+/// Whether a file has the resource at all.
+fn is_listed(path: &str, resource: &Value, loaded: &mut Loaded<'_>) -> bool {
+    placed(loaded.documents(&[path.to_owned()])).iter().any(|document| key(document) == key(resource))
 }
 
 /// Whether a resource is as a file has it. A file that does not have it says nothing of it.

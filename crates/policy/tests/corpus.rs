@@ -88,7 +88,16 @@ fn what_is_not_known_is_refused_when_it_is_read() {
     refused(&rule("{cel: {expressions: [{expression: 'object.'}]}}"), "PG1102");
     refused(&rule("{podSecurity: {level: strict}}"), "PG1102");
     refused(&rule("{failureAction: Maybe, pattern: {a: b}}"), "PG1102");
-    refused("apiVersion: policies.kyverno.io/v1\nkind: MutatingPolicy\nmetadata: {name: p}\nspec: {}\n", "PG1103");
+    let of = |kind: &str, spec: &str| {
+        format!("apiVersion: policies.kyverno.io/v1\nkind: {kind}\nmetadata: {{name: p}}\nspec: {spec}\n")
+    };
+    refused(&of("MutatingPolicy", "{}"), "PG1102");
+    refused(&of("MutatingPolicy", "{mutations: [{patchType: Other, jsonPatch: {expression: '[]'}}]}"), "PG1102");
+    refused(&of("MutatingPolicy", "{mutation: []}"), "PG1101");
+    refused(&of("GeneratingPolicy", "{generate: [{expression: '('}]}"), "PG1102");
+    refused(&of("DeletingPolicy", "{condition: []}"), "PG1101");
+    refused(&of("ImageValidatingPolicy", "{matchImageReferences: [{glob: a}]}"), "PG1102");
+    refused(&of("CleanupPolicy", "{}"), "PG1103");
 }
 
 #[test]
@@ -117,4 +126,57 @@ fn hostile_policies_end() {
     assert!(policy(&format!("{{{{ {}a }}}}", "!".repeat(5_000))).is_err());
     assert!(policy(&format!("{{{{ {} }}}}", "(".repeat(5_000))).is_err());
     assert_eq!(status("{{ regex_match('(x{1000}){1000}', 'a') }}"), Status::Error);
+}
+
+#[test]
+fn hostile_expressions_that_change_and_make_end() {
+    let policy = |kind: &str, spec: serde_json::Value| {
+        let mut spec = spec;
+        spec["matchConstraints"] = serde_json::json!({"resourceRules": [{
+            "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"],
+        }]});
+        let text = serde_json::json!({
+            "apiVersion": "policies.kyverno.io/v1", "kind": kind, "metadata": {"name": "p"}, "spec": spec,
+        });
+        let mut set = PolicySet::default();
+        set.read("p.yaml", &text.to_string()).map(|()| set)
+    };
+    let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"list": vec!["aaaa"; 2_000]}});
+    let request = Request::create(&pod, jiff::Timestamp::UNIX_EPOCH);
+    let status = |kind: &str, spec: serde_json::Value| {
+        let set = policy(kind, spec).unwrap();
+        let answers = set.evaluate(&request, &Given::default());
+        assert!(answers[0].results[0].generated.len() < 20_000);
+        answers[0].results[0].status
+    };
+    let generate = |source: &str| serde_json::json!({"generate": [{"expression": source}]});
+    let made = "{'kind': 'ConfigMap', 'apiVersion': 'v1', 'metadata': {'name': 'a'}}";
+    let endless = format!("lists.range(500000).all(i, generator.apply('n', [{made}]))");
+    assert_eq!(status("GeneratingPolicy", generate(&endless)), Status::Error);
+    let copies = "lists.range(100000).all(i, generator.apply('n', [object]))";
+    assert_eq!(status("GeneratingPolicy", generate(copies)), Status::Error);
+    let large = "Object{spec: Object.spec{all: lists.range(100000).map(i, object)}}";
+    let mutate = serde_json::json!({"mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": large}}]});
+    assert_eq!(status("MutatingPolicy", mutate), Status::Error);
+    let template = serde_json::json!({"generate": [{"template": {"interpolate": "cel", "value": format!("a: {}", "(( 'x' ))".repeat(2_000))}}]});
+    assert!(policy("GeneratingPolicy", template).is_err());
+    let deep = serde_json::json!({"generate": [{"template": {"value": format!("a: {}1{}", "[".repeat(100_000), "]".repeat(100_000))}}]});
+    assert!(policy("GeneratingPolicy", deep).is_err());
+}
+
+#[test]
+fn a_policy_of_expressions_denies_unless_it_says_otherwise() {
+    let policy = |actions: &str| {
+        let text = format!(
+            "apiVersion: policies.kyverno.io/v1\nkind: ValidatingPolicy\nmetadata: {{name: p}}\nspec:\n  matchConstraints: {{resourceRules: [{{apiGroups: [\"\"], apiVersions: [v1], operations: [CREATE], resources: [pods]}}]}}\n  validations: [{{expression: 'false'}}]\n{actions}"
+        );
+        let mut set = PolicySet::default();
+        set.read("p.yaml", &text).unwrap();
+        let pod = serde_json::json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}});
+        let request = Request::create(&pod, jiff::Timestamp::UNIX_EPOCH);
+        set.evaluate(&request, &Given::default())[0].results[0].action
+    };
+    assert_eq!(policy(""), prograde_policy::Action::Enforce);
+    assert_eq!(policy("  validationActions: [Audit]"), prograde_policy::Action::Audit);
+    assert_eq!(policy("  validationActions: [Warn, Deny]"), prograde_policy::Action::Enforce);
 }

@@ -68,6 +68,18 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// A value as a document of its own; its size counts as work.
+    pub(super) fn document(&self, value: &Val<'a>) -> Result<serde_json::Value, Error> {
+        let before = STEPS_MAX.saturating_sub(self.steps.get());
+        let before = usize::try_from(before).unwrap_or(usize::MAX);
+        let mut left = before;
+        if !value.is_within(&mut left) {
+            return Err(Error::new(format!("the value is so large that it costs more than {STEPS_MAX} steps")));
+        }
+        self.step(before - left)?;
+        Ok(value.to_json())
+    }
+
     /// The value of an expression, with a budget of its own.
     pub(super) fn value(&self, program: &'a Program) -> Result<Val<'a>, Error> {
         self.steps.set(0);

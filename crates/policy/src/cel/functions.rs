@@ -129,13 +129,10 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<
             Version::parse(value).map(|v| Val::Version(Rc::new(v))).map_err(|error| Error::new(error.to_string()))
         }
         ("isSemver", [Val::Text(value)]) => Ok(Val::Bool(Version::parse(value).is_ok())),
-        ("image", [Val::Text(value)]) => {
+        ("image" | "parseImageReference", [Val::Text(value)]) => {
             Image::parse(value).map(|image| Val::Image(Rc::new(image))).map_err(Error::new)
         }
         ("isImage", [Val::Text(value)]) => Ok(Val::Bool(Image::parse(value).is_ok())),
-        ("parseImageReference", [Val::Text(value)]) => {
-            Image::parse(value).map(|image| owned_json(image.to_json(""))).map_err(Error::new)
-        }
         ("optional.of", [value]) => Ok(Val::Optional(Some(Rc::new(value.clone())))),
         ("optional.none", []) => Ok(Val::Optional(None)),
         ("optional.ofNonZeroValue", [value]) => Ok(Val::Optional((!is_zero(value)).then(|| Rc::new(value.clone())))),
@@ -173,6 +170,8 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<
         (
             "verifyImageSignatures"
             | "verifyAttestationSignatures"
+            | "extractPayload"
+            | "payload"
             | "authorizer.check"
             | "resource.post"
             | "resource.Post",

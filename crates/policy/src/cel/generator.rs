@@ -17,7 +17,7 @@ pub(super) fn apply<'a>(run: &Run<'a>, namespace: &str, resources: &Val<'a>) -> 
         return Err(Error::new(format!("generator.apply takes a list of resources, not {}", resources.type_name())));
     };
     for item in items {
-        let resource = item.to_json();
+        let resource = run.document(&item)?;
         match resource.get("items").and_then(Value::as_array) {
             Some(inner) => {
                 for resource in inner {

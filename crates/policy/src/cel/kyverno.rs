@@ -41,7 +41,7 @@ pub(super) fn function<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Resul
         ("transform.listObjToMap" | "listObjToMap", [keys, values, Val::Text(key), Val::Text(value)]) => {
             mapped(run, keys, values, key, value)?
         }
-        ("json.marshal" | "json.Marshal", [value]) => bounded(value.to_json().to_string())?,
+        ("json.marshal" | "json.Marshal", [value]) => bounded(run.document(value)?.to_string())?,
         _ => return Ok(None),
     }))
 }
@@ -76,7 +76,9 @@ fn replaced<'a>(value: &str, pattern: &str, with: &str, count: i64) -> Result<Va
                     made.push_str(found.get(group).map_or("", |found| found.as_str()));
                 }
                 ('\\', Some('\\')) => made.push('\\'),
-                ('\\', _) => return Err(Error::new("a backslash in a replacement stands before a digit or a backslash")),
+                ('\\', _) => {
+                    return Err(Error::new("a backslash in a replacement stands before a digit or a backslash"));
+                }
                 (plain, _) => made.push(plain),
             }
         }

@@ -158,6 +158,7 @@ pub(crate) struct Policy {
 }
 
 /// What expressions can see.
+#[derive(Clone, Copy)]
 pub(crate) struct Input<'i> {
     pub(crate) object: Option<&'i Value>,
     pub(crate) old: Option<&'i Value>,
@@ -166,6 +167,10 @@ pub(crate) struct Input<'i> {
     pub(crate) params: Option<&'i Value>,
     pub(crate) exceptions: Option<&'i Value>,
     pub(crate) images: Option<&'i Value>,
+    /// Who signs, and what is attested, by name.
+    pub(crate) attestors: Option<(&'i Value, &'i Value)>,
+    /// The image that is asked about.
+    pub(crate) reference: Option<&'i Value>,
     pub(crate) outside: &'i Outside,
     pub(crate) now: Timestamp,
 }
@@ -222,7 +227,7 @@ impl Policy {
     pub(crate) fn value(&self, program: &Program, input: &Input<'_>) -> Result<Value, String> {
         let names = input.names();
         let run = Run::new(&names, &self.variables, input.outside, input.now);
-        run.value(program).map(|value| value.to_json()).map_err(|error| error.0)
+        run.value(program).and_then(|value| run.document(&value)).map_err(|error| error.0)
     }
 
     /// The resources that an expression hands to the generator.
@@ -231,7 +236,8 @@ impl Policy {
         let run = Run::new(&names, &self.variables, input.outside, input.now);
         match run.value(program) {
             Ok(Val::Bool(true)) => Ok(run.generated.take()),
-            Ok(other) => Err(format!("the generation gives {}, not true", other.shown())),
+            Ok(Val::Bool(false)) => Err("the generation gives false".to_owned()),
+            Ok(other) => Err(format!("the generation gives {}, not bool", other.type_name())),
             Err(error) => Err(error.0),
         }
     }
@@ -308,6 +314,10 @@ impl<'i> Input<'i> {
         names.extend(self.params.map(|params| ("params", value::json(params))));
         names.extend(self.exceptions.map(|exceptions| ("exceptions", value::json(exceptions))));
         names.extend(self.images.map(|images| ("images", value::json(images))));
+        if let Some((attestors, attestations)) = self.attestors {
+            names.extend([("attestors", value::json(attestors)), ("attestations", value::json(attestations))]);
+        }
+        names.extend(self.reference.map(|reference| ("ref", value::json(reference))));
         names
     }
 }
@@ -333,6 +343,8 @@ mod tests {
             params: None,
             exceptions: None,
             images: None,
+            attestors: None,
+            reference: None,
             outside: &outside,
             now: Timestamp::UNIX_EPOCH,
         };

@@ -173,6 +173,25 @@ impl<'a> Val<'a> {
         }
     }
 
+    /// Whether it has at most so many parts and bytes of text, which are counted off. It is asked before values are
+    /// copied: an expression can hold one document many times.
+    pub(super) fn is_within(&self, left: &mut usize) -> bool {
+        let taken = match self {
+            Self::Text(text) => 1 + text.len() / 16,
+            Self::Bytes(bytes) => 1 + bytes.len() / 16,
+            _ => 1,
+        };
+        let Some(rest) = left.checked_sub(taken) else { return false };
+        *left = rest;
+        match self {
+            Self::List(items) => items.iter().all(|item| item.is_within(left)),
+            Self::Map(entries) => entries.iter().all(|(key, value)| key.is_within(left) && value.is_within(left)),
+            Self::Json(value) => json_within(value, left),
+            Self::Optional(Some(value)) => value.is_within(left),
+            _ => true,
+        }
+    }
+
     /// As JSON, for messages and for `format`.
     pub(super) fn to_json(&self) -> Value {
         match self {
@@ -214,6 +233,17 @@ impl<'a> Val<'a> {
             Self::Version(version) => version.to_string(),
             Self::Image(image) => image.to_string(),
         }
+    }
+}
+
+fn json_within(value: &Value, left: &mut usize) -> bool {
+    let taken = value.as_str().map_or(1, |text| 1 + text.len() / 16);
+    let Some(rest) = left.checked_sub(taken) else { return false };
+    *left = rest;
+    match value {
+        Value::Array(items) => items.iter().all(|item| json_within(item, left)),
+        Value::Object(entries) => entries.values().all(|value| json_within(value, left)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }
 

@@ -267,10 +267,13 @@ fn pod_volumes<'p>(pod: &Pod<'p>) -> impl Iterator<Item = (usize, &'p Value)> + 
 }
 
 fn host_path(pod: &Pod<'_>) -> Vec<Field> {
-    let has = |volume: &Value| volume.get("hostPath").is_some_and(|path| !path.is_null());
+    let of = |volume: &Value| volume.get("hostPath").filter(|host| !host.is_null()).cloned();
     pod_volumes(pod)
-        .filter(|(_, volume)| has(volume))
-        .map(|(index, _)| Pod::field(&format!("volumes[{index}].hostPath"), &[]))
+        .filter_map(|(index, volume)| {
+            let host = of(volume)?;
+            let path = host.get("path").cloned().unwrap_or_default();
+            Some(Pod::field(&format!("volumes[{index}].hostPath"), &[&path]))
+        })
         .collect()
 }
 

@@ -191,6 +191,17 @@ mod tests {
     }
 
     #[test]
+    fn values_of_an_exclusion_are_looked_at() {
+        let pod = |path: &str| json!({"kind": "Pod", "metadata": {"name": "x"}, "spec": {"volumes": [{"name": "v", "hostPath": {"path": path}}]}});
+        let rule = PodSecurity::compile(&json!({"level": "baseline", "exclude": [{
+            "controlName": "HostPath Volumes", "restrictedField": "spec.volumes[*].hostPath", "values": ["/var/lib/one"],
+        }]}));
+        let rule = rule.unwrap();
+        assert!(rule.violations(&pod("/var/lib/one")).unwrap().is_empty());
+        assert_eq!(rule.violations(&pod("/var/lib/two")).unwrap().len(), 1);
+    }
+
+    #[test]
     fn a_good_pod_is_restricted() {
         assert!(ids("restricted", "latest", good()).is_empty());
         assert_eq!(
