@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::autogen::point;
 use crate::cel::{Input, Outcome, Policy as Expressions, Program};
+use crate::constraints::{Constraints, plural};
 use crate::effect::Effect;
 use crate::exception::Exception;
 use crate::kyverno::{Purpose, RuleResult};
@@ -17,120 +18,8 @@ use crate::matching::{Selector, texts};
 use crate::request::{Kind, Request, at, text};
 use crate::rule::Action;
 use crate::validate::{Status, Verdict};
-use crate::wildcard;
-use crate::world::{Outside, is_cluster_kind};
-
-/// Which resources and operations.
-#[derive(Debug, Clone)]
-struct ResourceRule {
-    groups: Vec<String>,
-    versions: Vec<String>,
-    operations: Vec<String>,
-    resources: Vec<String>,
-    names: Vec<String>,
-    scope: String,
-}
-
-/// `matchConstraints` and `matchResources`.
-#[derive(Debug, Clone, Default)]
-struct Constraints {
-    rules: Vec<ResourceRule>,
-    exclude: Vec<ResourceRule>,
-    namespaces: Option<Selector>,
-    objects: Option<Selector>,
-}
-
-fn resource_rules(list: Option<&Value>) -> Vec<ResourceRule> {
-    let rule = |item: &Value| ResourceRule {
-        groups: texts(item.get("apiGroups")),
-        versions: texts(item.get("apiVersions")),
-        operations: texts(item.get("operations")),
-        resources: texts(item.get("resources")),
-        names: texts(item.get("resourceNames")),
-        scope: text(item, &["scope"]).to_owned(),
-    };
-    list.and_then(Value::as_array).into_iter().flatten().map(rule).collect()
-}
-
-/// The plural by which the API knows a kind.
-///
-/// Source: Kubernetes' `UnsafeGuessKindToResource`, which clients use without discovery, and for words such as "gateway"
-/// the names in the API reference.
-pub(crate) fn plural(kind: &str) -> String {
-    let lower = kind.to_lowercase();
-    if lower == "endpoints" || lower == "podmetrics" {
-        return if lower == "podmetrics" { "pods".to_owned() } else { lower };
-    }
-    if let Some(stem) = lower.strip_suffix('y')
-        && !stem.ends_with(['a', 'e', 'o', 'u'])
-    {
-        return format!("{stem}ies");
-    }
-    if ["s", "x", "ch", "sh"].iter().any(|end| lower.ends_with(end)) {
-        format!("{lower}es")
-    } else {
-        format!("{lower}s")
-    }
-}
-
-impl ResourceRule {
-    fn fits(&self, request: &Request<'_>) -> bool {
-        let one = |wanted: &[String], found: &str| wanted.iter().any(|wanted| wanted == "*" || wanted == found);
-        let resource = plural(&request.kind.kind);
-        let sub = request.subresource;
-        let resource_fits = |wanted: &String| {
-            let (name, wanted_sub) = wanted.split_once('/').unwrap_or((wanted, ""));
-            let name_fits = name == "*" || name == resource || name.eq_ignore_ascii_case(&request.kind.kind);
-            name_fits && (wanted_sub == sub || wanted_sub == "*" || (wanted == "*" && sub.is_empty()))
-        };
-        let metadata = request.resource().get("metadata").unwrap_or(&Value::Null);
-        let namespaced = !text(metadata, &["namespace"]).is_empty();
-        let scope_fits = match self.scope.as_str() {
-            "Namespaced" => namespaced || !is_cluster_kind(&request.kind.kind),
-            "Cluster" => !namespaced,
-            _ => true,
-        };
-        one(&self.groups, &request.kind.group)
-            && one(&self.versions, &request.kind.version)
-            && (self.operations.is_empty() || one(&self.operations, request.operation))
-            && self.resources.iter().any(resource_fits)
-            && (self.names.is_empty() || self.names.iter().any(|name| name == text(metadata, &["name"])))
-            && scope_fits
-    }
-}
-
-impl Constraints {
-    fn compile(value: Option<&Value>) -> Result<Self, String> {
-        let value = value.unwrap_or(&Value::Null);
-        let selector = |name: &str| value.get(name).filter(|found| !found.is_null()).map(Selector::compile).transpose();
-        Ok(Self {
-            rules: resource_rules(value.get("resourceRules")),
-            exclude: resource_rules(value.get("excludeResourceRules")),
-            namespaces: selector("namespaceSelector")?,
-            objects: selector("objectSelector")?,
-        })
-    }
-
-    /// Whether they select a request. A binding without rules selects everything that its policy does.
-    fn select(&self, request: &Request<'_>, of_binding: bool) -> bool {
-        let labels = |resource| at(resource, &["metadata", "labels"]);
-        let object_fits = self.objects.as_ref().is_none_or(|selector| {
-            [request.object.as_deref(), request.old.as_deref()]
-                .into_iter()
-                .flatten()
-                .any(|found| selector.matches_json(labels(found)))
-        });
-        let namespace_fits = self.namespaces.as_ref().is_none_or(|selector| {
-            let resource = request.resource();
-            if text(resource, &["kind"]) == "Namespace" {
-                return selector.matches_json(at(resource, &["metadata", "labels"]));
-            }
-            text(resource, &["metadata", "namespace"]).is_empty() || selector.matches_map(&request.namespace_labels)
-        });
-        let rules_fit = (of_binding && self.rules.is_empty()) || self.rules.iter().any(|rule| rule.fits(request));
-        rules_fit && object_fits && namespace_fits && !self.exclude.iter().any(|rule| rule.fits(request))
-    }
-}
+use crate::verification::Verification;
+use crate::world::Outside;
 
 /// Which resources are a policy's params.
 #[derive(Debug, Clone)]
@@ -252,73 +141,6 @@ impl Targets {
     }
 }
 
-/// What an `ImageValidatingPolicy` says of images. Whether they are signed is asked of whoever pulls them, not here: an
-/// expression that asks is an error, never a pass.
-#[derive(Debug, Clone)]
-struct Verification {
-    globs: Vec<String>,
-    expressions: Vec<Program>,
-    images: Vec<(String, Program)>,
-    attestors: Value,
-    attestations: Value,
-}
-
-impl Verification {
-    fn compile(spec: &Value) -> Result<Self, String> {
-        let list = |name: &str| spec.get(name).and_then(Value::as_array).into_iter().flatten();
-        let named = |name: &str| -> Value {
-            Value::Object(list(name).map(|item| (text(item, &["name"]).to_owned(), item.clone())).collect())
-        };
-        let (mut globs, mut expressions, mut images) = (Vec::new(), Vec::new(), Vec::new());
-        for item in list("matchImageReferences") {
-            match (text(item, &["glob"]), text(item, &["expression"])) {
-                ("", source) => expressions.push(Program::compile(source)?),
-                (glob, _) => globs.push(glob.to_owned()),
-            }
-        }
-        for item in list("images") {
-            images.push((text(item, &["name"]).to_owned(), Program::compile(text(item, &["expression"]))?));
-        }
-        Ok(Self { globs, expressions, images, attestors: named("attestors"), attestations: named("attestations") })
-    }
-
-    /// The images that the policy is about, by list.
-    fn images(&self, lists: &Value, with: &Expressions, input: &Input<'_>) -> Result<Value, String> {
-        let mut lists = lists.clone();
-        for (name, program) in &self.images {
-            let found = with.value(program, input)?;
-            lists.as_object_mut().map(|lists| lists.insert(name.clone(), found));
-        }
-        for items in
-            lists.as_object_mut().into_iter().flat_map(|lists| lists.values_mut()).filter_map(Value::as_array_mut)
-        {
-            let mut kept = Vec::new();
-            for image in items.drain(..) {
-                if self.is_about(image.as_str().unwrap_or_default(), with, input)? {
-                    kept.push(image);
-                }
-            }
-            *items = kept;
-        }
-        Ok(lists)
-    }
-
-    fn is_about(&self, image: &str, with: &Expressions, input: &Input<'_>) -> Result<bool, String> {
-        let whole = crate::image::Image::parse(image).map_or_else(|_| image.to_owned(), |image| image.to_string());
-        let fits = |glob: &String| wildcard::matches(glob, image) || wildcard::matches(glob, &whole);
-        if self.globs.iter().any(fits) {
-            return Ok(true);
-        }
-        let reference = Value::from(image);
-        for program in &self.expressions {
-            if with.value(program, &Input { reference: Some(&reference), ..*input })? == Value::Bool(true) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
 /// What a policy may be about beside the request.
 pub(crate) struct Among<'g> {
     pub(crate) bindings: &'g [Binding],
@@ -394,10 +216,11 @@ impl AdmissionPolicy {
             targets: Targets::compile(spec)?,
             verification: kind.ends_with("ImageValidatingPolicy").then(|| Verification::compile(spec)).transpose()?,
             param_kind: spec.get("paramKind").cloned(),
-            action: match texts(spec.get("validationActions")).is_empty() {
-                // Kyverno's default is to deny; Kubernetes has the actions in its bindings.
-                true if kind.ends_with("ValidatingPolicy") => Action::Enforce,
-                _ => action_of(spec.get("validationActions")),
+            // Kyverno's default is to deny; Kubernetes has the actions in its bindings.
+            action: if texts(spec.get("validationActions")).is_empty() && kind.ends_with("ValidatingPolicy") {
+                Action::Enforce
+            } else {
+                action_of(spec.get("validationActions"))
             },
             kubernetes,
             json: mode == "JSON",
@@ -785,21 +608,6 @@ fn pointed(value: &Value, path: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plurals() {
-        for (kind, want) in [
-            ("Pod", "pods"),
-            ("NetworkPolicy", "networkpolicies"),
-            ("Ingress", "ingresses"),
-            ("Gateway", "gateways"),
-            ("Endpoints", "endpoints"),
-            ("StorageClass", "storageclasses"),
-            ("Service", "services"),
-        ] {
-            assert_eq!(plural(kind), want);
-        }
-    }
 
     #[test]
     fn mutations_are_pointed_to_the_template() {

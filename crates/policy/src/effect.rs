@@ -233,7 +233,7 @@ impl Node {
                                 return Err("an expression within a text of a template gives no text".to_owned());
                             }
                             scalar @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => {
-                                made.push_str(&crate::pattern::shown(&scalar))
+                                made.push_str(&crate::pattern::shown(&scalar));
                             }
                         },
                     }

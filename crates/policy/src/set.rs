@@ -171,7 +171,7 @@ impl PolicySet {
             }
             "PolicyException" => self.exceptions.push(Exception::compile(value).map_err(here)?),
             "ValidatingAdmissionPolicyBinding" | "MutatingAdmissionPolicyBinding" => {
-                self.bindings.push(Binding::compile(value).map_err(here)?)
+                self.bindings.push(Binding::compile(value).map_err(here)?);
             }
             _ => self.policies.push(Policy::Admission(Box::new(AdmissionPolicy::compile(value).map_err(here)?))),
         }

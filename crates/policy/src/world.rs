@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::admission::plural;
+use crate::constraints::plural;
 use crate::request::text;
 
 /// Everything that policies may refer to beside the resource.
