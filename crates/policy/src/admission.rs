@@ -345,22 +345,10 @@ impl AdmissionPolicy {
             outside: seen.among.outside,
             now: request.now,
         };
-        let (mut allowed_images, mut allowed_values) = (Vec::new(), Vec::new());
-        for exception in exceptions.iter().filter(|exception| exception.refers_to(&self.name, &self.kind)) {
-            match exception.matches_cel(&input) {
-                Err(why) => return Some(Verdict::new(Status::Error, why)),
-                Ok(false) => {}
-                Ok(true) if exception.images.is_empty() && exception.values.is_empty() => {
-                    let status = if exception.passes { Status::Pass } else { Status::Skip };
-                    return Some(Verdict::new(status, format!("excepted by {}", exception.name)));
-                }
-                Ok(true) => {
-                    allowed_images.extend(exception.images.iter().cloned());
-                    allowed_values.extend(exception.values.iter().cloned());
-                }
-            }
-        }
-        let allowed = json!({"allowedImages": allowed_images, "allowedValues": allowed_values});
+        let allowed = match self.excepted(exceptions, &input) {
+            Ok(allowed) => allowed,
+            Err(verdict) => return Some(verdict),
+        };
         input.exceptions = Some(&allowed);
         let about = match &self.verification {
             None => None,
@@ -391,6 +379,23 @@ impl AdmissionPolicy {
         };
         let done = || Verdict::new(Status::Pass, "all expressions hold");
         Some(outcome.map_or_else(|why| Verdict::new(Status::Error, why), |()| done()))
+    }
+
+    /// What exceptions allow; the verdict where one lets the resource through as a whole.
+    fn excepted(&self, exceptions: &[Exception], input: &Input<'_>) -> Result<Value, Verdict> {
+        let (mut images, mut values) = (Vec::new(), Vec::new());
+        for exception in exceptions.iter().filter(|exception| exception.refers_to(&self.name, &self.kind)) {
+            if !exception.matches_cel(input).map_err(|why| Verdict::new(Status::Error, why))? {
+                continue;
+            }
+            if exception.images.is_empty() && exception.values.is_empty() {
+                let status = if exception.passes { Status::Pass } else { Status::Skip };
+                return Err(Verdict::new(status, format!("excepted by {}", exception.name)));
+            }
+            images.extend(exception.images.iter().cloned());
+            values.extend(exception.values.iter().cloned());
+        }
+        Ok(json!({"allowedImages": images, "allowedValues": values}))
     }
 
     /// Changes the resource, or the targets that the policy names instead.

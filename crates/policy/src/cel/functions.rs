@@ -116,23 +116,6 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<
         ("int" | "uint" | "double" | "string" | "bool" | "bytes" | "duration" | "timestamp", [value]) => {
             convert(name, value)
         }
-        ("quantity", [Val::Text(value)]) => {
-            Quantity::parse(value).map(Val::Quantity).ok_or_else(|| Error::new(format!("`{value}` is no quantity")))
-        }
-        ("isQuantity", [Val::Text(value)]) => Ok(Val::Bool(Quantity::parse(value).is_some())),
-        ("url", [Val::Text(value)]) => {
-            url(value).map(|url| Val::Url(Rc::new(url))).ok_or_else(|| Error::new(format!("`{value}` is no URL")))
-        }
-        ("isURL", [Val::Text(value)]) => Ok(Val::Bool(url(value).is_some())),
-        ("ip" | "isIP" | "ip.isCanonical" | "cidr" | "isCIDR", [Val::Text(value)]) => net::function(name, value),
-        ("semver", [Val::Text(value)]) => {
-            Version::parse(value).map(|v| Val::Version(Rc::new(v))).map_err(|error| Error::new(error.to_string()))
-        }
-        ("isSemver", [Val::Text(value)]) => Ok(Val::Bool(Version::parse(value).is_ok())),
-        ("image" | "parseImageReference", [Val::Text(value)]) => {
-            Image::parse(value).map(|image| Val::Image(Rc::new(image))).map_err(Error::new)
-        }
-        ("isImage", [Val::Text(value)]) => Ok(Val::Bool(Image::parse(value).is_ok())),
         ("optional.of", [value]) => Ok(Val::Optional(Some(Rc::new(value.clone())))),
         ("optional.none", []) => Ok(Val::Optional(None)),
         ("optional.ofNonZeroValue", [value]) => Ok(Val::Optional((!is_zero(value)).then(|| Rc::new(value.clone())))),
@@ -177,11 +160,36 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<
             | "resource.Post",
             _,
         ) => Err(unknown(name)),
-        _ => match kyverno::function(run, name, args)? {
-            Some(made) => Ok(made),
-            None => outside(run, name, args),
+        _ => match (kubernetes(name, args), kyverno::function(run, name, args)?) {
+            (Some(made), _) => made,
+            (None, Some(made)) => Ok(made),
+            (None, None) => outside(run, name, args),
         },
     }
+}
+
+/// Functions of Kubernetes' libraries, and Kyverno's of images, which make values with methods from texts.
+fn kubernetes<'a>(name: &str, args: &[Val<'a>]) -> Option<Result<Val<'a>, Error>> {
+    Some(match (name, args) {
+        ("quantity", [Val::Text(value)]) => {
+            Quantity::parse(value).map(Val::Quantity).ok_or_else(|| Error::new(format!("`{value}` is no quantity")))
+        }
+        ("isQuantity", [Val::Text(value)]) => Ok(Val::Bool(Quantity::parse(value).is_some())),
+        ("url", [Val::Text(value)]) => {
+            url(value).map(|url| Val::Url(Rc::new(url))).ok_or_else(|| Error::new(format!("`{value}` is no URL")))
+        }
+        ("isURL", [Val::Text(value)]) => Ok(Val::Bool(url(value).is_some())),
+        ("ip" | "isIP" | "ip.isCanonical" | "cidr" | "isCIDR", [Val::Text(value)]) => net::function(name, value),
+        ("semver", [Val::Text(value)]) => {
+            Version::parse(value).map(|v| Val::Version(Rc::new(v))).map_err(|error| Error::new(error.to_string()))
+        }
+        ("isSemver", [Val::Text(value)]) => Ok(Val::Bool(Version::parse(value).is_ok())),
+        ("image" | "parseImageReference", [Val::Text(value)]) => {
+            Image::parse(value).map(|image| Val::Image(Rc::new(image))).map_err(Error::new)
+        }
+        ("isImage", [Val::Text(value)]) => Ok(Val::Bool(Image::parse(value).is_ok())),
+        _ => return None,
+    })
 }
 
 fn unknown(name: &str) -> Error {
