@@ -362,7 +362,11 @@ impl AdmissionPolicy {
             input.attestors = Some((&verification.attestors, &verification.attestations));
         }
         if matches!(form.effect, Effect::Validate) {
-            return Some(validated(form.expressions.evaluate(&input)));
+            let verdict = validated(form.expressions.evaluate(&input));
+            let lists = about.as_ref().filter(|_| verdict.status == Status::Pass);
+            let unmet =
+                self.verification.as_ref().zip(lists).and_then(|(verification, lists)| verification.unmet(lists));
+            return Some(unmet.map_or(verdict, |why| Verdict::new(Status::Fail, why)));
         }
         match form.expressions.unmatched(&input) {
             Err(why) => return Some(Verdict::new(Status::Error, why)),

@@ -338,7 +338,10 @@ pub(crate) static IMAGE_VALIDATING: Shape = Fields(&[
             ("attestors", &List(&ANY)),
             ("attestations", &List(&ANY)),
             ("credentials", &ANY),
-            ("validationConfigurations", &ANY),
+            (
+                "validationConfigurations",
+                &Fields(&[("mutateDigest", &TEXT), ("verifyDigest", &TEXT), ("required", &TEXT)]),
+            ),
             ("auditAnnotations", &ANY),
             ("validationActions", &TEXTS),
             ("webhookConfiguration", &ANY),

@@ -559,8 +559,11 @@ fn actual(result: &Value, one: &RuleResult, resource: Option<&Value>, loaded: &m
     let patched = first(["patchedResources", "patchedResource"]);
     if !patched.is_empty() && one.targets.is_empty() {
         let found = one.patched.as_ref().or(resource).unwrap_or(&Value::Null);
-        if text(result, &["result"]) == "fail" && !is_listed(&patched, found, loaded) {
-            return ("fail".to_owned(), format!("the resource is not in {patched}"));
+        let strict = result.get("failOnMissingResources") == Some(&Value::Bool(true));
+        let expected_to_fail = text(result, &["result"]) == "fail";
+        if (strict || expected_to_fail) && !is_listed(&patched, found, loaded) {
+            let actual = if strict { "diff" } else { "fail" };
+            return (actual.to_owned(), format!("the resource is not in {patched}"));
         }
         if !as_expected(&patched, found, loaded) {
             return ("diff".to_owned(), format!("the resource is not the one in {patched}: {found}"));

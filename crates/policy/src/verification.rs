@@ -5,7 +5,8 @@
 use serde_json::Value;
 
 use crate::cel::{Input, Policy as Expressions, Program};
-use crate::request::text;
+use crate::request::{at, text};
+use crate::rule::flag;
 use crate::wildcard;
 
 /// What an `ImageValidatingPolicy` says of images. Whether they are signed is asked of whoever pulls them, not here: an
@@ -15,6 +16,8 @@ pub(crate) struct Verification {
     globs: Vec<String>,
     expressions: Vec<Program>,
     images: Vec<(String, Program)>,
+    required: bool,
+    digest: bool,
     pub(crate) attestors: Value,
     pub(crate) attestations: Value,
 }
@@ -35,7 +38,28 @@ impl Verification {
         for item in list("images") {
             images.push((text(item, &["name"]).to_owned(), Program::compile(text(item, &["expression"]))?));
         }
-        Ok(Self { globs, expressions, images, attestors: named("attestors"), attestations: named("attestations") })
+        let asked = |name: &str| flag(at(spec, &["validationConfigurations", name])).unwrap_or(true);
+        Ok(Self {
+            globs,
+            expressions,
+            images,
+            required: asked("required"),
+            digest: asked("verifyDigest") && !asked("mutateDigest"),
+            attestors: named("attestors"),
+            attestations: named("attestations"),
+        })
+    }
+
+    /// Why images are not good, though all expressions hold. An expression that asks for a signature never holds here, so
+    /// that none of them was verified.
+    pub(crate) fn unmet(&self, lists: &Value) -> Option<String> {
+        let lists = lists.as_object().into_iter().flatten().filter_map(|(_, items)| items.as_array());
+        let mut images = lists.flatten().filter_map(Value::as_str);
+        if self.required {
+            return images.next().map(|image| format!("no expression asks who signed {image}, which is required"));
+        }
+        let image = images.find(|image| self.digest && !image.contains('@'))?;
+        Some(format!("{image} has no digest"))
     }
 
     /// The images that the policy is about, by list.

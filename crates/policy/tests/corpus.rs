@@ -180,3 +180,44 @@ fn a_policy_of_expressions_denies_unless_it_says_otherwise() {
     assert_eq!(policy("  validationActions: [Audit]"), prograde_policy::Action::Audit);
     assert_eq!(policy("  validationActions: [Warn, Deny]"), prograde_policy::Action::Enforce);
 }
+
+#[test]
+fn a_resource_that_is_missing_in_the_expected_ones() {
+    struct Inline;
+    impl Files for Inline {
+        fn read(&self, path: &str) -> Result<Vec<(String, String)>, String> {
+            let text = match path {
+                "policy.yaml" => {
+                    "apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {name: p}\nspec:\n  rules:\n  - name: r\n    match: {any: [{resources: {kinds: [Service]}}]}\n    mutate: {patchStrategicMerge: {metadata: {labels: {a: b}}}}\n"
+                }
+                "patched.yaml" => "apiVersion: v1\nkind: Service\nmetadata: {name: other}\n",
+                _ => "apiVersion: v1\nkind: Service\nmetadata: {name: s}\n",
+            };
+            Ok(vec![(path.to_owned(), text.to_owned())])
+        }
+    }
+    let actual = |result: &str| {
+        let test = format!(
+            "policies: [policy.yaml]\nresources: [r.yaml]\nresults:\n- {{policy: p, rule: r, resources: [s], patchedResources: patched.yaml, {result}}}\n"
+        );
+        let ran = testing::run("t", &test, &Inline, jiff::Timestamp::UNIX_EPOCH).unwrap();
+        (ran[0].outcomes[0].actual.clone(), ran[0].outcomes[0].ok)
+    };
+    assert_eq!(actual("result: pass"), ("pass".to_owned(), true));
+    assert_eq!(actual("result: fail"), ("fail".to_owned(), true));
+    assert_eq!(actual("result: pass, failOnMissingResources: true"), ("diff".to_owned(), false));
+}
+
+#[test]
+fn an_expectation_of_no_resource_is_not_met() {
+    struct Inline;
+    impl Files for Inline {
+        fn read(&self, path: &str) -> Result<Vec<(String, String)>, String> {
+            Ok(vec![(path.to_owned(), shipped::files("default").unwrap()[0].1.to_owned())])
+        }
+    }
+    let test = "policies: [policy.yaml]\nresults:\n- {policy: disallow-latest-tag, result: pass}\n";
+    let ran = testing::run("t", test, &Inline, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(ran[0].outcomes.len(), 1);
+    assert!(!ran[0].outcomes[0].ok && ran[0].outcomes[0].actual == "none");
+}
