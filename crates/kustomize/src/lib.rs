@@ -47,6 +47,7 @@ pub use remote::{RemoteBase, Remotes};
 pub use render::{Renderer, Rendering};
 pub use resource::Resource;
 pub use scalar::Tag;
+pub use schema::{TypeOf, is_cluster_scoped, kubernetes_type};
 pub use tree::{BYTES_MAX, FILES_MAX, FileTree, PATH_BYTES_MAX, TreeError, is_plain, is_within, join};
 
 use prograde_model::Diagnostics;

@@ -1,0 +1,80 @@
+//! Argo CD's own health scripts, unchanged, with the tests that it ships for them; and its tests of built-in kinds.
+
+#![allow(clippy::print_stderr, reason = "a test says which material is missing")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use prograde_resource::health::{Rules, Scripts, assess};
+use serde_json::Value;
+
+/// Where `scripts/test-peers.sh` puts the module.
+fn material() -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/argo-cd/resource_customizations");
+    let root = std::env::var_os("PROGRADE_ARGO_CD").map_or(root, PathBuf::from);
+    if root.is_dir() {
+        return Some(root);
+    }
+    assert!(std::env::var_os("CI").is_none(), "Argo CD's scripts are missing: run scripts/test-peers.sh");
+    eprintln!("left out: Argo CD's health scripts are missing, run scripts/test-peers.sh");
+    None
+}
+
+fn files(dir: &Path, name: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, name, found);
+        } else if path.file_name().is_some_and(|own| own == name) {
+            found.push(path);
+        }
+    }
+}
+
+fn yaml(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap();
+    let documents = prograde_kustomize::documents(&path.display().to_string(), &text).unwrap();
+    documents.first().map_or(Value::Null, |node| node.to_json().unwrap())
+}
+
+#[test]
+fn every_script_says_what_its_tests_expect() {
+    let Some(root) = material() else { return };
+    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let mut rules = Rules { scripts: Scripts::default(), ..Rules::default() };
+    let mut scripts = Vec::new();
+    files(&root, "health.lua", &mut scripts);
+    for script in &scripts {
+        let path = script.strip_prefix(&root).unwrap().display().to_string();
+        rules.scripts.file(&path, &fs::read_to_string(script).unwrap()).unwrap();
+    }
+    let (mut total, mut wrong) = (0, Vec::new());
+    for script in &scripts {
+        let dir = script.parent().unwrap();
+        let tests = yaml(&dir.join("health_test.yaml"));
+        for test in tests["tests"].as_array().into_iter().flatten() {
+            total += 1;
+            let object = yaml(&dir.join(test["inputPath"].as_str().unwrap()));
+            let api_version = object["apiVersion"].as_str().unwrap_or_default();
+            let group = prograde_resource::object::group_of(api_version);
+            let kind = object["kind"].as_str().unwrap_or_default();
+            let expected = &test["healthStatus"];
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let answer = rules.scripts.of(group, kind).map(|script| script.health(&object, now));
+            let says = match &answer {
+                Some(Ok(health)) => (health.status.to_string(), health.message.clone()),
+                Some(Err(error)) => ("error".to_owned(), error.to_string()),
+                None => ("no script".to_owned(), String::new()),
+            };
+            let whole = assess(&object, &rules, now);
+            if says.0 != text(&expected["status"]) || says.1.trim() != text(&expected["message"]).trim() {
+                wrong.push(format!("{} {}: {says:?}, expected {expected}", dir.display(), test["inputPath"]));
+            } else if whole.status.to_string() != says.0 {
+                wrong.push(format!("{} {}: as a whole {whole:?}", dir.display(), test["inputPath"]));
+            }
+        }
+    }
+    eprintln!("{} of {total} tests of {} scripts", total - wrong.len(), scripts.len());
+    assert!(total > 900 && wrong.is_empty(), "{} of {total} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
