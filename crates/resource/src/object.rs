@@ -335,9 +335,8 @@ mod tests {
     fn a_long_dump_is_read_in_parts() {
         let mut text = String::from("apiVersion: v1\nitems:\n");
         for number in 0..20_000 {
-            text += &format!(
-                "- apiVersion: v1\n  data:\n    key: |\n      a long text\n  kind: ConfigMap\n  metadata:\n    name: c{number}\n"
-            );
+            text += "- apiVersion: v1\n  data:\n    key: |\n      a long text\n  kind: ConfigMap\n  metadata:\n    name: c";
+            text.extend([number.to_string(), "\n".to_owned()]);
         }
         text += "kind: List\nmetadata:\n  resourceVersion: \"\"\n";
         let all = read(&text).unwrap();

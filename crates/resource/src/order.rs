@@ -222,7 +222,8 @@ impl Plan {
         for ((wave, _), tasks) in waves {
             match stage(phase, wave, &tasks, seen) {
                 Step::Passed => {}
-                other => return other,
+                Step::Decided(decision) => return Step::Decided(decision),
+                Step::Failed(why) => return Step::Failed(why),
             }
         }
         Step::Passed

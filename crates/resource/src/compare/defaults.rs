@@ -87,7 +87,9 @@ fn spec(kind: &str, field: &str, siblings: &Map<String, Value>) -> Option<Value>
     // The pod's and the job's own specs stand in those of others, and are told apart by what is beside.
     let is_job = kind == "Job" || (kind == "CronJob" && !siblings.contains_key("schedule"));
     Some(match (kind, field) {
-        ("Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController", "replicas") => json!(1),
+        ("Deployment" | "ReplicaSet" | "StatefulSet" | "ReplicationController", "replicas")
+        | ("CronJob", "failedJobsHistoryLimit")
+        | ("HorizontalPodAutoscaler", "minReplicas") => json!(1),
         ("Deployment" | "StatefulSet" | "DaemonSet", "revisionHistoryLimit") => json!(10),
         ("Deployment", "progressDeadlineSeconds") => json!(600),
         ("Deployment", "strategy") => {
@@ -107,19 +109,16 @@ fn spec(kind: &str, field: &str, siblings: &Map<String, Value>) -> Option<Value>
         (_, "podReplacementPolicy") if is_job => json!("TerminatingOrFailed"),
         ("CronJob", "concurrencyPolicy") => json!("Allow"),
         ("CronJob", "successfulJobsHistoryLimit") => json!(3),
-        ("CronJob", "failedJobsHistoryLimit") => json!(1),
         ("Job" | "CronJob", "suspend") => json!(false),
         ("Service", "type") => json!("ClusterIP"),
         ("Service", "sessionAffinity") => json!("None"),
         ("Service", "internalTrafficPolicy" | "externalTrafficPolicy") => json!("Cluster"),
         ("Service", "ipFamilyPolicy") => json!("SingleStack"),
-        ("Service", "allocateLoadBalancerNodePorts") => json!(true),
+        ("Service", "allocateLoadBalancerNodePorts") | ("CSIDriver", "attachRequired") => json!(true),
         ("PersistentVolumeClaim" | "PersistentVolume" | "StatefulSet", "volumeMode") => json!("Filesystem"),
         ("PersistentVolume", "persistentVolumeReclaimPolicy") => json!("Retain"),
-        ("HorizontalPodAutoscaler", "minReplicas") => json!(1),
         ("NetworkPolicy", "policyTypes") => json!(["Ingress"]),
         ("CustomResourceDefinition", "conversion") => json!({"strategy": "None"}),
-        ("CSIDriver", "attachRequired") => json!(true),
         ("CSIDriver", "fsGroupPolicy") => json!("ReadWriteOnceWithFSType"),
         _ => return None,
     })
@@ -134,12 +133,11 @@ fn nested(kind: &str, parent: &str, field: &str, siblings: &Map<String, Value>) 
         ("serviceAccountToken", "expirationSeconds") => json!(3600),
         ("fieldRef", "apiVersion") => json!("v1"),
         ("resourceFieldRef", "divisor") => json!("0"),
-        ("volumes", "emptyDir") => json!({}),
         ("webhooks", "failurePolicy") => json!("Fail"),
         ("webhooks", "matchPolicy") => json!("Equivalent"),
         ("webhooks", "timeoutSeconds") => json!(10),
         ("webhooks", "reinvocationPolicy") => json!("Never"),
-        ("webhooks", "namespaceSelector" | "objectSelector") => json!({}),
+        ("volumes", "emptyDir") | ("webhooks", "namespaceSelector" | "objectSelector") => json!({}),
         ("rules", "scope") => json!("*"),
         ("service", "port") if kind.ends_with("WebhookConfiguration") || kind == "APIService" => json!(443),
         ("roleRef", "apiGroup") => json!("rbac.authorization.k8s.io"),

@@ -43,6 +43,27 @@ impl<'v> Walk<'v> {
         self.whole(known, desired, live);
     }
 
+    /// A list that is there and that Git does not name any more: where it is merged, only our items go.
+    pub(super) fn unnamed_list(&mut self, known: Option<TypeOf<'static>>, live: Items<'v>, applied: Option<Items<'v>>) {
+        let mark = self.found.len();
+        let merged = match self.merge(known) {
+            Merge::Keyed(keys) => index(live, &keys).is_some_and(|there| {
+                self.keyed(known, &keys, (&[], HashMap::new()), (live, there), applied);
+                true
+            }),
+            Merge::Set => {
+                self.set(&[], live, applied);
+                true
+            }
+            Merge::Whole => false,
+        };
+        if !merged || self.found.len() - mark == live.len() {
+            self.found.truncate(mark);
+            let live = Value::Array(live.to_vec());
+            self.tell(Change::Removed, Some(&live), None);
+        }
+    }
+
     /// The table of the API knows; of other kinds the managed fields show how the server merges.
     fn merge(&self, known: Option<TypeOf<'static>>) -> Merge {
         if let Some(known) = known {
@@ -176,11 +197,7 @@ fn index<'v>(items: Items<'v>, keys: &Keys) -> Option<HashMap<String, &'v Value>
 fn key_text(item: &Value, keys: &Keys) -> Option<String> {
     let mut made = String::new();
     for name in keys.names() {
-        let value = key_of(item, name)?;
-        match value.as_str() {
-            Some(text) => made.push_str(text),
-            None => made.push_str(&value.to_string()),
-        }
+        made.push_str(&key_of(item, name)?.to_string());
         made.push('\u{0}');
     }
     Some(made)

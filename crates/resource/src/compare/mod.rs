@@ -247,6 +247,11 @@ pub fn drift<'o>(
     let mut found = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for object in desired {
+        // Hooks come and go with each sync, and what is named by the server can't be found again.
+        let hook = crate::Sync::of(&object.value).is_ok_and(|sync| sync.hook);
+        if hook || text(&object.value, &["metadata", "name"]).is_empty() {
+            continue;
+        }
         let place = place_in(live, &object.identity, namespace);
         let Some((identity, is)) = place else {
             found.push((object.identity.clone(), Drift::Missing));
@@ -260,8 +265,9 @@ pub fn drift<'o>(
         }
     }
     for identity in applied.into_iter().flat_map(std::collections::BTreeMap::keys) {
-        if let Some((identity, _)) = place_in(live, identity, namespace)
+        if let Some((identity, is)) = place_in(live, identity, namespace)
             && !seen.contains(identity)
+            && !crate::Sync::of(&is.value).is_ok_and(|sync| sync.hook)
         {
             found.push((identity.clone(), Drift::Extra));
         }

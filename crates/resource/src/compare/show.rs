@@ -16,8 +16,8 @@ pub(super) fn hidden(value: &Value) -> Value {
             Value::Object(fields.iter().map(|(name, value)| (name.clone(), hidden(value))).collect())
         }
         Value::Null => Value::Null,
-        other => {
-            let hash = hex::encode(Sha256::digest(super::path::bare(other)));
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            let hash = hex::encode(Sha256::digest(super::path::bare(value)));
             Value::from(format!("(secret, sha256 {})", hash.get(..8).unwrap_or_default()))
         }
     }

@@ -93,6 +93,18 @@ fn what_was_applied_and_is_no_longer_named_goes() {
     // What has gone back to its default needs nothing.
     let spec = json!({"replicas": 1, "revisionHistoryLimit": 10});
     assert_eq!(told(&deployment(&json!({})), &deployment(&spec), Some(&deployment(&spec))), [""; 0]);
+    let listed = container(json!({"env": [{"name": "A", "value": "1"}, {"name": "C"}]}));
+    assert_eq!(told(&container(json!({})), &listed, Some(&now)), [
+        r#"Removed spec.template.spec.containers[name=web].env[name=A]: {"name":"A","value":"1"} -> nothing"#,
+    ]);
+    assert_eq!(told(&container(json!({})), &now, Some(&now)), [
+        r#"Removed spec.template.spec.containers[name=web].env: [{"name":"A","value":"1"}] -> nothing"#,
+    ]);
+    let issuer = |spec: Value| json!({"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "a"}, "spec": spec});
+    let own = issuer(json!({"selfSigned": {}}));
+    assert_eq!(told(&issuer(json!({"ca": {"secretName": "x"}})), &own, Some(&own)), [
+        r#"Added spec.ca: nothing -> {"secretName":"x"}"#, "Removed spec.selfSigned: {} -> nothing",
+    ]);
     // Others' fields in what was ours stay.
     let labels = |labels: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": labels}});
     let bare = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});

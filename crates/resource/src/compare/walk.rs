@@ -176,13 +176,21 @@ impl<'v> Walk<'v> {
                 self.path.pop();
             }
             let gone = self.found.len() - mark;
-            if gone == fields.len() && gone > 0 && !self.is_open_metadata() {
+            if gone == fields.len() && !self.is_open_metadata() {
                 self.found.truncate(mark);
                 self.tell(Change::Removed, Some(live), None);
             }
             return;
         }
-        self.tell(Change::Removed, Some(live), None);
+        match live {
+            Value::Array(items) => {
+                let before = applied.and_then(Value::as_array).map(Vec::as_slice);
+                self.unnamed_list(known, items, before);
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                self.tell(Change::Removed, Some(live), None);
+            }
+        }
     }
 
     /// Labels and annotations are there even when they are empty.

@@ -5,6 +5,11 @@
 //! code that it makes itself. Its steps and its memory are bounded; what one step may cost counts with the memory that it
 //! could touch. Lua 5.2 is Lua 5.1 with `goto`, which is what Argo CD's interpreter runs; what 5.2 took away is there.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a script may give some types of values, and all others, also those to come, are errors"
+)]
+
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,7 +30,7 @@ pub const STEPS_MAX: u64 = 5_000_000;
 /// How much memory a script may use beside the object, in bytes.
 pub const MEMORY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest script that is read, in bytes.
-pub const SCRIPT_BYTES_MAX: usize = 256 * 1024;
+const SCRIPT_BYTES_MAX: usize = 256 * 1024;
 /// After how many instructions the budget is looked at.
 const LOOK: u32 = 100;
 /// How many bytes that an instruction may touch count as a step.

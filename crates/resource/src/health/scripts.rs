@@ -1,5 +1,5 @@
 //! Scripts by the kinds that they are for, as Argo CD keeps them: a folder `GROUP/KIND/health.lua`, or the keys
-//! `resource.customizations…` of the ConfigMap `argocd-cm`.
+//! `resource.customizations…` of the `ConfigMap` `argocd-cm`.
 
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl Scripts {
         self.insert(group, kind, script)
     }
 
-    /// Takes in the scripts of a ConfigMap such as `argocd-cm`; other documents have none.
+    /// Takes in the scripts of a `ConfigMap` such as `argocd-cm`; other documents have none.
     pub fn config(&mut self, file: &str, text: &str) -> Result<(), Diagnostics> {
         for document in prograde_kustomize::documents(file, text)? {
             let Some(data) = document.get("data") else { continue };

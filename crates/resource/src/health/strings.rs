@@ -2,6 +2,11 @@
 //! must not know: searching, replacing, repeating and sorting with a budget, and traversals in an order that is always
 //! the same.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a function takes some types of values, and all others, also those to come, it does not take"
+)]
+
 use std::cmp::Ordering;
 use std::rc::Rc;
 
@@ -257,16 +262,14 @@ fn is_less(one: &Value, other: &Value, less: Option<&Function>) -> Result<bool> 
     if let Some(less) = less {
         return less.call::<bool>((one.clone(), other.clone()));
     }
-    match (number(one), number(other)) {
-        (Some(one), Some(other)) => Ok(one < other),
-        _ => match (one, other) {
-            (Value::String(one), Value::String(other)) => Ok(*one.as_bytes() < *other.as_bytes()),
-            _ => {
-                let (one, other) = (one.type_name(), other.type_name());
-                Err(Error::runtime(format!("attempt to compare {one} with {other}")))
-            }
-        },
+    if let (Some(one), Some(other)) = (number(one), number(other)) {
+        return Ok(one < other);
     }
+    if let (Value::String(one), Value::String(other)) = (one, other) {
+        return Ok(*one.as_bytes() < *other.as_bytes());
+    }
+    let (one, other) = (one.type_name(), other.type_name());
+    Err(Error::runtime(format!("attempt to compare {one} with {other}")))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Lua's numbers are floats")]

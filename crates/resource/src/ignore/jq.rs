@@ -4,6 +4,12 @@
 //! conditions. What is beyond that is an error when the expression is read.
 //! Source of the language: <https://jqlang.org/manual/>.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "an expression takes some values, and all others fail; places are handed on"
+)]
+
 use std::borrow::Cow;
 use std::cell::Cell;
 
