@@ -9,15 +9,15 @@ use jiff::Timestamp;
 use prograde_resource::health::{Rules, Scripts, assess};
 use serde_json::Value;
 
-/// Where `scripts/test-peers.sh` puts the module.
-fn material() -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/argo-cd/resource_customizations");
-    let root = std::env::var_os("PROGRADE_ARGO_CD").map_or(root, PathBuf::from);
+/// Where `scripts/test-peers.sh` puts a part of it; nothing where it is not, which is a failure in CI.
+fn material(part: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/argo-cd").join(part);
     if root.is_dir() {
         return Some(root);
     }
-    assert!(std::env::var_os("CI").is_none(), "Argo CD's scripts are missing: run scripts/test-peers.sh");
-    eprintln!("left out: Argo CD's health scripts are missing, run scripts/test-peers.sh");
+    let ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+    assert!(!ci, "Argo CD's tests of health are not there: run scripts/test-peers.sh argo-cd");
+    eprintln!("left out: Argo CD's tests of health are not there; scripts/test-peers.sh argo-cd fetches them");
     None
 }
 
@@ -40,7 +40,7 @@ fn yaml(path: &Path) -> Value {
 
 #[test]
 fn every_script_says_what_its_tests_expect() {
-    let Some(root) = material() else { return };
+    let Some(root) = material("resource_customizations") else { return };
     let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
     let mut rules = Rules { scripts: Scripts::default(), ..Rules::default() };
     let mut scripts = Vec::new();
@@ -77,4 +77,24 @@ fn every_script_says_what_its_tests_expect() {
     }
     eprintln!("{} of {total} tests of {} scripts", total - wrong.len(), scripts.len());
     assert!(total > 900 && wrong.is_empty(), "{} of {total} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn built_in_kinds_are_as_argo_cd_expects() {
+    let Some(root) = material("health") else { return };
+    let source = fs::read_to_string(root.join("health_test.go")).unwrap();
+    let case = regex::Regex::new(r#"\(t, "(?:\./)?testdata/([^"]+)", HealthStatus(\w+)\)"#).unwrap();
+    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let (mut total, mut wrong) = (0, Vec::new());
+    for found in case.captures_iter(&source) {
+        let object = yaml(&root.join("testdata").join(&found[1]));
+        // Only kinds that Kubernetes has, and Argo's own that are known without a script.
+        let health = assess(&object, &Rules::default(), now);
+        total += 1;
+        if health.status.to_string() != found[2] {
+            wrong.push(format!("{}: {health:?}, expected {}", &found[1], &found[2]));
+        }
+    }
+    eprintln!("{} of {total} tests of built-in kinds", total - wrong.len());
+    assert!(total > 30 && wrong.is_empty(), "{} of {total} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
