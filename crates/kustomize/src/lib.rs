@@ -40,7 +40,7 @@ mod variables;
 pub use budget::{KUSTOMIZATIONS_MAX, NESTING_MAX, OBJECTS_MAX, WORK_BYTES_MAX};
 pub use files::{Files, Link};
 pub use id::{Gvk, Id};
-pub use load::{KUSTOMIZATION_FILES, Reads, documents};
+pub use load::{KUSTOMIZATION_FILES, Reads, documents, documents_last_counts};
 pub use node::{ENTRIES_MAX, Entry, Kind, Node, Scalar, Value};
 pub use place::Place;
 pub use remote::{RemoteBase, Remotes};

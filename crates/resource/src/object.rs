@@ -21,6 +21,10 @@ pub const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub const DEPTH_MAX: usize = 200;
 /// Longer texts are read in parts.
 const PART_BYTES: usize = 1024 * 1024;
+/// How many lines of one text are moved to where they should stand.
+const REPAIRS_MAX: usize = 100;
+/// Farther to the right than anything stands.
+const INDENT: &str = "                                                                                                    ";
 /// How deep lists may stand in lists.
 const LISTS_MAX: usize = 4;
 
@@ -145,13 +149,21 @@ fn depth(value: &Value) -> usize {
 pub struct Reader {
     /// Where objects without a namespace are.
     namespace: String,
+    /// Whether the last of two keys counts, for what is only looked at.
+    lenient: bool,
     objects: Vec<Object>,
 }
 
 impl Reader {
     /// A reader that takes what names no namespace to be in this one.
     pub fn new(namespace: impl Into<String>) -> Self {
-        Self { namespace: namespace.into(), objects: Vec::new() }
+        Self { namespace: namespace.into(), lenient: false, objects: Vec::new() }
+    }
+
+    /// The same, for what is only looked at and not applied: of two keys the last counts.
+    #[must_use]
+    pub fn lenient(self) -> Self {
+        Self { lenient: true, ..self }
     }
 
     /// Takes in all objects of a file: YAML documents or JSON, lists and all.
@@ -167,7 +179,7 @@ impl Reader {
             return self.take(value, &place, 0);
         }
         for (skipped, part) in parts(text) {
-            let documents = prograde_kustomize::documents(file, part)
+            let documents = documents(file, part, self.lenient)
                 .map_err(|found| Diagnostic { line: if found.line == 0 { 0 } else { found.line + skipped }, ..found })?;
             for document in &documents {
                 self.node(document, skipped, 0)?;
@@ -242,6 +254,24 @@ pub fn unique(objects: impl IntoIterator<Item = Object>) -> Result<BTreeMap<Iden
     if wrong.is_empty() { Ok(set) } else { Err(Diagnostics(wrong)) }
 }
 
+/// The documents of a text. Lines of a quoted text that stand too far to the left are read as other readers of
+/// Kubernetes' manifests do: what stands in front of them does not count.
+fn documents(file: &str, text: &str, lenient: bool) -> Result<Vec<Node>, Diagnostic> {
+    let parse = if lenient { prograde_kustomize::documents_last_counts } else { prograde_kustomize::documents };
+    let mut repaired: Option<String> = None;
+    for _ in 0..REPAIRS_MAX {
+        let found = match parse(file, repaired.as_deref().unwrap_or(text)) {
+            Err(found) if found.message.contains("multiline quoted scalar") && found.line > 0 => found,
+            outcome => return outcome,
+        };
+        let at = usize::try_from(found.line).unwrap_or(usize::MAX).saturating_sub(1);
+        let lines = repaired.as_deref().unwrap_or(text).split_inclusive('\n').enumerate();
+        let moved = lines.flat_map(|(number, line)| [if number == at { INDENT } else { "" }, line]).collect();
+        repaired = Some(moved);
+    }
+    parse(file, repaired.as_deref().unwrap_or(text))
+}
+
 fn is_list(kind: &str, has_items: bool) -> bool {
     kind == "List" || (kind.ends_with("List") && has_items)
 }
@@ -308,6 +338,8 @@ mod tests {
             ["Namespace a at a.yaml:1", "Deployment.apps default/b at a.yaml:5"],
             "by identity"
         );
+        let quoted = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: 'a\n  b'\n  namespace: n\n";
+        assert_eq!(read(quoted).unwrap(), ["ConfigMap n/a b at a.yaml:1"]);
         let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: c, namespace: n}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: d}\nmetadata: {resourceVersion: ''}\n";
         assert_eq!(read(list).unwrap(), ["ConfigMap default/d at a.yaml:7", "ConfigMap n/c at a.yaml:4"]);
         let json = r#"{"apiVersion":"v1","kind":"ConfigMapList","items":[{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"}}]}"#;

@@ -54,7 +54,7 @@ pub(crate) struct DriftArgs {
 /// Prints what differs.
 pub(crate) fn run(app: &App, args: &DriftArgs) -> Result<Exit, Report> {
     let desired = manifests(app, &args.desired, &args.namespace)?;
-    let mut reader = Reader::new(args.namespace.as_str());
+    let mut reader = Reader::new(args.namespace.as_str()).lenient();
     for path in &args.live {
         objects::read(app, &mut reader, path)?;
     }

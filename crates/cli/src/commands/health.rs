@@ -51,7 +51,7 @@ pub(crate) struct HealthArgs {
 /// Prints the health of all objects.
 pub(crate) fn run(app: &App, args: &HealthArgs) -> Result<Exit, Report> {
     let rules = rules(args)?;
-    let mut reader = Reader::new(args.namespace.as_str());
+    let mut reader = Reader::new(args.namespace.as_str()).lenient();
     for path in &args.paths {
         objects::read(app, &mut reader, path)?;
     }

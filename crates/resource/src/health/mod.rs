@@ -137,3 +137,6 @@ fn deletion_message(object: &Value) -> String {
 pub fn worst(all: impl IntoIterator<Item = Status>) -> Status {
     all.into_iter().max().unwrap_or(Status::Healthy)
 }
+
+#[cfg(test)]
+mod tests;

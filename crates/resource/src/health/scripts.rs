@@ -95,7 +95,7 @@ impl Scripts {
     fn nested(&mut self, file: &str, value: &Node) -> Result<(), Diagnostics> {
         let at = value.place.line;
         let inner = prograde_kustomize::documents(file, value.raw())
-            .map_err(|found| Diagnostic { line: found.line.saturating_add(at), ..found })?;
+            .map_err(|found| Diagnostic { line: found.line.saturating_add(at).saturating_sub(1), ..found })?;
         for entry in inner.iter().flat_map(Node::entries) {
             let (group, kind) = entry.name.rsplit_once('/').unwrap_or(("", &entry.name));
             if let Some(script) = entry.value.get("health.lua") {
@@ -114,7 +114,7 @@ impl Scripts {
 
 fn unreadable(file: &str, before: u32, error: &LuaError) -> Diagnostic {
     let hint = "a script is Lua 5.1 with goto; it sees `obj` and returns a table with `status` and `message`";
-    let line = if error.line == 0 { before } else { before.saturating_add(error.line) };
+    let line = before.saturating_add(error.line).saturating_sub(u32::from(before > 0 && error.line > 0));
     Diagnostic::file(codes::SCRIPT, file, format!("the script can't be read: {}", error.message), hint).at(line, 0)
 }
 

@@ -68,7 +68,7 @@ impl IgnoreRules {
             let Some(name) = entry.name.strip_prefix(KEY) else { continue };
             let (group, kind) = if name == "all" { ("*", "*") } else { name.rsplit_once('_').unwrap_or(("", name)) };
             let inner = prograde_kustomize::documents(file, entry.value.raw())
-                .map_err(|found| Diagnostic { line: found.line.saturating_add(entry.value.place.line), ..found })?;
+                .map_err(|found| Diagnostic { line: found.line.saturating_add(entry.value.place.line).saturating_sub(1), ..found })?;
             for rule in &inner {
                 let read = Self::rule(rule)?;
                 self.push(Rule { group: group.to_owned(), kind: kind.to_owned(), ..read }, rule)?;
