@@ -92,6 +92,12 @@ pub fn group_of(api_version: &str) -> &str {
 impl Object {
     /// An object as an API gives it. What stands in a namespace by its kind but names none is in `namespace`.
     pub fn new(value: Value, namespace: &str) -> Result<Self, NotAnObject> {
+        let made = Self::looked_at(value, namespace)?;
+        if made.identity.name.is_empty() { Err(NotAnObject::Missing("metadata.name")) } else { Ok(made) }
+    }
+
+    /// The same, for what is only looked at: it may have no name.
+    fn looked_at(value: Value, namespace: &str) -> Result<Self, NotAnObject> {
         if !value.is_object() {
             return Err(NotAnObject::NotAMapping);
         }
@@ -100,7 +106,7 @@ impl Object {
             "" => text(&value, &["metadata", "generateName"]),
             name => name,
         };
-        for (found, what) in [(api_version, "apiVersion"), (kind, "kind"), (name, "metadata.name")] {
+        for (found, what) in [(api_version, "apiVersion"), (kind, "kind")] {
             if found.is_empty() {
                 return Err(NotAnObject::Missing(what));
             }
@@ -160,7 +166,7 @@ impl Reader {
         Self { namespace: namespace.into(), lenient: false, objects: Vec::new() }
     }
 
-    /// The same, for what is only looked at and not applied: of two keys the last counts.
+    /// The same, for what is only looked at and not applied: of two keys the last counts, and a name may be missing.
     #[must_use]
     pub fn lenient(self) -> Self {
         Self { lenient: true, ..self }
@@ -218,7 +224,8 @@ impl Reader {
         if self.objects.len() >= OBJECTS_MAX {
             return Err(place.diagnostic(codes::TOO_LARGE, format!("there are more than {OBJECTS_MAX} objects"), ""));
         }
-        let made = Object::new(value, &self.namespace).map_err(|why| {
+        let read = if self.lenient { Object::looked_at } else { Object::new };
+        let made = read(value, &self.namespace).map_err(|why| {
             let hint = "take it out, or name a folder that holds only Kubernetes objects";
             place.diagnostic(codes::NOT_AN_OBJECT, why.to_string(), hint)
         })?;

@@ -112,11 +112,12 @@ pub fn assess(object: &Value, rules: &Rules, now: Timestamp) -> Health {
     let kind = text(object, &["kind"]);
     let finalizers = at(object, &["metadata", "finalizers"]).and_then(Value::as_array);
     let is_hook = finalizers.is_some_and(|all| all.iter().any(|one| one == HOOK_FINALIZER));
-    if at(object, &["metadata", "deletionTimestamp"]).is_some_and(|at| !at.is_null()) && !is_hook {
-        return Health::progressing(deletion_message(object));
-    }
+    // A script sees that an object is being deleted, and those of Argo CD say what that means for their kinds.
     if let Some(script) = rules.scripts.of(group, kind) {
         return script.health(object, now).unwrap_or_else(|error| Health::new(Status::Unknown, error.to_string()));
+    }
+    if at(object, &["metadata", "deletionTimestamp"]).is_some_and(|at| !at.is_null()) && !is_hook {
+        return Health::progressing(deletion_message(object));
     }
     if let Some(health) = rules.expressions.health(object, now) {
         return health;
