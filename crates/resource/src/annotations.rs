@@ -218,7 +218,8 @@ mod tests {
         let hook = sync(json!({HOOK: "PostSync, PreSync", WAVE: "-5", DELETE_POLICY: "HookSucceeded"})).unwrap();
         assert_eq!((hook.phases.as_slice(), hook.hook, hook.wave), (&[Phase::PreSync, Phase::PostSync][..], true, -5));
         assert_eq!(hook.deletions, [HookDeletion::Succeeded]);
-        let helm = sync(json!({HELM_HOOK: "pre-install,pre-upgrade", HELM_WEIGHT: "3", HELM_DELETE_POLICY: "hook-failed"}));
+        let helm =
+            sync(json!({HELM_HOOK: "pre-install,pre-upgrade", HELM_WEIGHT: "3", HELM_DELETE_POLICY: "hook-failed"}));
         let helm = helm.unwrap();
         assert_eq!((helm.phases.as_slice(), helm.wave), (&[Phase::PreSync][..], 3));
         assert_eq!(sync(json!({HELM_HOOK: "test"})).unwrap().phases, []);
@@ -227,7 +228,12 @@ mod tests {
         assert_eq!(sync(json!({HELM_HOOK: "post-install", HOOK: "PreSync"})).unwrap().phases, [Phase::PreSync]);
         let options = sync(json!({OPTIONS: "Prune=confirm,Delete=false, PruneLast=true"})).unwrap();
         assert_eq!((options.prune, options.delete, options.prune_last), (Permission::Confirm, Permission::Never, true));
-        for wrong in [json!({HOOK: "PreSnyc"}), json!({WAVE: "first"}), json!({WAVE: "99999999999"}), json!({DELETE_POLICY: "x"})] {
+        for wrong in [
+            json!({HOOK: "PreSnyc"}),
+            json!({WAVE: "first"}),
+            json!({WAVE: "99999999999"}),
+            json!({DELETE_POLICY: "x"}),
+        ] {
             assert!(sync(wrong.clone()).is_err(), "{wrong}");
         }
     }

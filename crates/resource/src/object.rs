@@ -24,7 +24,8 @@ const PART_BYTES: usize = 1024 * 1024;
 /// How many lines of one text are moved to where they should stand.
 const REPAIRS_MAX: usize = 100;
 /// Farther to the right than anything stands.
-const INDENT: &str = "                                                                                                    ";
+const INDENT: &str =
+    "                                                                                                    ";
 /// How deep lists may stand in lists.
 const LISTS_MAX: usize = 4;
 
@@ -185,8 +186,10 @@ impl Reader {
             return self.take(value, &place, 0);
         }
         for (skipped, part) in parts(text) {
-            let documents = documents(file, part, self.lenient)
-                .map_err(|found| Diagnostic { line: if found.line == 0 { 0 } else { found.line + skipped }, ..found })?;
+            let documents = documents(file, part, self.lenient).map_err(|found| Diagnostic {
+                line: if found.line == 0 { 0 } else { found.line + skipped },
+                ..found
+            })?;
             for document in &documents {
                 self.node(document, skipped, 0)?;
             }
@@ -374,7 +377,8 @@ mod tests {
     fn a_long_dump_is_read_in_parts() {
         let mut text = String::from("apiVersion: v1\nitems:\n");
         for number in 0..20_000 {
-            text += "- apiVersion: v1\n  data:\n    key: |\n      a long text\n  kind: ConfigMap\n  metadata:\n    name: c";
+            text +=
+                "- apiVersion: v1\n  data:\n    key: |\n      a long text\n  kind: ConfigMap\n  metadata:\n    name: c";
             text.extend([number.to_string(), "\n".to_owned()]);
         }
         text += "kind: List\nmetadata:\n  resourceVersion: \"\"\n";
@@ -387,7 +391,8 @@ mod tests {
     fn hostile_input_is_refused() {
         assert!(read(&"[".repeat(10_000)).is_err());
         assert!(read(&"{".repeat(10_000)).is_err());
-        let deep = format!("apiVersion: v1\nkind: A\nmetadata: {{name: a}}\nx: {}1{}\n", "[".repeat(190), "]".repeat(190));
+        let deep =
+            format!("apiVersion: v1\nkind: A\nmetadata: {{name: a}}\nx: {}1{}\n", "[".repeat(190), "]".repeat(190));
         assert!(read(&deep).is_ok());
         let mut nested = "[]".to_owned();
         for _ in 0..20 {

@@ -61,8 +61,10 @@ pub fn rank(kind: &str) -> usize {
 
 /// What has to be there before what is in it, or of its kind, can be applied.
 fn is_ground(identity: &Identity) -> bool {
-    matches!((identity.group.as_str(), identity.kind.as_str()),
-        ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition"))
+    matches!(
+        (identity.group.as_str(), identity.kind.as_str()),
+        ("", "Namespace") | ("apiextensions.k8s.io", "CustomResourceDefinition")
+    )
 }
 
 /// One object in one phase. Tasks sort in the order in which they are carried out.
@@ -208,7 +210,9 @@ impl Plan {
     fn failed(&self, why: Vec<(Identity, String)>, seen: &Seen) -> Decision {
         match self.phase(Phase::SyncFail, seen) {
             Step::Decided(decision) => decision,
-            Step::Failed(more) => Decision::Failed { why: why.into_iter().chain(more).collect(), clean: self.clean(seen) },
+            Step::Failed(more) => {
+                Decision::Failed { why: why.into_iter().chain(more).collect(), clean: self.clean(seen) }
+            }
             Step::Passed => Decision::Failed { why, clean: self.clean(seen) },
         }
     }
@@ -327,7 +331,8 @@ mod tests {
             "Widget" => "example.com/v1",
             _ => "v1",
         };
-        let mut value = json!({"apiVersion": group, "kind": kind, "metadata": {"name": name, "annotations": annotations}});
+        let mut value =
+            json!({"apiVersion": group, "kind": kind, "metadata": {"name": name, "annotations": annotations}});
         if kind == "CustomResourceDefinition" {
             value["spec"] = json!({"group": "example.com", "names": {"kind": "Widget"}});
         }
@@ -397,8 +402,11 @@ mod tests {
 
     #[test]
     fn definitions_come_before_what_they_define() {
-        let objects =
-            [object("Widget", "w", wave(-3)), object("CustomResourceDefinition", "widgets", wave(2)), object("ConfigMap", "c", wave(-3))];
+        let objects = [
+            object("Widget", "w", wave(-3)),
+            object("CustomResourceDefinition", "widgets", wave(2)),
+            object("ConfigMap", "c", wave(-3)),
+        ];
         let all = played(&objects, |_| Status::Healthy);
         assert_eq!(all, ["widgets", "c w", "done, clean 0"]);
     }

@@ -237,13 +237,18 @@ mod tests {
 
     #[test]
     fn the_guard_asks_where_much_would_go() {
-        for (desired, there, deleted) in [(1, 2, 1), (1, 3, 2), (9, 10, 1), (5, 10, 5), (4, 10, 0), (1, 4, 0), (0, 1, 0), (0, 9, 0)] {
+        for (desired, there, deleted) in
+            [(1, 2, 1), (1, 3, 2), (9, 10, 1), (5, 10, 5), (4, 10, 0), (1, 4, 0), (0, 1, 0), (0, 9, 0)]
+        {
             let found = pruned(desired, there);
             assert_eq!(found.delete.len(), deleted, "{desired} of {there}");
             assert_eq!(found.asks.len(), there - desired - deleted, "{desired} of {there}");
             assert_eq!(found.refusal.is_some(), deleted == 0, "{desired} of {there}");
         }
-        assert_eq!(pruned(4, 10).refusal.unwrap().to_string(), "nothing is deleted, because 6 of 10 objects would go, more than 50%");
+        assert_eq!(
+            pruned(4, 10).refusal.unwrap().to_string(),
+            "nothing is deleted, because 6 of 10 objects would go, more than 50%"
+        );
         let approved = Approvals { many: true, ..Approvals::default() };
         assert_eq!(prune(Rendered::Objects(&configs(0)), &configs(4), Guard::default(), &approved).delete.len(), 4);
         let failed = prune(Rendered::Failed("no such file"), &configs(4), Guard::default(), &approved);
@@ -267,7 +272,9 @@ mod tests {
         let desired = configs(9);
         let there = set(gone.into_iter().chain(configs(9).into_values()));
         let found = prune(Rendered::Objects(&desired), &there, Guard::default(), &Approvals::default());
-        let names = |list: &[(Identity, Reason)]| list.iter().map(|(one, why)| format!("{} {why:?}", one.name)).collect::<Vec<_>>();
+        let names = |list: &[(Identity, Reason)]| {
+            list.iter().map(|(one, why)| format!("{} {why:?}", one.name)).collect::<Vec<_>>()
+        };
         assert_eq!(found.delete.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["h"]);
         assert_eq!(names(&found.asks), ["d Confirm", "g Unreadable", "a HoldsOthers", "b HoldsData"]);
         assert_eq!(names(&found.kept), ["c Forbidden", "e Owned", "f Hook", "i Forbidden"]);

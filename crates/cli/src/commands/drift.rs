@@ -81,7 +81,9 @@ pub(crate) fn run(app: &App, args: &DriftArgs) -> Result<Exit, Report> {
     }
     let verb = if found.len() == 1 { "differs" } else { "differ" };
     let what = format!("{} {verb} from what should be", counted(found.len() as u64, "object"));
-    Err(Report::new(codes::DRIFTED, what).exit(Exit::Refused).hint("apply the manifests, or put into them what is right"))
+    Err(Report::new(codes::DRIFTED, what)
+        .exit(Exit::Refused)
+        .hint("apply the manifests, or put into them what is right"))
 }
 
 /// The objects of a kustomization, or of manifests.
@@ -117,7 +119,8 @@ fn entry(identity: &Identity, drift: &Drift, live: &BTreeMap<Identity, Object>) 
 
 fn shown(app: &App, identity: &Identity, drift: &Drift, live: &BTreeMap<Identity, Object>) -> String {
     let style = app.printer.style();
-    let head = |state: &str| format!("{}: {state}\n", Tone::Strong.paint(&one_line(&identity.to_string()), style.colour));
+    let head =
+        |state: &str| format!("{}: {state}\n", Tone::Strong.paint(&one_line(&identity.to_string()), style.colour));
     match drift {
         Drift::Missing => head("it should be there, and is not"),
         Drift::Extra => head("it was applied, and should be there no longer"),
@@ -132,7 +135,11 @@ fn shown(app: &App, identity: &Identity, drift: &Drift, live: &BTreeMap<Identity
                 text.extend([format!("  {}\n", one_line(&line))]);
             }
             if let Some(object) = live.get(identity) {
-                text.extend(unified(&object.value, differences).lines().map(|line| format!("{}\n", painted(line, style.colour))));
+                text.extend(
+                    unified(&object.value, differences)
+                        .lines()
+                        .map(|line| format!("{}\n", painted(line, style.colour))),
+                );
             }
             text
         }

@@ -39,7 +39,8 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>, Report> {
 /// has to be one.
 pub(crate) fn read(app: &App, reader: &mut Reader, path: &Path) -> Result<(), Report> {
     for file in files(path)? {
-        let is_kustomization = file.file_name().is_some_and(|name| KUSTOMIZATION_FILES.iter().any(|known| name == *known));
+        let is_kustomization =
+            file.file_name().is_some_and(|name| KUSTOMIZATION_FILES.iter().any(|known| name == *known));
         let searched = file != path;
         if searched && is_kustomization {
             continue;

@@ -177,7 +177,9 @@ fn has_more(desired: &Value, live: &Value) -> bool {
         (Value::Object(desired), Value::Object(live)) => {
             live.iter().any(|(name, live)| desired.get(name).is_none_or(|desired| has_more(desired, live)))
         }
-        (Value::Array(desired), Value::Array(live)) => desired.iter().zip(live).any(|(one, other)| has_more(one, other)),
+        (Value::Array(desired), Value::Array(live)) => {
+            desired.iter().zip(live).any(|(one, other)| has_more(one, other))
+        }
         _ => false,
     }
 }

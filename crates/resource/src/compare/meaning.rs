@@ -101,7 +101,8 @@ fn nanoseconds(text: &str) -> Option<i128> {
         let (unit, next) = after.split_at(unit_end);
         let (_, each) = units.into_iter().find(|(name, _)| *name == unit)?;
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if fraction.len() > 9 || whole.len() > 12 || (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
+        if fraction.len() > 9 || whole.len() > 12 || (whole.is_empty() && fraction.is_empty()) || fraction.contains('.')
+        {
             return None;
         }
         let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };

@@ -177,7 +177,10 @@ fn normal<'v>(value: &'v Value, live: &Value) -> Cow<'v, Value> {
         if let Some(spec) = made.get_mut("spec").and_then(Value::as_object_mut) {
             spec.shift_remove("targetCPUUtilizationPercentage");
             let target = json!({"type": "Utilization", "averageUtilization": percent});
-            spec.insert("metrics".to_owned(), json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]));
+            spec.insert(
+                "metrics".to_owned(),
+                json!([{"type": "Resource", "resource": {"name": "cpu", "target": target}}]),
+            );
         }
         return Cow::Owned(made);
     }
@@ -213,8 +216,12 @@ pub(crate) fn managed(live: &Value) -> Vec<Managed<'_>> {
     let entries = items(live, &["metadata", "managedFields"]).iter();
     let read = |entry| {
         let own = |name: &str| text(entry, &[name]).to_owned();
-        let author =
-            Author { manager: own("manager"), operation: own("operation"), subresource: own("subresource"), time: own("time") };
+        let author = Author {
+            manager: own("manager"),
+            operation: own("operation"),
+            subresource: own("subresource"),
+            time: own("time"),
+        };
         Some(Managed { author, fields: entry.get("fieldsV1")?.as_object()? })
     };
     entries.filter_map(read).collect()
@@ -258,7 +265,8 @@ pub fn drift<'o>(
             continue;
         };
         seen.insert(identity.clone());
-        let before = applied.and_then(|all| place_in(all, &object.identity, namespace)).map(|(_, before)| &before.value);
+        let before =
+            applied.and_then(|all| place_in(all, &object.identity, namespace)).map(|(_, before)| &before.value);
         let differences = ignored.compare(identity, (&object.value, &is.value, before), options);
         if !differences.is_empty() {
             found.push((identity.clone(), Drift::Changed { differences }));

@@ -34,7 +34,8 @@ impl fmt::Display for Path {
                     }
                 }
                 Step::Key(keys) => {
-                    let shown: Vec<String> = keys.iter().map(|(name, value)| format!("{name}={}", bare(value))).collect();
+                    let shown: Vec<String> =
+                        keys.iter().map(|(name, value)| format!("{name}={}", bare(value))).collect();
                     write!(f, "[{}]", shown.join(","))?;
                 }
                 Step::Index(index) => write!(f, "[{index}]")?,
@@ -152,9 +153,9 @@ fn entered<'v>(at: &'v mut Value, step: &Step, is_list: bool) -> Option<&'v mut 
 fn position(list: &Value, step: &Step) -> Option<usize> {
     let items = list.as_array()?;
     match step {
-        Step::Key(keys) => items.iter().position(|item| {
-            keys.iter().all(|(name, value)| key_of(item, name).as_ref() == Some(value))
-        }),
+        Step::Key(keys) => {
+            items.iter().position(|item| keys.iter().all(|(name, value)| key_of(item, name).as_ref() == Some(value)))
+        }
         Step::Item(value) => items.iter().position(|item| item == value),
         Step::Index(index) => (*index < items.len()).then_some(*index),
         Step::Field(_) => None,

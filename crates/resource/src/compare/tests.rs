@@ -66,12 +66,17 @@ fn what_the_server_makes_of_a_manifest_is_no_drift() {
 
 #[test]
 fn values_of_git_win_and_those_of_others_stay() {
-    check(&container(json!({"image": "web:2"})), &container(json!({})), &[
-        r#"Changed spec.template.spec.containers[name=web].image: "web:1" -> "web:2""#,
-    ]);
+    check(
+        &container(json!({"image": "web:2"})),
+        &container(json!({})),
+        &[r#"Changed spec.template.spec.containers[name=web].image: "web:1" -> "web:2""#],
+    );
     let mut live = served();
     live["metadata"]["labels"] = json!({"added-by": "somebody"});
-    live["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap().insert(0, json!({"name": "sidecar", "image": "x"}));
+    live["spec"]["template"]["spec"]["containers"]
+        .as_array_mut()
+        .unwrap()
+        .insert(0, json!({"name": "sidecar", "image": "x"}));
     check(&written(), &live, &[]);
     check(&deployment(&json!({"replicas": 3})), &served(), &["Changed spec.replicas: 1 -> 3"]);
     check(&deployment(&json!({"paused": true})), &served(), &["Added spec.paused: nothing -> true"]);
@@ -82,10 +87,13 @@ fn what_was_applied_and_is_no_longer_named_goes() {
     let before = container(json!({"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}], "tty": true}));
     let now = container(json!({"env": [{"name": "A", "value": "1"}]}));
     let found = told(&now, &before, Some(&before));
-    assert_eq!(found, [
-        r#"Removed spec.template.spec.containers[name=web].env[name=B]: {"name":"B","value":"2"} -> nothing"#,
-        "Removed spec.template.spec.containers[name=web].tty: true -> nothing",
-    ]);
+    assert_eq!(
+        found,
+        [
+            r#"Removed spec.template.spec.containers[name=web].env[name=B]: {"name":"B","value":"2"} -> nothing"#,
+            "Removed spec.template.spec.containers[name=web].tty: true -> nothing",
+        ]
+    );
     check(&now, &before, &[]);
     let mut annotated = before.clone();
     annotated["metadata"]["annotations"] = json!({LAST_APPLIED: before.to_string()});
@@ -94,19 +102,23 @@ fn what_was_applied_and_is_no_longer_named_goes() {
     let spec = json!({"replicas": 1, "revisionHistoryLimit": 10});
     assert_eq!(told(&deployment(&json!({})), &deployment(&spec), Some(&deployment(&spec))), [""; 0]);
     let listed = container(json!({"env": [{"name": "A", "value": "1"}, {"name": "C"}]}));
-    assert_eq!(told(&container(json!({})), &listed, Some(&now)), [
-        r#"Removed spec.template.spec.containers[name=web].env[name=A]: {"name":"A","value":"1"} -> nothing"#,
-    ]);
-    assert_eq!(told(&container(json!({})), &now, Some(&now)), [
-        r#"Removed spec.template.spec.containers[name=web].env: [{"name":"A","value":"1"}] -> nothing"#,
-    ]);
+    assert_eq!(
+        told(&container(json!({})), &listed, Some(&now)),
+        [r#"Removed spec.template.spec.containers[name=web].env[name=A]: {"name":"A","value":"1"} -> nothing"#,]
+    );
+    assert_eq!(
+        told(&container(json!({})), &now, Some(&now)),
+        [r#"Removed spec.template.spec.containers[name=web].env: [{"name":"A","value":"1"}] -> nothing"#,]
+    );
     let issuer = |spec: Value| json!({"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "a"}, "spec": spec});
     let own = issuer(json!({"selfSigned": {}}));
-    assert_eq!(told(&issuer(json!({"ca": {"secretName": "x"}})), &own, Some(&own)), [
-        r#"Added spec.ca: nothing -> {"secretName":"x"}"#, "Removed spec.selfSigned: {} -> nothing",
-    ]);
+    assert_eq!(
+        told(&issuer(json!({"ca": {"secretName": "x"}})), &own, Some(&own)),
+        [r#"Added spec.ca: nothing -> {"secretName":"x"}"#, "Removed spec.selfSigned: {} -> nothing",]
+    );
     // Others' fields in what was ours stay.
-    let labels = |labels: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": labels}});
+    let labels =
+        |labels: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": labels}});
     let bare = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}});
     let found = told(&bare, &labels(json!({"a": "1", "b": "2"})), Some(&labels(json!({"a": "1"}))));
     assert_eq!(found, [r#"Removed metadata.labels.a: "1" -> nothing"#]);
@@ -125,38 +137,60 @@ fn managed_fields_tell_who_and_what_was_ours() {
     desired["spec"]["replicas"] = json!(2);
     let found = compare(&desired, &live, None, &Options::default());
     let shown: Vec<String> = found.iter().map(|one| format!("{} by {}", one.path, one.by.as_ref().unwrap())).collect();
-    assert_eq!(shown, [
-        "spec.template.spec.containers[name=web].tty by prograde at 2026-01-01T00:00:00Z",
-        "spec.replicas by autoscaler (scale) at 2026-01-02T00:00:00Z",
-    ]);
+    assert_eq!(
+        shown,
+        [
+            "spec.template.spec.containers[name=web].tty by prograde at 2026-01-01T00:00:00Z",
+            "spec.replicas by autoscaler (scale) at 2026-01-02T00:00:00Z",
+        ]
+    );
 }
 
 #[test]
 fn lists_are_merged_as_the_api_merges_them() {
     let service = |ports: Value| json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}, "spec": {"ports": ports}});
-    let live = service(json!([{"port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30000}, {"port": 443, "protocol": "TCP", "targetPort": "https"}]));
+    let live = service(
+        json!([{"port": 80, "protocol": "TCP", "targetPort": 80, "nodePort": 30000}, {"port": 443, "protocol": "TCP", "targetPort": "https"}]),
+    );
     check(&service(json!([{"port": 443, "targetPort": "https"}, {"port": 80}])), &live, &[]);
-    check(&service(json!([{"port": 80, "targetPort": 81}])), &live, &["Changed spec.ports[port=80,protocol=TCP].targetPort: 80 -> 81"]);
-    let finalizers = |list: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "finalizers": list}});
+    check(
+        &service(json!([{"port": 80, "targetPort": 81}])),
+        &live,
+        &["Changed spec.ports[port=80,protocol=TCP].targetPort: 80 -> 81"],
+    );
+    let finalizers =
+        |list: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "finalizers": list}});
     check(&finalizers(json!(["b", "a"])), &finalizers(json!(["a", "b", "c"])), &[]);
     check(&finalizers(json!(["d"])), &finalizers(json!(["a"])), &[r#"Added metadata.finalizers[=d]: nothing -> "d""#]);
-    check(&container(json!({"args": ["a", "b"]})), &container(json!({"args": ["b", "a"]})), &[
-        r#"Changed spec.template.spec.containers[name=web].args: ["b","a"] -> ["a","b"]"#,
-    ]);
+    check(
+        &container(json!({"args": ["a", "b"]})),
+        &container(json!({"args": ["b", "a"]})),
+        &[r#"Changed spec.template.spec.containers[name=web].args: ["b","a"] -> ["a","b"]"#],
+    );
     let widget = |spec: Value| json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "a"}, "spec": spec});
-    check(&widget(json!({"parts": [{"name": "a"}], "for": {}})), &widget(json!({"parts": [{"name": "a", "size": 1}], "for": {}})), &[]);
-    check(&widget(json!({"parts": [{"name": "a"}]})), &widget(json!({"parts": [{"name": "a"}, {"name": "b"}]})), &[
-        r#"Changed spec.parts: [{"name":"a"},{"name":"b"}] -> [{"name":"a"}]"#,
-    ]);
+    check(
+        &widget(json!({"parts": [{"name": "a"}], "for": {}})),
+        &widget(json!({"parts": [{"name": "a", "size": 1}], "for": {}})),
+        &[],
+    );
+    check(
+        &widget(json!({"parts": [{"name": "a"}]})),
+        &widget(json!({"parts": [{"name": "a"}, {"name": "b"}]})),
+        &[r#"Changed spec.parts: [{"name":"a"},{"name":"b"}] -> [{"name":"a"}]"#],
+    );
     let mut keyed = widget(json!({"parts": [{"name": "b"}, {"name": "a"}]}));
     keyed["metadata"]["managedFields"] = json!([{"manager": "x", "operation": "Update", "fieldsV1": {"f:spec": {"f:parts": {"k:{\"name\":\"b\"}": {".": {}}}}}}]);
     check(&widget(json!({"parts": [{"name": "a"}]})), &keyed, &[]);
     // What another kind's server keeps is not nothing.
     check(&widget(json!({"selfSigned": {}})), &widget(json!({})), &["Added spec.selfSigned: nothing -> {}"]);
     // Items with the same keys can't be told apart by them.
-    check(&container(json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]})), &container(json!({"env": [{"name": "A", "value": "2"}]})), &[
-        r#"Changed spec.template.spec.containers[name=web].env: [{"name":"A","value":"2"}] -> [{"name":"A","value":"1"},{"name":"A","value":"2"}]"#,
-    ]);
+    check(
+        &container(json!({"env": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]})),
+        &container(json!({"env": [{"name": "A", "value": "2"}]})),
+        &[
+            r#"Changed spec.template.spec.containers[name=web].env: [{"name":"A","value":"2"}] -> [{"name":"A","value":"1"},{"name":"A","value":"2"}]"#,
+        ],
+    );
 }
 
 #[test]
@@ -168,8 +202,13 @@ fn secrets_are_compared_and_not_shown() {
         }
         made
     };
-    check(&secret(json!({"stringData": {"password": "hello"}})), &secret(json!({"data": {"password": "aGVsbG8="}})), &[]);
-    let (desired, live) = (secret(json!({"stringData": {"password": "hunter2"}})), secret(json!({"data": {"password": "aGVsbG8="}})));
+    check(
+        &secret(json!({"stringData": {"password": "hello"}})),
+        &secret(json!({"data": {"password": "aGVsbG8="}})),
+        &[],
+    );
+    let (desired, live) =
+        (secret(json!({"stringData": {"password": "hunter2"}})), secret(json!({"data": {"password": "aGVsbG8="}})));
     let found = compare(&desired, &live, None, &Options::default());
     let texts = [format!("{found:?}"), serde_json::to_string(&found).unwrap(), unified(&live, &found)];
     for text in texts {
@@ -183,7 +222,12 @@ fn secrets_are_compared_and_not_shown() {
 
 #[test]
 fn a_difference_is_shown_as_a_diff() {
-    let found = compare(&deployment(&json!({"replicas": 3})), &deployment(&json!({"replicas": 1, "paused": true})), None, &Options::default());
+    let found = compare(
+        &deployment(&json!({"replicas": 3})),
+        &deployment(&json!({"replicas": 1, "paused": true})),
+        None,
+        &Options::default(),
+    );
     let text = unified(&deployment(&json!({"replicas": 1, "paused": true})), &found);
     let expected = "--- live\n+++ desired\n@@ -4,4 +4,4 @@\n   name: web\n spec:\n   paused: true\n-  replicas: 1\n+  replicas: 3\n";
     assert_eq!(text, expected);
@@ -201,7 +245,8 @@ fn versions_and_derived_fields() {
 
 #[test]
 fn hostile_objects_are_compared_in_time() {
-    let many = |count: usize| (0..count).map(|number| json!({"name": format!("V{number}"), "value": "x"})).collect::<Vec<_>>();
+    let many =
+        |count: usize| (0..count).map(|number| json!({"name": format!("V{number}"), "value": "x"})).collect::<Vec<_>>();
     let (one, mut other) = (many(20_000), many(20_000));
     other.reverse();
     check(&container(json!({"env": one})), &container(json!({"env": other})), &[]);
@@ -232,14 +277,28 @@ fn leaf() -> impl Strategy<Value = Value> {
 
 fn fields() -> impl Strategy<Value = Value> {
     let names = prop_oneof![
-        Just("name"), Just("image"), Just("replicas"), Just("containers"), Just("env"), Just("ports"), Just("limits"), Just("labels"),
-        Just("spec"), Just("template"), Just("metadata"), Just("selector"), Just("emptyDir"), Just("volumes"), Just("x.y/z"),
+        Just("name"),
+        Just("image"),
+        Just("replicas"),
+        Just("containers"),
+        Just("env"),
+        Just("ports"),
+        Just("limits"),
+        Just("labels"),
+        Just("spec"),
+        Just("template"),
+        Just("metadata"),
+        Just("selector"),
+        Just("emptyDir"),
+        Just("volumes"),
+        Just("x.y/z"),
     ];
     leaf().prop_recursive(5, 40, 5, move |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((names.clone(), inner), 0..5)
-                .prop_map(|fields| Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())),
+            prop::collection::vec((names.clone(), inner), 0..5).prop_map(|fields| Value::Object(
+                fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+            )),
         ]
     })
 }
@@ -247,16 +306,37 @@ fn fields() -> impl Strategy<Value = Value> {
 /// Fills in what the server would.
 fn defaulted(kind: &str, value: &mut Value, path: &mut Vec<String>) {
     const KNOWN: [&str; 22] = [
-        "replicas", "revisionHistoryLimit", "strategy", "progressDeadlineSeconds", "restartPolicy", "dnsPolicy", "schedulerName", "securityContext",
-        "terminationGracePeriodSeconds", "imagePullPolicy", "terminationMessagePath", "terminationMessagePolicy", "protocol", "timeoutSeconds",
-        "periodSeconds", "scheme", "defaultMode", "type", "resources", "maxSurge", "apiVersion", "emptyDir",
+        "replicas",
+        "revisionHistoryLimit",
+        "strategy",
+        "progressDeadlineSeconds",
+        "restartPolicy",
+        "dnsPolicy",
+        "schedulerName",
+        "securityContext",
+        "terminationGracePeriodSeconds",
+        "imagePullPolicy",
+        "terminationMessagePath",
+        "terminationMessagePolicy",
+        "protocol",
+        "timeoutSeconds",
+        "periodSeconds",
+        "scheme",
+        "defaultMode",
+        "type",
+        "resources",
+        "maxSurge",
+        "apiVersion",
+        "emptyDir",
     ];
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| defaulted(kind, item, path)),
         Value::Object(fields) => {
             let parent = path.last().cloned().unwrap_or_default();
             for name in KNOWN.iter().filter(|_| !path.is_empty()) {
-                if !fields.contains_key(*name) && let Some(default) = defaults::default_of(kind, &parent, name, fields) {
+                if !fields.contains_key(*name)
+                    && let Some(default) = defaults::default_of(kind, &parent, name, fields)
+                {
                     fields.insert((*name).to_owned(), default);
                 }
             }

@@ -42,9 +42,9 @@ impl Part<'_> {
             Self::Field(name) => Step::Field((*name).to_owned()),
             Self::Index(index) => Step::Index(*index),
             Self::Item(value) => Step::Item((*value).clone()),
-            Self::Key(keys, item) => Step::Key(
-                keys.names().iter().filter_map(|name| Some((name.clone(), key_of(item, name)?))).collect(),
-            ),
+            Self::Key(keys, item) => {
+                Step::Key(keys.names().iter().filter_map(|name| Some((name.clone(), key_of(item, name)?))).collect())
+            }
         }
     }
 }
@@ -94,7 +94,12 @@ impl<'v> Walk<'v> {
     }
 
     /// Compares one value. `beside` is the mapping that it is a field of.
-    pub(super) fn value(&mut self, known: Option<TypeOf<'static>>, three: Three<'v>, beside: Option<&Map<String, Value>>) {
+    pub(super) fn value(
+        &mut self,
+        known: Option<TypeOf<'static>>,
+        three: Three<'v>,
+        beside: Option<&Map<String, Value>>,
+    ) {
         match (three.desired, three.live) {
             (None | Some(Value::Null), None) => {}
             (None | Some(Value::Null), Some(live)) => self.unnamed(known, live, three.applied, beside),
@@ -224,8 +229,9 @@ impl<'v> Walk<'v> {
 
     fn is_nothing(&self, known: Option<TypeOf<'static>>, value: &Value) -> bool {
         // The entries of a mapping from any name are never left out.
-        let open = matches!(self.named(1), "labels" | "annotations" | "data" | "matchLabels" | "nodeSelector" | "binaryData")
-            && matches!(self.path.last(), Some(Part::Field(_)));
+        let open =
+            matches!(self.named(1), "labels" | "annotations" | "data" | "matchLabels" | "nodeSelector" | "binaryData")
+                && matches!(self.path.last(), Some(Part::Field(_)));
         is_nothing(known.is_some(), open, self.field(), value)
     }
 

@@ -141,7 +141,13 @@ mod tests {
         assert_eq!(all.health(&bare, Timestamp::UNIX_EPOCH).unwrap().status, Status::Progressing);
         let other = json!({"apiVersion": "v1", "kind": "SealedSecret"});
         assert!(all.health(&other, Timestamp::UNIX_EPOCH).is_none());
-        for wrong in ["a: 1", "- kind: X", "- {apiVersion: v1, kind: X, current: 'a +'}", "- {apiVersion: v1, kind: X}", "- {apiVersion: v1, kind: X, current: 'true', ready: x}"] {
+        for wrong in [
+            "a: 1",
+            "- kind: X",
+            "- {apiVersion: v1, kind: X, current: 'a +'}",
+            "- {apiVersion: v1, kind: X}",
+            "- {apiVersion: v1, kind: X, current: 'true', ready: x}",
+        ] {
             let found = Expressions::default().read("h.yaml", wrong).unwrap_err();
             assert_eq!(found.0[0].code, "PG1324", "{wrong}");
         }

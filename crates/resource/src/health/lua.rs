@@ -16,9 +16,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use mlua::{
-    Error, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value, VmState,
-};
+use mlua::{Error, Function, HookTriggers, Lua, LuaOptions, LuaString, MultiValue, StdLib, Table, Value, VmState};
 use serde_json::Value as Json;
 
 use super::pattern::Budget;
@@ -128,9 +126,10 @@ fn root(error: &Error) -> String {
     if let Error::CallbackError { cause, traceback } = error {
         let message = root(cause);
         // The line at which the script called what failed.
-        let called = traceback.lines().map(str::trim).find(|line| {
-            !line.starts_with("[C]") && !line.starts_with("stack traceback") && line.contains(": in ")
-        });
+        let called = traceback
+            .lines()
+            .map(str::trim)
+            .find(|line| !line.starts_with("[C]") && !line.starts_with("stack traceback") && line.contains(": in "));
         let place = called.and_then(|line| line.rsplit_once(": in ")).map(|(place, _)| place);
         return match place {
             Some(place) if !message.starts_with(place) => format!("{place}: {message}"),
@@ -457,10 +456,17 @@ mod tests {
 
     #[test]
     fn errors_name_the_line() {
-        assert_eq!(run("local x = 1\nreturn y.z").unwrap_err(), "widget.lua:2: attempt to index global 'y' (a nil value)");
+        assert_eq!(
+            run("local x = 1\nreturn y.z").unwrap_err(),
+            "widget.lua:2: attempt to index global 'y' (a nil value)"
+        );
         assert!(run("x = \nreturn").unwrap_err().starts_with("widget.lua:2: "));
         assert_eq!(run("\nerror('no')").unwrap_err(), "widget.lua:2: no");
-        assert!(run("\n\n('x'):find('[')").unwrap_err().starts_with("widget.lua:3: malformed"), "{:?}", run("\n\n('x'):find('[')"));
+        assert!(
+            run("\n\n('x'):find('[')").unwrap_err().starts_with("widget.lua:3: malformed"),
+            "{:?}",
+            run("\n\n('x'):find('[')")
+        );
     }
 
     #[test]

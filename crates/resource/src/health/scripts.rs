@@ -145,12 +145,9 @@ mod tests {
         scripts.file("Pod/health.lua", lua).unwrap();
         scripts.file("core/Service/health.lua", lua).unwrap();
         scripts.file("argoproj.io/Rollout/actions/discovery.lua", "not lua").unwrap();
-        for (group, kind) in [
-            ("argoproj.io", "Rollout"),
-            ("ec2.aws.crossplane.io", "VPC"),
-            ("", "Pod"),
-            ("", "Service"),
-        ] {
+        for (group, kind) in
+            [("argoproj.io", "Rollout"), ("ec2.aws.crossplane.io", "VPC"), ("", "Pod"), ("", "Service")]
+        {
             assert!(scripts.of(group, kind).is_some(), "{group} {kind}");
         }
         for (group, kind) in [("argoproj.io", "Other"), ("apps", "Deployment"), ("crossplane.io", "X"), ("x", "Pod")] {
@@ -175,9 +172,13 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, text, is) in
-            [("*", "x", true), ("a*c", "abc", true), ("a*b*c", "aXbYc", true), ("a*", "b", false), ("ab*ba", "aba", false)]
-        {
+        for (pattern, text, is) in [
+            ("*", "x", true),
+            ("a*c", "abc", true),
+            ("a*b*c", "aXbYc", true),
+            ("a*", "b", false),
+            ("ab*ba", "aba", false),
+        ] {
             assert_eq!(is_like(pattern, text), is, "{pattern} {text}");
         }
     }

@@ -178,13 +178,7 @@ fn gsub(
     Ok((lua.create_string(made)?, count))
 }
 
-fn replacement(
-    lua: &Lua,
-    text: &[u8],
-    whole: (usize, usize),
-    captures: Vec<Capture>,
-    by: &Value,
-) -> Result<Vec<u8>> {
+fn replacement(lua: &Lua, text: &[u8], whole: (usize, usize), captures: Vec<Capture>, by: &Value) -> Result<Vec<u8>> {
     let matched = text.get(whole.0..whole.1).unwrap_or_default();
     let captures = values(lua, text, captures)?;
     let first = captures.first().cloned().unwrap_or(Value::Nil);

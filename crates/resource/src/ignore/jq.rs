@@ -135,7 +135,9 @@ fn compiled(term: &Term<&str>, depth: usize) -> Result<Expression, String> {
     Ok(match term {
         Term::Id => Expression::Here,
         Term::Recurse => Expression::All,
-        Term::Num(text) => Expression::Literal(serde_json::from_str(text).map_err(|_| format!("`{text}` is no number"))?),
+        Term::Num(text) => {
+            Expression::Literal(serde_json::from_str(text).map_err(|_| format!("`{text}` is no number"))?)
+        }
         Term::Neg(number) => match compiled(number, depth + 1)? {
             Expression::Literal(Value::Number(number)) => {
                 let text = format!("-{number}");
@@ -189,11 +191,7 @@ fn literal(parts: &[StrPart<&str, Term<&str>>]) -> Result<String, String> {
     Ok(made)
 }
 
-fn operation(
-    left: Box<Expression>,
-    operator: &BinaryOp<&str>,
-    right: Box<Expression>,
-) -> Result<Expression, String> {
+fn operation(left: Box<Expression>, operator: &BinaryOp<&str>, right: Box<Expression>) -> Result<Expression, String> {
     Ok(match operator {
         BinaryOp::Pipe(None) => Expression::Pipe(left, right),
         BinaryOp::Comma => Expression::Comma(left, right),
@@ -331,12 +329,8 @@ impl Run {
     fn value<'v>(&self, expression: &Expression, at: Place<'v>) -> Found<'v> {
         let truth = |truth: bool| vec![Place::made(Value::Bool(truth))];
         Ok(match expression {
-            Expression::Or(one, other) => {
-                truth(self.holds(one, at.clone())? || self.holds(other, at)?)
-            }
-            Expression::And(one, other) => {
-                truth(self.holds(one, at.clone())? && self.holds(other, at)?)
-            }
+            Expression::Or(one, other) => truth(self.holds(one, at.clone())? || self.holds(other, at)?),
+            Expression::And(one, other) => truth(self.holds(one, at.clone())? && self.holds(other, at)?),
             Expression::Compare(one, operator, other) => {
                 let mut found = Vec::new();
                 for right in self.eval(other, at.clone())? {
@@ -385,12 +379,7 @@ impl Run {
         Ok(self.eval(expression, at)?.first().is_some_and(|place| holds(&place.value)))
     }
 
-    fn branch<'v>(
-        &self,
-        cases: &[(Expression, Expression)],
-        other: Option<&Expression>,
-        at: Place<'v>,
-    ) -> Found<'v> {
+    fn branch<'v>(&self, cases: &[(Expression, Expression)], other: Option<&Expression>, at: Place<'v>) -> Found<'v> {
         for (when, then) in cases {
             if self.holds(when, at.clone())? {
                 return self.eval(then, at);
@@ -416,10 +405,12 @@ impl Run {
 
     /// The entries of a list or an object.
     fn entries<'v>(&self, at: Place<'v>) -> Found<'v> {
-        let step = |step: Step| at.path.clone().map(|mut path| {
-            path.push(step);
-            path
-        });
+        let step = |step: Step| {
+            at.path.clone().map(|mut path| {
+                path.push(step);
+                path
+            })
+        };
         match &at.value {
             Cow::Borrowed(Value::Array(items)) => {
                 self.step(items.len())?;
@@ -619,9 +610,9 @@ fn contains(value: &Value, part: &Value) -> Option<bool> {
         (Value::Array(items), Value::Array(parts)) => {
             parts.iter().all(|part| items.iter().any(|item| contains(item, part) == Some(true)))
         }
-        (Value::Object(fields), Value::Object(parts)) => parts
-            .iter()
-            .all(|(name, part)| fields.get(name).is_some_and(|field| contains(field, part) == Some(true))),
+        (Value::Object(fields), Value::Object(parts)) => {
+            parts.iter().all(|(name, part)| fields.get(name).is_some_and(|field| contains(field, part) == Some(true)))
+        }
         (Value::String(_) | Value::Array(_) | Value::Object(_), _) => return None,
         (one, other) => one == other,
     })
@@ -653,7 +644,10 @@ mod tests {
         check(".spec.items[] | select(.name | test(\"^A\"; \"i\"))", "spec.items[0] spec.items[2]");
         check(".spec.items[] | select(.name == \"a\" and .on) | .on", "spec.items[0].on");
         check(".spec.items[] | select(has(\"on\") | not) | .name", "spec.items[1].name spec.items[2].name");
-        check(".spec.hooks[]?.clientConfig.caBundle", "spec.hooks[0].clientConfig.caBundle spec.hooks[1].clientConfig.caBundle");
+        check(
+            ".spec.hooks[]?.clientConfig.caBundle",
+            "spec.hooks[0].clientConfig.caBundle spec.hooks[1].clientConfig.caBundle",
+        );
         check(".data[\"a.b\"]", "data[\"a.b\"]");
         check(".data.\"a.b\", .spec.replicas", "data[\"a.b\"] spec.replicas");
         check(".. | select(type == \"number\")", "spec.replicas data[\"a.b\"]");
@@ -667,8 +661,21 @@ mod tests {
     #[test]
     fn what_is_no_path_is_an_error() {
         for source in [
-            ".a |", "", "def f: f; f", "reduce .[] as $x (0; . + $x)", "$x", ".a = 1", "{a: 1}", "input", "@base64 \"x\"",
-            "range(10)", "repeat(.)", "env", ".[1:2]", "test(.a)", "test(\"[\")",
+            ".a |",
+            "",
+            "def f: f; f",
+            "reduce .[] as $x (0; . + $x)",
+            "$x",
+            ".a = 1",
+            "{a: 1}",
+            "input",
+            "@base64 \"x\"",
+            "range(10)",
+            "repeat(.)",
+            "env",
+            ".[1:2]",
+            "test(.a)",
+            "test(\"[\")",
         ] {
             assert!(paths(source).is_err(), "{source}: {:?}", paths(source));
         }

@@ -67,8 +67,10 @@ impl IgnoreRules {
         for entry in data.entries() {
             let Some(name) = entry.name.strip_prefix(KEY) else { continue };
             let (group, kind) = if name == "all" { ("*", "*") } else { name.rsplit_once('_').unwrap_or(("", name)) };
-            let inner = prograde_kustomize::documents(file, entry.value.raw())
-                .map_err(|found| Diagnostic { line: found.line.saturating_add(entry.value.place.line).saturating_sub(1), ..found })?;
+            let inner = prograde_kustomize::documents(file, entry.value.raw()).map_err(|found| Diagnostic {
+                line: found.line.saturating_add(entry.value.place.line).saturating_sub(1),
+                ..found
+            })?;
             for rule in &inner {
                 let read = Self::rule(rule)?;
                 self.push(Rule { group: group.to_owned(), kind: kind.to_owned(), ..read }, rule)?;
@@ -102,7 +104,8 @@ impl IgnoreRules {
     }
 
     fn rule(node: &Node) -> Result<Rule, Diagnostic> {
-        let known = ["group", "kind", "name", "namespace", "jsonPointers", "jqPathExpressions", "managedFieldsManagers"];
+        let known =
+            ["group", "kind", "name", "namespace", "jsonPointers", "jqPathExpressions", "managedFieldsManagers"];
         if let Some(other) = node.entries().iter().find(|entry| !known.contains(&entry.name.as_str())) {
             let hint = format!("fields are {}", known.join(", "));
             let message = format!("the field `{}` is not known", other.name);
@@ -306,7 +309,10 @@ mod tests {
     fn what_is_ignored_is_no_difference() {
         assert_eq!(left("jsonPointers: [/spec/replicas]"), [WEB, SIDE]);
         assert_eq!(left("jsonPointers: [/spec/template/spec/containers/1/image, /nothing]"), ["spec.replicas", WEB]);
-        assert_eq!(left("jqPathExpressions: ['.spec.template.spec.containers[] | select(.name == \"web\") | .image']"), ["spec.replicas", SIDE]);
+        assert_eq!(
+            left("jqPathExpressions: ['.spec.template.spec.containers[] | select(.name == \"web\") | .image']"),
+            ["spec.replicas", SIDE]
+        );
         assert_eq!(left("jqPathExpressions: ['.spec.template.spec.containers[]?.image', .spec.replicas]"), [""; 0]);
         assert_eq!(left("managedFieldsManagers: [hpa]"), [WEB, SIDE]);
         assert_eq!(left("name: other\n  jsonPointers: [/spec/replicas]"), ["spec.replicas", WEB, SIDE]);
