@@ -156,6 +156,28 @@ npm() {
     debian_install npm
 }
 
+# Argo CD's health scripts with their tests, and the tests of its built-in kinds, unchanged (crates/resource/tests/argo.rs).
+argo-cd() {
+    local place
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers/argo-cd"
+    if [ -d "$place/resource_customizations" ] && [ -d "$place/health" ]; then return; fi
+    mkdir -p "$place"
+    go_copy github.com/argoproj/argo-cd/v3@v3.2.1 resource_customizations "$place" &&
+        go_copy github.com/argoproj/gitops-engine@v0.7.1-0.20251108235403-13d5172d3ee2 pkg/health "$place"
+}
+
+# A folder of a Go module's source.
+go_copy() {
+    local source
+    if ! type -P go >/dev/null; then
+        echo "needs Go: install it, then \`go mod download $1\`"
+        return 1
+    fi
+    source="$(command go mod download -json "$1" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')"
+    [ -d "$source/$2" ] || { echo "needs the Go module $1"; return 1; }
+    cp -R "$source/$2" "$3/" && chmod -R u+w "$3"
+}
+
 # Python packages in a folder of their own, unless what they are for can be imported.
 python_install() {
     local place
@@ -189,7 +211,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager buildah conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager argo-cd buildah conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -74,6 +74,8 @@ pub(crate) enum Brief {
     Runbook(commands::runbook::RunbookArgs),
     Render(commands::render::RenderArgs),
     Policy(commands::policy::PolicyArgs),
+    Health(commands::health::HealthArgs),
+    Drift(commands::drift::DriftArgs),
     Rules(commands::rules::RulesArgs),
     Alerts(commands::alerts::AlertsArgs),
     Objectives(commands::objectives::ObjectivesArgs),

@@ -130,6 +130,8 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Runbook(args) => commands::runbook::run(app, &args),
         Brief::Render(args) => commands::render::run(app, &args),
         Brief::Policy(args) => commands::policy::run(app, &args),
+        Brief::Health(args) => commands::health::run(app, &args),
+        Brief::Drift(args) => commands::drift::run(app, &args),
         Brief::Rules(args) => commands::rules::run(app, &args),
         Brief::Alerts(args) => commands::alerts::run(app, &args),
         Brief::Image(args) => commands::image::run(app, &args),

@@ -205,6 +205,15 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1232"
     "PG1233"
     "PG1235"
+    "PG1320"
+    "PG1321"
+    "PG1322"
+    "PG1323"
+    "PG1324"
+    "PG1325"
+    "PG1326"
+    "PG1327"
+    "PG1328"
 ];
 
 #[cfg(test)]

@@ -40,13 +40,14 @@ mod variables;
 pub use budget::{KUSTOMIZATIONS_MAX, NESTING_MAX, OBJECTS_MAX, WORK_BYTES_MAX};
 pub use files::{Files, Link};
 pub use id::{Gvk, Id};
-pub use load::{KUSTOMIZATION_FILES, Reads, documents};
+pub use load::{KUSTOMIZATION_FILES, Reads, documents, documents_last_counts};
 pub use node::{ENTRIES_MAX, Entry, Kind, Node, Scalar, Value};
 pub use place::Place;
 pub use remote::{RemoteBase, Remotes};
 pub use render::{Renderer, Rendering};
 pub use resource::Resource;
 pub use scalar::Tag;
+pub use schema::{TypeOf, is_cluster_scoped, kubernetes_type};
 pub use tree::{BYTES_MAX, FILES_MAX, FileTree, PATH_BYTES_MAX, TreeError, is_plain, is_within, join};
 
 use prograde_model::Diagnostics;

@@ -321,6 +321,11 @@ pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
     documents_at(file, text, &|line, column| Place { file: Arc::clone(&name), line, column }, Repeated::Refused)
 }
 
+/// The documents of a text in which the last of two keys counts, as for readers that are not strict.
+pub fn documents_last_counts(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
+    kustomization_documents(file, text.as_bytes())
+}
+
 /// The documents of a kustomization, in which the last of two keys counts.
 fn kustomization_documents(file: &str, content: &[u8]) -> Result<Vec<Node>, Diagnostic> {
     let Ok(text) = std::str::from_utf8(content) else {

@@ -28,17 +28,40 @@ struct Type {
 }
 
 /// All types, and the kinds that have one.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Table {
     types: Vec<Type>,
     names: HashMap<String, usize>,
     kinds: HashMap<(String, String), usize>,
     namespaced: HashMap<(String, String), bool>,
+    quantity: Option<usize>,
+    int_or_string: Option<usize>,
+}
+
+/// Thousands of types: nobody reads them.
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table").finish_non_exhaustive()
+    }
+}
+
+/// The type of objects of a kind of Kubernetes' own API; none for other kinds.
+pub fn kubernetes_type(api_version: &str, kind: &str) -> Option<TypeOf<'static>> {
+    let table: &'static Table = &KUBERNETES;
+    let index = *table.kinds.get(&(api_version.to_owned(), kind.to_owned()))?;
+    Some(TypeOf { table, index })
+}
+
+/// Whether objects of a kind of Kubernetes' own API have no namespace; none for other kinds.
+pub fn is_cluster_scoped(api_version: &str, kind: &str) -> Option<bool> {
+    let key = (api_version.to_owned(), kind.to_owned());
+    let known = KUBERNETES.namespaced.contains_key(&key) || KUBERNETES.kinds.contains_key(&key);
+    known.then(|| KUBERNETES.namespaced.get(&key) == Some(&false))
 }
 
 /// The type of one value.
-#[derive(Clone, Copy)]
-pub(crate) struct TypeOf<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct TypeOf<'a> {
     table: &'a Table,
     index: usize,
 }
@@ -49,20 +72,35 @@ impl<'a> TypeOf<'a> {
     }
 
     /// The type of a field.
-    pub(crate) fn field(self, name: &str) -> Option<TypeOf<'a>> {
+    pub fn field(self, name: &str) -> Option<TypeOf<'a>> {
         let known = self.of()?;
         let index = known.fields.get(name).copied().or(known.others)?;
         Some(Self { table: self.table, index })
     }
 
     /// The type of a list's items.
-    pub(crate) fn items(self) -> Option<TypeOf<'a>> {
+    pub fn items(self) -> Option<TypeOf<'a>> {
         self.of()?.items.map(|index| Self { table: self.table, index })
     }
 
     /// The keys that a list is merged by; `None` for one that is replaced as a whole.
-    pub(crate) fn merge_keys(self) -> Option<&'a [String]> {
+    pub fn merge_keys(self) -> Option<&'a [String]> {
         self.of()?.merged.as_deref()
+    }
+
+    /// Whether this is a mapping from any name, such as labels.
+    pub fn is_open(self) -> bool {
+        self.of().is_some_and(|known| known.others.is_some() && known.fields.is_empty())
+    }
+
+    /// Whether this is a resource quantity such as `100m`.
+    pub fn is_quantity(self) -> bool {
+        self.table.quantity == Some(self.index)
+    }
+
+    /// Whether this is a number or a text, such as the port of a probe.
+    pub fn is_int_or_string(self) -> bool {
+        self.table.int_or_string == Some(self.index)
     }
 }
 
@@ -103,6 +141,8 @@ impl Table {
                 _ => {}
             }
         }
+        table.quantity = table.names.get("io.k8s.apimachinery.pkg.api.resource.Quantity").copied();
+        table.int_or_string = table.names.get("io.k8s.apimachinery.pkg.util.intstr.IntOrString").copied();
         table
     }
 

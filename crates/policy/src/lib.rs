@@ -40,6 +40,7 @@ mod verify;
 pub mod wildcard;
 mod world;
 
+pub use cel::Condition;
 pub use exception::Exception;
 pub use kyverno::{KyvernoPolicy, Purpose, RuleResult};
 pub use request::{Kind, Request, User};

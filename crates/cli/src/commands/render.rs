@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use prograde_kustomize::{Renderer, Rendering, Resource};
 use prograde_model::Diagnostics;
+use prograde_resource::Object;
 use serde_json::Value as Json;
 
 use crate::app::App;
@@ -50,19 +51,11 @@ pub(crate) struct RenderArgs {
 
 /// Renders a directory.
 pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
-    let dir = fs::canonicalize(&args.dir).ok().filter(|dir| dir.is_dir()).ok_or_else(|| {
-        Report::new(report::FILE, format!("{} is not a folder", args.dir.display()))
-            .hint("name the folder with kustomization.yaml in it")
-    })?;
     if args.all {
+        let dir = folder(&args.dir)?;
         return all::run(app, &all::Asked { dir: &dir, output: args.output.as_deref(), prune: args.prune });
     }
-    let disk = Disk::around(&dir);
-    let inner = disk.relative(&dir).unwrap_or_default();
-    let rendering = Renderer::new(&disk).render(&inner).map_err(|problem| located(&problem, &disk))?;
-    for warning in &rendering.warnings {
-        app.printer.warning(warning);
-    }
+    let (rendering, disk) = rendered(app, &args.dir)?;
     if app.printer.style().json && args.output.is_none() {
         let objects = rendering.to_json().map_err(|problem| located(&problem, &disk))?;
         app.printer.json(&Json::Array(objects))?;
@@ -75,6 +68,39 @@ pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
         Some(output) => write(output, &text)?,
     }
     Ok(Exit::Done)
+}
+
+fn folder(dir: &Path) -> Result<PathBuf, Report> {
+    fs::canonicalize(dir).ok().filter(|dir| dir.is_dir()).ok_or_else(|| {
+        Report::new(report::FILE, format!("{} is not a folder", dir.display()))
+            .hint("name the folder with kustomization.yaml in it")
+    })
+}
+
+fn rendered(app: &App, dir: &Path) -> Result<(Rendering, Disk), Report> {
+    let dir = folder(dir)?;
+    let disk = Disk::around(&dir);
+    let inner = disk.relative(&dir).unwrap_or_default();
+    let rendering = Renderer::new(&disk).render(&inner).map_err(|problem| located(&problem, &disk))?;
+    for warning in &rendering.warnings {
+        app.printer.warning(warning);
+    }
+    Ok((rendering, disk))
+}
+
+/// The objects of a kustomization with their places.
+pub(crate) fn objects(app: &App, dir: &Path, namespace: &str) -> Result<Vec<Object>, Report> {
+    let (rendering, disk) = rendered(app, dir)?;
+    let mut objects = Vec::with_capacity(rendering.resources.len());
+    for resource in &rendering.resources {
+        let json = resource.to_json().map_err(|problem| located(&problem.into(), &disk))?;
+        let object = Object::new(json, namespace).map_err(|why| {
+            let found = resource.place().diagnostic(prograde_resource::codes::NOT_AN_OBJECT, why.to_string(), "");
+            located(&found.into(), &disk)
+        })?;
+        objects.push(Object { place: Some(resource.place().clone()), ..object });
+    }
+    Ok(objects)
 }
 
 /// The first finding, with a path that the reader can open from where they are.

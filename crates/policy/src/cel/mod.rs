@@ -7,6 +7,7 @@
     reason = "a function or an operator takes some types of values, and all others, also those to come, it does not take"
 )]
 
+mod condition;
 mod eval;
 mod functions;
 mod generator;
@@ -25,6 +26,8 @@ use crate::request::text;
 use crate::world::Outside;
 use eval::Run;
 use value::Val;
+
+pub use condition::Condition;
 
 /// The longest expression that is read, in bytes.
 const LENGTH_MAX: usize = 16 * 1024;
