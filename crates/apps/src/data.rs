@@ -9,7 +9,7 @@ use crate::template::{Missing, dict};
 
 /// A value of a parameter. As in Argo CD, numbers are floats of 64 bits.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Data {
+pub(crate) enum Data {
     /// Nothing.
     Null,
     /// A boolean.
@@ -27,7 +27,7 @@ pub enum Data {
 }
 
 /// Parameters by name.
-pub type Params = BTreeMap<String, Data>;
+pub(crate) type Params = BTreeMap<String, Data>;
 
 impl Data {
     /// A value of JSON. Depth is bounded by the reader.

@@ -208,13 +208,18 @@ impl Range {
 fn alternative(text: &str) -> Option<Alternative> {
     let mut conditions = Vec::new();
     let mut rest = text.trim_start();
+    // Masterminds' library writes `A - B` out without a space in front: what comes before has to end with a comma.
+    let mut is_separate = true;
     loop {
+        let has_operator = OPERATORS.iter().any(|(operator, _)| rest.starts_with(operator));
         let (condition, after) = condition(rest)?;
         let spaced = after.trim_start();
         // `A - B` stands for everything from A to B.
         if let Some(end) = spaced.strip_prefix('-').filter(|end| spaced.len() < after.len() && end.starts_with(char::is_whitespace)) {
-            let (last, after) = self::condition(end.trim_start())?;
-            if condition.how != How::Equal || last.how != How::Equal {
+            let end = end.trim_start();
+            let is_plain = !OPERATORS.iter().any(|(operator, _)| end.starts_with(operator));
+            let (last, after) = self::condition(end)?;
+            if has_operator || !is_plain || !is_separate {
                 return None;
             }
             conditions.push(Condition { how: How::AtLeast, ..condition });
@@ -229,8 +234,8 @@ fn alternative(text: &str) -> Option<Alternative> {
             break;
         }
         match trimmed.strip_prefix(',') {
-            Some(after) => rest = after.trim_start(),
-            None if trimmed.len() < rest.len() => rest = trimmed,
+            Some(after) => (rest, is_separate) = (after.trim_start(), true),
+            None if trimmed.len() < rest.len() => (rest, is_separate) = (trimmed, false),
             None => return None,
         }
     }

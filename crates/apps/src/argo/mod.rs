@@ -2,6 +2,6 @@
 
 pub mod application;
 pub(crate) mod fields;
-pub mod project;
-pub mod set;
+pub(crate) mod project;
+pub(crate) mod set;
 pub(crate) mod window;

@@ -281,7 +281,7 @@ mod tests {
         crate::read("a.yaml", &text, &mut objects);
         assert!(objects.problems.is_empty(), "{:?}", objects.problems);
         let rendered = Rendered { object: serde_json::from_str(object).unwrap(), place: Place::file("o.yaml") };
-        let now = "2026-11-28T12:00:00Z".parse().unwrap();
+        let now = "2026-11-28T12:30:00Z".parse().unwrap();
         let found = objects.projects[0].permits(&objects.applications[0], &[rendered], now);
         found.into_iter().map(|one| one.limit.to_owned()).collect()
     }

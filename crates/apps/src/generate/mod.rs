@@ -32,7 +32,7 @@ use crate::template::{Filler, Scope};
 /// The most sets of parameters that one ApplicationSet may give, also between its generators.
 pub const SETS_MAX: usize = 10_000;
 /// How much text all applications of one ApplicationSet may have, in bytes.
-pub const BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What generators ask.
 pub struct World<'a> {

@@ -236,7 +236,12 @@ fn written<'l>(line: &'l str, scalar: &Scalar) -> Option<(&'l str, &'l str)> {
     let end = match scalar.style {
         Style::Plain => {
             let end = from.find(" #").or_else(|| from.find("\t#"))?;
-            from.get(..end)?.trim_end().len()
+            let written = from.get(..end)?.trim_end();
+            // Else the value goes on elsewhere, or is one of several on the line.
+            if written != scalar.text {
+                return None;
+            }
+            written.len()
         }
         Style::Single => {
             let mut at = 1;
@@ -365,8 +370,8 @@ mod tests {
     #[test]
     fn only_marked_values_change() {
         check(
-            "a:   # kept\n  -  image:   ghcr.io/a/b:5.0.0   # {\"$imagepolicy\": \"flux:app\"}\n\n  x: 'y' # no\n",
-            "a:   # kept\n  -  image:   ghcr.io/a/b:6.0.1   # {\"$imagepolicy\": \"flux:app\"}\n\n  x: 'y' # no\n",
+            "a:   # kept\n  -  image:   ghcr.io/a/b:5.0.0   # {\"$imagepolicy\": \"flux:app\"}\n\nx: 'y' # no\n",
+            "a:   # kept\n  -  image:   ghcr.io/a/b:6.0.1   # {\"$imagepolicy\": \"flux:app\"}\n\nx: 'y' # no\n",
         );
         check("t: v5 # {\"$imagepolicy\": \"flux:app:tag\"}\r\n", "t: 6.0.1 # {\"$imagepolicy\": \"flux:app:tag\"}\r\n");
         check("t: \"5\" # {\"$imagepolicy\": \"flux:num:tag\"}\n", "t: \"10\" # {\"$imagepolicy\": \"flux:num:tag\"}\n");
