@@ -65,7 +65,8 @@ pub fn grow(mut objects: Objects, world: &World<'_>, now: Timestamp) -> Forest {
                 found.broken = project.permits(application, rendered, now);
             }
             None => {
-                let message = format!("the project `{}` of `{}` is not there", application.project(), application.name());
+                let message =
+                    format!("the project `{}` of `{}` is not there", application.project(), application.name());
                 let hint = "add an AppProject of this name to the files, or use `default`";
                 forest.problems.push(application.place.diagnostic(codes::PROJECT, message, hint));
             }
@@ -84,8 +85,16 @@ fn duplicates(forest: &mut Forest) {
         let same = left.application.name() == right.application.name()
             && left.application.metadata.namespace == right.application.metadata.namespace;
         if same {
-            let message = format!("the application `{}` is there twice, also at {}", right.application.name(), left.application.place);
-            problems.push(right.application.place.diagnostic(codes::DUPLICATE, message, "give one of them another name"));
+            let message = format!(
+                "the application `{}` is there twice, also at {}",
+                right.application.name(),
+                left.application.place
+            );
+            problems.push(right.application.place.diagnostic(
+                codes::DUPLICATE,
+                message,
+                "give one of them another name",
+            ));
         }
     }
     forest.problems.extend(problems);

@@ -57,9 +57,16 @@ pub(crate) fn read_node(node: &Node, into: &mut Objects) {
     }
     match (node.text_at(&["apiVersion"]), node.text_at(&["kind"])) {
         (API_VERSION, kind) => argo(node, kind, into),
-        (version, kind) if version.starts_with("argoproj.io/") && ["Application", "ApplicationSet", "AppProject"].contains(&kind) => {
+        (version, kind)
+            if version.starts_with("argoproj.io/")
+                && ["Application", "ApplicationSet", "AppProject"].contains(&kind) =>
+        {
             let message = format!("`{kind}` has the unknown version `{}`", crate::schema::shortened(version));
-            into.problems.push(node.place.diagnostic(codes::VALUE, message, "write `apiVersion: argoproj.io/v1alpha1`"));
+            into.problems.push(node.place.diagnostic(
+                codes::VALUE,
+                message,
+                "write `apiVersion: argoproj.io/v1alpha1`",
+            ));
         }
         (version, kind) if version.starts_with(GROUP) => flux(node, kind, into),
         ("v1", "Secret") => into.clusters.extend(node.to_json().ok().and_then(|json| Cluster::from_secret(&json))),

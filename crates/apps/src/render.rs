@@ -43,24 +43,32 @@ pub fn render(application: &Application, repositories: &dyn Repositories) -> Res
     Ok(all)
 }
 
-fn one(application: &Application, source: &Source, repositories: &dyn Repositories) -> Result<Vec<Rendered>, Diagnostics> {
+fn one(
+    application: &Application,
+    source: &Source,
+    repositories: &dyn Repositories,
+) -> Result<Vec<Rendered>, Diagnostics> {
     let name = application.name();
     let wrong = |code: &str, message: String, hint: &str| application.place.diagnostic(code, message, hint);
     if !source.chart.is_empty() || source.helm.is_some() {
         let hint = "run `helm template`, or commit what it gives and use a directory";
-        return Err(wrong(codes::UNSUPPORTED, format!("`{name}` is a Helm chart, which is rendered by Helm"), hint).into());
+        return Err(
+            wrong(codes::UNSUPPORTED, format!("`{name}` is a Helm chart, which is rendered by Helm"), hint).into()
+        );
     }
     if source.plugin.is_some() {
         let hint = "commit what the plugin gives and use a directory";
         return Err(wrong(codes::UNSUPPORTED, format!("`{name}` is rendered by a plugin"), hint).into());
     }
     let Some(tree) = repositories.find(&source.repo_url) else {
-        let message = format!("the repository `{}` of `{name}` is not known here", crate::schema::shortened(&source.repo_url));
+        let message =
+            format!("the repository `{}` of `{name}` is not known here", crate::schema::shortened(&source.repo_url));
         let hint = format!("say where it is checked out: `--repo {}=DIR`", source.repo_url);
         return Err(wrong(codes::REPOSITORY, message, &hint).into());
     };
     let Some(path) = join("", &source.path) else {
-        let message = format!("the path `{}` of `{name}` leaves the repository", crate::schema::shortened(&source.path));
+        let message =
+            format!("the path `{}` of `{name}` leaves the repository", crate::schema::shortened(&source.path));
         return Err(wrong(codes::REPOSITORY, message, "write it as seen from the repository's root").into());
     };
     if !tree.is_directory(&path) {
@@ -159,27 +167,35 @@ fn edited(
     (path, file): (&str, &str),
     options: &Kustomize,
 ) -> Result<String, Diagnostics> {
-    let wrong = |message: String, hint: &str| Diagnostics::from(application.place.diagnostic(codes::SOURCE, message, hint));
+    let wrong =
+        |message: String, hint: &str| Diagnostics::from(application.place.diagnostic(codes::SOURCE, message, hint));
     let bytes = content(tree, file).map_err(|why| wrong(why, ""))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong(format!("`{file}` is not UTF-8"), ""))?;
     let first = documents(file, text)?.into_iter().next();
     let mut json = first.map(|node| node.to_json()).transpose()?.unwrap_or_else(|| Json::Object(Map::new()));
     let Some(map) = json.as_object_mut() else { return Err(wrong(format!("`{file}` is no mapping"), "")) };
-    for (key, value) in [("namePrefix", &options.name_prefix), ("nameSuffix", &options.name_suffix), ("namespace", &options.namespace)] {
+    for (key, value) in
+        [("namePrefix", &options.name_prefix), ("nameSuffix", &options.name_suffix), ("namespace", &options.namespace)]
+    {
         if !value.is_empty() {
             map.insert(key.to_owned(), Json::from(value.as_str()));
         }
     }
     images(map, &options.images).map_err(|image| {
-        wrong(format!("`{}` is no image for Kustomize", crate::schema::shortened(&image)), "write `NAME:TAG`, `NAME@DIGEST` or `NAME=NEW:TAG`")
+        wrong(
+            format!("`{}` is no image for Kustomize", crate::schema::shortened(&image)),
+            "write `NAME:TAG`, `NAME@DIGEST` or `NAME=NEW:TAG`",
+        )
     })?;
     for replicas in &options.replicas {
         let count = replicas.count.as_i64().or_else(|| replicas.count.as_str().and_then(|text| text.parse().ok()));
-        let count = count.ok_or_else(|| wrong(format!("the number of replicas of `{}` is no number", replicas.name), ""))?;
+        let count =
+            count.ok_or_else(|| wrong(format!("the number of replicas of `{}` is no number", replicas.name), ""))?;
         named(map, "replicas", &replicas.name, &[("count", Json::from(count))]);
     }
     if options.label_without_selector || options.label_include_templates {
-        labels(map, options).map_err(|key| wrong(format!("the label `{key}` is there already"), "set `forceCommonLabels`"))?;
+        labels(map, options)
+            .map_err(|key| wrong(format!("the label `{key}` is there already"), "set `forceCommonLabels`"))?;
     } else {
         merged(map, "commonLabels", &options.common_labels, options.force_common_labels)
             .map_err(|key| wrong(format!("the label `{key}` is there already"), "set `forceCommonLabels`"))?;
@@ -309,8 +325,14 @@ fn labels(map: &mut Map<String, Json>, options: &Kustomize) -> Result<(), String
     })
 }
 
-fn plain(application: &Application, tree: &dyn Tree, path: &str, directory: &Directory) -> Result<Vec<Rendered>, Diagnostics> {
-    let wrong = |code: &str, message: String, hint: &str| Diagnostics::from(application.place.diagnostic(code, message, hint));
+fn plain(
+    application: &Application,
+    tree: &dyn Tree,
+    path: &str,
+    directory: &Directory,
+) -> Result<Vec<Rendered>, Diagnostics> {
+    let wrong =
+        |code: &str, message: String, hint: &str| Diagnostics::from(application.place.diagnostic(code, message, hint));
     let name = application.name();
     let glob = |pattern: &str| {
         Glob::gobwas(pattern, None).map_err(|why| wrong(codes::VALUE, format!("{why} for files of `{name}`"), ""))
@@ -319,7 +341,9 @@ fn plain(application: &Application, tree: &dyn Tree, path: &str, directory: &Dir
     let exclude = (!directory.exclude.is_empty()).then(|| glob(&directory.exclude)).transpose()?;
     let mut paths = tree.paths().map_err(|why| wrong(codes::REPOSITORY, why, ""))?;
     paths.retain(|file| {
-        let Some(inner) = file.strip_prefix(path).filter(|_| path.is_empty() || is_within(file, path)) else { return false };
+        let Some(inner) = file.strip_prefix(path).filter(|_| path.is_empty() || is_within(file, path)) else {
+            return false;
+        };
         let inner = inner.trim_start_matches('/');
         let ending = inner.rsplit_once('.').map_or("", |(_, ending)| ending);
         ["yaml", "yml", "json", "jsonnet"].contains(&ending)
@@ -349,13 +373,14 @@ fn plain(application: &Application, tree: &dyn Tree, path: &str, directory: &Dir
 
 fn manifests(tree: &dyn Tree, file: &str) -> Result<Vec<Rendered>, Diagnostic> {
     let bytes = content(tree, file).map_err(|why| Diagnostic::file(codes::REPOSITORY, file, why, ""))?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| Diagnostic::file(codes::SOURCE, file, "the file is not UTF-8", ""))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Diagnostic::file(codes::SOURCE, file, "the file is not UTF-8", ""))?;
     // Argo CD leaves such files out.
     if text.contains("+argocd:skip-file-rendering") {
         return Ok(Vec::new());
     }
-    let looks_like_one = ["apiVersion:", "kind:", "metadata:"].iter().all(|key| text.contains(key)) || file.ends_with(".json");
+    let looks_like_one =
+        ["apiVersion:", "kind:", "metadata:"].iter().all(|key| text.contains(key)) || file.ends_with(".json");
     let found = match documents(file, text) {
         Ok(found) => found,
         Err(problem) if looks_like_one => return Err(problem),
@@ -363,9 +388,15 @@ fn manifests(tree: &dyn Tree, file: &str) -> Result<Vec<Rendered>, Diagnostic> {
     };
     let mut all = Vec::new();
     for node in &found {
-        let is_object = node.kind() == Kind::Map && !node.text_at(&["kind"]).is_empty() && !node.text_at(&["apiVersion"]).is_empty();
+        let is_object = node.kind() == Kind::Map
+            && !node.text_at(&["kind"]).is_empty()
+            && !node.text_at(&["apiVersion"]).is_empty();
         if !is_object && looks_like_one {
-            return Err(node.place.diagnostic(codes::SOURCE, "this is no Kubernetes object", "it needs `apiVersion` and `kind`"));
+            return Err(node.place.diagnostic(
+                codes::SOURCE,
+                "this is no Kubernetes object",
+                "it needs `apiVersion` and `kind`",
+            ));
         }
         if is_object {
             objects(node, &mut all)?;

@@ -215,7 +215,9 @@ fn alternative(text: &str) -> Option<Alternative> {
         let (condition, after) = condition(rest)?;
         let spaced = after.trim_start();
         // `A - B` stands for everything from A to B.
-        if let Some(end) = spaced.strip_prefix('-').filter(|end| spaced.len() < after.len() && end.starts_with(char::is_whitespace)) {
+        if let Some(end) =
+            spaced.strip_prefix('-').filter(|end| spaced.len() < after.len() && end.starts_with(char::is_whitespace))
+        {
             let end = end.trim_start();
             let is_plain = !OPERATORS.iter().any(|(operator, _)| end.starts_with(operator));
             let (last, after) = self::condition(end)?;
@@ -372,7 +374,18 @@ mod tests {
 
     #[test]
     fn versions_are_ordered() {
-        let ordered = ["0.9.0", "1.0.0-0", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-rc.2", "1.0.0-rc.10", "v1", "1.0.1", "1.1", "2"];
+        let ordered = [
+            "0.9.0",
+            "1.0.0-0",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-rc.2",
+            "1.0.0-rc.10",
+            "v1",
+            "1.0.1",
+            "1.1",
+            "2",
+        ];
         for pair in ordered.windows(2) {
             let (left, right) = (Version::parse(pair[0]).unwrap(), Version::parse(pair[1]).unwrap());
             assert_eq!(left.precedence(&right), Ordering::Less, "{pair:?}");

@@ -197,7 +197,8 @@ fn told(error: &prograde_template::Error, text: &str) -> String {
 }
 
 fn fast(text: &str, params: &Params) -> Result<String, String> {
-    let on_one_line = |line: &str| line.find("{{").is_some_and(|start| line.get(start + 2..).is_some_and(|rest| rest.contains("}}")));
+    let on_one_line =
+        |line: &str| line.find("{{").is_some_and(|start| line.get(start + 2..).is_some_and(|rest| rest.contains("}}")));
     if !text.split('\n').any(on_one_line) {
         return Ok(text.to_owned());
     }
@@ -264,7 +265,8 @@ mod tests {
 
     #[test]
     fn what_argo_takes_away_is_not_there() {
-        for text in ["{{env \"HOME\"}}", "{{expandenv \"$HOME\"}}", "{{getHostByName \"localhost\"}}", "{{now}}", "{{"] {
+        for text in ["{{env \"HOME\"}}", "{{expandenv \"$HOME\"}}", "{{getHostByName \"localhost\"}}", "{{now}}", "{{"]
+        {
             assert!(filled(Mode::Go(Missing::Invalid), text, "{}").starts_with("error: "), "{text}");
         }
     }

@@ -370,7 +370,11 @@ impl Application {
 
     /// Where its manifests come from: the several sources, or else the one.
     pub fn sources(&self) -> Vec<&Source> {
-        if self.spec.sources.is_empty() { self.spec.source.iter().collect() } else { self.spec.sources.iter().collect() }
+        if self.spec.sources.is_empty() {
+            self.spec.source.iter().collect()
+        } else {
+            self.spec.sources.iter().collect()
+        }
     }
 
     /// The object as it is given to the API server, in Go's order of fields.
@@ -436,7 +440,10 @@ fn source_problems(name: &str, source: &Source, several: bool, say: &mut impl Fn
     }
     let set = [source.helm.is_some(), source.kustomize.is_some(), source.directory.is_some(), source.plugin.is_some()];
     if set.iter().filter(|set| **set).count() > 1 {
-        say(format!("a source of `{name}` is of several types"), "set one of `helm`, `kustomize`, `directory`, `plugin`");
+        say(
+            format!("a source of `{name}` is of several types"),
+            "set one of `helm`, `kustomize`, `directory`, `plugin`",
+        );
     }
 }
 
@@ -447,7 +454,10 @@ fn sync_problems(name: &str, policy: &SyncPolicy, say: &mut impl FnMut(String, &
             let names: Vec<&str> = SYNC_OPTIONS.iter().map(|(known, _)| *known).collect();
             let hint = nearest(key, &names)
                 .map_or_else(|| format!("there are {}", names.join(", ")), |near| format!("did you mean `{near}`?"));
-            say(format!("`{name}` has a sync option that does not exist: `{}`", crate::schema::shortened(option)), &hint);
+            say(
+                format!("`{name}` has a sync option that does not exist: `{}`", crate::schema::shortened(option)),
+                &hint,
+            );
             continue;
         };
         if !values.contains(&value) {

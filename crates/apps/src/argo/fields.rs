@@ -288,11 +288,7 @@ const MATRIX: Struct =
     exact("`matrix`", &[always("generators", List(&Shape(&NESTED))), field("template", Shape(&TEMPLATE))]);
 const MERGE: Struct = exact(
     "`merge`",
-    &[
-        always("generators", List(&Shape(&NESTED))),
-        always("mergeKeys", TEXTS),
-        field("template", Shape(&TEMPLATE)),
-    ],
+    &[always("generators", List(&Shape(&NESTED))), always("mergeKeys", TEXTS), field("template", Shape(&TEMPLATE))],
 );
 const GENERATOR: Struct = exact(
     "a generator",
@@ -315,15 +311,11 @@ const SET_SYNC_POLICY: Struct = exact(
 );
 const MATCH: Struct =
     exact("an entry of `matchExpressions`", &[field("key", Text), field("operator", Text), field("values", TEXTS)]);
-const STEP: Struct = exact(
-    "a step",
-    &[field("matchExpressions", List(&Shape(&MATCH))), pointer("maxUpdate", IntOrText)],
-);
+const STEP: Struct =
+    exact("a step", &[field("matchExpressions", List(&Shape(&MATCH))), pointer("maxUpdate", IntOrText)]);
 const ROLLING: Struct = exact("`rollingSync`", &[field("steps", List(&Shape(&STEP)))]);
-const STRATEGY: Struct = exact(
-    "`strategy`",
-    &[field("type", Text), pointer("rollingSync", Shape(&ROLLING)), field("deletionOrder", Text)],
-);
+const STRATEGY: Struct =
+    exact("`strategy`", &[field("type", Text), pointer("rollingSync", Shape(&ROLLING)), field("deletionOrder", Text)]);
 const PRESERVED: Struct = exact("`preservedFields`", &[field("annotations", TEXTS), field("labels", TEXTS)]);
 const SET_IGNORED: Struct = exact(
     "an entry of `ignoreApplicationDifferences`",
@@ -360,8 +352,7 @@ const GROUP_KIND: Struct = exact("a kind of resource", &[always("group", Text), 
 const CLUSTER_RESOURCE: Struct =
     exact("a kind of resource", &[always("group", Text), always("kind", Text), field("name", Text)]);
 const ORPHAN: Struct = exact("an orphaned resource", &[field("group", Text), field("kind", Text), field("name", Text)]);
-const ORPHANS: Struct =
-    exact("`orphanedResources`", &[pointer("warn", Bool), field("ignore", List(&Shape(&ORPHAN)))]);
+const ORPHANS: Struct = exact("`orphanedResources`", &[pointer("warn", Bool), field("ignore", List(&Shape(&ORPHAN)))]);
 const JWT: Struct = exact("a token", &[always("iat", Int), field("exp", Int), field("id", Text)]);
 const ROLE: Struct = exact(
     "a role",

@@ -111,23 +111,33 @@ impl AppProject {
         let project = &self.metadata.name;
         for source in application.sources() {
             if !self.permits_source(&source.repo_url) {
-                let message = format!("`{name}` comes from `{}`, which the project `{project}` does not allow", source.repo_url);
+                let message =
+                    format!("`{name}` comes from `{}`, which the project `{project}` does not allow", source.repo_url);
                 say("sourceRepos", message, &application.place);
             }
         }
         let destination = &application.spec.destination;
         if !self.permits_destination(destination) {
-            let message = format!("`{name}` goes to {}, which the project `{project}` does not allow", shown(destination));
+            let message =
+                format!("`{name}` goes to {}, which the project `{project}` does not allow", shown(destination));
             say("destinations", message, &application.place);
         }
         let namespace = &application.metadata.namespace;
-        if !(namespace.is_empty() || namespace == CONTROLLER_NAMESPACE || matches_any(&self.limits.source_namespaces, namespace)) {
-            let message = format!("`{name}` is in the namespace `{namespace}`, from which the project `{project}` takes none");
+        if !(namespace.is_empty()
+            || namespace == CONTROLLER_NAMESPACE
+            || matches_any(&self.limits.source_namespaces, namespace))
+        {
+            let message =
+                format!("`{name}` is in the namespace `{namespace}`, from which the project `{project}` takes none");
             say("sourceNamespaces", message, &application.place);
         }
         for one in objects {
             if let Some((limit, message)) = self.refuses(&one.object, destination) {
-                say(limit, format!("`{name}` deploys {message}, which the project `{project}` does not allow"), &one.place);
+                say(
+                    limit,
+                    format!("`{name}` deploys {message}, which the project `{project}` does not allow"),
+                    &one.place,
+                );
             }
         }
         if let Some(why) = decide(&self.windows, application, now) {
@@ -204,7 +214,8 @@ impl AppProject {
         let own = text("/metadata/namespace");
         let there = Destination { namespace: own.to_owned(), ..destination.clone() };
         let elsewhere = !own.is_empty() && own != destination.namespace;
-        (elsewhere && !self.permits_destination(&there)).then(|| ("destinations", format!("{what} into the namespace `{own}`")))
+        (elsewhere && !self.permits_destination(&there))
+            .then(|| ("destinations", format!("{what} into the namespace `{own}`")))
     }
 }
 
@@ -231,11 +242,9 @@ fn matches_path(pattern: &str, value: &str) -> bool {
 
 /// Whether one of the patterns, globs or `/regular expressions/`, matches.
 fn matches_any(patterns: &[String], value: &str) -> bool {
-    patterns.iter().any(|pattern| {
-        match pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
-            Some(source) => Pattern::anywhere(source).is_ok_and(|pattern| pattern.is_match(value)),
-            None => matches(pattern, value, None),
-        }
+    patterns.iter().any(|pattern| match pattern.strip_prefix('/').and_then(|rest| rest.strip_suffix('/')) {
+        Some(source) => Pattern::anywhere(source).is_ok_and(|pattern| pattern.is_match(value)),
+        None => matches(pattern, value, None),
     })
 }
 
@@ -248,8 +257,12 @@ fn is_cluster_wide(group: &str, kind: &str) -> bool {
         (
             "admissionregistration.k8s.io",
             &[
-                "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "MutatingWebhookConfiguration",
-                "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration",
+                "MutatingAdmissionPolicy",
+                "MutatingAdmissionPolicyBinding",
+                "MutatingWebhookConfiguration",
+                "ValidatingAdmissionPolicy",
+                "ValidatingAdmissionPolicyBinding",
+                "ValidatingWebhookConfiguration",
             ],
         ),
         ("apiextensions.k8s.io", &["CustomResourceDefinition"]),

@@ -36,8 +36,9 @@ impl ApplicationSet {
     pub(crate) fn new(place: Place, object: &Json) -> Result<Self, Diagnostic> {
         let at = |pointer: &str| object.pointer(pointer).cloned();
         let metadata = at("/metadata").unwrap_or_default();
-        let metadata = serde_json::from_value(if metadata.is_null() { Json::Object(serde_json::Map::new()) } else { metadata })
-            .map_err(|problem| place.diagnostic(codes::FIELD, format!("it can't be read: {problem}"), ""))?;
+        let metadata =
+            serde_json::from_value(if metadata.is_null() { Json::Object(serde_json::Map::new()) } else { metadata })
+                .map_err(|problem| place.diagnostic(codes::FIELD, format!("it can't be read: {problem}"), ""))?;
         let text = |pointer: &str| object.pointer(pointer).and_then(Json::as_str);
         let flag = |pointer: &str| object.pointer(pointer).and_then(Json::as_bool).unwrap_or(false);
         let set = Self {

@@ -45,8 +45,8 @@ struct Written {
 impl SyncWindow {
     pub(crate) fn read(place: &Place, window: &Json) -> Result<Self, Diagnostic> {
         let wrong = |message: String, hint: &str| place.diagnostic(codes::WINDOW, message, hint);
-        let written: Written =
-            serde_json::from_value(window.clone()).map_err(|problem| wrong(format!("a sync window can't be read: {problem}"), ""))?;
+        let written: Written = serde_json::from_value(window.clone())
+            .map_err(|problem| wrong(format!("a sync window can't be read: {problem}"), ""))?;
         if !["allow", "deny"].contains(&written.kind.as_str()) {
             let message = format!("a sync window is of the kind `{}`", crate::schema::shortened(&written.kind));
             return Err(wrong(message, "write `allow` or `deny`"));
@@ -101,7 +101,11 @@ pub(crate) fn decide(windows: &[SyncWindow], application: &Application, now: Tim
     };
     let shown = |window: &SyncWindow| format!("`{}` for {}", window.written.schedule, window.written.duration);
     let of = |kind: &str, active: bool| -> Vec<&SyncWindow> {
-        windows.iter().copied().filter(|window| window.written.kind == kind && window.is_active(now) == active).collect()
+        windows
+            .iter()
+            .copied()
+            .filter(|window| window.written.kind == kind && window.is_active(now) == active)
+            .collect()
     };
     let denied = of("deny", true);
     if let Some(first) = denied.first() {
@@ -146,8 +150,7 @@ impl Schedule {
 
     fn is_on(&self, date: Date) -> bool {
         let has = |set: u64, number: i8| set >> number & 1 == 1;
-        let (day, weekday) =
-            (has(self.days, date.day()), has(self.weekdays, date.weekday().to_sunday_zero_offset()));
+        let (day, weekday) = (has(self.days, date.day()), has(self.weekdays, date.weekday().to_sunday_zero_offset()));
         has(self.months, date.month()) && if self.either { day || weekday } else { day && weekday }
     }
 
@@ -232,8 +235,14 @@ mod tests {
     #[test]
     fn what_is_no_window_is_told() {
         for (field, value) in [
-            ("schedule", "* * * *"), ("schedule", "60 * * * *"), ("schedule", "@daily"), ("schedule", "5-1 * * * *"),
-            ("schedule", "*/0 * * * *"), ("duration", "1d"), ("timeZone", "Mars/Base"), ("kind", "maybe"),
+            ("schedule", "* * * *"),
+            ("schedule", "60 * * * *"),
+            ("schedule", "@daily"),
+            ("schedule", "5-1 * * * *"),
+            ("schedule", "*/0 * * * *"),
+            ("duration", "1d"),
+            ("timeZone", "Mars/Base"),
+            ("kind", "maybe"),
         ] {
             let mut window = serde_json::json!({"kind": "deny", "schedule": "* * * * *", "duration": "1h"});
             window[field] = value.into();

@@ -48,7 +48,8 @@ impl Cluster {
         }
         let (plain, encoded) = (texts("/stringData"), texts("/data"));
         let value = |name: &str| {
-            let decoded = || STANDARD.decode(encoded.get(name)?.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let decoded =
+                || STANDARD.decode(encoded.get(name)?.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             plain.get(name).cloned().or_else(decoded).unwrap_or_default()
         };
         Some(Self {
@@ -90,8 +91,13 @@ impl Cluster {
 /// What the clusters give, in the order of their names; Argo CD's own comes last.
 pub(super) fn params(generation: &Generation<'_>, body: &Json) -> Result<Vec<Params>, Diagnostic> {
     let Some(clusters) = generation.world.clusters else {
-        let hint = "give the Secrets of the clusters: `--clusters FILE`; a file without any stands for Argo CD's own cluster";
-        return Err(generation.wrong(codes::CLUSTERS, "a cluster generator needs to know which clusters there are", hint));
+        let hint =
+            "give the Secrets of the clusters: `--clusters FILE`; a file without any stands for Argo CD's own cluster";
+        return Err(generation.wrong(
+            codes::CLUSTERS,
+            "a cluster generator needs to know which clusters there are",
+            hint,
+        ));
     };
     let selector = Selector::read(body.get("selector"))
         .map_err(|why| generation.wrong(codes::GENERATOR, why, "see `selector` in Argo CD's documentation"))?;

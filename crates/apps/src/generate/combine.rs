@@ -27,7 +27,11 @@ pub(super) fn matrix(generation: &Generation<'_>, body: &Json) -> Result<Vec<Par
                     merged
                 }
                 Mode::Fast => together(&outer, &params).map_err(|message| {
-                    generation.wrong(codes::GENERATOR, message, "rename it, or set `pathParamPrefix` on a Git generator")
+                    generation.wrong(
+                        codes::GENERATOR,
+                        message,
+                        "rename it, or set `pathParamPrefix` on a Git generator",
+                    )
                 })?,
             });
             generation.count(1)?;
@@ -44,7 +48,10 @@ fn together(left: &Params, right: &Params) -> Result<Params, String> {
     let mut all = texts(left);
     for (name, value) in texts(right) {
         if all.get(&name).is_some_and(|present| *present != value) {
-            return Err(format!("both generators of a matrix give `{}`, with different values", crate::schema::shortened(&name)));
+            return Err(format!(
+                "both generators of a matrix give `{}`, with different values",
+                crate::schema::shortened(&name)
+            ));
         }
         all.insert(name, value);
     }
@@ -70,7 +77,10 @@ pub(super) fn merge(generation: &Generation<'_>, body: &Json) -> Result<Vec<Para
             let key: Vec<Json> = keys.iter().map(|key| params.get(*key).map_or(Json::Null, Data::to_json)).collect();
             let key = Json::Array(key).to_string();
             if by_key.insert(key.clone(), index).is_some() {
-                let message = format!("two sets of one generator of a merge have the same keys: {}", crate::schema::shortened(&key));
+                let message = format!(
+                    "two sets of one generator of a merge have the same keys: {}",
+                    crate::schema::shortened(&key)
+                );
                 return Err(wrong(&message, "add a parameter to `mergeKeys` that tells them apart"));
             }
         }

@@ -19,7 +19,11 @@ const WITH_VALUES: [&str; 6] = ["clusters", "git", "scmProvider", "clusterDecisi
 pub(super) fn text(generation: &Generation<'_>, text: &str, scope: &Scope<'_>, at: &str) -> Result<String, Diagnostic> {
     let filled = generation.filler.fill(text, scope).map_err(|why| {
         let hint = "the parameters are those that the generator gives; `prograde explain PG1343` says more";
-        generation.wrong(codes::TEMPLATE, format!("{at} of `{}` can't be filled in: {why}", generation.set.metadata.name), hint)
+        generation.wrong(
+            codes::TEMPLATE,
+            format!("{at} of `{}` can't be filled in: {why}", generation.set.metadata.name),
+            hint,
+        )
     })?;
     generation.spend(filled.len())?;
     Ok(filled)
@@ -36,7 +40,13 @@ pub(super) fn generator(generation: &Generation<'_>, value: &Json, scope: &Scope
 }
 
 /// Depth is bounded by the reader.
-fn walk(generation: &Generation<'_>, value: &Json, scope: &Scope<'_>, at: &str, inside: &str) -> Result<Json, Diagnostic> {
+fn walk(
+    generation: &Generation<'_>,
+    value: &Json,
+    scope: &Scope<'_>,
+    at: &str,
+    inside: &str,
+) -> Result<Json, Diagnostic> {
     Ok(match value {
         Json::String(one) => Json::String(text(generation, one, scope, at)?),
         Json::Array(items) => {
@@ -69,13 +79,23 @@ pub(super) fn finalizer(object: &mut Json, preserves: bool) {
 }
 
 /// Fills in the patch and puts it on an application. The project stays what the template says.
-pub(super) fn patch(generation: &Generation<'_>, object: &mut Json, patch: &str, scope: &Scope<'_>) -> Result<(), Diagnostic> {
+pub(super) fn patch(
+    generation: &Generation<'_>,
+    object: &mut Json,
+    patch: &str,
+    scope: &Scope<'_>,
+) -> Result<(), Diagnostic> {
     let filled = text(generation, patch, scope, "`templatePatch`")?;
     let wrong = |why: &str| {
         let name = &generation.set.metadata.name;
-        generation.wrong(codes::PATCH, format!("`templatePatch` of `{name}` can't be applied: {why}"), "it is a patch of an Application, in YAML")
+        generation.wrong(
+            codes::PATCH,
+            format!("`templatePatch` of `{name}` can't be applied: {why}"),
+            "it is a patch of an Application, in YAML",
+        )
     };
-    let found = documents("templatePatch", &filled).map_err(|found| wrong(&format!("line {}: {}", found.line, found.message)))?;
+    let found = documents("templatePatch", &filled)
+        .map_err(|found| wrong(&format!("line {}: {}", found.line, found.message)))?;
     let Some(node) = found.first() else { return Ok(()) };
     let patch = node.to_json().map_err(|found| wrong(&found.message))?;
     if !patch.is_object() {
@@ -144,7 +164,9 @@ fn without_directives(patch: &Json) -> Json {
     match patch {
         Json::Object(map) => {
             let stays = |(name, value): &(&String, &Json)| !name.starts_with('$') && !value.is_null();
-            Json::Object(map.iter().filter(stays).map(|(name, value)| (name.clone(), without_directives(value))).collect())
+            Json::Object(
+                map.iter().filter(stays).map(|(name, value)| (name.clone(), without_directives(value))).collect(),
+            )
         }
         Json::Array(items) => items.iter().map(without_directives).collect(),
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => patch.clone(),

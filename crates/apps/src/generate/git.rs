@@ -18,7 +18,8 @@ use crate::template::Mode;
 pub(super) fn params(generation: &Generation<'_>, body: &Json) -> Result<Vec<Params>, Diagnostic> {
     let url = body.get("repoURL").and_then(Json::as_str).unwrap_or_default();
     let Some(tree) = generation.world.repositories.find(url) else {
-        let message = format!("the repository `{}` of a Git generator is not known here", crate::schema::shortened(url));
+        let message =
+            format!("the repository `{}` of a Git generator is not known here", crate::schema::shortened(url));
         let hint = format!("say where it is checked out: `--repo {url}=DIR`");
         return Err(generation.wrong(codes::REPOSITORY, message, &hint));
     };
@@ -33,7 +34,11 @@ pub(super) fn params(generation: &Generation<'_>, body: &Json) -> Result<Vec<Par
         (None, Some(list)) => of_files(generation, list, (tree, &paths), prefix)?,
         (None, None) => {
             let hint = "set `directories` or `files`";
-            return Err(generation.wrong(codes::GENERATOR, "a Git generator has neither `directories` nor `files`", hint));
+            return Err(generation.wrong(
+                codes::GENERATOR,
+                "a Git generator has neither `directories` nor `files`",
+                hint,
+            ));
         }
     };
     found.into_iter().map(|params| generation.with_values(body, params)).collect()
@@ -51,11 +56,18 @@ impl Patterns {
         for entry in list {
             let text = entry.get("path").and_then(Json::as_str).unwrap_or_default();
             if text.starts_with('/') || text.split('/').any(|part| part == "..") {
-                let message = format!("the path `{}` of a Git generator leaves the repository", crate::schema::shortened(text));
-                return Err(generation.wrong(codes::REPOSITORY, message, "write it as seen from the repository's root"));
+                let message =
+                    format!("the path `{}` of a Git generator leaves the repository", crate::schema::shortened(text));
+                return Err(generation.wrong(
+                    codes::REPOSITORY,
+                    message,
+                    "write it as seen from the repository's root",
+                ));
             }
             let glob = if is_file { Glob::pathspec(text) } else { Glob::directory(text) };
-            let glob = glob.map_err(|why| generation.wrong(codes::GENERATOR, why.to_string(), "close `[`, and end no pattern with `\\`"))?;
+            let glob = glob.map_err(|why| {
+                generation.wrong(codes::GENERATOR, why.to_string(), "close `[`, and end no pattern with `\\`")
+            })?;
             let excludes = entry.get("exclude").and_then(Json::as_bool).unwrap_or(false);
             if excludes { &mut patterns.exclude } else { &mut patterns.include }.push(glob);
         }
@@ -101,11 +113,8 @@ fn of_files(
     prefix: &str,
 ) -> Result<Vec<Params>, Diagnostic> {
     let patterns = Patterns::read(generation, list, true)?;
-    let wanted: BTreeSet<&str> = paths
-        .iter()
-        .map(String::as_str)
-        .filter(|path| patterns.hold(|glob| glob.is_match_within(path)))
-        .collect();
+    let wanted: BTreeSet<&str> =
+        paths.iter().map(String::as_str).filter(|path| patterns.hold(|glob| glob.is_match_within(path))).collect();
     let mut found = Vec::new();
     for path in wanted {
         let bytes = content(tree, path)
@@ -126,7 +135,9 @@ fn of_files(
 
 /// A file's mapping, or the mappings of its list. Nothing is an empty mapping.
 fn objects(path: &str, bytes: &[u8]) -> Result<Vec<Params>, Diagnostic> {
-    let wrong = |message: &str| Diagnostic::file(codes::GENERATOR, path, message, "a Git generator reads a mapping, or a list of mappings");
+    let wrong = |message: &str| {
+        Diagnostic::file(codes::GENERATOR, path, message, "a Git generator reads a mapping, or a list of mappings")
+    };
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("the file is not UTF-8"))?;
     let json = match serde_json::from_str::<Json>(text) {
         Ok(json) if path.ends_with(".json") => json,
@@ -148,7 +159,9 @@ fn objects(path: &str, bytes: &[u8]) -> Result<Vec<Params>, Diagnostic> {
             })
             .collect(),
         Data::Null => Ok(vec![Params::new()]),
-        Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Texts(_) => Err(wrong("the file is neither a mapping nor a list")),
+        Data::Bool(_) | Data::Number(_) | Data::Text(_) | Data::Texts(_) => {
+            Err(wrong("the file is neither a mapping nor a list"))
+        }
     }
 }
 

@@ -11,7 +11,8 @@ use crate::template::Mode;
 
 /// What a list gives.
 pub(super) fn params(generation: &Generation<'_>, body: &Json) -> Result<Vec<Params>, Diagnostic> {
-    let wrong = |message: String| generation.wrong(codes::GENERATOR, message, "write each element as a mapping of texts");
+    let wrong =
+        |message: String| generation.wrong(codes::GENERATOR, message, "write each element as a mapping of texts");
     let elements = body.get("elements").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
     generation.count(elements.len())?;
     let mut found = Vec::new();
@@ -22,7 +23,9 @@ pub(super) fn params(generation: &Generation<'_>, body: &Json) -> Result<Vec<Par
         found.push(match generation.filler.mode() {
             Mode::Go(_) => element,
             Mode::Fast => texts(element).map_err(|name| {
-                wrong(format!("`elements[{index}].{name}` of a list generator is no text, which needs `goTemplate: true`"))
+                wrong(format!(
+                    "`elements[{index}].{name}` of a list generator is no text, which needs `goTemplate: true`"
+                ))
             })?,
         });
     }

@@ -79,9 +79,8 @@ struct Generation<'a> {
 type Transformed = (Json, Vec<Params>);
 
 /// The kinds of generators, in Argo CD's order.
-const KINDS: [&str; 9] = [
-    "list", "clusters", "git", "scmProvider", "clusterDecisionResource", "pullRequest", "matrix", "merge", "plugin",
-];
+const KINDS: [&str; 9] =
+    ["list", "clusters", "git", "scmProvider", "clusterDecisionResource", "pullRequest", "matrix", "merge", "plugin"];
 
 impl Generation<'_> {
     fn wrong(&self, code: &str, message: impl Into<String>, hint: &str) -> Diagnostic {
@@ -110,7 +109,12 @@ impl Generation<'_> {
     }
 
     /// What one entry of `generators` gives. `outer` are the parameters that a generator before it gave.
-    fn transformed(&self, generator: &Json, outer: Option<&Params>, is_top: bool) -> Result<Vec<Transformed>, Diagnostic> {
+    fn transformed(
+        &self,
+        generator: &Json,
+        outer: Option<&Params>,
+        is_top: bool,
+    ) -> Result<Vec<Transformed>, Diagnostic> {
         let selector = Selector::read(generator.get("selector"))
             .map_err(|why| self.wrong(codes::GENERATOR, why, "see `selector` in Argo CD's documentation"))?;
         let filled;
@@ -130,7 +134,11 @@ impl Generation<'_> {
             found.push((template, kept.collect()));
         }
         if found.is_empty() {
-            return Err(self.wrong(codes::GENERATOR, "a generator names no kind", "write `list`, `git`, `matrix` or another"));
+            return Err(self.wrong(
+                codes::GENERATOR,
+                "a generator names no kind",
+                "write `list`, `git`, `matrix` or another",
+            ));
         }
         Ok(found)
     }

@@ -51,11 +51,7 @@ const SEMVER: Struct = exact("`semver`", &[always("range", Text)]);
 const ORDER: Struct = exact("an order", &[field("order", Text)]);
 const CHOICE: Struct = exact(
     "`policy`",
-    &[
-        pointer("semver", Shape(&SEMVER)),
-        pointer("alphabetical", Shape(&ORDER)),
-        pointer("numerical", Shape(&ORDER)),
-    ],
+    &[pointer("semver", Shape(&SEMVER)), pointer("alphabetical", Shape(&ORDER)), pointer("numerical", Shape(&ORDER))],
 );
 const FILTER: Struct = exact("`filterTags`", &[field("pattern", Text), field("extract", Text)]);
 const POLICY_SPEC: Struct = exact(

@@ -166,6 +166,15 @@ fn marked<'s>(
 ) -> Result<Option<(String, &'s Scalar)>, Diagnostic> {
     let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
     let wrong = |message: &str, hint: &str| Diagnostic::file(codes::MARKER, file, message, hint).at(number, 0);
+    // A block of text may well speak of markers.
+    let is_in_block = scalars.iter().any(|scalar| {
+        matches!(scalar.style, Style::Literal | Style::Folded)
+            && scalar.line < index
+            && index <= scalar.line + scalar.text.matches('\n').count()
+    });
+    if is_in_block {
+        return Ok(None);
+    }
     let beside = "put it behind a value on the value's own line";
     let is_comment = line.trim_start().starts_with('#');
     let here = scalars.iter().filter(|scalar| scalar.line == index);
@@ -177,14 +186,7 @@ fn marked<'s>(
         let item = next.and_then(|(next, _)| scalars.iter().find(|scalar| scalar.line == next && scalar.in_list));
         let Some(setter) = setter(line.trim_start()).transpose() else { return Ok(None) };
         let setter = setter.map_err(|why| wrong(&why, "write `# {\"$imagepolicy\": \"NAMESPACE:NAME\"}`"))?;
-        // A block of text may well speak of markers.
-        let in_block = scalars.iter().any(|scalar| {
-            matches!(scalar.style, Style::Literal | Style::Folded)
-                && scalar.line < index
-                && index <= scalar.line + scalar.text.matches('\n').count() + 1
-        });
         match item {
-            _ if in_block => return Ok(None),
             Some(item) => Some((setter, item)),
             None => return Err(wrong("a marker stands beside no value", beside)),
         }
@@ -192,7 +194,8 @@ fn marked<'s>(
         let mut found = None;
         for scalar in here {
             let Some((_, rest)) = written(line, scalar) else { continue };
-            let Some(comment) = rest.trim_start().strip_prefix('#').filter(|_| rest.starts_with(char::is_whitespace)) else {
+            let Some(comment) = rest.trim_start().strip_prefix('#').filter(|_| rest.starts_with(char::is_whitespace))
+            else {
                 continue;
             };
             match setter(comment).map_err(|why| wrong(&why, "write `# {\"$imagepolicy\": \"NAMESPACE:NAME\"}`"))? {
@@ -270,7 +273,9 @@ fn written<'l>(line: &'l str, scalar: &Scalar) -> Option<(&'l str, &'l str)> {
             }
             end?
         }
-        Style::Literal | Style::Folded => from.find('#').map(|at| from.get(..at).unwrap_or_default().trim_end().len())?,
+        Style::Literal | Style::Folded => {
+            from.find('#').map(|at| from.get(..at).unwrap_or_default().trim_end().len())?
+        }
     };
     from.split_at_checked(end)
 }
@@ -300,7 +305,10 @@ fn set(
         Some("name") => image.name.clone(),
         Some("digest") if image.digest.is_empty() => {
             let message = format!("the digest for `{}` is not known", crate::schema::shortened(setter));
-            return Err(wrong(message, "set `digestReflectionPolicy: IfNotPresent` on the ImagePolicy, or pass `--pin`"));
+            return Err(wrong(
+                message,
+                "set `digestReflectionPolicy: IfNotPresent` on the ImagePolicy, or pass `--pin`",
+            ));
         }
         Some("digest") => image.digest.clone(),
         Some(other) => {
@@ -315,7 +323,12 @@ fn set(
     let old_length = match written(line, scalar) {
         Some((old, _)) => old.len(),
         // A value below its marker has no comment behind it.
-        None => line.char_indices().map(|(at, _)| at).nth(scalar.column).and_then(|at| line.get(at..)).map_or(0, |rest| rest.trim_end().len()),
+        None => line
+            .char_indices()
+            .map(|(at, _)| at)
+            .nth(scalar.column)
+            .and_then(|at| line.get(at..))
+            .map_or(0, |rest| rest.trim_end().len()),
     };
     let Some(start) = line.char_indices().map(|(at, _)| at).nth(scalar.column) else { return Ok(None) };
     line.replace_range(start..start + old_length, &quoted(&new_value, scalar.style));
@@ -351,12 +364,9 @@ mod tests {
     use super::*;
 
     fn images() -> BTreeMap<String, ImageRef> {
-        let image = |tag: &str, digest: &str| ImageRef { name: "ghcr.io/a/b".into(), tag: tag.into(), digest: digest.into() };
-        [
-            ("flux:app".to_owned(), image("6.0.1", "")),
-            ("flux:num".to_owned(), image("10", "sha256:abc")),
-        ]
-        .into()
+        let image =
+            |tag: &str, digest: &str| ImageRef { name: "ghcr.io/a/b".into(), tag: tag.into(), digest: digest.into() };
+        [("flux:app".to_owned(), image("6.0.1", "")), ("flux:num".to_owned(), image("10", "sha256:abc"))].into()
     }
 
     fn check(before: &str, after: &str) {
@@ -373,14 +383,35 @@ mod tests {
             "a:   # kept\n  -  image:   ghcr.io/a/b:5.0.0   # {\"$imagepolicy\": \"flux:app\"}\n\nx: 'y' # no\n",
             "a:   # kept\n  -  image:   ghcr.io/a/b:6.0.1   # {\"$imagepolicy\": \"flux:app\"}\n\nx: 'y' # no\n",
         );
-        check("t: v5 # {\"$imagepolicy\": \"flux:app:tag\"}\r\n", "t: 6.0.1 # {\"$imagepolicy\": \"flux:app:tag\"}\r\n");
-        check("t: \"5\" # {\"$imagepolicy\": \"flux:num:tag\"}\n", "t: \"10\" # {\"$imagepolicy\": \"flux:num:tag\"}\n");
+        check(
+            "t: v5 # {\"$imagepolicy\": \"flux:app:tag\"}\r\n",
+            "t: 6.0.1 # {\"$imagepolicy\": \"flux:app:tag\"}\r\n",
+        );
+        check(
+            "t: \"5\" # {\"$imagepolicy\": \"flux:num:tag\"}\n",
+            "t: \"10\" # {\"$imagepolicy\": \"flux:num:tag\"}\n",
+        );
         check("t: x # {\"$imagepolicy\": \"flux:num:tag\"}\n", "t: \"10\" # {\"$imagepolicy\": \"flux:num:tag\"}\n");
-        check("t: 'x' #{\"$imagepolicy\":\"flux:num:digest\"}", "t: 'sha256:abc' #{\"$imagepolicy\":\"flux:num:digest\"}");
-        check("n: q # {\"$imagepolicy\": \"flux:num:name\"}\n", "n: ghcr.io/a/b # {\"$imagepolicy\": \"flux:num:name\"}\n");
-        check("i: q # {\"$imagepolicy\": \"flux:num\"}\n", "i: ghcr.io/a/b:10@sha256:abc # {\"$imagepolicy\": \"flux:num\"}\n");
-        check("l:\n# {\"$imagepolicy\": \"flux:app\"}\n- q\n- r\n", "l:\n# {\"$imagepolicy\": \"flux:app\"}\n- ghcr.io/a/b:6.0.1\n- r\n");
-        check("- ü: q # {\"$imagepolicy\": \"flux:app:tag\"}\n---\nb: c\n", "- ü: 6.0.1 # {\"$imagepolicy\": \"flux:app:tag\"}\n---\nb: c\n");
+        check(
+            "t: 'x' #{\"$imagepolicy\":\"flux:num:digest\"}",
+            "t: 'sha256:abc' #{\"$imagepolicy\":\"flux:num:digest\"}",
+        );
+        check(
+            "n: q # {\"$imagepolicy\": \"flux:num:name\"}\n",
+            "n: ghcr.io/a/b # {\"$imagepolicy\": \"flux:num:name\"}\n",
+        );
+        check(
+            "i: q # {\"$imagepolicy\": \"flux:num\"}\n",
+            "i: ghcr.io/a/b:10@sha256:abc # {\"$imagepolicy\": \"flux:num\"}\n",
+        );
+        check(
+            "l:\n# {\"$imagepolicy\": \"flux:app\"}\n- q\n- r\n",
+            "l:\n# {\"$imagepolicy\": \"flux:app\"}\n- ghcr.io/a/b:6.0.1\n- r\n",
+        );
+        check(
+            "- ü: q # {\"$imagepolicy\": \"flux:app:tag\"}\n---\nb: c\n",
+            "- ü: 6.0.1 # {\"$imagepolicy\": \"flux:app:tag\"}\n---\nb: c\n",
+        );
         check("s: |\n  a: b # {\"$imagepolicy\": \"flux:app\"}\n", "s: |\n  a: b # {\"$imagepolicy\": \"flux:app\"}\n");
     }
 

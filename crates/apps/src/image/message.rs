@@ -35,7 +35,9 @@ impl Object for Named {
 
     fn member(&self, name: &str, _: &[Value]) -> Option<Result<Value, CallError>> {
         let found = self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.clone());
-        found.map(Ok).or_else(|| matches!(self.shown, Value::Text(_)).then(|| Err(CallError::new("there is no such field"))))
+        found
+            .map(Ok)
+            .or_else(|| matches!(self.shown, Value::Text(_)).then(|| Err(CallError::new("there is no such field"))))
     }
 
     fn plain(&self) -> Value {
@@ -54,7 +56,11 @@ pub fn message(automation: &ImageUpdateAutomation, changes: &[Change]) -> Result
     let mut templates = Templates::new();
     let told = |error: prograde_template::Error| {
         let hint = "it is given `.AutomationObject`, `.Changed` and `.Values`; `.Updated` is gone, write `.Changed`";
-        automation.place.diagnostic(codes::MESSAGE, format!("`messageTemplate`, line {}: {}", error.line, error.message), hint)
+        automation.place.diagnostic(
+            codes::MESSAGE,
+            format!("`messageTemplate`, line {}: {}", error.line, error.message),
+            hint,
+        )
     };
     templates.add("commit message", text, &functions, &[]).map_err(told)?;
     let data = data(automation, changes);
@@ -79,7 +85,8 @@ fn data(automation: &ImageUpdateAutomation, changes: &[Change]) -> Value {
     let mut different: Vec<&Change> = Vec::new();
     for change in changes {
         let same = |other: &&Change| {
-            (&other.old_value, &other.new_value, &other.setter) == (&change.old_value, &change.new_value, &change.setter)
+            (&other.old_value, &other.new_value, &other.setter)
+                == (&change.old_value, &change.new_value, &change.setter)
         };
         if !different.iter().any(same) {
             different.push(change);
@@ -170,7 +177,10 @@ mod tests {
     #[test]
     fn templates_see_what_flux_documents() {
         assert_eq!(told(""), "Update from image update automation");
-        assert_eq!(told("{{ .AutomationObject }} {{ .AutomationObject.Name }} {{ .Values.cluster }}"), "flux/auto auto prod");
+        assert_eq!(
+            told("{{ .AutomationObject }} {{ .AutomationObject.Name }} {{ .Values.cluster }}"),
+            "flux/auto auto prod"
+        );
         let files = "{{ range $filename, $_ := .Changed.FileChanges -}}\n- {{ $filename }}\n{{ end -}}";
         assert_eq!(told(files), "- apps/web.yaml\n");
         let objects = "{{ range $resource, $changes := .Changed.Objects -}}\n- {{ $resource.Kind }} {{ $resource.Name }}\n{{ range $_, $change := $changes }}  {{ $change.OldValue }} -> {{ $change.NewValue }}\n{{ end }}{{ end -}}";

@@ -164,7 +164,10 @@ impl ImagePolicy {
         };
         Ok(Self {
             metadata: metadata(&place, object)?,
-            repository: (text(object, "/spec/imageRepositoryRef/name"), text(object, "/spec/imageRepositoryRef/namespace")),
+            repository: (
+                text(object, "/spec/imageRepositoryRef/name"),
+                text(object, "/spec/imageRepositoryRef/namespace"),
+            ),
             order: order(&place, object)?,
             digests: digests(&place, object)?,
             suspend: flag(object, "/spec/suspend"),
@@ -181,8 +184,12 @@ impl ImagePolicy {
 
 fn order(place: &Place, object: &Json) -> Result<Order, Diagnostic> {
     let wrong = |message: String, hint: &str| Err(place.diagnostic(codes::POLICY, message, hint));
-    let Some(choice) = object.pointer("/spec/policy").and_then(Json::as_object).filter(|choice| choice.len() == 1) else {
-        return wrong("a policy has exactly one order".to_owned(), "set one of `semver`, `alphabetical` and `numerical`");
+    let Some(choice) = object.pointer("/spec/policy").and_then(Json::as_object).filter(|choice| choice.len() == 1)
+    else {
+        return wrong(
+            "a policy has exactly one order".to_owned(),
+            "set one of `semver`, `alphabetical` and `numerical`",
+        );
     };
     let descends = |kind: &str| match text(object, &format!("/spec/policy/{kind}/order")).to_lowercase().as_str() {
         "" | "asc" => Ok(false),

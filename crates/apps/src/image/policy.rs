@@ -239,8 +239,16 @@ mod tests {
         let names = ["RELEASE.2023-01-01T00-00-00Z", "RELEASE.2024-01-01T00-00-00Z", "edge"];
         check(&format!("{release}  policy: {{alphabetical: {{order: asc}}}}"), &names, "RELEASE.2024-01-01T00-00-00Z");
         let semver = "  filterTags: {pattern: '^v(?P<v>.*)-alpine$', extract: '$v'}\n";
-        check(&format!("{semver}  policy: {{semver: {{range: '*'}}}}"), &["v1.2.0-alpine", "v1.10.0-alpine", "v9.0.0"], "v1.10.0-alpine");
-        check("  policy: {numerical: {}}", &["1", "x"], "none: `x` is no number, which a numerical policy needs of every tag that the filter lets through");
+        check(
+            &format!("{semver}  policy: {{semver: {{range: '*'}}}}"),
+            &["v1.2.0-alpine", "v1.10.0-alpine", "v9.0.0"],
+            "v1.10.0-alpine",
+        );
+        check(
+            "  policy: {numerical: {}}",
+            &["1", "x"],
+            "none: `x` is no number, which a numerical policy needs of every tag that the filter lets through",
+        );
     }
 
     #[test]

@@ -9,9 +9,29 @@ use super::{Answer, bounded_list, list, map, no_such, shown, text};
 use crate::template::{Missing, dict};
 
 pub(super) const NAMES: &[&str] = &[
-    "deepCopy", "deepEqual", "dict", "dig", "get", "hasKey", "keys", "kindIs", "kindOf", "merge", "mergeOverwrite",
-    "mustDeepCopy", "mustMerge", "mustMergeOverwrite", "omit", "pick", "pluck", "set", "typeIs", "typeIsLike", "typeOf",
-    "unset", "values",
+    "deepCopy",
+    "deepEqual",
+    "dict",
+    "dig",
+    "get",
+    "hasKey",
+    "keys",
+    "kindIs",
+    "kindOf",
+    "merge",
+    "mergeOverwrite",
+    "mustDeepCopy",
+    "mustMerge",
+    "mustMergeOverwrite",
+    "omit",
+    "pick",
+    "pluck",
+    "set",
+    "typeIs",
+    "typeIsLike",
+    "typeOf",
+    "unset",
+    "values",
 ];
 
 type Entries = BTreeMap<Arc<str>, Value>;
@@ -22,7 +42,8 @@ pub(super) fn call(name: &str, arguments: &[Value], missing: Missing) -> Answer 
             let mut entries = Entries::new();
             for pair in pairs.chunks(2) {
                 if let [key, rest @ ..] = pair {
-                    entries.insert(shown(key).as_str().into(), rest.first().cloned().unwrap_or_else(|| Value::from("")));
+                    entries
+                        .insert(shown(key).as_str().into(), rest.first().cloned().unwrap_or_else(|| Value::from("")));
                 }
             }
             Ok(dict(entries, missing, false))
@@ -63,9 +84,7 @@ pub(super) fn call(name: &str, arguments: &[Value], missing: Missing) -> Answer 
         ("kindIs", [wanted, value]) => Ok(Value::Bool(*text(wanted)? == *kind(value))),
         ("typeOf", [value]) => Ok(Value::from(type_name(value))),
         ("typeIs", [wanted, value]) => Ok(Value::Bool(*text(wanted)? == *type_name(value))),
-        ("typeIsLike", [wanted, value]) => {
-            Ok(Value::Bool(text(wanted)?.trim_start_matches('*') == type_name(value)))
-        }
+        ("typeIsLike", [wanted, value]) => Ok(Value::Bool(text(wanted)?.trim_start_matches('*') == type_name(value))),
         _ => Err(no_such(name, arguments)),
     }
 }

@@ -9,8 +9,23 @@ use super::{Answer, bounded, from_json, map, no_such, text, to_json};
 use crate::template::{Missing, dict};
 
 pub(super) const NAMES: &[&str] = &[
-    "b32dec", "b32enc", "b64dec", "b64enc", "fromJson", "fromYaml", "fromYamlArray", "mustFromJson", "mustToJson",
-    "mustToPrettyJson", "mustToRawJson", "toJson", "toPrettyJson", "toRawJson", "toYaml", "urlJoin", "urlParse",
+    "b32dec",
+    "b32enc",
+    "b64dec",
+    "b64enc",
+    "fromJson",
+    "fromYaml",
+    "fromYamlArray",
+    "mustFromJson",
+    "mustToJson",
+    "mustToPrettyJson",
+    "mustToRawJson",
+    "toJson",
+    "toPrettyJson",
+    "toRawJson",
+    "toYaml",
+    "urlJoin",
+    "urlParse",
 ];
 
 /// How deep a value may be that is written.

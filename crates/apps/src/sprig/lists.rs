@@ -9,17 +9,51 @@ use super::{Answer, bounded_list, int, is_empty, list, no_such, to_json};
 use crate::template::Missing;
 
 pub(super) const NAMES: &[&str] = &[
-    "all", "any", "append", "chunk", "compact", "concat", "first", "has", "initial", "last", "list", "mustAppend",
-    "mustChunk", "mustCompact", "mustFirst", "mustHas", "mustInitial", "mustLast", "mustPrepend", "mustPush", "mustRest",
-    "mustReverse", "mustSlice", "mustUniq", "mustWithout", "prepend", "push", "rest", "reverse", "slice", "sortAlpha",
-    "toStrings", "tuple", "uniq", "without",
+    "all",
+    "any",
+    "append",
+    "chunk",
+    "compact",
+    "concat",
+    "first",
+    "has",
+    "initial",
+    "last",
+    "list",
+    "mustAppend",
+    "mustChunk",
+    "mustCompact",
+    "mustFirst",
+    "mustHas",
+    "mustInitial",
+    "mustLast",
+    "mustPrepend",
+    "mustPush",
+    "mustRest",
+    "mustReverse",
+    "mustSlice",
+    "mustUniq",
+    "mustWithout",
+    "prepend",
+    "push",
+    "rest",
+    "reverse",
+    "slice",
+    "sortAlpha",
+    "toStrings",
+    "tuple",
+    "uniq",
+    "without",
 ];
 
 pub(super) fn call(name: &str, arguments: &[Value], _: Missing) -> Answer {
-    let plain = name.strip_prefix("must").map_or_else(|| name.to_owned(), |rest| {
-        let mut letters = rest.chars();
-        letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
-    });
+    let plain = name.strip_prefix("must").map_or_else(
+        || name.to_owned(),
+        |rest| {
+            let mut letters = rest.chars();
+            letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+        },
+    );
     match (plain.as_str(), arguments) {
         ("list" | "tuple", items) => bounded_list(items.to_vec()),
         ("all", values) => Ok(Value::Bool(!values.iter().any(is_empty))),

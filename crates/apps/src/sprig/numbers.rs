@@ -6,8 +6,32 @@ use super::{Answer, ITEMS_MAX, bounded_list, int, no_such, shown};
 use crate::template::Missing;
 
 pub(super) const NAMES: &[&str] = &[
-    "add", "add1", "add1f", "addf", "biggest", "ceil", "div", "divf", "float64", "floor", "int", "int64", "max", "maxf",
-    "min", "minf", "mod", "mul", "mulf", "round", "seq", "sub", "subf", "toDecimal", "until", "untilStep",
+    "add",
+    "add1",
+    "add1f",
+    "addf",
+    "biggest",
+    "ceil",
+    "div",
+    "divf",
+    "float64",
+    "floor",
+    "int",
+    "int64",
+    "max",
+    "maxf",
+    "min",
+    "minf",
+    "mod",
+    "mul",
+    "mulf",
+    "round",
+    "seq",
+    "sub",
+    "subf",
+    "toDecimal",
+    "until",
+    "untilStep",
 ];
 
 pub(super) fn call(name: &str, arguments: &[Value], _: Missing) -> Answer {

@@ -8,9 +8,21 @@ use crate::semver::{Range, Version};
 use crate::template::{Missing, dict};
 
 pub(super) const NAMES: &[&str] = &[
-    "mustRegexFind", "mustRegexFindAll", "mustRegexMatch", "mustRegexReplaceAll", "mustRegexReplaceAllLiteral",
-    "mustRegexSplit", "regexFind", "regexFindAll", "regexMatch", "regexQuoteMeta", "regexReplaceAll",
-    "regexReplaceAllLiteral", "regexSplit", "semver", "semverCompare",
+    "mustRegexFind",
+    "mustRegexFindAll",
+    "mustRegexMatch",
+    "mustRegexReplaceAll",
+    "mustRegexReplaceAllLiteral",
+    "mustRegexSplit",
+    "regexFind",
+    "regexFindAll",
+    "regexMatch",
+    "regexQuoteMeta",
+    "regexReplaceAll",
+    "regexReplaceAllLiteral",
+    "regexSplit",
+    "semver",
+    "semverCompare",
 ];
 
 pub(super) fn call(name: &str, arguments: &[Value], missing: Missing) -> Answer {

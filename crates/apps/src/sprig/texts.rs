@@ -8,11 +8,54 @@ use super::{Answer, BYTES_MAX, bounded, int, is_empty, list, no_such, shown, tex
 use crate::template::{Missing, dict};
 
 pub(super) const NAMES: &[&str] = &[
-    "abbrev", "abbrevboth", "adler32sum", "atoi", "camelcase", "cat", "coalesce", "contains", "default", "empty", "fail",
-    "hasPrefix", "hasSuffix", "hello", "indent", "initials", "join", "kebabcase", "lower", "nindent", "nospace", "plural",
-    "quote", "repeat", "replace", "sha1sum", "sha256sum", "sha512sum", "snakecase", "split", "splitList", "splitn",
-    "squote", "substr", "swapcase", "ternary", "title", "toString", "trim", "trimAll", "trimPrefix", "trimSuffix",
-    "trimall", "trunc", "untitle", "upper", "wrap", "wrapWith",
+    "abbrev",
+    "abbrevboth",
+    "adler32sum",
+    "atoi",
+    "camelcase",
+    "cat",
+    "coalesce",
+    "contains",
+    "default",
+    "empty",
+    "fail",
+    "hasPrefix",
+    "hasSuffix",
+    "hello",
+    "indent",
+    "initials",
+    "join",
+    "kebabcase",
+    "lower",
+    "nindent",
+    "nospace",
+    "plural",
+    "quote",
+    "repeat",
+    "replace",
+    "sha1sum",
+    "sha256sum",
+    "sha512sum",
+    "snakecase",
+    "split",
+    "splitList",
+    "splitn",
+    "squote",
+    "substr",
+    "swapcase",
+    "ternary",
+    "title",
+    "toString",
+    "trim",
+    "trimAll",
+    "trimPrefix",
+    "trimSuffix",
+    "trimall",
+    "trunc",
+    "untitle",
+    "upper",
+    "wrap",
+    "wrapWith",
 ];
 
 pub(super) fn call(name: &str, arguments: &[Value], missing: Missing) -> Answer {
@@ -152,7 +195,8 @@ fn truncated(given: &str, count: i64) -> Result<String, CallError> {
 }
 
 fn repeated(given: &str, count: i64) -> Result<String, CallError> {
-    let count = usize::try_from(count).map_err(|_| CallError::new("a text can't be repeated a negative number of times"))?;
+    let count =
+        usize::try_from(count).map_err(|_| CallError::new("a text can't be repeated a negative number of times"))?;
     if given.len().saturating_mul(count) > BYTES_MAX {
         return Err(CallError::new(format!("this makes more than {BYTES_MAX} bytes")));
     }
@@ -179,7 +223,8 @@ fn each_word(given: &str, up: bool) -> String {
             out.push(letter);
         }
         // Go's `strings.Title` starts a word after whatever is no letter, digit or underscore.
-        starts = if up { !(letter.is_alphanumeric() || letter == '_' || letter == '\'') } else { letter.is_whitespace() };
+        starts =
+            if up { !(letter.is_alphanumeric() || letter == '_' || letter == '\'') } else { letter.is_whitespace() };
     }
     out
 }
@@ -310,4 +355,3 @@ fn adler32(bytes: &[u8]) -> u32 {
     }
     (high << 16) | low
 }
-

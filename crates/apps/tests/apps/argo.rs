@@ -10,28 +10,94 @@ use serde_json::Value as Json;
 
 /// A case: an ApplicationSet's `spec`, without its template where the common one does, and what both must agree on.
 const CASES: [(&str, &str); 22] = [
-    ("list", "generators: [{list: {elements: [{name: a, url: 'https://1'}, {name: b, url: 'https://2', values: {x: y}}]}}]\ntemplate: &t\n  metadata: {name: '{{name}}-app', labels: {u: '{{ url }}', v: '{{values.x}}'}}\n  spec: {project: default, source: {repoURL: 'https://g/r', path: '{{name}}'}, destination: {server: '{{url}}', namespace: n}}"),
-    ("list of numbers without goTemplate", "generators: [{list: {elements: [{name: 1}]}}]\ntemplate: {metadata: {name: x}, spec: {project: default, destination: {}}}"),
-    ("list with goTemplate", "goTemplate: true\ngenerators: [{list: {elements: [{name: a, port: 8080, big: 1000000, on: true, m: {k: v}, l: [1, b]}]}}]\ntemplate:\n  metadata: {name: '{{.name}}', annotations: {a: '{{.port}} {{.big}} {{.on}} {{.m}} {{.l}} {{.nope}}', '{{.name}}/key': '{{index .l 1}}{{.m.k | upper | quote}}'}}\n  spec: {project: '{{.name}}', source: {repoURL: r, path: p, helm: {valuesObject: {port: '{{.port}}', '{{.name}}': [1, {x: '{{.m.k}}'}]}}}, destination: {}}"),
-    ("missing key", "goTemplate: true\ngoTemplateOptions: [missingkey=error]\ngenerators: [{list: {elements: [{name: a}]}}]\ntemplate: {metadata: {name: '{{.nope}}'}, spec: {project: default, destination: {}}}"),
-    ("elementsYaml", "goTemplate: true\ngenerators: [{list: {elements: [], elementsYaml: \"- {name: a, v: '1.0'}\\n- {name: b, v: 1.0}\\n\"}}]\ntemplate: {metadata: {name: '{{.name}}'}, spec: {project: default, source: {repoURL: r, targetRevision: '{{.v}}'}, destination: {}}}"),
-    ("git directories", "generators: [{git: {repoURL: 'https://g/r', revision: HEAD, directories: [{path: 'apps/*'}, {path: 'apps/skip', exclude: true}], values: {base: '{{path.basename}}-v'}}}]\ntemplate: {metadata: {name: '{{path.basenameNormalized}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}', targetRevision: '{{path[0]}}-{{values.base}}'}, destination: {namespace: '{{path.basename}}'}}}"),
-    ("git directories with goTemplate", "goTemplate: true\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, pathParamPrefix: my, directories: [{path: '**'}, {path: 'apps/*'}], values: {n: '{{.my.path.basename}}'}}}]\ntemplate: {metadata: {name: '{{.my.path.path | replace \"/\" \"-\" | lower}}'}, spec: {project: default, source: {repoURL: r, path: '{{.my.path}}'}, destination: {namespace: '{{index .my.path.segments 0}}{{.values.n}}'}}}"),
-    ("git files", "generators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/**/config.json'}]}}]\ntemplate: {metadata: {name: '{{cluster.name}}-{{path.basename}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}', targetRevision: '{{ports.0}}-{{n}}-{{path.filename}}'}, destination: {server: '{{cluster.address}}'}}}"),
-    ("git files with exclude and goTemplate", "goTemplate: true\ngoTemplateOptions: ['missingkey=error']\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/*.json'}, {path: 'config/*/prod/config.json', exclude: true}]}}]\ntemplate: {metadata: {name: '{{.cluster.name}}-{{.path.filenameNormalized}}'}, spec: {project: default, source: {repoURL: r, path: '{{.path.path}}', targetRevision: '{{.n}} {{.ports}}'}, destination: {server: '{{.cluster.address}}'}}}"),
-    ("git list file", "goTemplate: true\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: many.yaml}]}}]\ntemplate: {metadata: {name: '{{.name}}-{{.path.basename}}'}, spec: {project: default, source: {repoURL: r, path: '{{.path.path}}{{len .path.segments}}'}, destination: {}}}"),
-    ("matrix", "generators: [{matrix: {generators: [{git: {repoURL: 'https://g/r', revision: HEAD, directories: [{path: 'apps/*'}]}}, {list: {elements: [{cluster: c1, url: u1}, {cluster: c2, url: u2}]}}]}}]\ntemplate: {metadata: {name: '{{path.basename}}-{{cluster}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}'}, destination: {server: '{{url}}'}}}"),
-    ("matrix whose second uses the first", "goTemplate: true\ngenerators: [{matrix: {generators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/*'}]}}, {list: {elements: [{k: '{{.cluster.name}}'}], elementsYaml: '{{ .list | toJson }}'}}]}}]\ntemplate: {metadata: {name: '{{.cluster.name}}-{{.path.basename}}-{{.k}}'}, spec: {project: default, source: {repoURL: r, path: x}, destination: {}}}"),
-    ("matrix with different values of one key", "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{a: y}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}"),
-    ("matrix with three", "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{b: y}]}}, {list: {elements: [{c: y}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}"),
-    ("nested matrix and merge", "goTemplate: true\ngenerators: [{matrix: {generators: [{merge: {mergeKeys: [id], generators: [{list: {elements: [{id: '1', v: a, m: {x: '1'}}, {id: '2', v: b}]}}, {list: {elements: [{id: '1', v: c, m: {y: '2'}}, {id: '3', v: d}]}}]}}, {matrix: {generators: [{list: {elements: [{z: p}]}}, {list: {elements: [{w: q}, {w: r}]}}]}}]}}]\ntemplate: {metadata: {name: '{{.id}}-{{.v}}-{{.z}}-{{.w}}', annotations: {m: '{{.m}}'}}, spec: {project: default, source: {repoURL: r}, destination: {}}}"),
-    ("merge with equal keys", "generators: [{merge: {mergeKeys: [k], generators: [{list: {elements: [{k: a}, {k: a}]}}, {list: {elements: [{k: a}]}}]}}]\ntemplate: {metadata: {name: '{{k}}'}, spec: {project: default, destination: {}}}"),
-    ("clusters", "goTemplate: true\ngenerators: [{clusters: {values: {rev: '{{.name}}-1'}}}]\ntemplate: {metadata: {name: '{{.nameNormalized}}', annotations: {e: '{{with .metadata}}{{.labels.env}}{{end}}', r: '{{.values.rev}}', p: '{{.project}}'}}, spec: {project: default, source: {repoURL: r}, destination: {server: '{{.server}}'}}}"),
-    ("clusters with a selector", "generators: [{clusters: {selector: {matchLabels: {env: prod}, matchExpressions: [{key: tier, operator: DoesNotExist}]}, values: {r: '{{metadata.labels.env}}'}}}]\ntemplate: {metadata: {name: '{{name}}'}, spec: {project: default, source: {repoURL: '{{values.r}}'}, destination: {server: '{{server}}'}}}"),
-    ("selector behind a generator", "goTemplate: true\ngenerators: [{list: {elements: [{n: a, e: {k: dev}}, {n: b, e: {k: prod}}, {n: c}]}, selector: {matchExpressions: [{key: e.k, operator: In, values: [prod, stage]}]}}]\ntemplate: {metadata: {name: '{{.n}}'}, spec: {project: default, destination: {}}}"),
-    ("template of a generator", "generators: [{list: {elements: [{n: a}], template: {metadata: {labels: {x: own}}, spec: {project: p2, source: {repoURL: r2, path: '{{n}}-own'}, destination: {}}}}}, {list: {elements: [{n: b}]}}]\ntemplate: {metadata: {name: '{{n}}', labels: {x: base, y: base}}, spec: {project: p, source: {repoURL: r, path: '{{n}}', targetRevision: HEAD}, destination: {server: s, namespace: ns}, syncPolicy: {automated: {prune: true}}}}"),
-    ("templatePatch", "goTemplate: true\ntemplatePatch: |\n  metadata:\n    annotations: {from: patch}\n    finalizers: [extra]\n  spec:\n    project: other\n  {{- if .auto }}\n    syncPolicy:\n      automated:\n        prune: {{ .auto }}\n  {{- end }}\n    source:\n      helm:\n        valueFiles:\n        {{- range .files }}\n        - {{ . }}\n        {{- end }}\ngenerators: [{list: {elements: [{n: a, auto: true, files: [x, y]}, {n: b, files: []}]}}]\ntemplate: {metadata: {name: '{{.n}}', annotations: {a: b}}, spec: {project: p, source: {repoURL: r, path: q}, destination: {server: s}, info: [{name: i, value: j}]}}"),
-    ("finalizers that stay away", "syncPolicy: {preserveResourcesOnDeletion: true}\ngenerators: [{list: {elements: [{n: a}]}}]\ntemplate: {metadata: {name: '{{n}}', namespace: elsewhere}, spec: {project: p, sources: [{repoURL: r, path: q, ref: values}, {repoURL: s, chart: c, helm: {valueFiles: ['$values/{{n}}.yaml'], parameters: [{name: x, value: '', forceString: true}]}}], destination: {name: s}, ignoreDifferences: [{kind: Deployment, jsonPointers: [/spec/replicas]}], revisionHistoryLimit: 0, syncPolicy: {automated: {prune: false, selfHeal: true}, syncOptions: [CreateNamespace=true], retry: {limit: 0, backoff: {factor: 2}}}}}"),
+    (
+        "list",
+        "generators: [{list: {elements: [{name: a, url: 'https://1'}, {name: b, url: 'https://2', values: {x: y}}]}}]\ntemplate: &t\n  metadata: {name: '{{name}}-app', labels: {u: '{{ url }}', v: '{{values.x}}'}}\n  spec: {project: default, source: {repoURL: 'https://g/r', path: '{{name}}'}, destination: {server: '{{url}}', namespace: n}}",
+    ),
+    (
+        "list of numbers without goTemplate",
+        "generators: [{list: {elements: [{name: 1}]}}]\ntemplate: {metadata: {name: x}, spec: {project: default, destination: {}}}",
+    ),
+    (
+        "list with goTemplate",
+        "goTemplate: true\ngenerators: [{list: {elements: [{name: a, port: 8080, big: 1000000, on: true, m: {k: v}, l: [1, b]}]}}]\ntemplate:\n  metadata: {name: '{{.name}}', annotations: {a: '{{.port}} {{.big}} {{.on}} {{.m}} {{.l}} {{.nope}}', '{{.name}}/key': '{{index .l 1}}{{.m.k | upper | quote}}'}}\n  spec: {project: '{{.name}}', source: {repoURL: r, path: p, helm: {valuesObject: {port: '{{.port}}', '{{.name}}': [1, {x: '{{.m.k}}'}]}}}, destination: {}}",
+    ),
+    (
+        "missing key",
+        "goTemplate: true\ngoTemplateOptions: [missingkey=error]\ngenerators: [{list: {elements: [{name: a}]}}]\ntemplate: {metadata: {name: '{{.nope}}'}, spec: {project: default, destination: {}}}",
+    ),
+    (
+        "elementsYaml",
+        "goTemplate: true\ngenerators: [{list: {elements: [], elementsYaml: \"- {name: a, v: '1.0'}\\n- {name: b, v: 1.0}\\n\"}}]\ntemplate: {metadata: {name: '{{.name}}'}, spec: {project: default, source: {repoURL: r, targetRevision: '{{.v}}'}, destination: {}}}",
+    ),
+    (
+        "git directories",
+        "generators: [{git: {repoURL: 'https://g/r', revision: HEAD, directories: [{path: 'apps/*'}, {path: 'apps/skip', exclude: true}], values: {base: '{{path.basename}}-v'}}}]\ntemplate: {metadata: {name: '{{path.basenameNormalized}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}', targetRevision: '{{path[0]}}-{{values.base}}'}, destination: {namespace: '{{path.basename}}'}}}",
+    ),
+    (
+        "git directories with goTemplate",
+        "goTemplate: true\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, pathParamPrefix: my, directories: [{path: '**'}, {path: 'apps/*'}], values: {n: '{{.my.path.basename}}'}}}]\ntemplate: {metadata: {name: '{{.my.path.path | replace \"/\" \"-\" | lower}}'}, spec: {project: default, source: {repoURL: r, path: '{{.my.path}}'}, destination: {namespace: '{{index .my.path.segments 0}}{{.values.n}}'}}}",
+    ),
+    (
+        "git files",
+        "generators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/**/config.json'}]}}]\ntemplate: {metadata: {name: '{{cluster.name}}-{{path.basename}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}', targetRevision: '{{ports.0}}-{{n}}-{{path.filename}}'}, destination: {server: '{{cluster.address}}'}}}",
+    ),
+    (
+        "git files with exclude and goTemplate",
+        "goTemplate: true\ngoTemplateOptions: ['missingkey=error']\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/*.json'}, {path: 'config/*/prod/config.json', exclude: true}]}}]\ntemplate: {metadata: {name: '{{.cluster.name}}-{{.path.filenameNormalized}}'}, spec: {project: default, source: {repoURL: r, path: '{{.path.path}}', targetRevision: '{{.n}} {{.ports}}'}, destination: {server: '{{.cluster.address}}'}}}",
+    ),
+    (
+        "git list file",
+        "goTemplate: true\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: many.yaml}]}}]\ntemplate: {metadata: {name: '{{.name}}-{{.path.basename}}'}, spec: {project: default, source: {repoURL: r, path: '{{.path.path}}{{len .path.segments}}'}, destination: {}}}",
+    ),
+    (
+        "matrix",
+        "generators: [{matrix: {generators: [{git: {repoURL: 'https://g/r', revision: HEAD, directories: [{path: 'apps/*'}]}}, {list: {elements: [{cluster: c1, url: u1}, {cluster: c2, url: u2}]}}]}}]\ntemplate: {metadata: {name: '{{path.basename}}-{{cluster}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}'}, destination: {server: '{{url}}'}}}",
+    ),
+    (
+        "matrix whose second uses the first",
+        "goTemplate: true\ngenerators: [{matrix: {generators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/*'}]}}, {list: {elements: [{k: '{{.cluster.name}}'}], elementsYaml: '{{ .list | toJson }}'}}]}}]\ntemplate: {metadata: {name: '{{.cluster.name}}-{{.path.basename}}-{{.k}}'}, spec: {project: default, source: {repoURL: r, path: x}, destination: {}}}",
+    ),
+    (
+        "matrix with different values of one key",
+        "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{a: y}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}",
+    ),
+    (
+        "matrix with three",
+        "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{b: y}]}}, {list: {elements: [{c: y}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}",
+    ),
+    (
+        "nested matrix and merge",
+        "goTemplate: true\ngenerators: [{matrix: {generators: [{merge: {mergeKeys: [id], generators: [{list: {elements: [{id: '1', v: a, m: {x: '1'}}, {id: '2', v: b}]}}, {list: {elements: [{id: '1', v: c, m: {y: '2'}}, {id: '3', v: d}]}}]}}, {matrix: {generators: [{list: {elements: [{z: p}]}}, {list: {elements: [{w: q}, {w: r}]}}]}}]}}]\ntemplate: {metadata: {name: '{{.id}}-{{.v}}-{{.z}}-{{.w}}', annotations: {m: '{{.m}}'}}, spec: {project: default, source: {repoURL: r}, destination: {}}}",
+    ),
+    (
+        "merge with equal keys",
+        "generators: [{merge: {mergeKeys: [k], generators: [{list: {elements: [{k: a}, {k: a}]}}, {list: {elements: [{k: a}]}}]}}]\ntemplate: {metadata: {name: '{{k}}'}, spec: {project: default, destination: {}}}",
+    ),
+    (
+        "clusters",
+        "goTemplate: true\ngenerators: [{clusters: {values: {rev: '{{.name}}-1'}}}]\ntemplate: {metadata: {name: '{{.nameNormalized}}', annotations: {e: '{{with .metadata}}{{.labels.env}}{{end}}', r: '{{.values.rev}}', p: '{{.project}}'}}, spec: {project: default, source: {repoURL: r}, destination: {server: '{{.server}}'}}}",
+    ),
+    (
+        "clusters with a selector",
+        "generators: [{clusters: {selector: {matchLabels: {env: prod}, matchExpressions: [{key: tier, operator: DoesNotExist}]}, values: {r: '{{metadata.labels.env}}'}}}]\ntemplate: {metadata: {name: '{{name}}'}, spec: {project: default, source: {repoURL: '{{values.r}}'}, destination: {server: '{{server}}'}}}",
+    ),
+    (
+        "selector behind a generator",
+        "goTemplate: true\ngenerators: [{list: {elements: [{n: a, e: {k: dev}}, {n: b, e: {k: prod}}, {n: c}]}, selector: {matchExpressions: [{key: e.k, operator: In, values: [prod, stage]}]}}]\ntemplate: {metadata: {name: '{{.n}}'}, spec: {project: default, destination: {}}}",
+    ),
+    (
+        "template of a generator",
+        "generators: [{list: {elements: [{n: a}], template: {metadata: {labels: {x: own}}, spec: {project: p2, source: {repoURL: r2, path: '{{n}}-own'}, destination: {}}}}}, {list: {elements: [{n: b}]}}]\ntemplate: {metadata: {name: '{{n}}', labels: {x: base, y: base}}, spec: {project: p, source: {repoURL: r, path: '{{n}}', targetRevision: HEAD}, destination: {server: s, namespace: ns}, syncPolicy: {automated: {prune: true}}}}",
+    ),
+    (
+        "templatePatch",
+        "goTemplate: true\ntemplatePatch: |\n  metadata:\n    annotations: {from: patch}\n    finalizers: [extra]\n  spec:\n    project: other\n  {{- if .auto }}\n    syncPolicy:\n      automated:\n        prune: {{ .auto }}\n  {{- end }}\n    source:\n      helm:\n        valueFiles:\n        {{- range .files }}\n        - {{ . }}\n        {{- end }}\ngenerators: [{list: {elements: [{n: a, auto: true, files: [x, y]}, {n: b, files: []}]}}]\ntemplate: {metadata: {name: '{{.n}}', annotations: {a: b}}, spec: {project: p, source: {repoURL: r, path: q}, destination: {server: s}, info: [{name: i, value: j}]}}",
+    ),
+    (
+        "finalizers that stay away",
+        "syncPolicy: {preserveResourcesOnDeletion: true}\ngenerators: [{list: {elements: [{n: a}]}}]\ntemplate: {metadata: {name: '{{n}}', namespace: elsewhere}, spec: {project: p, sources: [{repoURL: r, path: q, ref: values}, {repoURL: s, chart: c, helm: {valueFiles: ['$values/{{n}}.yaml'], parameters: [{name: x, value: '', forceString: true}]}}], destination: {name: s}, ignoreDifferences: [{kind: Deployment, jsonPointers: [/spec/replicas]}], revisionHistoryLimit: 0, syncPolicy: {automated: {prune: false, selfHeal: true}, syncOptions: [CreateNamespace=true], retry: {limit: 0, backoff: {factor: 2}}}}}",
+    ),
 ];
 
 const FILES: [(&str, &str); 7] = [
@@ -39,8 +105,14 @@ const FILES: [(&str, &str); 7] = [
     ("apps/Two_X/values.yaml", "a: b\n"),
     ("apps/skip/x.yaml", "a: b\n"),
     (".hidden/deep/x.yaml", "a: b\n"),
-    ("config/eng/dev/config.json", "{\"cluster\": {\"name\": \"eng-dev\", \"address\": \"https://1\"}, \"ports\": [80, 8080], \"n\": 1000000, \"list\": [{\"q\": \"1\"}]}"),
-    ("config/eng/prod/config.json", "{\"cluster\": {\"name\": \"eng-prod\", \"address\": \"https://2\"}, \"ports\": [443], \"n\": 1.5, \"list\": []}"),
+    (
+        "config/eng/dev/config.json",
+        "{\"cluster\": {\"name\": \"eng-dev\", \"address\": \"https://1\"}, \"ports\": [80, 8080], \"n\": 1000000, \"list\": [{\"q\": \"1\"}]}",
+    ),
+    (
+        "config/eng/prod/config.json",
+        "{\"cluster\": {\"name\": \"eng-prod\", \"address\": \"https://2\"}, \"ports\": [443], \"n\": 1.5, \"list\": []}",
+    ),
     ("many.yaml", "- {name: x}\n- {name: y}\n"),
 ];
 
@@ -48,7 +120,9 @@ const SECRETS: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s1, labels
 
 fn text(spec: &str) -> String {
     let indented = spec.replace('\n', "\n  ");
-    format!("apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {{name: set, namespace: argocd}}\nspec:\n  {indented}\n")
+    format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {{name: set, namespace: argocd}}\nspec:\n  {indented}\n"
+    )
 }
 
 /// What ours gives; the error where it gives none.
@@ -90,7 +164,10 @@ fn application_sets_give_what_argo_gives() {
     let Some(peer) = crate::peer("argo/argo") else { return crate::missing("argo") };
     let folder = tempfile::tempdir().unwrap();
     let git = |dir: &Path, arguments: &[&str]| {
-        assert!(Command::new("git").args(arguments).current_dir(dir).output().unwrap().status.success(), "{arguments:?}");
+        assert!(
+            Command::new("git").args(arguments).current_dir(dir).output().unwrap().status.success(),
+            "{arguments:?}"
+        );
     };
     let repo = folder.path().join("repo");
     for (path, content) in FILES {

@@ -56,13 +56,15 @@ fn hostile_sets_are_refused() {
     let elements: Vec<String> = (0..400).map(|index| format!("{{n: 'a{index}'}}")).collect();
     let list = format!("{{list: {{elements: [{}]}}}}", elements.join(", "));
     let template = "  template: {metadata: {name: '{{.n}}'}, spec: {}}\n";
-    let matrix = format!("  goTemplate: true\n  generators: [{{matrix: {{generators: [{list}, {list}]}}}}]\n{template}");
+    let matrix =
+        format!("  goTemplate: true\n  generators: [{{matrix: {{generators: [{list}, {list}]}}}}]\n{template}");
     assert!(names(&matrix).unwrap_err().contains("PG1348"));
     let many: Vec<String> = (0..10_001).map(|index| format!("{{n: 'a{index}'}}")).collect();
     let long = format!("  goTemplate: true\n  generators: [{{list: {{elements: [{}]}}}}]\n{template}", many.join(", "));
     assert!(names(&long).unwrap_err().contains("PG1348"));
     for path in ["../x", "/etc/*", "a/../../b"] {
-        let git = format!("  generators: [{{git: {{repoURL: r, revision: HEAD, files: [{{path: '{path}'}}]}}}}]\n{template}");
+        let git =
+            format!("  generators: [{{git: {{repoURL: r, revision: HEAD, files: [{{path: '{path}'}}]}}}}]\n{template}");
         assert!(names(&git).unwrap_err().contains("PG1346"), "{path}");
     }
     let clusters = format!("  generators: [{{clusters: {{}}}}]\n{template}");

@@ -31,13 +31,13 @@ fn ranges_hold_as_in_masterminds() {
     let ranges = format!("{one}(( |, ?){one})?( ?\\|\\| ?{one}| - [0-3](\\.[0-3](\\.[0-3])?)?)?");
     let versions = "v?[0-3](\\.[0-3](\\.(0|1|2|3|10))?)?(-0|-rc\\.1|-rc\\.2|-alpha|-beta\\.11|-01|)(\\+b1)?";
     let mut runner = TestRunner::deterministic();
-    let strategy = (
-        proptest::string::string_regex(&ranges).unwrap(),
-        proptest::string::string_regex(versions).unwrap(),
-    );
+    let strategy =
+        (proptest::string::string_regex(&ranges).unwrap(), proptest::string::string_regex(versions).unwrap());
     let mut pairs: Vec<(String, String)> =
         (0..20_000).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect();
-    for range in ["", " ", ">=1.0.0 <2.0.0", "^1.0.x-0", "1.2.3.4", ">", "1.x.3", "a", "~0", "^0.0.3", "1.2 - 1.4", ">=1.0,<2"] {
+    for range in
+        ["", " ", ">=1.0.0 <2.0.0", "^1.0.x-0", "1.2.3.4", ">", "1.x.3", "a", "~0", "^0.0.3", "1.2 - 1.4", ">=1.0,<2"]
+    {
         pairs.extend(["1.0.0", "1.2.3", "0.0.3", "2.0.0-rc.1"].map(|version| (range.to_owned(), version.to_owned())));
     }
     let mut child = Command::new(peer).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -51,5 +51,11 @@ fn ranges_hold_as_in_masterminds() {
         .filter(|((range, version), theirs)| ours(range, version) != theirs.as_str())
         .map(|((range, version), theirs)| format!("{range:?} {version}: {theirs}, ours {}", ours(range, version)))
         .collect();
-    assert!(different.is_empty(), "{} of {}:\n{}", different.len(), pairs.len(), different[..different.len().min(30)].join("\n"));
+    assert!(
+        different.is_empty(),
+        "{} of {}:\n{}",
+        different.len(),
+        pairs.len(),
+        different[..different.len().min(30)].join("\n")
+    );
 }

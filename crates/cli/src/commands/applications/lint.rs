@@ -56,7 +56,8 @@ pub(super) fn run(app: &App, args: &LintArgs) -> Result<Exit, Report> {
         }
     }
     if app.printer.style().json {
-        app.printer.json(&json!({ "applications": forest.applications.len(), "errors": errors, "refused": refused }))?;
+        app.printer
+            .json(&json!({ "applications": forest.applications.len(), "errors": errors, "refused": refused }))?;
     }
     let applications = counted(forest.applications.len() as u64, "application");
     let exit = if errors.is_empty() { Exit::Refused } else { Exit::Mistake };

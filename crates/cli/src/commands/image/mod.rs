@@ -33,7 +33,7 @@ enum ImageCommand {
     Diff(diff::DiffArgs),
     Push(transfer::PushArgs),
     Pull(transfer::PullArgs),
-    Update(update::UpdateArgs),
+    Update(Box<update::UpdateArgs>),
 }
 
 /// Carries out the command.

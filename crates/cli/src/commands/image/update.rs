@@ -90,7 +90,11 @@ pub(super) fn run(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
         prograde_apps::read(file, text, &mut objects);
     }
     let mut outcome = Outcome::default();
-    let foreign = |problem: &Diagnostic| !texts.iter().any(|(file, text)| *file == problem.file && is_marked(text));
+    // What is no YAML and has markers is told when the markers are looked for.
+    let foreign = |problem: &Diagnostic| {
+        problem.code != prograde_yaml::CODE
+            || !texts.iter().any(|(file, text)| *file == problem.file && is_marked(text))
+    };
     outcome.problems.extend(std::mem::take(&mut objects.problems).into_iter().filter(foreign));
     if objects.policies.is_empty() && outcome.problems.is_empty() {
         return Err(Report::new(report::ARGUMENT, format!("{} has no ImagePolicy", args.path.display()))
@@ -104,7 +108,8 @@ pub(super) fn run(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
     for policy in objects.policies.iter().filter(|policy| !policy.suspend) {
         one(policy, &objects.repositories, &registry, (&quarantined, args.pin), &mut outcome);
     }
-    for (file, text) in texts.iter().filter(|(file, text)| is_marked(text) && is_looked_at(file, &objects, &args.path)) {
+    for (file, text) in texts.iter().filter(|(file, text)| is_marked(text) && is_looked_at(file, &objects, &args.path))
+    {
         match rewrite(file, text, &outcome.images) {
             Ok(done) => {
                 outcome.problems.extend(done.problems);
@@ -143,7 +148,9 @@ fn one(
     let namespace = if namespace.is_empty() { &policy.metadata.namespace } else { namespace };
     let of = |repository: &&ImageRepository| {
         repository.metadata.name == *name
-            && (repository.metadata.namespace == *namespace || namespace.is_empty() || repository.metadata.namespace.is_empty())
+            && (repository.metadata.namespace == *namespace
+                || namespace.is_empty()
+                || repository.metadata.namespace.is_empty())
     };
     let Some(repository) = repositories.iter().find(of) else {
         let message = format!("the ImageRepository `{name}` of the policy `{}` is not there", policy.marker());
@@ -187,7 +194,11 @@ fn chosen(
                 NoChoice::NoNumber(_) => "leave it out with `filterTags.pattern`",
                 NoChoice::TooMany(_) | NoChoice::None(_) => "see which tags there are, and `policy` and `filterTags`",
             };
-            place.diagnostic(codes::NO_TAG, format!("the policy `{}` chooses nothing of `{}`: {why}", policy.marker(), repository.image), hint)
+            place.diagnostic(
+                codes::NO_TAG,
+                format!("the policy `{}` chooses nothing of `{}`: {why}", policy.marker(), repository.image),
+                hint,
+            )
         })?;
         if choice.tag.digest.is_some() || !(wants_digest || !quarantined.is_empty()) {
             return Ok(choice);
@@ -242,7 +253,9 @@ fn listed(file: &Path) -> Result<BTreeMap<String, Vec<Tag>>, Report> {
     let shown = file.display().to_string();
     let wrong = |line: u32| {
         let hint = "write `IMAGE: [TAG, ...]`, or `IMAGE: {TAG: DIGEST, ...}`";
-        Report::from(Diagnostics::from(Diagnostic::file(codes::TAGS, &shown, "this is no list of tags", hint).at(line, 0)))
+        Report::from(Diagnostics::from(
+            Diagnostic::file(codes::TAGS, &shown, "this is no list of tags", hint).at(line, 0),
+        ))
     };
     let documents = prograde_yaml::syntax(&shown, &text).map_err(|problem| Report::from(Diagnostics::from(problem)))?;
     let mut found = BTreeMap::new();
@@ -251,15 +264,20 @@ fn listed(file: &Path) -> Result<BTreeMap<String, Vec<Tag>>, Report> {
         for (image, tags) in entries {
             let name = |node: &prograde_yaml::Syntax| match &node.value {
                 prograde_yaml::SyntaxValue::Scalar(text, _) => Ok(text.clone()),
-                prograde_yaml::SyntaxValue::Sequence(_) | prograde_yaml::SyntaxValue::Mapping(_) => Err(wrong(node.line)),
+                prograde_yaml::SyntaxValue::Sequence(_) | prograde_yaml::SyntaxValue::Mapping(_) => {
+                    Err(wrong(node.line))
+                }
             };
             let tags = match &tags.value {
-                prograde_yaml::SyntaxValue::Sequence(items) => {
-                    items.iter().map(|item| Ok(Tag { name: name(item)?, digest: None })).collect::<Result<_, Report>>()?
-                }
+                prograde_yaml::SyntaxValue::Sequence(items) => items
+                    .iter()
+                    .map(|item| Ok(Tag { name: name(item)?, digest: None }))
+                    .collect::<Result<_, Report>>()?,
                 prograde_yaml::SyntaxValue::Mapping(pairs) => pairs
                     .iter()
-                    .map(|(tag, digest)| Ok(Tag { name: name(tag)?, digest: Some(name(digest)?).filter(|text| !text.is_empty()) }))
+                    .map(|(tag, digest)| {
+                        Ok(Tag { name: name(tag)?, digest: Some(name(digest)?).filter(|text| !text.is_empty()) })
+                    })
                     .collect::<Result<_, Report>>()?,
                 prograde_yaml::SyntaxValue::Scalar(..) => return Err(wrong(tags.line)),
             };
@@ -301,7 +319,8 @@ fn tell_all(app: &App, args: &UpdateArgs, objects: &Objects, outcome: &Outcome) 
         }
     }
     for change in &outcome.changes {
-        app.printer.note("Sets", format_args!("{}:{} {} -> {}", change.file, change.line, change.old_value, change.new_value));
+        app.printer
+            .note("Sets", format_args!("{}:{} {} -> {}", change.file, change.line, change.old_value, change.new_value));
     }
     let files = counted(outcome.files.len() as u64, "file");
     if outcome.changes.is_empty() {
