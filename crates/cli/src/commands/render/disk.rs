@@ -31,7 +31,7 @@ impl Disk {
 
     /// A directory, and nothing around it.
     pub(crate) fn at(dir: &Path) -> Self {
-        Self { root: dir.to_path_buf() }
+        Self { root: dir.to_path_buf(), seen: Mutex::default() }
     }
 
     /// Where paths begin.
