@@ -28,6 +28,37 @@ sloth() {
     GOBIN="$place" go_install github.com/slok/sloth/cmd/sloth@v0.12.0
 }
 
+# Argo CD's own generators make what is compared with ours (crates/apps/tests/apps/argo.rs). It takes long: all of
+# Kubernetes' libraries are compiled.
+argo() {
+    peer_build argo
+}
+
+# Masterminds' library answers which versions are in a range (crates/apps/tests/apps/semver.rs).
+semver() {
+    peer_build semver
+}
+
+# A program in crates/apps/tests/peers, into a folder of its own.
+peer_build() {
+    local root
+    root="$(cd "$(dirname "$0")/.." && pwd)"
+    if [ -x "$root/target/peers/$1/$1" ]; then return; fi
+    if ! type -P go >/dev/null; then
+        echo "needs Go: install it, then run this again"
+        return 1
+    fi
+    (cd "$root/crates/apps/tests/peers/$1" && GOFLAGS=-mod=mod command go build -modfile="$(peer_modfile "$1")" -o "$root/target/peers/$1/$1" .) >&2
+}
+
+# A copy of the module file, because Go writes what it finds out into it.
+peer_modfile() {
+    local copy
+    copy="$(mktemp -d)/go.mod"
+    cp go.mod "$copy"
+    echo "$copy"
+}
+
 # cosign signs and verifies what we do, in its versions 2 and 3, which keep signatures in different forms (crates/cli/tests/sign).
 cosign() {
     local place version
@@ -211,7 +242,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager argo-cd buildah conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager argo argo-cd buildah conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

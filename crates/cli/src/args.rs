@@ -73,6 +73,7 @@ pub(crate) enum Brief {
     Check(commands::check::CheckArgs),
     Runbook(commands::runbook::RunbookArgs),
     Render(commands::render::RenderArgs),
+    App(commands::applications::AppArgs),
     Policy(commands::policy::PolicyArgs),
     Health(commands::health::HealthArgs),
     Drift(commands::drift::DriftArgs),

@@ -129,6 +129,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Check(args) => commands::check::run(app, &args),
         Brief::Runbook(args) => commands::runbook::run(app, &args),
         Brief::Render(args) => commands::render::run(app, &args),
+        Brief::App(args) => commands::applications::run(app, &args),
         Brief::Policy(args) => commands::policy::run(app, &args),
         Brief::Health(args) => commands::health::run(app, &args),
         Brief::Drift(args) => commands::drift::run(app, &args),

@@ -114,6 +114,11 @@ impl Pattern {
         self.regex.is_match(value)
     }
 
+    /// Where the pattern matches in a value, the first `count_max` times.
+    pub fn matches(&self, value: &str, count_max: usize) -> Vec<std::ops::Range<usize>> {
+        self.regex.find_iter(value).take(count_max).map(|found| found.range()).collect()
+    }
+
     /// The replacement with `$1`, `${name}` and `$$` filled in from a value that matches; `None` if it does not.
     pub fn expand(&self, value: &str, replacement: &str) -> Option<String> {
         let captures = self.regex.captures(value)?;

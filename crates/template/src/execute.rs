@@ -210,7 +210,12 @@ impl<'a> Run<'a> {
         if !branch.pipeline.variables.is_empty() {
             scope.set(&branch.pipeline, Some(value.clone()), value.clone())?;
         }
+        let pairs = if let Value::Object(object) = &value { object.pairs() } else { None };
         let seen = match value.plain() {
+            _ if pairs.is_some() => {
+                let pairs = pairs.unwrap_or_default().into_iter();
+                self.turns(scope, branch, pairs.map(|(key, value)| (Some(key), value)))?
+            }
             Value::Nil => false,
             Value::List(list) => {
                 let items = (0_i64..).map(Value::Int).zip(list.iter().cloned());

@@ -59,6 +59,10 @@ pub trait Object: fmt::Debug + Send + Sync {
     fn member(&self, name: &str, arguments: &[Value]) -> Option<Result<Value, CallError>>;
     /// What it is where it is printed, compared, indexed or gone through. Not an object again.
     fn plain(&self) -> Value;
+    /// What a range goes through, where that is a map whose keys are no texts; in the order in which it is gone through.
+    fn pairs(&self) -> Option<Vec<(Value, Value)>> {
+        None
+    }
     /// Whether it is HTML already, which is not escaped again.
     fn is_markup(&self) -> bool {
         false

@@ -2,6 +2,7 @@
 
 pub(crate) mod action;
 pub(crate) mod alerts;
+pub(crate) mod applications;
 pub(crate) mod approve;
 pub(crate) mod attest;
 pub(crate) mod budget;

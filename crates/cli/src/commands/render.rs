@@ -1,7 +1,7 @@
 //! `prograde render`: what a kustomization becomes, as `kustomize build` prints it, without running anything.
 
 mod all;
-mod disk;
+pub(crate) mod disk;
 mod index;
 
 use std::collections::BTreeSet;

@@ -19,7 +19,7 @@ const PACKAGES: usize = 2_000;
 const VULNERABLE: usize = 100;
 const ADVISORIES: usize = 50_000;
 /// How much is looked through for secrets, in bytes.
-const TREE_BYTES: u64 = 256 << 20;
+const TREE_BYTES: u64 = 64 << 20;
 const PLANTED: usize = 20;
 
 pub(super) fn measure(prograde: &Path) -> anyhow::Result<Vec<Row>> {
@@ -76,10 +76,11 @@ impl Bench {
             let found = String::from_utf8(out.stdout)?;
             let planted = (0..PLANTED).filter(|at| found.contains(&format!("planted-{at}.py"))).count();
             ensure!(planted == PLANTED, "{planted} of {PLANTED} secrets were found");
-            theirs.extend(self.gitleaks(&tree)?.map(megabytes));
         }
+        // Once is enough: it takes minutes.
+        theirs.extend(self.gitleaks(&tree)?.map(megabytes));
         let ours = median(ours);
-        let row = Row::plain("scan: secrets in 256 MiB of sources, one core", ours, "MB/s");
+        let row = Row::plain("scan: secrets in 64 MiB of sources, one core", ours, "MB/s");
         if theirs.is_empty() {
             return Ok(row.judged(">= 200 MB/s", ours >= 200.0));
         }

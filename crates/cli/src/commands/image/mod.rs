@@ -10,6 +10,7 @@ mod place;
 mod service;
 pub(crate) mod tell;
 mod transfer;
+mod update;
 
 use clap::{Args, Subcommand};
 
@@ -17,7 +18,7 @@ use crate::app::App;
 use crate::exit::Exit;
 use crate::report::Report;
 
-/// Build, look at, compare and move images
+/// Build, look at, compare and move images, and bring files up to them
 #[derive(Debug, Args)]
 pub(crate) struct ImageArgs {
     #[command(subcommand)]
@@ -32,6 +33,7 @@ enum ImageCommand {
     Diff(diff::DiffArgs),
     Push(transfer::PushArgs),
     Pull(transfer::PullArgs),
+    Update(Box<update::UpdateArgs>),
 }
 
 /// Carries out the command.
@@ -42,5 +44,6 @@ pub(crate) fn run(app: &App, args: &ImageArgs) -> Result<Exit, Report> {
         ImageCommand::Diff(args) => diff::run(app, args),
         ImageCommand::Push(args) => transfer::push(app, args),
         ImageCommand::Pull(args) => transfer::pull(app, args),
+        ImageCommand::Update(args) => update::run(app, args),
     }
 }

@@ -15,7 +15,7 @@ use super::index::Seen;
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A part of the disk: a Git repository, or all of it where there is none.
-pub(super) struct Disk {
+pub(crate) struct Disk {
     root: PathBuf,
     /// The files that were read, as they were then.
     seen: Mutex<BTreeMap<String, Seen>>,
@@ -23,14 +23,19 @@ pub(super) struct Disk {
 
 impl Disk {
     /// The repository that a directory is in.
-    pub(super) fn around(dir: &Path) -> Self {
+    pub(crate) fn around(dir: &Path) -> Self {
         let repository = dir.ancestors().find(|above| above.join(".git").exists());
         let root = repository.or_else(|| dir.ancestors().last()).unwrap_or(dir);
         Self { root: root.to_path_buf(), seen: Mutex::default() }
     }
 
+    /// A directory, and nothing around it.
+    pub(crate) fn at(dir: &Path) -> Self {
+        Self { root: dir.to_path_buf(), seen: Mutex::default() }
+    }
+
     /// Where paths begin.
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
@@ -40,7 +45,7 @@ impl Disk {
     }
 
     /// A path as seen from the root; `None` outside of it.
-    pub(super) fn relative(&self, path: &Path) -> Option<String> {
+    pub(crate) fn relative(&self, path: &Path) -> Option<String> {
         path.strip_prefix(&self.root).ok()?.to_str().map(str::to_owned)
     }
 }

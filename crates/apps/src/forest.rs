@@ -1,0 +1,171 @@
+//! Applications that deploy applications, and ApplicationSets that make them: what there is in all. Invariant: nesting and
+//! number are bounded, and an application that contains itself is an error, never a loop.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use prograde_kustomize::Node;
+use prograde_model::Diagnostic;
+
+use crate::argo::application::Application;
+use crate::argo::project::{AppProject, Broken, Rendered};
+use crate::codes;
+use crate::generate::{World, generate};
+use crate::read::{Objects, read_node};
+use crate::render::render;
+
+/// How deep applications may contain each other.
+pub const DEPTH_MAX: usize = 8;
+/// The most applications in all.
+pub const APPLICATIONS_MAX: usize = 10_000;
+
+/// An application among the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The application.
+    pub application: Application,
+    /// The application that deploys it.
+    pub parent: Option<String>,
+    /// What it deploys, where its sources are here.
+    pub objects: Option<Vec<Rendered>>,
+    /// What its project does not allow.
+    pub broken: Vec<Broken>,
+}
+
+/// All applications.
+#[derive(Debug, Default)]
+pub struct Forest {
+    /// In the order of their names.
+    pub applications: Vec<Found>,
+    /// What is wrong.
+    pub problems: Vec<Diagnostic>,
+    /// What can't be rendered here: by the application's name.
+    pub not_rendered: BTreeMap<String, Vec<Diagnostic>>,
+}
+
+struct Growing<'a> {
+    world: &'a World<'a>,
+    forest: Forest,
+    projects: BTreeMap<String, AppProject>,
+}
+
+/// All applications of these objects, those that ApplicationSets make, and those that others deploy.
+pub fn grow(mut objects: Objects, world: &World<'_>, now: Timestamp) -> Forest {
+    let mut growing = Growing { world, forest: Forest::default(), projects: BTreeMap::new() };
+    growing.forest.problems.append(&mut objects.problems);
+    growing.add(objects, &mut Vec::new());
+    let mut forest = growing.forest;
+    let mut projects = growing.projects;
+    projects.entry("default".to_owned()).or_insert_with(AppProject::default_project);
+    for found in &mut forest.applications {
+        let application = &found.application;
+        match projects.get(application.project()) {
+            Some(project) => {
+                let rendered = found.objects.as_deref().unwrap_or_default();
+                found.broken = project.permits(application, rendered, now);
+            }
+            None => {
+                let message =
+                    format!("the project `{}` of `{}` is not there", application.project(), application.name());
+                let hint = "add an AppProject of this name to the files, or use `default`";
+                forest.problems.push(application.place.diagnostic(codes::PROJECT, message, hint));
+            }
+        }
+        forest.problems.extend(application.problems());
+    }
+    forest.applications.sort_by(|left, right| left.application.name().cmp(right.application.name()));
+    duplicates(&mut forest);
+    forest
+}
+
+fn duplicates(forest: &mut Forest) {
+    let mut problems = Vec::new();
+    for pair in forest.applications.windows(2) {
+        let [left, right] = pair else { continue };
+        let same = left.application.name() == right.application.name()
+            && left.application.metadata.namespace == right.application.metadata.namespace;
+        if same {
+            let message = format!(
+                "the application `{}` is there twice, also at {}",
+                right.application.name(),
+                left.application.place
+            );
+            problems.push(right.application.place.diagnostic(
+                codes::DUPLICATE,
+                message,
+                "give one of them another name",
+            ));
+        }
+    }
+    forest.problems.extend(problems);
+}
+
+impl Growing<'_> {
+    /// Adds objects that the last of a chain of applications deploys.
+    fn add(&mut self, objects: Objects, chain: &mut Vec<String>) {
+        for project in objects.projects {
+            self.projects.insert(project.metadata.name.clone(), project);
+        }
+        let mut applications = objects.applications;
+        for set in &objects.sets {
+            match generate(set, self.world) {
+                Ok(made) => applications.extend(made),
+                Err(problems) => self.forest.problems.extend(problems.0),
+            }
+        }
+        for application in applications {
+            self.plant(application, chain);
+        }
+    }
+
+    fn plant(&mut self, application: Application, chain: &mut Vec<String>) {
+        let name = application.name().to_owned();
+        let parent = chain.last().cloned();
+        if chain.contains(&name) {
+            // An application that deploys itself is how it is brought up to date: that alone is no cycle.
+            if parent.as_deref() != Some(&name) {
+                let message = format!("applications contain each other: {} > {name}", chain.join(" > "));
+                let hint = "let the inner one deploy a directory without the outer one";
+                self.forest.problems.push(application.place.diagnostic(codes::CYCLE, message, hint));
+            }
+            return;
+        }
+        if chain.len() >= DEPTH_MAX || self.forest.applications.len() >= APPLICATIONS_MAX {
+            let (code, message) = if chain.len() >= DEPTH_MAX {
+                (codes::CYCLE, format!("applications are nested more than {DEPTH_MAX} deep: {}", chain.join(" > ")))
+            } else {
+                (codes::TOO_LARGE, format!("there are more than {APPLICATIONS_MAX} applications"))
+            };
+            self.forest.problems.push(application.place.diagnostic(code, message, "deploy the inner ones directly"));
+            return;
+        }
+        let rendered = match render(&application, self.world.repositories) {
+            Ok(rendered) => Some(rendered),
+            Err(problems) => {
+                self.forest.not_rendered.insert(name.clone(), problems.0);
+                None
+            }
+        };
+        let inner = rendered.as_deref().map(inner).unwrap_or_default();
+        self.forest.applications.push(Found { application, parent, objects: rendered, broken: Vec::new() });
+        if !inner.is_empty() {
+            let mut inner = inner;
+            self.forest.problems.append(&mut inner.problems);
+            chain.push(name);
+            self.add(inner, chain);
+            chain.pop();
+        }
+    }
+}
+
+/// The applications, ApplicationSets and projects among objects.
+fn inner(objects: &[Rendered]) -> Objects {
+    let mut found = Objects::default();
+    for one in objects {
+        let version = one.object.get("apiVersion").and_then(serde_json::Value::as_str).unwrap_or_default();
+        if version.starts_with("argoproj.io/") {
+            read_node(&Node::from_json(&one.object, &one.place), &mut found);
+        }
+    }
+    found
+}

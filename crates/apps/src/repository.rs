@@ -1,0 +1,89 @@
+//! Where files of repositories come from. A port: nothing here reads a disk or asks Git.
+
+use std::sync::Arc;
+
+use prograde_kustomize::{FileTree, Files, Link};
+
+/// How many symbolic links are followed for one file.
+const LINKS_MAX: usize = 8;
+
+/// A repository's files, of which all can be listed.
+pub trait Tree: Files {
+    /// The paths of all files and links that belong to the repository, in any order.
+    fn paths(&self) -> Result<Vec<String>, String>;
+}
+
+/// Repositories by their addresses.
+pub trait Repositories {
+    /// The files of a repository; nothing where it is not known here.
+    fn find(&self, url: &str) -> Option<&dyn Tree>;
+}
+
+impl Tree for FileTree {
+    fn paths(&self) -> Result<Vec<String>, String> {
+        Ok(self.files().map(|(path, _)| path.to_owned()).chain(self.links().map(|(path, _)| path.to_owned())).collect())
+    }
+}
+
+/// One tree for every address.
+#[derive(Debug)]
+pub struct Everywhere<T>(pub T);
+
+impl<T: Tree> Repositories for Everywhere<T> {
+    fn find(&self, _: &str) -> Option<&dyn Tree> {
+        Some(&self.0)
+    }
+}
+
+/// A file's content, with symbolic links followed inside of the repository.
+pub(crate) fn content(tree: &dyn Files, path: &str) -> Result<Arc<[u8]>, String> {
+    let mut at = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match tree.link(&at) {
+            Link::None => {
+                return tree.read(&at)?.ok_or_else(|| format!("`{path}` is no file"));
+            }
+            Link::To(target) => at = target,
+            Link::Outside(link) => return Err(format!("the link `{link}` leads out of the repository")),
+        }
+    }
+    Err(format!("`{path}` is a link to a link, and so on"))
+}
+
+/// An address in the form in which it is compared: without user, suffix, case or way of access.
+///
+/// Source: Argo CD 3.4, `util/git`, `NormalizeGitURL`: `git@host:path`, `ssh://` and a `.git` at the end don't count.
+pub fn normal_url(url: &str) -> String {
+    let lower = url.trim().to_lowercase();
+    let (scheme, rest) = lower.split_once("://").map_or(("", lower.as_str()), |(scheme, rest)| (scheme, rest));
+    if scheme.is_empty() && !rest.contains('@') {
+        return rest.trim_end_matches('/').strip_suffix(".git").unwrap_or(rest.trim_end_matches('/')).to_owned();
+    }
+    let host = rest.split('/').next().unwrap_or_default();
+    let rest = match host.rsplit_once('@') {
+        Some((user, _)) => rest.get(user.len() + 1..).unwrap_or_default(),
+        None => rest,
+    };
+    let rest = if scheme.is_empty() { rest.replacen(':', "/", 1) } else { rest.to_owned() };
+    let rest = rest.trim_end_matches('/');
+    let rest = rest.strip_suffix(".git").unwrap_or(rest);
+    let is_ssh = scheme.is_empty() || scheme == "ssh";
+    if is_ssh { rest.to_owned() } else { format!("{scheme}://{rest}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_compared_without_what_does_not_count() {
+        for (left, right) in [
+            ("https://github.com/a/b.git", "https://GitHub.com/a/b"),
+            ("git@github.com:a/b.git", "ssh://git@github.com/a/b"),
+            ("https://user@github.com/a/b/", "https://github.com/a/b"),
+        ] {
+            assert_eq!(normal_url(left), normal_url(right));
+        }
+        assert_ne!(normal_url("https://github.com/a/b"), normal_url("https://github.com/a/c"));
+    }
+}

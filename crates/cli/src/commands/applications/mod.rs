@@ -1,0 +1,40 @@
+//! `prograde app`: which applications there are, in Argo CD's formats.
+
+mod generate;
+mod lint;
+mod list;
+mod render;
+pub(crate) mod source;
+
+use clap::{Args, Subcommand};
+
+use crate::app::App;
+use crate::exit::Exit;
+use crate::report::Report;
+
+/// Show, generate, render and check applications in Argo CD's formats
+#[derive(Debug, Args)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct AppArgs {
+    #[command(subcommand)]
+    command: AppCommand,
+}
+
+/// What can be done with applications.
+#[derive(Debug, Subcommand)]
+enum AppCommand {
+    List(list::ListArgs),
+    Generate(generate::GenerateArgs),
+    Render(render::RenderArgs),
+    Lint(lint::LintArgs),
+}
+
+/// Carries out the command.
+pub(crate) fn run(app: &App, args: &AppArgs) -> Result<Exit, Report> {
+    match &args.command {
+        AppCommand::List(args) => list::run(app, args),
+        AppCommand::Generate(args) => generate::run(app, args),
+        AppCommand::Render(args) => render::run(app, args),
+        AppCommand::Lint(args) => lint::run(app, args),
+    }
+}

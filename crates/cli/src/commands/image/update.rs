@@ -1,0 +1,344 @@
+//! `prograde image update`: images in files, brought up to what Flux's policies choose.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use prograde_apps::Objects;
+use prograde_apps::codes;
+use prograde_apps::image::marker::{Change, ImageRef, is_marked, rewrite};
+use prograde_apps::image::message::message;
+use prograde_apps::image::objects::{Digests, ImagePolicy, ImageRepository};
+use prograde_apps::image::policy::{Choice, NoChoice, Tag, choose};
+use prograde_model::{Diagnostic, Diagnostics};
+use prograde_supply::client::Reference;
+use serde_json::{Value as Json, json};
+
+use crate::app::App;
+use crate::commands::applications::source::{Checkout, texts};
+use crate::commands::image::access::Access;
+use crate::commands::image::tell;
+use crate::exit::Exit;
+use crate::report::{self, Report};
+use crate::text::counted;
+
+/// How often another tag is tried because the one before is in quarantine.
+const TRIES_MAX: usize = 100;
+
+/// Set images in files to what Flux's ImagePolicies choose, where `$imagepolicy` markers say so
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  prograde image update
+  prograde image update clusters/production --write
+  prograde image update --tags tags.yaml --json
+  prograde image update --quarantined sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+
+ImageRepository, ImagePolicy and ImageUpdateAutomation are read as Flux has them. Only marked values change; every other byte
+of a file stays. Without --write nothing is written and the difference is printed. Tags come from the registry, or from
+--tags: a YAML file with lists of tags, or with digests by tag, under each image. An image in quarantine is never chosen.")]
+pub(crate) struct UpdateArgs {
+    /// A directory with the policies and the marked files
+    #[arg(default_value = ".", value_name = "PATH")]
+    path: PathBuf,
+    /// Write the files
+    #[arg(long)]
+    write: bool,
+    /// Write nothing and print the difference; this is the default
+    #[arg(long, conflicts_with = "write")]
+    dry_run: bool,
+    /// A file with the tags of images; no registry is asked
+    #[arg(long, value_name = "FILE")]
+    tags: Option<PathBuf>,
+    /// A digest that must not be chosen; may be given several times
+    #[arg(long, value_name = "DIGEST")]
+    quarantined: Vec<String>,
+    /// Also leave out the digests that are in quarantine on the server
+    #[arg(long)]
+    ask_server: bool,
+    /// Write digests whatever `digestReflectionPolicy` says
+    #[arg(long)]
+    pin: bool,
+    #[command(flatten)]
+    access: Access,
+}
+
+/// Where tags come from.
+enum Registry<'a> {
+    File(BTreeMap<String, Vec<Tag>>, &'a Path),
+    Remote(&'a App, &'a Access),
+}
+
+/// Everything that is found out.
+#[derive(Default)]
+struct Outcome {
+    images: BTreeMap<String, ImageRef>,
+    choices: Vec<Json>,
+    changes: Vec<Change>,
+    files: Vec<(String, String, String)>,
+    problems: Vec<Diagnostic>,
+}
+
+/// Brings them up to date.
+pub(super) fn run(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
+    let full = fs::canonicalize(&args.path).map_err(|error| Report::file("read", &args.path, &error))?;
+    let own = Checkout::around(if full.is_dir() { &full } else { full.parent().unwrap_or(&full) });
+    let texts = texts(app, &args.path, &full, &own)?;
+    let mut objects = Objects::default();
+    for (file, text) in &texts {
+        prograde_apps::read(file, text, &mut objects);
+    }
+    let mut outcome = Outcome::default();
+    // What is no YAML and has markers is told when the markers are looked for.
+    let foreign = |problem: &Diagnostic| {
+        problem.code != prograde_yaml::CODE
+            || !texts.iter().any(|(file, text)| *file == problem.file && is_marked(text))
+    };
+    outcome.problems.extend(std::mem::take(&mut objects.problems).into_iter().filter(foreign));
+    if objects.policies.is_empty() && outcome.problems.is_empty() {
+        return Err(Report::new(report::ARGUMENT, format!("{} has no ImagePolicy", args.path.display()))
+            .hint("name the directory with Flux's ImageRepository and ImagePolicy in it"));
+    }
+    let quarantined = quarantined(app, args)?;
+    let registry = match &args.tags {
+        Some(file) => Registry::File(listed(file)?, file),
+        None => Registry::Remote(app, &args.access),
+    };
+    for policy in objects.policies.iter().filter(|policy| !policy.suspend) {
+        one(policy, &objects.repositories, &registry, (&quarantined, args.pin), &mut outcome);
+    }
+    for (file, text) in texts.iter().filter(|(file, text)| is_marked(text) && is_looked_at(file, &objects, &args.path))
+    {
+        match rewrite(file, text, &outcome.images) {
+            Ok(done) => {
+                outcome.problems.extend(done.problems);
+                if !done.changes.is_empty() {
+                    outcome.files.push((file.clone(), text.clone(), done.text));
+                    outcome.changes.extend(done.changes);
+                }
+            }
+            Err(problem) => outcome.problems.push(problem),
+        }
+    }
+    tell_all(app, args, &objects, &outcome)?;
+    if args.write {
+        for (file, _, text) in &outcome.files {
+            replace(Path::new(file), text)?;
+        }
+    }
+    if outcome.problems.is_empty() { Ok(Exit::Done) } else { Err(Diagnostics(outcome.problems).into()) }
+}
+
+/// Whether an automation looks at a file; without automations all are looked at.
+fn is_looked_at(file: &str, objects: &Objects, path: &Path) -> bool {
+    let inner = Path::new(file).strip_prefix(path).map_or(file, |inner| inner.to_str().unwrap_or(file));
+    let mut automations = objects.automations.iter().filter(|automation| !automation.suspend).peekable();
+    automations.peek().is_none() || automations.any(|automation| automation.looks_at(inner))
+}
+
+fn one(
+    policy: &ImagePolicy,
+    repositories: &[ImageRepository],
+    registry: &Registry<'_>,
+    (quarantined, pin): (&BTreeSet<String>, bool),
+    outcome: &mut Outcome,
+) {
+    let (name, namespace) = &policy.repository;
+    let namespace = if namespace.is_empty() { &policy.metadata.namespace } else { namespace };
+    let of = |repository: &&ImageRepository| {
+        repository.metadata.name == *name
+            && (repository.metadata.namespace == *namespace
+                || namespace.is_empty()
+                || repository.metadata.namespace.is_empty())
+    };
+    let Some(repository) = repositories.iter().find(of) else {
+        let message = format!("the ImageRepository `{name}` of the policy `{}` is not there", policy.marker());
+        outcome.problems.push(policy.place.diagnostic(codes::POLICY, message, "add it to the files"));
+        return;
+    };
+    let wants_digest = pin || policy.digests != Digests::Never;
+    match chosen(policy, repository, registry, (quarantined, wants_digest)) {
+        Ok(choice) => {
+            let digest = choice.tag.digest.clone().filter(|_| wants_digest).unwrap_or_default();
+            let image = ImageRef { name: repository.image.clone(), tag: choice.tag.name.clone(), digest };
+            let others: Vec<Json> = choice
+                .others
+                .iter()
+                .map(|(tag, reason)| json!({ "tag": tag, "reason": reason, "why": reason.text() }))
+                .collect();
+            outcome.choices.push(json!({
+                "policy": policy.marker(), "image": image.to_string(), "tag": image.tag, "others": others,
+            }));
+            outcome.images.insert(policy.marker(), image);
+        }
+        Err(problem) => outcome.problems.push(problem),
+    }
+}
+
+/// Chooses, and chooses again where the digest of what was chosen turns out to be in quarantine.
+fn chosen(
+    policy: &ImagePolicy,
+    repository: &ImageRepository,
+    registry: &Registry<'_>,
+    (quarantined, wants_digest): (&BTreeSet<String>, bool),
+) -> Result<Choice, Diagnostic> {
+    let place = &policy.place;
+    let mut tags = registry.tags(repository).map_err(|why| {
+        let message = format!("the tags of `{}` are not known: {why}", repository.image);
+        place.diagnostic(codes::TAGS, message, "give them with `--tags FILE`, or log in to the registry")
+    })?;
+    for _ in 0..TRIES_MAX {
+        let choice = choose(policy, &repository.exclusions, &tags, quarantined).map_err(|why| {
+            let hint = match &why {
+                NoChoice::NoNumber(_) => "leave it out with `filterTags.pattern`",
+                NoChoice::TooMany(_) | NoChoice::None(_) => "see which tags there are, and `policy` and `filterTags`",
+            };
+            place.diagnostic(
+                codes::NO_TAG,
+                format!("the policy `{}` chooses nothing of `{}`: {why}", policy.marker(), repository.image),
+                hint,
+            )
+        })?;
+        if choice.tag.digest.is_some() || !(wants_digest || !quarantined.is_empty()) {
+            return Ok(choice);
+        }
+        let digest = registry.digest(repository, &choice.tag.name).map_err(|why| {
+            let message = format!("the digest of `{}:{}` is not known: {why}", repository.image, choice.tag.name);
+            place.diagnostic(codes::TAGS, message, "give it with `--tags FILE`, under the tag")
+        })?;
+        if let Some(tag) = tags.iter_mut().find(|tag| tag.name == choice.tag.name) {
+            tag.digest = Some(digest);
+        }
+    }
+    let message = format!("{TRIES_MAX} tags of `{}` are in quarantine", repository.image);
+    Err(place.diagnostic(codes::NO_TAG, message, "lift one, or build another one"))
+}
+
+impl Registry<'_> {
+    fn tags(&self, repository: &ImageRepository) -> Result<Vec<Tag>, String> {
+        match self {
+            Self::File(tags, file) => {
+                tags.get(&repository.image).cloned().ok_or_else(|| format!("{} does not name it", file.display()))
+            }
+            Self::Remote(app, access) => {
+                let reference = reference(&repository.image, "latest")?;
+                let client = access.client(app, &[&reference]).map_err(|report| report.summary)?;
+                let tags = client.tags(reference.repository()).map_err(|error| error.to_string())?;
+                Ok(tags.into_iter().map(|name| Tag { name, digest: None }).collect())
+            }
+        }
+    }
+
+    fn digest(&self, repository: &ImageRepository, tag: &str) -> Result<String, String> {
+        match self {
+            Self::File(_, file) => Err(format!("{} does not say it", file.display())),
+            Self::Remote(app, access) => {
+                let reference = reference(&repository.image, tag)?;
+                let client = access.client(app, &[&reference]).map_err(|report| report.summary)?;
+                let digest = client.head_manifest(&reference).map_err(|error| tell::registry(&error).summary)?;
+                digest.map(|digest| digest.to_string()).ok_or_else(|| "the registry does not have it".to_owned())
+            }
+        }
+    }
+}
+
+fn reference(image: &str, tag: &str) -> Result<Reference, String> {
+    format!("{image}:{tag}").parse::<Reference>().map_err(|error| error.to_string())
+}
+
+/// Tags by image: `IMAGE: [TAG, ...]` or `IMAGE: {TAG: DIGEST, ...}`.
+fn listed(file: &Path) -> Result<BTreeMap<String, Vec<Tag>>, Report> {
+    let text = fs::read_to_string(file).map_err(|error| Report::file("read", file, &error))?;
+    let shown = file.display().to_string();
+    let wrong = |line: u32| {
+        let hint = "write `IMAGE: [TAG, ...]`, or `IMAGE: {TAG: DIGEST, ...}`";
+        Report::from(Diagnostics::from(
+            Diagnostic::file(codes::TAGS, &shown, "this is no list of tags", hint).at(line, 0),
+        ))
+    };
+    let documents = prograde_yaml::syntax(&shown, &text).map_err(|problem| Report::from(Diagnostics::from(problem)))?;
+    let mut found = BTreeMap::new();
+    for document in documents {
+        let prograde_yaml::SyntaxValue::Mapping(entries) = document.value else { return Err(wrong(document.line)) };
+        for (image, tags) in entries {
+            let name = |node: &prograde_yaml::Syntax| match &node.value {
+                prograde_yaml::SyntaxValue::Scalar(text, _) => Ok(text.clone()),
+                prograde_yaml::SyntaxValue::Sequence(_) | prograde_yaml::SyntaxValue::Mapping(_) => {
+                    Err(wrong(node.line))
+                }
+            };
+            let tags = match &tags.value {
+                prograde_yaml::SyntaxValue::Sequence(items) => items
+                    .iter()
+                    .map(|item| Ok(Tag { name: name(item)?, digest: None }))
+                    .collect::<Result<_, Report>>()?,
+                prograde_yaml::SyntaxValue::Mapping(pairs) => pairs
+                    .iter()
+                    .map(|(tag, digest)| {
+                        Ok(Tag { name: name(tag)?, digest: Some(name(digest)?).filter(|text| !text.is_empty()) })
+                    })
+                    .collect::<Result<_, Report>>()?,
+                prograde_yaml::SyntaxValue::Scalar(..) => return Err(wrong(tags.line)),
+            };
+            found.insert(name(&image)?, tags);
+        }
+    }
+    Ok(found)
+}
+
+fn quarantined(app: &App, args: &UpdateArgs) -> Result<BTreeSet<String>, Report> {
+    let mut all: BTreeSet<String> = args.quarantined.iter().cloned().collect();
+    if args.ask_server {
+        all.extend(app.client()?.quarantine()?.into_iter().map(|view| view.digest.to_string()));
+    }
+    Ok(all)
+}
+
+fn tell_all(app: &App, args: &UpdateArgs, objects: &Objects, outcome: &Outcome) -> Result<(), Report> {
+    let mut messages = Vec::new();
+    for automation in objects.automations.iter().filter(|automation| !automation.suspend) {
+        let text = message(automation, &outcome.changes).map_err(|problem| Report::from(Diagnostics::from(problem)))?;
+        messages.push(json!({ "automation": automation.metadata.name, "message": text }));
+    }
+    if app.printer.style().json {
+        return app.printer.json(&json!({
+            "policies": outcome.choices,
+            "changes": outcome.changes,
+            "messages": messages,
+            "written": args.write,
+            "problems": outcome.problems,
+        }));
+    }
+    for (file, before, after) in &outcome.files {
+        if args.write {
+            app.printer.note("Updated", file);
+        } else {
+            let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
+            app.printer.text(diff.unified_diff().context_radius(1).header(file, file).to_string())?;
+        }
+    }
+    for change in &outcome.changes {
+        app.printer
+            .note("Sets", format_args!("{}:{} {} -> {}", change.file, change.line, change.old_value, change.new_value));
+    }
+    let files = counted(outcome.files.len() as u64, "file");
+    if outcome.changes.is_empty() {
+        app.printer.note("Good", "every marked image is what its policy chooses");
+    } else if !args.write {
+        app.printer.next(format_args!("`prograde image update {} --write` writes {files}", args.path.display()));
+    }
+    Ok(())
+}
+
+/// Writes a file beside the old one and puts it in its place, with the old one's permissions.
+fn replace(path: &Path, text: &str) -> Result<(), Report> {
+    let failed = |error: &std::io::Error| Report::file("write", path, error);
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let permissions = fs::metadata(path).map_err(|error| failed(&error))?.permissions();
+    let file = tempfile::NamedTempFile::new_in(dir).map_err(|error| failed(&error))?;
+    fs::write(file.path(), text).map_err(|error| failed(&error))?;
+    fs::set_permissions(file.path(), permissions).map_err(|error| failed(&error))?;
+    file.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
+}
