@@ -45,11 +45,17 @@ impl FromStr for Mapping {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.rsplit_once('=') {
             Some((url, dir)) if !url.is_empty() && !dir.is_empty() => {
-                Ok(Self { url: normal_url(url), dir: PathBuf::from(dir) })
+                Ok(Self { url: key(url), dir: PathBuf::from(dir) })
             }
             _ => Err("expected URL=DIR, such as https://git.example/team/app=../app"),
         }
     }
+}
+
+/// An address without its way of access: one repository may be reached by several.
+fn key(url: &str) -> String {
+    let url = normal_url(url);
+    url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).to_owned()
 }
 
 /// A repository on the disk.
@@ -87,7 +93,7 @@ impl Checkout {
     fn addresses(&self) -> Vec<String> {
         let listed = self.git(&["config", "--get-regexp", r"^remote\..*\.url$"]).unwrap_or_default();
         let text = String::from_utf8_lossy(&listed).into_owned();
-        text.lines().filter_map(|line| line.split_once(' ')).map(|(_, url)| normal_url(url)).collect()
+        text.lines().filter_map(|line| line.split_once(' ')).map(|(_, url)| key(url)).collect()
     }
 
     fn walked(&self) -> Result<Vec<String>, String> {
@@ -158,7 +164,7 @@ pub(crate) struct Checkouts {
 
 impl Repositories for Checkouts {
     fn find(&self, url: &str) -> Option<&dyn Tree> {
-        let url = normal_url(url);
+        let url = key(url);
         if let Some((_, checkout)) = self.others.iter().find(|(known, _)| *known == url) {
             return Some(checkout);
         }
