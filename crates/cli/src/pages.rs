@@ -205,6 +205,10 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1232"
     "PG1233"
     "PG1235"
+    "PG1300"
+    "PG1301"
+    "PG1302"
+    "PG1303"
 ];
 
 #[cfg(test)]
