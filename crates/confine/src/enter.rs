@@ -5,12 +5,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsFd as _;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
+use nix::sched::{CloneFlags, setns};
 use rustix::fs::{FlockOperation, flock};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::config::Config;
 use crate::end::End;
@@ -30,7 +29,7 @@ pub(crate) fn run(config: &Config, helper: i32) -> Result<End, String> {
     let gone = |error: io::Error| format!("its container is gone: {error}");
     // What the container was made from is in memory that only its helper sees.
     let namespace = File::open(format!("/proc/{helper}/ns/mnt")).map_err(gone)?;
-    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount)).map_err(|error| gone(error.into()))?;
+    setns(namespace, CloneFlags::CLONE_NEWNS).map_err(|error| gone(error.into()))?;
     let place = Place::of(config);
     // One after the other, so that what one leaves is not what the next needs.
     let lock = File::open(place.bundle.join("config.json")).map_err(gone)?;

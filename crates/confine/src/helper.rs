@@ -8,14 +8,15 @@
 use std::error::Error;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, PipeReader, Read as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
-use rustix::thread::UnshareFlags;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use crate::cgroup;
 use crate::config::{CONFIG_BYTES_MAX, Config, Order};
@@ -74,7 +75,7 @@ fn order() -> io::Result<Order> {
     let mut text = Vec::new();
     io::stdin().take(CONFIG_BYTES_MAX).read_to_end(&mut text)?;
     // What comes after reads nothing.
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    nix::unistd::dup2(File::open("/dev/null")?.as_raw_fd(), io::stdin().as_raw_fd())?;
     Ok(serde_json::from_slice(&text)?)
 }
 
@@ -148,11 +149,11 @@ impl Place {
 
     /// The root file system is a layer over the image's: in memory where nobody may write, else on the disk, empty again.
     fn prepare(config: &Config) -> io::Result<Self> {
-        unshare_mounts()?;
+        own_mounts()?;
         let folder = config.dir.join(BOX);
         folder_at(&folder, 0o700)?;
-        let none = MountFlags::NOSUID | MountFlags::NODEV;
-        mount("tmpfs", &folder, "tmpfs", none, c"mode=0700,size=16m")?;
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(Some("tmpfs"), &folder, Some("tmpfs"), flags, Some("mode=0700,size=16m"))?;
         let layer = if config.read_only_root { folder.join("layer") } else { config.dir.join("layer") };
         match fs::remove_dir_all(&layer) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -168,17 +169,17 @@ impl Place {
             escaped(&layer.join("upper"))?,
             escaped(&layer.join("work"))?
         );
-        let options = std::ffi::CString::new(options)?;
-        mount("overlay", &place.root, "overlay", MountFlags::NODEV, options.as_c_str())?;
+        mount(Some("overlay"), &place.root, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))?;
         Ok(place)
     }
 }
 
 /// From here on, mounts are this process's and its container's alone.
-fn unshare_mounts() -> io::Result<()> {
-    #[expect(deprecated, reason = "its successor is unsafe for descriptors that threads share; this has one thread")]
-    rustix::thread::unshare(UnshareFlags::NEWNS)?;
-    Ok(mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
+fn own_mounts() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let nothing = None::<&str>;
+    mount(nothing, "/", nothing, MsFlags::MS_PRIVATE | MsFlags::MS_REC, nothing)?;
+    Ok(())
 }
 
 fn folder_at(path: &Path, mode: u32) -> io::Result<()> {

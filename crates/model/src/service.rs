@@ -608,6 +608,24 @@ mod tests {
     }
 
     #[test]
+    fn leave_to_run_unconfined_is_for_named_parts_and_has_a_reason() {
+        let with = |rules: serde_json::Value| json!([{"name": "test", "runtime": {"allow_unconfined": rules}}, {"name": "production"}]);
+        let bad = service(&with(json!({"parts": [], "reason": " "})));
+        let found: Vec<String> =
+            bad.problems().iter().map(|p| format!("{}: {}", p.path.join("."), p.message)).collect();
+        insta::assert_snapshot!(found.join("\n"), @r#"
+        environments.0.runtime.allow_unconfined.parts: no part is named
+        environments.0.runtime.allow_unconfined.reason: there is no reason
+        "#);
+        let service = service(&with(json!({"parts": ["seccomp", "memory-limit"], "reason": "it is a test"})));
+        assert_eq!(service.problems(), []);
+        assert_eq!(service.environments[0].unconfined(), [Part::Seccomp, Part::MemoryLimit]);
+        assert_eq!(service.environments[1].unconfined(), []);
+        let unknown: Result<AllowUnconfined, _> = serde_json::from_value(json!({"parts": ["all"], "reason": "x"}));
+        assert!(unknown.unwrap_err().to_string().contains("unknown variant `all`"));
+    }
+
+    #[test]
     fn gates_that_make_no_sense_are_told() {
         let service = service(&json!([{"name": "test", "gate": {"soak": "1h"}}, {"name": "production", "gate": {
             "approvals": 2, "approvals_by": ["ann", "ann"],
