@@ -12,7 +12,7 @@ const STATUS: &str = "grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs|Seccomp):' /pr
 
 #[test]
 fn the_kernel_says_who_the_process_is_and_what_it_may() {
-    let script = format!("busybox --help >/dev/null; alias grep='busybox grep' tr='busybox tr'; {}", path(STATUS));
+    let script = path(STATUS);
     let Some(scene) = Scene::new("the_kernel_says_who_the_process_is_and_what_it_may", &script) else { return };
     let ran = scene.run();
     assert_eq!(ran.end, Some(End::Status(0)), "{ran:?}");
@@ -102,13 +102,14 @@ fn nothing_of_the_machine_is_seen() {
 
 #[test]
 fn a_call_that_the_profile_forbids_is_answered_with_eperm() {
-    // As user 0 with CAP_SYS_ADMIN the kernel would allow both.
-    let script = "busybox unshare -m busybox true; busybox mount -t tmpfs none /tmp; busybox chroot / true; echo alive";
+    // The kernel lets anybody make a namespace of users.
+    let script = "busybox unshare -U busybox true && echo made; echo alive";
     let Some(mut scene) = Scene::new("a_call_that_the_profile_forbids_is_answered_with_eperm", script) else { return };
-    scene.config.uid = 0;
     let ran = scene.run();
     assert_eq!(ran.stdout, "alive\n");
-    assert_eq!(ran.stderr.matches("Operation not permitted").count(), 2 + 1, "{ran:?}");
+    assert!(ran.stderr.contains("Operation not permitted"), "{ran:?}");
+    scene.config.seccomp = Profile::None;
+    assert_eq!(scene.run().stdout, "made\nalive\n", "it is the filter that forbids it");
 
     let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
         {"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO","errnoRet":95}]}"#;
