@@ -81,6 +81,8 @@ pub struct ImageUser {
     pub gid: u32,
     /// Its other groups.
     pub groups: Vec<u32>,
+    /// Its home, `/` where the image does not know.
+    pub home: String,
 }
 
 /// Who `user` is: `USER`, `USER:GROUP`, each a name of the image's `passwd` and `group` or a number (OCI image
@@ -88,30 +90,36 @@ pub struct ImageUser {
 pub fn user(user: &str, passwd: &str, group: &str) -> Result<ImageUser, String> {
     let (name, group_name) = user.split_once(':').map_or((user, None), |(name, group)| (name, Some(group)));
     let known = if name.is_empty() { by_name("0", passwd) } else { by_name(name, passwd) };
-    let (login, uid, first) = match (known, name) {
+    let unknown = |uid| Login { name: "", uid, gid: 0, home: "/" };
+    let login = match (known, name) {
         (Some(found), _) => found,
-        (None, "") => (String::new(), 0, 0),
-        (None, name) => {
-            let uid = name.parse().map_err(|_| format!("the image has no user named {name:?}"))?;
-            (String::new(), uid, 0)
-        }
+        (None, "") => unknown(0),
+        (None, name) => unknown(name.parse().map_err(|_| format!("the image has no user named {name:?}"))?),
     };
     let gid = match group_name {
-        None | Some("") => first,
+        None | Some("") => login.gid,
         Some(name) => group_number(name, group).ok_or_else(|| format!("the image has no group named {name:?}"))?,
     };
     // With a group given, it is the only one.
-    let groups = if group_name.is_some() { Vec::new() } else { groups_of(&login, group, gid) };
-    Ok(ImageUser { uid, gid, groups })
+    let groups = if group_name.is_some() { Vec::new() } else { groups_of(login.name, group, gid) };
+    Ok(ImageUser { uid: login.uid, gid, groups, home: login.home.to_owned() })
 }
 
-/// `name:password:uid:gid:...` (`passwd(5)`), by name or number.
-fn by_name(name: &str, passwd: &str) -> Option<(String, u32, u32)> {
+struct Login<'a> {
+    name: &'a str,
+    uid: u32,
+    gid: u32,
+    home: &'a str,
+}
+
+/// `name:password:uid:gid:comment:home:shell` (`passwd(5)`), by name or number.
+fn by_name<'a>(name: &str, passwd: &'a str) -> Option<Login<'a>> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let (login, _, uid, gid) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
         (login == name || uid == name).then_some(())?;
-        Some((login.to_owned(), uid.parse().ok()?, gid.parse().ok()?))
+        let home = fields.nth(1).filter(|home| home.starts_with('/')).unwrap_or("/");
+        Some(Login { name: login, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
     })
 }
 
@@ -149,7 +157,11 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        let of = |uid, gid, groups: &[u32]| Ok(ImageUser { uid, gid, groups: groups.to_vec() });
+        let of = |uid, gid, groups: &[u32]| {
+            let home = if uid == 1000 { "/srv" } else { "/root" };
+            let home = if uid == 65532 { "/" } else { home };
+            Ok(ImageUser { uid, gid, groups: groups.to_vec(), home: home.to_owned() })
+        };
         for (given, expected) in [
             ("", of(0, 0, &[])),
             ("0", of(0, 0, &[])),
@@ -164,7 +176,7 @@ mod tests {
         ] {
             assert_eq!(user(given, PASSWD, GROUP), expected, "{given}");
         }
-        assert_eq!(user("", "", ""), of(0, 0, &[]));
+        assert_eq!(user("", "", "").unwrap().home, "/");
     }
 
     #[test]

@@ -65,7 +65,12 @@ pub fn spec(config: &Config, root: &Path, has_swap: bool) -> Result<Spec, String
 
 /// The part of a specification that a program which enters a container needs.
 pub fn process(config: &Config) -> Value {
-    let environment: Vec<String> = config.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut environment: Vec<String> =
+        config.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if config.environment.get("HOME").is_none_or(String::is_empty) {
+        // `libcontainer` would ask the C library, which may load what the image names.
+        environment.push("HOME=/".to_owned());
+    }
     let capabilities: BTreeSet<String> = config.capabilities.iter().map(|name| format!("CAP_{name}")).collect();
     json!({
         "terminal": false,
@@ -176,7 +181,7 @@ mod tests {
             ("/process/user/additionalGids", json!([7])),
             ("/process/noNewPrivileges", json!(true)),
             ("/process/capabilities/bounding", json!(["CAP_KILL"])),
-            ("/process/env", json!(["A=1"])),
+            ("/process/env", json!(["A=1", "HOME=/"])),
             ("/linux/resources/memory/limit", json!(1 << 20)),
             ("/linux/resources/memory/swap", json!(1 << 20)),
             ("/linux/resources/cpu/quota", json!(150_000)),

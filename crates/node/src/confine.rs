@@ -129,6 +129,8 @@ fn config(
     machine: &Machine,
 ) -> Result<Config, StartError> {
     let who = identity(&spec.image, &given.user)?;
+    let mut environment = launch.environment.clone();
+    environment.entry("HOME".to_owned()).or_insert(who.home);
     let (add, drop) = (&given.capabilities_add, &given.capabilities_drop);
     let (capabilities, _allowed) = capability::given(add, drop, given.privileged, &machine.capabilities);
     // What the environment allows to be missing is missing, where it is.
@@ -148,7 +150,7 @@ fn config(
         image: spec.image.path.clone(),
         program: launch.inside.clone(),
         arguments: launch.arguments.clone(),
-        environment: launch.environment.clone(),
+        environment,
         directory: launch.inside_directory.clone(),
         uid: who.uid,
         gid: who.gid,
@@ -178,9 +180,9 @@ fn identity(image: &ImageRoot, asked: &RunAs) -> Result<ImageUser, StartError> {
         return Err(StartError::User(why.to_owned()));
     }
     who.gid = asked.group.unwrap_or(who.gid);
-    who.groups.extend(asked.supplementary.iter().copied().chain(asked.fs_group));
-    let groups: BTreeSet<u32> = who.groups.into_iter().collect();
-    Ok(ImageUser { uid: who.uid, gid: who.gid, groups: groups.into_iter().collect() })
+    let more = asked.supplementary.iter().copied().chain(asked.fs_group);
+    let groups: BTreeSet<u32> = who.groups.iter().copied().chain(more).collect();
+    Ok(ImageUser { groups: groups.into_iter().collect(), ..who })
 }
 
 fn profile(context: &Context, asked: &Seccomp) -> Result<Profile, StartError> {
