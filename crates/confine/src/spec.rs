@@ -42,7 +42,7 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 const NETWORK_FILES: [&str; 2] = ["/etc/hosts", "/etc/resolv.conf"];
 
 /// The specification of a container whose root file system is at `root`.
-pub fn spec(config: &Config, root: &Path, has_swap: bool) -> Result<Spec, String> {
+pub(crate) fn spec(config: &Config, root: &Path, has_swap: bool) -> Result<Spec, String> {
     let namespaces = ["pid", "mount", "ipc", "uts", "cgroup"].map(|kind| json!({ "type": kind }));
     let (masked, read_only): (&[&str], &[&str]) = if config.privileged { (&[], &[]) } else { (&MASKED, &READ_ONLY) };
     let hostname: String = config.id.chars().take(HOST_NAME_MAX).collect();
@@ -64,7 +64,7 @@ pub fn spec(config: &Config, root: &Path, has_swap: bool) -> Result<Spec, String
 }
 
 /// The part of a specification that a program which enters a container needs.
-pub fn process(config: &Config) -> Value {
+pub(crate) fn process(config: &Config) -> Value {
     let mut environment: Vec<String> =
         config.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     if config.environment.get("HOME").is_none_or(String::is_empty) {
