@@ -57,7 +57,7 @@ impl<'a> Fields<'a> {
     /// That a field asks for a part of the runtime's protection.
     pub(super) fn asks(&self, name: &str, part: Part) -> Asked {
         let place = &self.tree.get(name).unwrap_or(self.tree).place;
-        Asked { part, field: self.path(name), file: place.file.clone(), line: place.line, column: place.column }
+        Asked { part, field: self.path(name), file: place.file.to_string(), line: place.line, column: place.column }
     }
 
     /// A field that must be there.
