@@ -168,9 +168,9 @@ fn marked<'s>(
     let wrong = |message: &str, hint: &str| Diagnostic::file(codes::MARKER, file, message, hint).at(number, 0);
     // A block of text may well speak of markers.
     let is_in_block = scalars.iter().any(|scalar| {
+        // A block is placed at its first line of text.
         matches!(scalar.style, Style::Literal | Style::Folded)
-            && scalar.line < index
-            && index <= scalar.line + scalar.text.matches('\n').count()
+            && (scalar.line..scalar.line + scalar.text.matches('\n').count().max(1)).contains(&index)
     });
     if is_in_block {
         return Ok(None);
