@@ -59,17 +59,13 @@ pub fn grow(mut objects: Objects, world: &World<'_>, now: Timestamp) -> Forest {
     projects.entry("default".to_owned()).or_insert_with(AppProject::default_project);
     for found in &mut forest.applications {
         let application = &found.application;
-        match projects.get(application.project()) {
-            Some(project) => {
-                let rendered = found.objects.as_deref().unwrap_or_default();
-                found.broken = project.permits(application, rendered, now);
-            }
-            None => {
-                let message =
-                    format!("the project `{}` of `{}` is not there", application.project(), application.name());
-                let hint = "add an AppProject of this name to the files, or use `default`";
-                forest.problems.push(application.place.diagnostic(codes::PROJECT, message, hint));
-            }
+        if let Some(project) = projects.get(application.project()) {
+            let rendered = found.objects.as_deref().unwrap_or_default();
+            found.broken = project.permits(application, rendered, now);
+        } else {
+            let message = format!("the project `{}` of `{}` is not there", application.project(), application.name());
+            let hint = "add an AppProject of this name to the files, or use `default`";
+            forest.problems.push(application.place.diagnostic(codes::PROJECT, message, hint));
         }
         forest.problems.extend(application.problems());
     }

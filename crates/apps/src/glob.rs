@@ -129,11 +129,15 @@ fn expanded(pattern: &str) -> Option<Vec<String>> {
     let mut rest = pattern;
     while let Some(at) = rest.find(['{', '\\']) {
         let (before, after) = rest.split_at_checked(at)?;
-        done.iter_mut().for_each(|text| text.push_str(before));
+        for text in &mut done {
+            text.push_str(before);
+        }
         if after.starts_with('\\') {
             let mut letters = after.chars();
             let pair: String = letters.by_ref().take(2).collect();
-            done.iter_mut().for_each(|text| text.push_str(&pair));
+            for text in &mut done {
+                text.push_str(&pair);
+            }
             rest = letters.as_str();
             continue;
         }
@@ -148,7 +152,9 @@ fn expanded(pattern: &str) -> Option<Vec<String>> {
         done = done.iter().flat_map(|text| choices.iter().map(move |choice| format!("{text}{choice}"))).collect();
         rest = tail;
     }
-    done.iter_mut().for_each(|text| text.push_str(rest));
+    for text in &mut done {
+        text.push_str(rest);
+    }
     Some(done)
 }
 
@@ -206,8 +212,12 @@ mod tests {
 
     fn check(glob: Result<Glob, PatternError>, yes: &[&str], no: &[&str]) {
         let glob = glob.unwrap();
-        yes.iter().for_each(|text| assert!(glob.is_match(text), "{glob:?} {text}"));
-        no.iter().for_each(|text| assert!(!glob.is_match(text), "{glob:?} {text}"));
+        for text in yes {
+            assert!(glob.is_match(text), "{glob:?} {text}");
+        }
+        for text in no {
+            assert!(!glob.is_match(text), "{glob:?} {text}");
+        }
     }
 
     #[test]

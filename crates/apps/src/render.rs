@@ -379,8 +379,7 @@ fn manifests(tree: &dyn Tree, file: &str) -> Result<Vec<Rendered>, Diagnostic> {
     if text.contains("+argocd:skip-file-rendering") {
         return Ok(Vec::new());
     }
-    let looks_like_one =
-        ["apiVersion:", "kind:", "metadata:"].iter().all(|key| text.contains(key)) || file.ends_with(".json");
+    let looks_like_one = ["apiVersion:", "kind:", "metadata:"].iter().all(|key| text.contains(key)) || is_json(file);
     let found = match documents(file, text) {
         Ok(found) => found,
         Err(problem) if looks_like_one => return Err(problem),
@@ -413,4 +412,9 @@ fn objects(node: &Node, into: &mut Vec<Rendered>) -> Result<(), Diagnostic> {
     }
     into.push(Rendered { object: node.to_json()?, place: node.place.clone() });
     Ok(())
+}
+
+/// Whether a file's name says that it is JSON.
+pub(crate) fn is_json(file: &str) -> bool {
+    std::path::Path::new(file).extension().is_some_and(|extension| extension == "json")
 }

@@ -314,11 +314,10 @@ impl Condition {
 
     fn above(&self, version: &Version, order: Ordering) -> bool {
         match (self.open, version.major.cmp(&self.version.major)) {
-            (Open::No, _) => order == Ordering::Greater,
+            (Open::No, _) | (Open::Major, Ordering::Equal) => order == Ordering::Greater,
             (_, Ordering::Greater) => true,
             (_, Ordering::Less) | (Open::Minor, Ordering::Equal) => false,
             (Open::Patch, Ordering::Equal) => version.minor > self.version.minor,
-            (Open::Major, Ordering::Equal) => order == Ordering::Greater,
         }
     }
 

@@ -39,7 +39,7 @@ pub fn layout() -> Layout {
 }
 
 fn layout_at(root: &Path) -> Layout {
-    let kind = |path: &Path| rustix::fs::statfs(path).map(|found| i64::try_from(found.f_type).unwrap_or(0));
+    let kind = |path: &Path| rustix::fs::statfs(path).map(|found| found.f_type);
     match kind(root) {
         Ok(CGROUP2) => Layout::Unified,
         Ok(TMPFS) if kind(&root.join("unified")) == Ok(CGROUP2) => Layout::Hybrid,

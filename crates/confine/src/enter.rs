@@ -45,7 +45,7 @@ pub(crate) fn run(config: &Config, helper: i32) -> Result<End, String> {
     drop(lock);
     let pid = built.map_err(|error| format!("it can't be entered: {}", causes(&error)))?.as_raw();
     match reason(reader) {
-        Some(why) => signals.reap(pid).and(Err(why)),
+        Some(why) => Signals::reap(pid).and(Err(why)),
         None => signals.watch(pid),
     }
 }

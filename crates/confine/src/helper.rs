@@ -97,7 +97,7 @@ fn run(config: &Config) -> Result<End, String> {
     let pid = container.pid().ok_or("it has no process")?.as_raw();
     container.start().map_err(|error| format!("it can't be started: {}", causes(&error)))?;
     if let Some(why) = reason(reader) {
-        signals.reap(pid)?;
+        Signals::reap(pid)?;
         return Err(why);
     }
     let end = signals.watch(pid)?;

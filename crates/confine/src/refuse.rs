@@ -51,9 +51,10 @@ pub fn refusals(confinement: &Confinement, allowed: &[Part], machine: &Machine) 
         return found;
     }
     for asked in &confinement.asked {
-        let missing = match asked.part {
-            Part::Capabilities => lacking(confinement, machine),
-            part => machine.missing(part).cloned(),
+        let missing = if asked.part == Part::Capabilities {
+            lacking(confinement, machine)
+        } else {
+            machine.missing(asked.part).cloned()
         };
         let Some(missing) = missing else { continue };
         let is_known = found.iter().any(|other| other.missing.part == missing.part);

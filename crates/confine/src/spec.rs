@@ -113,18 +113,14 @@ fn mount(path: &str, kind: &str, source: &str, options: &[&str]) -> Value {
 fn volume(mount: &Mount) -> Value {
     let mut options = vec!["nosuid".to_owned(), "nodev".to_owned()];
     options.extend(mount.read_only.then(|| "ro".to_owned()));
-    match &mount.source {
-        Some(source) => {
-            options.push("bind".to_owned());
-            json!({ "destination": mount.path, "type": "bind", "source": source, "options": options })
-        }
-        None => {
-            options.push(if mount.group.is_some() { "mode=2777" } else { "mode=0777" }.to_owned());
-            options.extend(mount.group.map(|group| format!("gid={group}")));
-            options.extend(mount.bytes_max.map(|bytes| format!("size={bytes}")));
-            json!({ "destination": mount.path, "type": "tmpfs", "source": "tmpfs", "options": options })
-        }
+    if let Some(source) = &mount.source {
+        options.push("bind".to_owned());
+        return json!({ "destination": mount.path, "type": "bind", "source": source, "options": options });
     }
+    options.push(if mount.group.is_some() { "mode=2777" } else { "mode=0777" }.to_owned());
+    options.extend(mount.group.map(|group| format!("gid={group}")));
+    options.extend(mount.bytes_max.map(|bytes| format!("size={bytes}")));
+    json!({ "destination": mount.path, "type": "tmpfs", "source": "tmpfs", "options": options })
 }
 
 fn resources(limits: Limits, privileged: bool, has_swap: bool) -> Value {

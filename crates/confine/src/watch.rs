@@ -31,7 +31,7 @@ impl Signals {
     }
 
     /// Waits for the end of a process that is about to end by itself.
-    pub(crate) fn reap(&self, pid: i32) -> Result<(), String> {
+    pub(crate) fn reap(pid: i32) -> Result<(), String> {
         loop {
             match waitpid(Pid::from_raw(pid), None) {
                 Err(Errno::EINTR) => {}

@@ -71,7 +71,7 @@ impl Entered {
 /// The control group of the containers of a node, from the folder that its replicas' folders are in.
 pub(crate) fn node_group(replicas: &Path) -> String {
     let hash = Sha256::digest(replicas.as_os_str().as_encoded_bytes());
-    format!("{GROUPS}/{}", hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("{GROUPS}/{}", hex::encode(hash.iter().copied().take(8).collect::<Vec<u8>>()))
 }
 
 /// The control group of one container, from its folder.

@@ -1,5 +1,6 @@
 //! Argo CD's own health scripts, unchanged, with the tests that it ships for them; and its tests of built-in kinds.
 
+#![cfg(test)]
 #![allow(clippy::print_stderr, reason = "a test says which material is missing")]
 
 use std::fs;

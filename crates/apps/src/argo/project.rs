@@ -164,9 +164,9 @@ impl AppProject {
         let mut wanted = wanted.clone();
         // The one cluster of which address and name are known everywhere.
         if wanted.server == IN_CLUSTER && wanted.name.is_empty() {
-            wanted.name = "in-cluster".to_owned();
+            "in-cluster".clone_into(&mut wanted.name);
         } else if wanted.name == "in-cluster" && wanted.server.is_empty() {
-            wanted.server = IN_CLUSTER.to_owned();
+            IN_CLUSTER.clone_into(&mut wanted.server);
         }
         let mut allowed = false;
         for item in &self.limits.destinations {

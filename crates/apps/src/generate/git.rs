@@ -140,7 +140,7 @@ fn objects(path: &str, bytes: &[u8]) -> Result<Vec<Params>, Diagnostic> {
     };
     let text = std::str::from_utf8(bytes).map_err(|_| wrong("the file is not UTF-8"))?;
     let json = match serde_json::from_str::<Json>(text) {
-        Ok(json) if path.ends_with(".json") => json,
+        Ok(json) if crate::render::is_json(path) => json,
         _ => match documents(path, text)?.first() {
             Some(node) => node.to_json()?,
             None => Json::Object(serde_json::Map::new()),

@@ -92,7 +92,7 @@ fn data(automation: &ImageUpdateAutomation, changes: &[Change]) -> Value {
             different.push(change);
         }
     }
-    let changed = Value::record(
+    let result = Value::record(
         "update.Result",
         vec![
             ("FileChanges", pairs(by_file)),
@@ -103,7 +103,7 @@ fn data(automation: &ImageUpdateAutomation, changes: &[Change]) -> Value {
     let values = automation.message_values.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     Value::record(
         "source.TemplateData",
-        vec![("AutomationObject", itself), ("Changed", changed), ("Values", Value::texts(values))],
+        vec![("AutomationObject", itself), ("Changed", result), ("Values", Value::texts(values))],
     )
 }
 

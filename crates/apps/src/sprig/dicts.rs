@@ -116,7 +116,7 @@ fn fill(into: &mut Entries, from: &Entries, overwrites: bool, missing: Missing, 
             let mut entries = inner.entries.clone();
             fill(&mut entries, &other.entries, overwrites, missing, deeper)?;
             into.insert(Arc::clone(key), dict(entries, missing, false));
-        } else if present.is_none_or(|present| super::is_empty(present)) || (overwrites && !super::is_empty(value)) {
+        } else if present.is_none_or(super::is_empty) || (overwrites && !super::is_empty(value)) {
             into.insert(Arc::clone(key), value.clone());
         }
     }

@@ -105,7 +105,7 @@ fn base32(bytes: &[u8]) -> String {
 }
 
 fn from_base32(given: &str) -> Option<Vec<u8>> {
-    if given.len() % 8 != 0 {
+    if !given.len().is_multiple_of(8) {
         return None;
     }
     let mut out = Vec::new();

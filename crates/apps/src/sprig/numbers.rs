@@ -150,7 +150,6 @@ fn steps(start: i64, end: i64, step: i64) -> Answer {
 /// `seq END`, `seq START END`, `seq START STEP END`, as the program of this name prints it.
 fn sequence(numbers: &[i64]) -> Answer {
     let (start, step, end) = match numbers {
-        [] => return Ok(Value::from("")),
         [end] => (1, if *end < 1 { -1 } else { 1 }, *end),
         [start, end] => (*start, if end < start { -1 } else { 1 }, *end),
         [start, step, end] => (*start, *step, *end),

@@ -231,18 +231,14 @@ fn each_word(given: &str, up: bool) -> String {
 
 fn swap_case(given: &str) -> String {
     let mut out = String::with_capacity(given.len());
-    let mut after_space = true;
     for letter in given.chars() {
         if letter.is_uppercase() {
             out.extend(letter.to_lowercase());
-        } else if letter.is_lowercase() && after_space {
-            out.extend(letter.to_uppercase());
         } else if letter.is_lowercase() {
             out.extend(letter.to_uppercase());
         } else {
             out.push(letter);
         }
-        after_space = letter.is_whitespace();
     }
     out
 }

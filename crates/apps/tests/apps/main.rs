@@ -1,11 +1,12 @@
 //! Comparisons with the real programs, and properties.
+#![cfg(test)]
+#![allow(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 
 mod argo;
 mod properties;
 mod semver;
 
 /// Says that a peer is missing, which is a failure in CI.
-#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 fn missing(peer: &str) {
     let ci = std::env::vars().any(|(name, value)| name == "CI" && value == "true");
     assert!(!ci, "{peer} is missing: run scripts/test-peers.sh");

@@ -131,7 +131,7 @@ fn shown(app: &App, identity: &Identity, drift: &Drift, live: &BTreeMap<Identity
                     value.map_or_else(|| "nothing".to_owned(), |value| value.to_string())
                 };
                 let by = one.by.as_ref().map_or_else(String::new, |by| format!(", written by {by}"));
-                let line = format!("{}: {} should be {}{by}", one.path, part(one.live()), part(one.desired()));
+                let said = format!("{}: {} should be {}{by}", one.path, part(one.live()), part(one.desired()));
                 text.extend([format!("  {}\n", one_line(&line))]);
             }
             if let Some(object) = live.get(identity) {

@@ -47,8 +47,8 @@ pub(crate) struct Rules {
     pub(crate) otherwise: Value,
     /// What happens to one that a rule is about.
     pub(crate) matching: Value,
-    /// The rules: a call's name, with conditions or none.
-    pub(crate) rules: Vec<Value>,
+    /// Calls: a call's name, with conditions or none.
+    pub(crate) calls: Vec<Value>,
 }
 
 /// The architecture that this program was built for.
@@ -59,7 +59,7 @@ pub(crate) fn architecture() -> Result<TargetArch, SeccompError> {
 /// Whether this machine's architecture has a call of that name.
 pub(crate) fn is_call(name: &str) -> bool {
     // The library tells only by compiling.
-    let rules = Rules { otherwise: errno(EPERM), matching: json!("allow"), rules: vec![json!({ "syscall": name })] };
+    let rules = Rules { otherwise: errno(EPERM), matching: json!("allow"), calls: vec![json!({ "syscall": name })] };
     architecture().is_ok_and(|arch| compile(&rules, arch).is_ok())
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn errno(number: u64) -> Value {
 
 pub(crate) fn compile(rules: &Rules, arch: TargetArch) -> Result<BpfProgram, SeccompError> {
     let filter = json!({ NAME: {
-        "mismatch_action": rules.otherwise, "match_action": rules.matching, "filter": rules.rules,
+        "mismatch_action": rules.otherwise, "match_action": rules.matching, "filter": rules.calls,
     }});
     let text = serde_json::to_vec(&filter).map_err(|error| SeccompError::Compile(error.to_string()))?;
     let mut programs =
@@ -109,10 +109,10 @@ pub fn runtime_default(capabilities: &BTreeSet<String>) -> Result<Filter, Seccom
     }
     rules.push(json!({ "syscall": "socket", "args": [
         { "index": 0, "type": "dword", "op": "ne", "val": AF_VSOCK }] }));
-    let mut programs = vec![compile(&Rules { otherwise: errno(EPERM), matching: json!("allow"), rules }, arch)?];
+    let mut programs = vec![compile(&Rules { otherwise: errno(EPERM), matching: json!("allow"), calls: rules }, arch)?];
     if !makes_namespaces {
         let rules = vec![json!({ "syscall": "clone3" })];
-        programs.push(compile(&Rules { otherwise: json!("allow"), matching: errno(ENOSYS), rules }, arch)?);
+        programs.push(compile(&Rules { otherwise: json!("allow"), matching: errno(ENOSYS), calls: rules }, arch)?);
     }
     Ok(Filter(programs))
 }

@@ -115,10 +115,10 @@ pub fn from_file(text: &str) -> Result<Filter, SeccompError> {
     let allow = json!("allow");
     let mut programs = Vec::new();
     if default != allow {
-        programs.push(Rules { otherwise: default, matching: allow.clone(), rules: named });
+        programs.push(Rules { otherwise: default, matching: allow.clone(), calls: named });
     }
     for (action, rules) in by_action.into_values().filter(|(action, _)| *action != allow) {
-        programs.push(Rules { otherwise: allow.clone(), matching: action, rules });
+        programs.push(Rules { otherwise: allow.clone(), matching: action, calls: rules });
     }
     if programs.is_empty() {
         return Err(SeccompError::Profile("it allows everything; write `type: Unconfined`".to_owned()));
@@ -130,9 +130,9 @@ pub fn from_file(text: &str) -> Result<Filter, SeccompError> {
 fn whole(rules: &Rules) -> Rules {
     let name = |rule: &Value| rule.get("syscall").and_then(Value::as_str).unwrap_or_default().to_owned();
     let whole: std::collections::BTreeSet<String> =
-        rules.rules.iter().filter(|rule| rule.get("args").is_none()).map(name).collect();
-    let kept = rules.rules.iter().filter(|rule| rule.get("args").is_none() || !whole.contains(&name(rule)));
-    Rules { otherwise: rules.otherwise.clone(), matching: rules.matching.clone(), rules: kept.cloned().collect() }
+        rules.calls.iter().filter(|rule| rule.get("args").is_none()).map(name).collect();
+    let kept = rules.calls.iter().filter(|rule| rule.get("args").is_none() || !whole.contains(&name(rule)));
+    Rules { otherwise: rules.otherwise.clone(), matching: rules.matching.clone(), calls: kept.cloned().collect() }
 }
 
 fn rules(entry: &Entry) -> Result<Vec<Value>, SeccompError> {

@@ -115,11 +115,14 @@ fn held(pod: &str, container: &str) -> String {
     let resources = kustomize::render(&fixture::tree(&format!("{images}{service}")), "").unwrap();
     match workload::decode(&target(), &resources) {
         Ok((workload, notices)) => {
-            let notes: String = notices.iter().map(|notice| format!("\n{}: {}", notice.field, notice.why)).collect();
+            let notes: Vec<String> =
+                notices.iter().map(|notice| format!("\n{}: {}", notice.field, notice.why)).collect();
+            let notes = notes.concat();
             let Some(mut confinement) = workload.confinement else { return format!("none{notes}") };
             let asked = std::mem::take(&mut confinement.asked);
-            let asked: String =
+            let asked: Vec<String> =
                 asked.iter().map(|a| format!("\n{}:{} {} for {}", a.file, a.line, a.field, a.part)).collect();
+            let asked = asked.concat();
             format!("{confinement:?}{asked}{notes}")
         }
         Err(error) => error.to_string(),

@@ -26,7 +26,7 @@ use crate::text::counted;
 /// How often another tag is tried because the one before is in quarantine.
 const TRIES_MAX: usize = 100;
 
-/// Set images in files to what Flux's ImagePolicies choose, where `$imagepolicy` markers say so
+/// Set images in files to what Flux's image policies choose, where `$imagepolicy` markers say so
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -200,7 +200,7 @@ fn chosen(
                 hint,
             )
         })?;
-        if choice.tag.digest.is_some() || !(wants_digest || !quarantined.is_empty()) {
+        if choice.tag.digest.is_some() || (!wants_digest && quarantined.is_empty()) {
             return Ok(choice);
         }
         let digest = registry.digest(repository, &choice.tag.name).map_err(|why| {
