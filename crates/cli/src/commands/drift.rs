@@ -132,7 +132,7 @@ fn shown(app: &App, identity: &Identity, drift: &Drift, live: &BTreeMap<Identity
                 };
                 let by = one.by.as_ref().map_or_else(String::new, |by| format!(", written by {by}"));
                 let said = format!("{}: {} should be {}{by}", one.path, part(one.live()), part(one.desired()));
-                text.extend([format!("  {}\n", one_line(&line))]);
+                text.extend([format!("  {}\n", one_line(&said))]);
             }
             if let Some(object) = live.get(identity) {
                 text.extend(
