@@ -585,7 +585,5 @@ fn workload() -> Workload {
         },
         service_ports: Vec::new(),
         autoscaling: None,
-        confinement: None,
-        unconfined: Vec::new(),
     }
 }

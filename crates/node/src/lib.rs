@@ -13,7 +13,6 @@
 mod backoff;
 mod check;
 mod clock;
-mod confine;
 mod context;
 mod deployment;
 mod error;
@@ -43,7 +42,6 @@ mod sync;
 mod testing;
 mod usage;
 
-pub use confine::container_group;
 pub use error::NodeError;
 pub use image::ImageRoot;
 pub use job::{JobEnd, JobOrder, JobVersion};

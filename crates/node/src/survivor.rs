@@ -55,10 +55,7 @@ pub(crate) fn find(dir: &Path, logs: &LogKeeper) -> io::Result<Vec<Survivor>> {
 fn identify(dir: &Path) -> io::Result<(Record, Option<Process>)> {
     let record = Record::read(dir)?;
     let process = match &record.running {
-        Some(running) => {
-            let process = Process::adopt(&running.process)?;
-            process.map(|process| if running.confined { process.of_container(dir) } else { process })
-        }
+        Some(running) => Process::adopt(&running.process)?,
         None => None,
     };
     Ok((record, process))

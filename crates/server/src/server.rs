@@ -356,11 +356,7 @@ fn ports(
             scratch: data.scans(),
             vouching: vouching.clone(),
         }),
-        deployments: Arc::new(GitDeployments {
-            deployments: Arc::clone(deployments),
-            policies,
-            machine: node.machine().clone(),
-        }),
+        deployments: Arc::new(GitDeployments { deployments: Arc::clone(deployments), policies }),
         runtime,
         jobs: Arc::clone(&jobs) as _,
         prober: Arc::new(HttpProber::new()),

@@ -492,7 +492,5 @@ fn workload(scenario: &Scenario) -> Workload {
         },
         service_ports: Vec::new(),
         autoscaling: scenario.autoscaling.clone(),
-        confinement: None,
-        unconfined: Vec::new(),
     }
 }

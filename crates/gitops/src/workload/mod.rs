@@ -6,11 +6,8 @@ mod container;
 mod deployment;
 mod env;
 mod fields;
-mod limits;
 mod quantity;
-mod security;
 mod service;
-mod volumes;
 
 use prograde_model::workload::Workload;
 use prograde_model::{Diagnostic, Diagnostics, Target};
@@ -85,8 +82,6 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
         container: read.container,
         service_ports,
         autoscaling,
-        confinement: read.confinement,
-        unconfined: Vec::new(),
     })
 }
 

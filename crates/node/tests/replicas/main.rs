@@ -6,7 +6,6 @@
 
 mod adoption;
 mod app;
-mod confined;
 mod drain;
 mod fixture;
 mod jobs;

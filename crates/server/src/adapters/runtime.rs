@@ -35,7 +35,6 @@ impl LocalRuntime {
             cmd: unpacked.cmd,
             env: unpacked.env,
             working_dir: unpacked.working_dir,
-            user: unpacked.user,
         })
     }
 }
