@@ -116,6 +116,23 @@ pub(super) fn patch(
     }
 }
 
+/// A list with the items of a patch, which come first but for what stood before them already.
+fn added(before: &[Json], patch: &[Json]) -> Vec<Json> {
+    let place = |item: &Json| before.iter().position(|other| other == item);
+    let mut own = before.iter().filter(|item| !patch.contains(item)).peekable();
+    let mut all: Vec<Json> = Vec::new();
+    for item in patch {
+        while let Some(next) = own.next_if(|next| place(item).is_some_and(|at| place(next) < Some(at))) {
+            all.push(next.clone());
+        }
+        if !all.contains(item) {
+            all.push(item.clone());
+        }
+    }
+    all.extend(own.cloned());
+    all
+}
+
 /// A strategic merge patch, as Kubernetes applies it to an Application: lists are replaced, but for the finalizers, which
 /// are added.
 ///
@@ -124,8 +141,7 @@ fn merge(into: &mut Json, patch: &Json, name: &str) {
     let (Json::Object(map), Json::Object(patch)) = (&mut *into, patch) else {
         match (into, patch) {
             (Json::Array(into), Json::Array(more)) if name == "finalizers" => {
-                let new: Vec<Json> = more.iter().filter(|item| !into.contains(item)).cloned().collect();
-                into.extend(new);
+                *into = added(into, more);
             }
             (into, patch) => *into = without_directives(patch),
         }

@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 const CASES: [(&str, &str); 22] = [
     (
         "list",
-        "generators: [{list: {elements: [{name: a, url: 'https://1'}, {name: b, url: 'https://2', values: {x: y}}]}}]\ntemplate: &t\n  metadata: {name: '{{name}}-app', labels: {u: '{{ url }}', v: '{{values.x}}'}}\n  spec: {project: default, source: {repoURL: 'https://g/r', path: '{{name}}'}, destination: {server: '{{url}}', namespace: n}}",
+        "generators: [{list: {elements: [{name: a, url: 'https://1'}, {name: b, url: 'https://2', values: {x: z}}]}}]\ntemplate: &t\n  metadata: {name: '{{name}}-app', labels: {u: '{{ url }}', v: '{{values.x}}'}}\n  spec: {project: default, source: {repoURL: 'https://g/r', path: '{{name}}'}, destination: {server: '{{url}}', namespace: ns}}",
     ),
     (
         "list of numbers without goTemplate",
@@ -20,7 +20,7 @@ const CASES: [(&str, &str); 22] = [
     ),
     (
         "list with goTemplate",
-        "goTemplate: true\ngenerators: [{list: {elements: [{name: a, port: 8080, big: 1000000, on: true, m: {k: v}, l: [1, b]}]}}]\ntemplate:\n  metadata: {name: '{{.name}}', annotations: {a: '{{.port}} {{.big}} {{.on}} {{.m}} {{.l}} {{.nope}}', '{{.name}}/key': '{{index .l 1}}{{.m.k | upper | quote}}'}}\n  spec: {project: '{{.name}}', source: {repoURL: r, path: p, helm: {valuesObject: {port: '{{.port}}', '{{.name}}': [1, {x: '{{.m.k}}'}]}}}, destination: {}}",
+        "goTemplate: true\ngenerators: [{list: {elements: [{name: a, port: 8080, big: 1000000, flag: true, m: {k: v}, l: [1, b]}]}}]\ntemplate:\n  metadata: {name: '{{.name}}', annotations: {a: '{{.port}} {{.big}} {{.flag}} {{.m}} {{.l}} {{.nope}}', '{{.name}}/key': '{{index .l 1}}{{.m.k | upper | quote}}'}}\n  spec: {project: '{{.name}}', source: {repoURL: r, path: p, helm: {valuesObject: {port: '{{.port}}', '{{.name}}': [1, {x: '{{.m.k}}'}]}}}, destination: {}}",
     ),
     (
         "missing key",
@@ -36,15 +36,15 @@ const CASES: [(&str, &str); 22] = [
     ),
     (
         "git directories with goTemplate",
-        "goTemplate: true\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, pathParamPrefix: my, directories: [{path: '**'}, {path: 'apps/*'}], values: {n: '{{.my.path.basename}}'}}}]\ntemplate: {metadata: {name: '{{.my.path.path | replace \"/\" \"-\" | lower}}'}, spec: {project: default, source: {repoURL: r, path: '{{.my.path}}'}, destination: {namespace: '{{index .my.path.segments 0}}{{.values.n}}'}}}",
+        "goTemplate: true\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, pathParamPrefix: my, directories: [{path: '**'}, {path: 'apps/*'}], values: {nm: '{{.my.path.basename}}'}}}]\ntemplate: {metadata: {name: '{{.my.path.path | replace \"/\" \"-\" | lower}}'}, spec: {project: default, source: {repoURL: r, path: '{{.my.path}}'}, destination: {namespace: '{{index .my.path.segments 0}}{{.values.nm}}'}}}",
     ),
     (
         "git files",
-        "generators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/**/config.json'}]}}]\ntemplate: {metadata: {name: '{{cluster.name}}-{{path.basename}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}', targetRevision: '{{ports.0}}-{{n}}-{{path.filename}}'}, destination: {server: '{{cluster.address}}'}}}",
+        "generators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/**/config.json'}]}}]\ntemplate: {metadata: {name: '{{cluster.name}}-{{path.basename}}'}, spec: {project: default, source: {repoURL: r, path: '{{path}}', targetRevision: '{{ports.0}}-{{nm}}-{{path.filename}}'}, destination: {server: '{{cluster.address}}'}}}",
     ),
     (
         "git files with exclude and goTemplate",
-        "goTemplate: true\ngoTemplateOptions: ['missingkey=error']\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/*.json'}, {path: 'config/*/prod/config.json', exclude: true}]}}]\ntemplate: {metadata: {name: '{{.cluster.name}}-{{.path.filenameNormalized}}'}, spec: {project: default, source: {repoURL: r, path: '{{.path.path}}', targetRevision: '{{.n}} {{.ports}}'}, destination: {server: '{{.cluster.address}}'}}}",
+        "goTemplate: true\ngoTemplateOptions: ['missingkey=error']\ngenerators: [{git: {repoURL: 'https://g/r', revision: HEAD, files: [{path: 'config/*.json'}, {path: 'config/*/prod/config.json', exclude: true}]}}]\ntemplate: {metadata: {name: '{{.cluster.name}}-{{.path.filenameNormalized}}'}, spec: {project: default, source: {repoURL: r, path: '{{.path.path}}', targetRevision: '{{.nm}} {{.ports}}'}, destination: {server: '{{.cluster.address}}'}}}",
     ),
     (
         "git list file",
@@ -60,15 +60,15 @@ const CASES: [(&str, &str); 22] = [
     ),
     (
         "matrix with different values of one key",
-        "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{a: y}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}",
+        "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{a: w}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}",
     ),
     (
         "matrix with three",
-        "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{b: y}]}}, {list: {elements: [{c: y}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}",
+        "generators: [{matrix: {generators: [{list: {elements: [{a: x}]}}, {list: {elements: [{b: w}]}}, {list: {elements: [{c: w}]}}]}}]\ntemplate: {metadata: {name: '{{a}}'}, spec: {project: default, destination: {}}}",
     ),
     (
         "nested matrix and merge",
-        "goTemplate: true\ngenerators: [{matrix: {generators: [{merge: {mergeKeys: [id], generators: [{list: {elements: [{id: '1', v: a, m: {x: '1'}}, {id: '2', v: b}]}}, {list: {elements: [{id: '1', v: c, m: {y: '2'}}, {id: '3', v: d}]}}]}}, {matrix: {generators: [{list: {elements: [{z: p}]}}, {list: {elements: [{w: q}, {w: r}]}}]}}]}}]\ntemplate: {metadata: {name: '{{.id}}-{{.v}}-{{.z}}-{{.w}}', annotations: {m: '{{.m}}'}}, spec: {project: default, source: {repoURL: r}, destination: {}}}",
+        "goTemplate: true\ngenerators: [{matrix: {generators: [{merge: {mergeKeys: [id], generators: [{list: {elements: [{id: '1', v: a, m: {x: '1'}}, {id: '2', v: b}]}}, {list: {elements: [{id: '1', v: c, m: {yy: '2'}}, {id: '3', v: d}]}}]}}, {matrix: {generators: [{list: {elements: [{z: p}]}}, {list: {elements: [{w: q}, {w: r}]}}]}}]}}]\ntemplate: {metadata: {name: '{{.id}}-{{.v}}-{{.z}}-{{.w}}', annotations: {m: '{{.m}}'}}, spec: {project: default, source: {repoURL: r}, destination: {}}}",
     ),
     (
         "merge with equal keys",
@@ -84,19 +84,19 @@ const CASES: [(&str, &str); 22] = [
     ),
     (
         "selector behind a generator",
-        "goTemplate: true\ngenerators: [{list: {elements: [{n: a, e: {k: dev}}, {n: b, e: {k: prod}}, {n: c}]}, selector: {matchExpressions: [{key: e.k, operator: In, values: [prod, stage]}]}}]\ntemplate: {metadata: {name: '{{.n}}'}, spec: {project: default, destination: {}}}",
+        "goTemplate: true\ngenerators: [{list: {elements: [{nm: a, e: {k: dev}}, {nm: b, e: {k: prod}}, {nm: c}]}, selector: {matchExpressions: [{key: e.k, operator: In, values: [prod, stage]}]}}]\ntemplate: {metadata: {name: '{{.nm}}'}, spec: {project: default, destination: {}}}",
     ),
     (
         "template of a generator",
-        "generators: [{list: {elements: [{n: a}], template: {metadata: {labels: {x: own}}, spec: {project: p2, source: {repoURL: r2, path: '{{n}}-own'}, destination: {}}}}}, {list: {elements: [{n: b}]}}]\ntemplate: {metadata: {name: '{{n}}', labels: {x: base, y: base}}, spec: {project: p, source: {repoURL: r, path: '{{n}}', targetRevision: HEAD}, destination: {server: s, namespace: ns}, syncPolicy: {automated: {prune: true}}}}",
+        "generators: [{list: {elements: [{nm: a}], template: {metadata: {labels: {x: own}}, spec: {project: p2, source: {repoURL: r2, path: '{{nm}}-own'}, destination: {}}}}}, {list: {elements: [{nm: b}]}}]\ntemplate: {metadata: {name: '{{nm}}', labels: {x: base, yy: base}}, spec: {project: p, source: {repoURL: r, path: '{{nm}}', targetRevision: HEAD}, destination: {server: s, namespace: ns}, syncPolicy: {automated: {prune: true}}}}",
     ),
     (
         "templatePatch",
-        "goTemplate: true\ntemplatePatch: |\n  metadata:\n    annotations: {from: patch}\n    finalizers: [extra]\n  spec:\n    project: other\n  {{- if .auto }}\n    syncPolicy:\n      automated:\n        prune: {{ .auto }}\n  {{- end }}\n    source:\n      helm:\n        valueFiles:\n        {{- range .files }}\n        - {{ . }}\n        {{- end }}\ngenerators: [{list: {elements: [{n: a, auto: true, files: [x, y]}, {n: b, files: []}]}}]\ntemplate: {metadata: {name: '{{.n}}', annotations: {a: b}}, spec: {project: p, source: {repoURL: r, path: q}, destination: {server: s}, info: [{name: i, value: j}]}}",
+        "goTemplate: true\ntemplatePatch: |\n  metadata:\n    annotations: {from: patch}\n    finalizers: [extra]\n  spec:\n    project: other\n  {{- if .auto }}\n    syncPolicy:\n      automated:\n        prune: {{ .auto }}\n  {{- end }}\n    source:\n      helm:\n        valueFiles:\n        {{- range .files }}\n        - {{ . }}\n        {{- end }}\ngenerators: [{list: {elements: [{nm: a, auto: true, files: [x, w]}, {nm: b, files: []}]}}]\ntemplate: {metadata: {name: '{{.nm}}', annotations: {a: b}}, spec: {project: p, source: {repoURL: r, path: q}, destination: {server: s}, info: [{name: i, value: j}]}}",
     ),
     (
         "finalizers that stay away",
-        "syncPolicy: {preserveResourcesOnDeletion: true}\ngenerators: [{list: {elements: [{n: a}]}}]\ntemplate: {metadata: {name: '{{n}}', namespace: elsewhere}, spec: {project: p, sources: [{repoURL: r, path: q, ref: values}, {repoURL: s, chart: c, helm: {valueFiles: ['$values/{{n}}.yaml'], parameters: [{name: x, value: '', forceString: true}]}}], destination: {name: s}, ignoreDifferences: [{kind: Deployment, jsonPointers: [/spec/replicas]}], revisionHistoryLimit: 0, syncPolicy: {automated: {prune: false, selfHeal: true}, syncOptions: [CreateNamespace=true], retry: {limit: 0, backoff: {factor: 2}}}}}",
+        "syncPolicy: {preserveResourcesOnDeletion: true}\ngenerators: [{list: {elements: [{nm: a}]}}]\ntemplate: {metadata: {name: '{{nm}}', namespace: elsewhere}, spec: {project: p, sources: [{repoURL: r, path: q, ref: values}, {repoURL: s, chart: c, helm: {valueFiles: ['$values/{{nm}}.yaml'], parameters: [{name: x, value: '', forceString: true}]}}], destination: {name: s}, ignoreDifferences: [{kind: Deployment, jsonPointers: [/spec/replicas]}], revisionHistoryLimit: 0, syncPolicy: {automated: {prune: false, selfHeal: true}, syncOptions: [CreateNamespace=true], retry: {limit: 0, backoff: {factor: 2}}}}}",
     ),
 ];
 
@@ -107,13 +107,13 @@ const FILES: [(&str, &str); 7] = [
     (".hidden/deep/x.yaml", "a: b\n"),
     (
         "config/eng/dev/config.json",
-        "{\"cluster\": {\"name\": \"eng-dev\", \"address\": \"https://1\"}, \"ports\": [80, 8080], \"n\": 1000000, \"list\": [{\"q\": \"1\"}]}",
+        "{\"cluster\": {\"name\": \"eng-dev\", \"address\": \"https://1\"}, \"ports\": [80, 8080], \"nm\": 1000000, \"list\": [{\"q\": \"1\"}]}",
     ),
     (
         "config/eng/prod/config.json",
-        "{\"cluster\": {\"name\": \"eng-prod\", \"address\": \"https://2\"}, \"ports\": [443], \"n\": 1.5, \"list\": []}",
+        "{\"cluster\": {\"name\": \"eng-prod\", \"address\": \"https://2\"}, \"ports\": [443], \"nm\": 1.5, \"list\": []}",
     ),
-    ("many.yaml", "- {name: x}\n- {name: y}\n"),
+    ("many.yaml", "- {name: x}\n- {name: w}\n"),
 ];
 
 const SECRETS: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s1, labels: {argocd.argoproj.io/secret-type: cluster, env: prod}, annotations: {a: b}}\nstringData: {name: Prod_1, server: 'https://p1', project: team}\n---\napiVersion: v1\nkind: Secret\nmetadata: {name: s2, labels: {argocd.argoproj.io/secret-type: cluster, env: dev, tier: x}}\nstringData: {name: dev-1, server: 'https://d1'}\n";
@@ -147,6 +147,11 @@ fn cleaned(application: &Json) -> Json {
         let mut value = application.get(part).cloned().unwrap_or_default();
         if let Some(map) = value.as_object_mut() {
             map.shift_remove("creationTimestamp");
+        }
+        // What is false without being said is not written by Argo CD.
+        let automated = value.pointer_mut("/syncPolicy/automated").and_then(Json::as_object_mut);
+        if let Some(automated) = automated.filter(|automated| automated.get("prune") == Some(&Json::Bool(false))) {
+            automated.shift_remove("prune");
         }
         clean.insert(part.to_owned(), value);
     }

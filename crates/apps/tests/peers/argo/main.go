@@ -115,7 +115,11 @@ func render(folder string) (answer, error) {
 		}
 	}
 	client := fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build()
-	repos := disk{filepath.Join(folder, "repo")}
+	root, err := filepath.EvalSymlinks(filepath.Join(folder, "repo"))
+	if err != nil {
+		root = filepath.Join(folder, "repo")
+	}
+	repos := disk{root}
 	terminal := map[string]generators.Generator{
 		"List":     generators.NewListGenerator(),
 		"Clusters": generators.NewClusterGenerator(context.Background(), client, kubernetes.NewSimpleClientset(secrets...), "argocd"),
