@@ -73,6 +73,10 @@ fn workloads() {
     );
     check("apps/v1", "DaemonSet", json!({"status": {"desiredNumberScheduled": 0}}), Status::Healthy);
     check("apps/v1", "DaemonSet", json!({}), Status::Progressing);
+}
+
+#[test]
+fn work_that_ends() {
     check("batch/v1", "Job", json!({}), Status::Progressing);
     check("batch/v1", "Job", condition("Complete", "True", ""), Status::Healthy);
     check("batch/v1", "Job", condition("Failed", "True", ""), Status::Degraded);
