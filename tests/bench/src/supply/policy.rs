@@ -20,7 +20,7 @@ const RESOURCES: usize = 1_000;
 const DECISIONS: usize = 20_000;
 
 pub(super) fn measure(prograde: &Path, kyverno: Option<&Path>) -> anyhow::Result<Vec<Row>> {
-    let folder = tempfile::tempdir_in(".")?;
+    let folder = tempfile::tempdir()?;
     let policies: Vec<Value> = (0..POLICIES).map(policy).collect();
     let pods: Vec<Value> = (0..RESOURCES).map(pod).collect();
     fs::write(folder.path().join("policies.yaml"), documents(&policies)?)?;

@@ -23,7 +23,7 @@ const TREE_BYTES: u64 = 64 << 20;
 const PLANTED: usize = 20;
 
 pub(super) fn measure(prograde: &Path) -> anyhow::Result<Vec<Row>> {
-    let folder = tempfile::tempdir_in(".")?;
+    let folder = tempfile::tempdir()?;
     let bench = Bench { prograde: fs::canonicalize(prograde)?, folder: fs::canonicalize(folder.path())? };
     Ok(vec![bench.lock_file()?, bench.secrets()?])
 }
