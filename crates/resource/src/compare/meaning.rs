@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use prograde_kustomize::TypeOf;
+use prograde_policy::duration;
 use prograde_policy::quantity::Quantity;
 use serde_json::Value;
 
@@ -56,7 +57,7 @@ pub(super) fn same(standing: Standing<'_>, desired: &Value, live: &Value) -> boo
     let lower = standing.field.to_ascii_lowercase();
     standing.known.is_none()
         && DURATIONS.iter().any(|end| lower.ends_with(end))
-        && nanoseconds(desired).is_some_and(|one| nanoseconds(live) == Some(one))
+        && duration::parse(desired).is_some_and(|one| duration::parse(live) == Some(one))
 }
 
 fn looks_like_quantity(standing: Standing<'_>) -> bool {
@@ -72,46 +73,6 @@ fn same_quantity(desired: &Value, live: &Value) -> bool {
 fn decoded(text: &str) -> Option<Vec<u8>> {
     let compact: String = text.split_whitespace().collect();
     STANDARD.decode(compact).ok()
-}
-
-/// A duration as Go writes it, such as `1h30m`, in nanoseconds.
-fn nanoseconds(text: &str) -> Option<i128> {
-    let units: [(&str, i128); 8] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("µs", 1_000),
-        ("μs", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
-    ];
-    if text.len() > 64 {
-        return None;
-    }
-    let (negative, mut rest) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let mut sum = 0_i128;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, after) = rest.split_at(end);
-        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
-        let (unit, next) = after.split_at(unit_end);
-        let (_, each) = units.into_iter().find(|(name, _)| *name == unit)?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if fraction.len() > 9 || whole.len() > 12 || (whole.is_empty() && fraction.is_empty()) || fraction.contains('.')
-        {
-            return None;
-        }
-        let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let scale = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
-        let part: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
-        sum += whole * each + part * each / scale;
-        rest = next;
-    }
-    Some(if negative { -sum } else { sum })
 }
 
 #[cfg(test)]
@@ -143,7 +104,7 @@ mod tests {
         check("password", "data", &json!("aGVsbG8="), &json!("aGVsbG9="), false);
         check("a", "b", &json!(true), &json!("true"), false);
         for wrong in ["", "1", "h", "1x", "..s", "9999999999999h", "-"] {
-            assert_eq!(nanoseconds(wrong), None, "{wrong}");
+            assert_eq!(duration::parse(wrong), None, "{wrong}");
         }
     }
 }

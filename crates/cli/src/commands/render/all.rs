@@ -92,7 +92,8 @@ pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
 }
 
 fn make(output: &Path) -> Result<PathBuf, Report> {
-    fs::create_dir_all(output).and_then(|()| fs::canonicalize(output)).map_err(|e| Report::file("make", output, &e))
+    let made = fs::create_dir_all(output).and_then(|()| fs::canonicalize(output));
+    made.map_err(|error| Report::file("make", output, &error).hint("`--output` names a directory for all files"))
 }
 
 /// Directories with a kustomization, each with the file's path, as seen from the disk's root.
