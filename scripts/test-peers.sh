@@ -209,6 +209,12 @@ go_copy() {
     cp -R "$source/$2" "$3/" && chmod -R u+w "$3"
 }
 
+# busybox, linked statically, is the program of the containers that tests start (crates/confine/tests/confine).
+busybox() {
+    if type -P busybox >/dev/null && [ -z "$(ldd "$(type -P busybox)" 2>/dev/null | grep '=>')" ]; then return; fi
+    debian_install busybox-static
+}
+
 # Python packages in a folder of their own, unless what they are for can be imported.
 python_install() {
     local place
@@ -242,7 +248,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager argo argo-cd buildah conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager argo argo-cd buildah busybox conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -80,6 +80,7 @@ pub(crate) enum Brief {
     Rules(commands::rules::RulesArgs),
     Alerts(commands::alerts::AlertsArgs),
     Objectives(commands::objectives::ObjectivesArgs),
+    Node(commands::node::NodeArgs),
     Image(Box<commands::image::ImageArgs>),
     Sbom(commands::sbom::SbomArgs),
     Scan(commands::scan::ScanArgs),

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use prograde_confine::helper;
 use tokio::runtime::{Builder, Runtime};
 
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,11 @@ const END_WAIT: Duration = Duration::from_millis(200);
 const CHILDREN_WAIT: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
+    // Before anything may start a thread: this process forks.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == helper::ARGUMENT) && arguments.next().is_none() {
+        return helper::main();
+    }
     let cli = Cli::parse();
     let printer = Arc::new(Printer::new(cli.global.style()));
     let exit = run(cli, &printer).unwrap_or_else(|report| {
@@ -115,6 +121,7 @@ fn dispatch(app: &App, command: Brief) -> Result<Exit, Report> {
         Brief::Scale(args) => commands::order::scale(app, &args),
         Brief::Query(args) => commands::query::run(app, &args),
         Brief::Budget(args) => commands::budget::run(app, &args),
+        Brief::Node(args) => commands::node::run(app, &args),
         Brief::Objectives(args) => commands::objectives::run(app, &args),
         Brief::Toil(args) => commands::toil::run(app, &args),
         Brief::Oncall(args) => commands::oncall::run(app, &args),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_model::Diagnostics;
+use prograde_model::confinement::Part;
 use prograde_model::event::{Event, JobRecord, Opened, Person, Recorded};
 use prograde_model::flight::Flight;
 use prograde_model::gate::Holds;
@@ -217,8 +218,15 @@ pub struct Checked {
 /// The deployment repository.
 #[async_trait]
 pub trait Deployments: Send + Sync {
-    /// Renders manifests without writing them, and asks the policies in force of them.
-    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError>;
+    /// Renders manifests without writing them, and asks the policies in force of them. What they ask the runtime for must be
+    /// there, save for the parts that may be missing.
+    async fn check(
+        &self,
+        target: &Target,
+        overlay: &str,
+        manifests: &Files,
+        unconfined: &[Part],
+    ) -> Result<Checked, PortError>;
     /// Writes a release, if the policies in force let it; the same flight and target give the same commit.
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError>;
     /// Takes a release out again; the same flight and target give the same commit.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prograde_model::confinement::Part as Unconfined;
 use prograde_model::fleet::{Fleet, WantedThere};
 use prograde_model::ids::{CommitId, Digest, FlightId, Target};
 use prograde_model::workload::Workload;
@@ -155,11 +156,13 @@ impl Inner {
     ) -> Result<Applied, PortError> {
         let mut versions = Vec::with_capacity(wanted.versions.len());
         for version in &wanted.versions {
-            let (commit, digest) = self.deployed(&version.flight, target)?;
+            let (commit, digest, unconfined) = self.deployed(&version.flight, target)?;
             let workload = if let Some(known) = rendered.get(&version.flight) {
                 Arc::clone(known)
             } else {
-                let workload = Arc::new(self.ports.deployments.workload(&commit, target).await?);
+                let mut workload = self.ports.deployments.workload(&commit, target).await?;
+                workload.unconfined = unconfined;
+                let workload = Arc::new(workload);
                 rendered.insert(version.flight.clone(), Arc::clone(&workload));
                 workload
             };
@@ -180,11 +183,15 @@ impl Inner {
         Ok(Applied::Whole)
     }
 
-    fn deployed(&self, flight: &FlightId, target: &Target) -> Result<(CommitId, Digest), PortError> {
+    /// The commit and the image of a version, and what its environment allows to be missing.
+    fn deployed(&self, flight: &FlightId, target: &Target) -> Result<(CommitId, Digest, Vec<Unconfined>), PortError> {
         let found = self.ledger.with(|fleet| {
             let flight = fleet.flight(flight)?;
             let commit = flight.entry(target)?.deploy_commit.clone()?;
-            Some((commit, flight.release(target)?.digest.clone()))
+            let environments = flight.config.iter().flat_map(|config| &config.environments);
+            let here = environments.into_iter().find(|environment| environment.name == target.environment);
+            let unconfined = here.map(|environment| environment.unconfined().to_vec()).unwrap_or_default();
+            Some((commit, flight.release(target)?.digest.clone(), unconfined))
         });
         found.ok_or_else(|| PortError::Final(format!("flight {flight} was never deployed to {target}")))
     }

@@ -6,6 +6,7 @@
 // In the order in which a commit passes them.
 pub mod alert;
 pub mod autoscale;
+pub mod confinement;
 pub mod diagnostic;
 pub mod dora;
 pub mod duration;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::confinement::Part;
 use crate::gate::{Freeze, OpenHours};
 use crate::group::{self, Member};
 use crate::ids::{EnvironmentName, ServiceName, Weight};
@@ -96,9 +97,30 @@ pub struct Environment {
     /// How a canary's or blue-green release's steps are judged, and the watch after them.
     #[serde(default)]
     pub analysis: Analysis,
+    /// What the local node may do here that it would refuse.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeRules>,
     /// Requests that must be answered as said once the release serves here, before it goes on.
     #[serde(default)]
     pub checks: Vec<Check>,
+}
+
+/// What the local node may do in an environment that it would refuse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeRules {
+    /// Parts of what manifests ask for that may be missing where the machine can't give them.
+    pub allow_unconfined: AllowUnconfined,
+}
+
+/// Leave to run a workload with less protection than its manifests ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AllowUnconfined {
+    /// Which parts: `container` stands for all, and the program is then a plain process.
+    pub parts: Vec<Part>,
+    /// Why that is right, for whoever reads it next.
+    pub reason: String,
 }
 
 /// What must hold before an environment is entered.
@@ -230,6 +252,11 @@ impl Environment {
 }
 
 impl Environment {
+    /// Which parts of what manifests ask for may be missing here.
+    pub fn unconfined(&self) -> &[Part] {
+        self.runtime.as_ref().map_or(&[], |rules| rules.allow_unconfined.parts.as_slice())
+    }
+
     /// How a release takes over here, where the manifests allow what a rolling update may do.
     pub fn takeover(&self, rolling: RollingUpdate, replicas: u32) -> Strategy {
         match self.strategy {
@@ -366,6 +393,7 @@ impl Environment {
                 "use letters, digits, `-`, `_`, `.` and `/`, without `..`",
             ));
         }
+        self.runtime_problems(at, found);
         self.strategy_problems(at, found);
         self.audience_problems(at, found);
         self.step_problems(at, found);
@@ -410,6 +438,20 @@ impl Environment {
                 Some(vec![self.preview.unwrap_or_default(), self.keep.unwrap_or_else(default_bake)])
             }
             StrategyName::Recreate | StrategyName::Rolling => self.watch().map(|_| Vec::new()),
+        }
+    }
+
+    fn runtime_problems(&self, at: &str, found: &mut Vec<Problem>) {
+        let Some(RuntimeRules { allow_unconfined }) = &self.runtime else { return };
+        let mut wrong = |field, message: &str, hint| {
+            let path = ["environments", at, "runtime", "allow_unconfined", field];
+            found.push(problem(&path, message.to_owned(), hint));
+        };
+        if allow_unconfined.parts.is_empty() {
+            wrong("parts", "no part is named", "name one, such as `memory-limit`, or remove `runtime`");
+        }
+        if allow_unconfined.reason.trim().is_empty() {
+            wrong("reason", "there is no reason", "write why this environment may do without");
         }
     }
 
@@ -563,6 +605,24 @@ mod tests {
         environments.1.checks.0.get: "x" is not a path
         environments.1.checks.0.status: 99 is not a final HTTP status
         "#);
+    }
+
+    #[test]
+    fn leave_to_run_unconfined_is_for_named_parts_and_has_a_reason() {
+        let with = |rules: serde_json::Value| json!([{"name": "test", "runtime": {"allow_unconfined": rules}}, {"name": "production"}]);
+        let bad = service(&with(json!({"parts": [], "reason": " "})));
+        let found: Vec<String> =
+            bad.problems().iter().map(|p| format!("{}: {}", p.path.join("."), p.message)).collect();
+        insta::assert_snapshot!(found.join("\n"), @r#"
+        environments.0.runtime.allow_unconfined.parts: no part is named
+        environments.0.runtime.allow_unconfined.reason: there is no reason
+        "#);
+        let service = service(&with(json!({"parts": ["seccomp", "memory-limit"], "reason": "it is a test"})));
+        assert_eq!(service.problems(), []);
+        assert_eq!(service.environments[0].unconfined(), [Part::Seccomp, Part::MemoryLimit]);
+        assert_eq!(service.environments[1].unconfined(), []);
+        let unknown: Result<AllowUnconfined, _> = serde_json::from_value(json!({"parts": ["all"], "reason": "x"}));
+        assert!(unknown.unwrap_err().to_string().contains("unknown variant `all`"));
     }
 
     #[test]

@@ -585,5 +585,7 @@ fn workload() -> Workload {
         },
         service_ports: Vec::new(),
         autoscaling: None,
+        confinement: None,
+        unconfined: Vec::new(),
     }
 }

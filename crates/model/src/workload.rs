@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::autoscale::Autoscaling;
+use crate::confinement::{Confinement, Part};
 
 /// One version's workload, ready to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub struct Workload {
     pub service_ports: Vec<ServicePort>,
     /// The `HorizontalPodAutoscaler`, if there is one.
     pub autoscaling: Option<Autoscaling>,
+    /// What the process is to be held to; none where the manifests ask for nothing.
+    pub confinement: Option<Confinement>,
+    /// Which parts of that may be missing: what the environment allows in `prograde.yaml`.
+    pub unconfined: Vec<Part>,
 }
 
 /// `spec.strategy.rollingUpdate`; both default to 25%.

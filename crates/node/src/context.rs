@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use prograde_confine::Machine;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,6 +20,8 @@ pub(crate) struct Context {
     pub(crate) options: NodeOptions,
     pub(crate) logs: Arc<LogKeeper>,
     pub(crate) pool: Arc<PortPool>,
+    /// What can be given to containers here.
+    pub(crate) machine: Machine,
     /// Every task of the node, so that a shutdown waits for it.
     pub(crate) tasks: TaskTracker,
     /// Replicas are to drain and stop, and no new ones start.
@@ -33,11 +36,11 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(options: NodeOptions, logs: Arc<LogKeeper>, pool: Arc<PortPool>) -> Arc<Self> {
+    pub(crate) fn new(options: NodeOptions, logs: Arc<LogKeeper>, pool: Arc<PortPool>, machine: Machine) -> Arc<Self> {
         let (changed, _) = watch::channel(0);
         let [stop, kill, closed] = std::array::from_fn(|_| CancellationToken::new());
         let (tasks, processes, jobs) = (TaskTracker::new(), Processes::default(), Queues::default());
-        Arc::new(Self { options, logs, pool, tasks, stop, kill, closed, processes, jobs, changed })
+        Arc::new(Self { options, logs, pool, machine, tasks, stop, kill, closed, processes, jobs, changed })
     }
 
     /// Where one replica's files are.

@@ -28,6 +28,8 @@ pub struct ImageRoot {
     pub env: Vec<String>,
     /// `WorkingDir`.
     pub working_dir: Option<String>,
+    /// `User`: who a container is whose manifest does not say.
+    pub user: Option<String>,
 }
 
 /// Where `inside` is on this machine. `inside` is a path in the image, taken from its root whether absolute or not.

@@ -18,6 +18,7 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::confine;
 use crate::context::Context;
 use crate::files::{private_dir, remove_dir};
 use crate::image::ImageRoot;
@@ -185,7 +186,9 @@ fn start(
         let stderr = writer(&dir, LogStream::Stderr.as_str()).map_err(StartError::Files)?;
         context.logs.register(&id, &order.target, &order.revision, &dir).map_err(StartError::Files)?;
         let program = launch.arguments.first().cloned().unwrap_or_default();
-        let process = Process::spawn(&launch, stdout, stderr).map_err(|error| StartError::Execute(program, error))?;
+        let way = confine::way(context, spec, &launch, &dir)?;
+        let process = Process::start(&way, &launch, &context.options.container_program, (stdout, stderr))
+            .map_err(|error| StartError::Execute(program, error))?;
         Ok((process, lease))
     });
     match started {

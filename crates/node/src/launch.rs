@@ -9,9 +9,11 @@ use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use prograde_model::workload::{Container, EnvValue, PodField};
 
+use crate::confine::Entered;
 use crate::image::{self, ImageRoot};
 use crate::ports::PortMap;
 
@@ -42,6 +44,15 @@ pub(crate) enum StartError {
     /// The node's own files could not be written.
     #[error("node cannot keep its files")]
     Files(#[source] io::Error),
+    /// The machine can't give what the manifest asks for, and nobody allowed that to be missing.
+    #[error("{}", crate::confine::refused(.0))]
+    Confinement(prograde_confine::Refusal),
+    /// The user that the manifest or the image names is none, or may not be.
+    #[error("{0} [PG1302]")]
+    User(String),
+    /// A profile of system calls can't be had.
+    #[error("the profile {0} can't be had: {1} [PG1303]")]
+    Profile(PathBuf, String),
     /// The system refused to execute the program.
     #[error("cannot execute {0}")]
     Execute(String, #[source] io::Error),
@@ -78,12 +89,18 @@ pub(crate) struct Surroundings {
     root: PathBuf,
     directory: PathBuf,
     environment: BTreeMap<String, String>,
+    /// The container that is there, where it has one.
+    pub(crate) container: Option<Arc<Entered>>,
 }
 
 /// What is executed. Shows no values of environment variables and no arguments: they may hold secrets.
 pub(crate) struct Launch {
     /// The program, on this machine.
     pub(crate) program: PathBuf,
+    /// The program, as the image sees it.
+    pub(crate) inside: PathBuf,
+    /// The working directory, as the image sees it.
+    pub(crate) inside_directory: PathBuf,
     /// The name by which it was asked for, and the arguments.
     pub(crate) arguments: Vec<String>,
     /// The working directory, on this machine.
@@ -117,7 +134,7 @@ impl Surroundings {
             .filter(|path| path.is_dir())
             .ok_or_else(|| StartError::WorkingDir(inside.to_owned()))?;
         let environment = environment(image, container, facts)?;
-        Ok(Self { root: image.path.clone(), directory, environment })
+        Ok(Self { root: image.path.clone(), directory, environment, container: None })
     }
 
     /// The command of the container itself (Kubernetes core/v1 `Container`: `command` replaces the entrypoint and
@@ -138,12 +155,14 @@ impl Surroundings {
     pub(crate) fn command(&self, arguments: Vec<String>) -> Result<Launch, StartError> {
         let name = arguments.first().filter(|name| !name.is_empty()).ok_or(StartError::NoCommand)?;
         let program = self.find(name)?;
-        Ok(Launch { program, directory: self.directory.clone(), environment: self.environment.clone(), arguments })
+        let (inside, inside_directory) = (self.inside(&program), self.inside(&self.directory));
+        let (directory, environment) = (self.directory.clone(), self.environment.clone());
+        Ok(Launch { program, inside, inside_directory, arguments, directory, environment })
     }
 
     /// Where the program `name` is: as given when it has a `/` in it, else in the first directory of `PATH` that has it.
     fn find(&self, name: &str) -> Result<PathBuf, StartError> {
-        let inside = self.inside_directory();
+        let inside = self.inside(&self.directory);
         let candidates: Vec<PathBuf> = if name.contains('/') {
             vec![inside.join(name)]
         } else {
@@ -162,10 +181,10 @@ impl Surroundings {
         Err(refused.unwrap_or_else(|| StartError::NotFound(name.to_owned())))
     }
 
-    /// The working directory as the image sees it.
-    fn inside_directory(&self) -> PathBuf {
+    /// A path of this machine below the root as the image sees it.
+    fn inside(&self, path: &Path) -> PathBuf {
         let root = std::fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
-        Path::new("/").join(self.directory.strip_prefix(&root).unwrap_or(Path::new("")))
+        Path::new("/").join(path.strip_prefix(&root).unwrap_or(Path::new("")))
     }
 }
 
@@ -253,6 +272,7 @@ mod tests {
             cmd: vec!["serve".into()],
             env: vec!["LANG=C".into(), "PATH=/bin".into(), "PORT=1".into()],
             working_dir: None,
+            user: None,
         }
     }
 

@@ -13,6 +13,7 @@
 mod backoff;
 mod check;
 mod clock;
+mod confine;
 mod context;
 mod deployment;
 mod error;
@@ -42,6 +43,7 @@ mod sync;
 mod testing;
 mod usage;
 
+pub use confine::container_group;
 pub use error::NodeError;
 pub use image::ImageRoot;
 pub use job::{JobEnd, JobOrder, JobVersion};

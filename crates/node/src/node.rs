@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use futures_util::Stream;
+use prograde_confine::Machine;
 use prograde_model::runtime::{Desired, Observation};
 use prograde_model::{Digest, FlightId, Target};
 use rustix::fs::{FlockOperation, flock};
@@ -15,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use crate::check::check;
+use crate::confine;
 use crate::context::Context;
 use crate::deployment::Deployment;
 use crate::error::NodeError;
@@ -225,6 +227,11 @@ impl Node {
         deployments.into_iter().flat_map(of).collect()
     }
 
+    /// What this machine can give to containers, as it was when the node started.
+    pub fn machine(&self) -> &Machine {
+        &self.shared.context.machine
+    }
+
     /// Moves whenever an observation changes in anything but its counters.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.shared.context.changed()
@@ -263,6 +270,7 @@ impl Node {
                 tracing::error!("replicas are left that can't be killed");
             }
         }
+        confine::forget_node(&context.options.data_dir);
         context.closed.cancel();
         context.tasks.close();
         if timeout(END_MAX, context.tasks.wait()).await.is_err() {
@@ -314,7 +322,10 @@ fn open(mut options: NodeOptions) -> Result<Found, NodeError> {
     let _unneeded = getrandom::fill(&mut seed);
     let pool = PortPool::new(options.replica_ports.clone(), u16::from_le_bytes(seed));
     let survivors = survivor::find(&replicas, &logs).map_err(failed(&replicas))?;
-    Ok(Found { lock, context: Context::new(options, logs, pool), ports, entries, survivors })
+    let known = survivors.iter().map(|survivor| survivor.record.id.clone()).collect();
+    confine::end_strays(&replicas, &known);
+    let context = Context::new(options, logs, pool, Machine::survey());
+    Ok(Found { lock, context, ports, entries, survivors })
 }
 
 fn lock_dir(dir: &Path) -> Result<File, NodeError> {

@@ -33,6 +33,10 @@ pub struct NodeOptions {
     pub restart_backoff_max: Duration,
     /// After running for so long, a replica's earlier failures are forgotten. Default 10 min.
     pub restart_backoff_reset: Duration,
+    /// The binary that makes containers when it is executed anew, by [`prograde_confine::helper`]. Default: this one.
+    pub container_program: PathBuf,
+    /// Processes and threads that one container may have. Default 4096.
+    pub pids_max: u32,
     /// The proxy in front of all services.
     pub proxy: ProxyOptions,
 }
@@ -51,6 +55,9 @@ impl NodeOptions {
             restart_backoff: Duration::from_secs(10),
             restart_backoff_max: Duration::from_mins(5),
             restart_backoff_reset: Duration::from_mins(10),
+            // Also when its file was replaced meanwhile.
+            container_program: PathBuf::from("/proc/self/exe"),
+            pids_max: 4096,
             proxy: ProxyOptions::default(),
         }
     }

@@ -9,14 +9,16 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
+use prograde_confine::End;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::process::{Child, Command};
 
+use crate::confine::{self, Entered, Way};
 use crate::files::read_bounded;
 use crate::launch::Launch;
 use crate::stat::{ESRCH, stat};
@@ -34,12 +36,16 @@ pub(crate) struct Identity {
 }
 
 /// How a process ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// By itself, with a status.
     Status(i32),
     /// By a signal.
     Signal(i32),
+    /// By the kernel, because the memory that its container may use was used up.
+    OutOfMemory,
+    /// Before it began: its container could not be made.
+    Failed(String),
     /// Its status went to the process that adopted it from the server which started it.
     Unknown,
 }
@@ -49,6 +55,8 @@ impl fmt::Display for Exit {
         match self {
             Self::Status(status) => write!(f, "exit status {status}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::OutOfMemory => f.write_str("OOMKilled: it used more memory than its limit"),
+            Self::Failed(why) => write!(f, "container could not be started: {why}"),
             Self::Unknown => f.write_str("exited, status unknown since the server restarted"),
         }
     }
@@ -64,16 +72,65 @@ impl From<ExitStatus> for Exit {
     }
 }
 
-/// A live process and its group.
+impl From<End> for Exit {
+    fn from(end: End) -> Self {
+        match end {
+            End::Status(status) => Self::Status(status),
+            End::Signal(signal) => Self::Signal(signal),
+            End::OutOfMemory => Self::OutOfMemory,
+            End::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
+/// A live process and its group. Of a container it is the one that made it and ends as it ends.
 #[derive(Debug)]
 pub(crate) struct Process {
     identity: Identity,
     pidfd: AsyncFd<OwnedFd>,
     child: Option<Child>,
+    /// The folder of its container, where it has one.
+    container: Option<PathBuf>,
     ended: Option<Exit>,
 }
 
 impl Process {
+    /// Starts `launch` as a plain process or in a container, by `helper`.
+    pub(crate) fn start(way: &Way, launch: &Launch, helper: &Path, output: (File, File)) -> io::Result<Self> {
+        let (stdout, stderr) = output;
+        let config = match way {
+            Way::Plain => return Self::spawn(launch, stdout, stderr),
+            Way::Confined(config) => config,
+        };
+        End::forget(&config.dir)?;
+        let command = Command::from(prograde_confine::command(helper, config)?);
+        let mut process = Self::run(command, stdout, stderr)?;
+        process.container = Some(config.dir.clone());
+        Ok(process)
+    }
+
+    /// Starts `launch` where a replica's program runs: in its container, where it has one.
+    pub(crate) fn beside(
+        container: Option<&Entered>,
+        launch: &Launch,
+        (stdout, stderr): (File, File),
+    ) -> io::Result<Self> {
+        match container {
+            None => Self::spawn(launch, stdout, stderr),
+            Some(entered) => Self::run(Command::from(entered.command(launch)?), stdout, stderr),
+        }
+    }
+
+    /// The same process as that of the container in `dir`.
+    pub(crate) fn of_container(self, dir: &Path) -> Self {
+        Self { container: Some(dir.to_owned()), ..self }
+    }
+
+    /// Whether it stands for a container.
+    pub(crate) fn is_confined(&self) -> bool {
+        self.container.is_some()
+    }
+
     /// Starts `launch` in a group of its own, writing to `stdout` and `stderr`, which outlive this server.
     pub(crate) fn spawn(launch: &Launch, stdout: File, stderr: File) -> io::Result<Self> {
         let mut command = Command::new(&launch.program);
@@ -82,11 +139,15 @@ impl Process {
             command.arg0(name);
         }
         command.args(arguments).env_clear().envs(&launch.environment).current_dir(&launch.directory);
-        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
-        let mut child = command.spawn()?;
+        command.stdin(Stdio::null());
+        Self::run(command, stdout, stderr)
+    }
+
+    fn run(mut command: Command, stdout: File, stderr: File) -> io::Result<Self> {
+        let mut child = command.stdout(stdout).stderr(stderr).process_group(0).spawn()?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         match pid.ok_or_else(|| io::Error::other("the process has no number")).and_then(Self::watch) {
-            Ok((identity, pidfd)) => Ok(Self { identity, pidfd, child: Some(child), ended: None }),
+            Ok((identity, pidfd)) => Ok(Self { identity, pidfd, child: Some(child), container: None, ended: None }),
             Err(error) => {
                 // It runs, but could never be watched: better not at all. The group is the child's until it is reaped.
                 if let Some(group) = pid.and_then(Pid::from_raw) {
@@ -115,7 +176,7 @@ impl Process {
         if seen != *identity || !is_live_leader {
             return Ok(None);
         }
-        Ok(Some(Self { identity: seen, pidfd, child: None, ended: None }))
+        Ok(Some(Self { identity: seen, pidfd, child: None, container: None, ended: None }))
     }
 
     fn watch(pid: i32) -> io::Result<(Identity, AsyncFd<OwnedFd>)> {
@@ -137,8 +198,8 @@ impl Process {
     /// Waits until the process has ended, kills what is left of its group, and leaves no zombie. May be cancelled and
     /// called again.
     pub(crate) async fn ended(&mut self) -> Exit {
-        if let Some(exit) = self.ended {
-            return exit;
+        if let Some(exit) = &self.ended {
+            return exit.clone();
         }
         // Only an error of the event loop itself can come back; the wait below is the answer then too.
         let _ready = self.pidfd.readable().await;
@@ -148,7 +209,11 @@ impl Process {
             Some(child) => child.wait().await.map_or(Exit::Unknown, Exit::from),
             None => Exit::Unknown,
         };
-        self.ended = Some(exit);
+        let exit = match &self.container {
+            Some(dir) => end_of_container(dir.clone()).await.unwrap_or(exit),
+            None => exit,
+        };
+        self.ended = Some(exit.clone());
         exit
     }
 
@@ -172,6 +237,18 @@ impl Process {
             Err(_) => false,
         }
     }
+}
+
+/// Ends what is left of a container whose process has ended; nobody else would, if that one was killed. How it ended is
+/// known where there was time to tell.
+async fn end_of_container(dir: PathBuf) -> Option<Exit> {
+    let end = move || {
+        if let Err(error) = prograde_confine::cgroup::remove(&confine::group(&dir)) {
+            tracing::warn!(path = %dir.display(), %error, "a container's control groups can't be removed");
+        }
+        End::read(&dir).map(Exit::from)
+    };
+    tokio::task::spawn_blocking(end).await.ok().flatten()
 }
 
 fn kill_group(group: Pid, signal: Signal) {
@@ -221,7 +298,6 @@ fn boot_id() -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::path::PathBuf;
     use std::time::Duration;
 
     use super::*;
@@ -230,6 +306,8 @@ mod tests {
     fn shell(script: &str, dir: &Path) -> Process {
         let launch = Launch {
             program: PathBuf::from("/bin/sh"),
+            inside: PathBuf::new(),
+            inside_directory: PathBuf::new(),
             arguments: ["sh", "-c", script].map(str::to_owned).to_vec(),
             directory: dir.to_owned(),
             environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),

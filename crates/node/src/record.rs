@@ -59,12 +59,16 @@ pub(crate) struct Running {
     pub(crate) started: bool,
     /// Since when it has been ready.
     pub(crate) ready_since: Option<Timestamp>,
+    /// Whether it is a container's.
+    #[serde(default)]
+    pub(crate) confined: bool,
 }
 
 impl Running {
     /// A process that has just been started.
     pub(crate) fn new(process: &Process, ports: PortMap) -> Self {
-        Self { process: process.identity().clone(), ports, since: now(), started: false, ready_since: None }
+        let (process, confined) = (process.identity().clone(), process.is_confined());
+        Self { process, ports, since: now(), started: false, ready_since: None, confined }
     }
 }
 
@@ -120,7 +124,8 @@ mod tests {
     fn record(id: &str) -> Record {
         let target = Target { environment: "staging".parse().unwrap(), service: "pad".parse().unwrap() };
         let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-        let image = ImageRoot { path: "/".into(), entrypoint: vec![], cmd: vec![], env: vec![], working_dir: None };
+        let image =
+            ImageRoot { path: "/".into(), entrypoint: vec![], cmd: vec![], env: vec![], working_dir: None, user: None };
         let spec = Spec::new("b".repeat(32).parse().unwrap(), digest, workload(), image);
         let mut record = Record::new(id.into(), target, &spec, Timestamp::UNIX_EPOCH);
         record.running = Some(Running {
@@ -129,6 +134,7 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             started: true,
             ready_since: None,
+            confined: false,
         });
         record
     }

@@ -37,6 +37,11 @@ fn fingerprint(digest: &Digest, workload: &Workload) -> String {
     let mut container = workload.container.clone();
     container.image.clear();
     let _infallible = write!(hash, "{container:?}");
+    if let Some(mut confinement) = workload.confinement.clone() {
+        // Who asks makes no difference to the process.
+        confinement.asked.clear();
+        let _infallible = write!(hash, "{confinement:?}{:?}", workload.unconfined);
+    }
     let Hashed(mut sha) = hash;
     // The text above shows no secrets.
     for (_, value) in &workload.container.env {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::confine::{self, Entered};
 use crate::context::Context;
 use crate::files::private_dir;
 use crate::launch::{Facts, StartError, Surroundings};
@@ -40,16 +41,36 @@ impl Start {
 
         let lease = context.pool.lease(needed(&spec.workload).len()).map_err(StartError::Ports)?;
         let ports = PortMap::new(&spec.workload, &lease.ports);
-        let surroundings = Self::surroundings(&context, &spec, &record, &ports)?;
+        let mut surroundings = Self::surroundings(&context, &spec, &record, &ports)?;
         let launch = surroundings.main(&spec.image, &spec.workload.container)?;
         let program = launch.arguments.first().cloned().unwrap_or_default();
-        let process = Process::spawn(&launch, stdout, stderr).map_err(|error| StartError::Execute(program, error))?;
+        let way = confine::way(&context, &spec, &launch, &dir)?;
+        let process = Process::start(&way, &launch, &context.options.container_program, (stdout, stderr))
+            .map_err(|error| StartError::Execute(program, error))?;
+        surroundings.container = Entered::new(way, &process, &context);
         record.running = Some(Running::new(&process, ports));
         if let Err(error) = record.write(&dir) {
             // It runs, and would be found by its files if this server died.
             tracing::warn!(replica = record.id, %error, "replica's record can't be written");
         }
         Ok(Started { process, record, lease, surroundings })
+    }
+
+    /// Where the probes of a replica run whose process an earlier server started.
+    pub(crate) fn resumed(
+        context: &Context,
+        spec: &Spec,
+        record: &Record,
+        ports: &PortMap,
+        process: &Process,
+    ) -> Result<Surroundings, StartError> {
+        let mut surroundings = Self::surroundings(context, spec, record, ports)?;
+        if process.is_confined() {
+            let launch = surroundings.main(&spec.image, &spec.workload.container)?;
+            let way = confine::way(context, spec, &launch, &context.replica_dir(&record.id))?;
+            surroundings.container = Entered::new(way, process, context);
+        }
+        Ok(surroundings)
     }
 
     /// Where a replica's process and its probes run.

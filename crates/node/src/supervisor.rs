@@ -153,7 +153,7 @@ impl Supervisor {
         self.lease = Some(context.pool.adopt(ports.hosts()));
         let age = running.map_or(Duration::ZERO, |running| age(running.since));
         tracing::info!(replica = self.record.id, target = %self.record.target, "replica survived, it is taken over");
-        let surroundings = Start::surroundings(context, spec, &self.record, &ports).ok();
+        let surroundings = Start::resumed(context, spec, &self.record, &ports, &process).ok();
         let now = Instant::now();
         Live { process, prober: Prober::new(ports, surroundings), since: now.checked_sub(age).unwrap_or(now) }
     }

@@ -55,7 +55,10 @@ pub(crate) fn find(dir: &Path, logs: &LogKeeper) -> io::Result<Vec<Survivor>> {
 fn identify(dir: &Path) -> io::Result<(Record, Option<Process>)> {
     let record = Record::read(dir)?;
     let process = match &record.running {
-        Some(running) => Process::adopt(&running.process)?,
+        Some(running) => {
+            let process = Process::adopt(&running.process)?;
+            process.map(|process| if running.confined { process.of_container(dir) } else { process })
+        }
         None => None,
     };
     Ok((record, process))

@@ -28,6 +28,8 @@ pub(crate) fn workload() -> Workload {
             readiness: None,
         },
         autoscaling: None,
+        confinement: None,
+        unconfined: Vec::new(),
         service_ports: vec![ServicePort {
             name: Some("http".into()),
             port: 80,

@@ -151,6 +151,8 @@ mod tests {
     fn shell(script: &str, dir: &Path) -> Process {
         let launch = Launch {
             program: PathBuf::from("/bin/sh"),
+            inside: PathBuf::new(),
+            inside_directory: PathBuf::new(),
             arguments: ["sh", "-c", script].map(str::to_owned).to_vec(),
             directory: dir.to_owned(),
             environment: BTreeMap::from([("PATH".to_owned(), "/usr/bin:/bin".to_owned())]),

@@ -356,7 +356,11 @@ fn ports(
             scratch: data.scans(),
             vouching: vouching.clone(),
         }),
-        deployments: Arc::new(GitDeployments { deployments: Arc::clone(deployments), policies }),
+        deployments: Arc::new(GitDeployments {
+            deployments: Arc::clone(deployments),
+            policies,
+            machine: node.machine().clone(),
+        }),
         runtime,
         jobs: Arc::clone(&jobs) as _,
         prober: Arc::new(HttpProber::new()),

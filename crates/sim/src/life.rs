@@ -15,6 +15,7 @@ use prograde_control::ports::{
     Revert, RunVersion, Runtime, Scanner, Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
+use prograde_model::confinement::Part as Unconfined;
 use prograde_model::event::{Event, JobConclusion, JobRecord, Opened, Person, Recorded};
 use prograde_model::flight::Flight;
 use prograde_model::gate::Holds;
@@ -370,7 +371,7 @@ impl Images for Life {
 
 #[async_trait]
 impl Deployments for Life {
-    async fn check(&self, _: &Target, _: &str, _: &Files) -> Result<Checked, PortError> {
+    async fn check(&self, _: &Target, _: &str, _: &Files, _: &[Unconfined]) -> Result<Checked, PortError> {
         let checked = |_: &mut State| Checked { notices: Vec::new(), digest: Digest::from_sha256([0; 32]) };
         Ok(self.call(Part::Git, checked).await?)
     }

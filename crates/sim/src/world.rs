@@ -492,5 +492,7 @@ fn workload(scenario: &Scenario) -> Workload {
         },
         service_ports: Vec::new(),
         autoscaling: scenario.autoscaling.clone(),
+        confinement: None,
+        unconfined: Vec::new(),
     }
 }

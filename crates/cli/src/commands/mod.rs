@@ -23,6 +23,7 @@ pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod key;
 pub(crate) mod logs;
+pub(crate) mod node;
 pub(crate) mod objectives;
 pub(crate) mod objects;
 pub(crate) mod oncall;

@@ -29,7 +29,8 @@ impl Inner {
         let migration = migration.ok_or_else(|| PortError::Final("the flight has no migration".into()))?;
         let commit = flight.entry(target).and_then(|entry| entry.deploy_commit.as_ref());
         let commit = commit.ok_or_else(|| PortError::Final("the flight was never deployed".into()))?;
-        let workload = self.ports.deployments.workload(commit, target).await?;
+        let mut workload = self.ports.deployments.workload(commit, target).await?;
+        workload.unconfined = environment.unconfined().to_vec();
         let digest = release(flight, target)?.digest.clone();
         let image = JobImage::New { digest, workload: Box::new(workload.clone()) };
         let told = [

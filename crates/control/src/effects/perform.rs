@@ -103,7 +103,8 @@ impl Inner {
         let mut digests = BTreeMap::new();
         for environment in &service.environments {
             let target = Target { environment: environment.name.clone(), service: member.name.clone() };
-            let found = self.ports.deployments.check(&target, &environment.overlay_path(), &manifests).await;
+            let (overlay, unconfined) = (environment.overlay_path(), environment.unconfined());
+            let found = self.ports.deployments.check(&target, &overlay, &manifests, unconfined).await;
             let checked = found.map_err(|error| below(&folder, error))?;
             notices.extend(checked.notices);
             digests.insert(environment.name.clone(), checked.digest);

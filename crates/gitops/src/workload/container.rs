@@ -1,9 +1,11 @@
 //! A pod's container: its program, ports and probes (Kubernetes API reference, `Container` and `Probe`).
 
+use prograde_model::confinement::Confinement;
 use prograde_model::workload::{Container, ContainerPort, PortRef, Probe, ProbeAction};
 
 use super::env::{self, Sources};
 use super::fields::{Fields, Findings, whole};
+use super::security::{self, Pod};
 use crate::codes;
 use crate::located::{Located, Value};
 
@@ -13,13 +15,15 @@ pub(super) fn read(
     path: &str,
     service: &str,
     sources: &Sources,
+    pod: Pod,
     found: &mut Findings,
-) -> Option<Container> {
+) -> Option<(Container, Option<Confinement>)> {
     let mut fields = Fields::new(tree, path, found)?;
     fields.required("name", found);
     let name = fields.text("name", found).unwrap_or_default().to_owned();
     let image = image(&mut fields, service, found);
     notes_and_refusals(&mut fields, found);
+    let confinement = security::container(&mut fields, pod, found);
     let ports = ports(&mut fields, found);
     let variables = env::read(&mut fields, sources, found);
     let command = variables.program(fields.texts("command", found), found);
@@ -33,7 +37,9 @@ pub(super) fn read(
     let readiness = probe("readinessProbe", false);
     fields.finish(found);
     let env = variables.into_pairs();
-    Some(Container { name, image: image?, command, args, working_dir, env, ports, startup, liveness, readiness })
+    let container =
+        Container { name, image: image?, command, args, working_dir, env, ports, startup, liveness, readiness };
+    Some((container, confinement))
 }
 
 /// The image must be the service's own, with a digest: what the flight built is what is run, and another image never
@@ -56,8 +62,6 @@ fn image(fields: &mut Fields, service: &str, found: &mut Findings) -> Option<Str
 
 fn notes_and_refusals(fields: &mut Fields, found: &mut Findings) {
     const INSIDE: &str = "do it in the program, or use an environment on Kubernetes";
-    fields.note(found, &["resources", "resizePolicy"], "plain processes are not limited");
-    fields.note(found, &["securityContext"], "plain processes run as the server's user");
     fields.note(found, &["imagePullPolicy"], "an image with a digest never changes");
     fields.note(found, &["terminationMessagePath", "terminationMessagePolicy"], "the exit status and the log are kept");
     fields.refuse(
@@ -65,7 +69,6 @@ fn notes_and_refusals(fields: &mut Fields, found: &mut Findings) {
         &["lifecycle"],
         "handle SIGTERM in the program; it gets `terminationGracePeriodSeconds` to end",
     );
-    fields.refuse(found, &["volumeMounts", "volumeDevices"], "use `env`, or an environment on Kubernetes");
     fields.refuse(found, &["stdin", "stdinOnce", "tty", "restartPolicy"], INSIDE);
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use prograde_model::confinement::Confinement;
 use prograde_model::workload::{Container, IntOrPercent, RollingUpdate};
 
 use super::container;
 use super::env::Sources;
 use super::fields::{Fields, Findings, whole};
+use super::security;
 use crate::codes;
 use crate::kustomize::Resource;
 use crate::located::{Located, Value};
@@ -22,6 +24,7 @@ pub(super) struct Deployment {
     pub(super) progress_deadline_s: u32,
     pub(super) termination_grace_s: u32,
     pub(super) container: Container,
+    pub(super) confinement: Option<Confinement>,
 }
 
 /// Reads a `Deployment`; `None` with findings where it can't be run.
@@ -48,7 +51,8 @@ pub(super) fn read(resource: &Resource, service: &str, sources: &Sources, found:
     let selector = spec.required("selector", found);
     let template = spec.required("template", found);
     spec.finish(found);
-    let Template { labels, annotations, grace, container } = template_of(template?, service, sources, found)?;
+    let Template { labels, annotations, grace, container, confinement } =
+        template_of(template?, service, sources, found)?;
     check_selector(selector?, &labels, found);
     Some(Deployment {
         name: resource.name().to_owned(),
@@ -60,6 +64,7 @@ pub(super) fn read(resource: &Resource, service: &str, sources: &Sources, found:
         progress_deadline_s,
         termination_grace_s: grace,
         container,
+        confinement,
     })
 }
 
@@ -135,6 +140,7 @@ struct Template {
     annotations: BTreeMap<String, String>,
     grace: u32,
     container: Container,
+    confinement: Option<Confinement>,
 }
 
 fn template_of(tree: &Located, service: &str, sources: &Sources, found: &mut Findings) -> Option<Template> {
@@ -154,11 +160,14 @@ fn template_of(tree: &Located, service: &str, sources: &Sources, found: &mut Fin
         found.invalid(tree, "`spec.template.spec` is missing", "");
     }
     template.finish(found);
-    let (grace, container) = pod_of(pod?, service, sources, found)?;
-    Some(Template { labels, annotations, grace, container })
+    let (grace, (container, confinement)) = pod_of(pod?, service, sources, found)?;
+    Some(Template { labels, annotations, grace, container, confinement })
 }
 
-fn pod_of(mut pod: Fields, service: &str, sources: &Sources, found: &mut Findings) -> Option<(u32, Container)> {
+/// The grace period, and the one container with what it is held to.
+type ReadPod = (u32, (Container, Option<Confinement>));
+
+fn pod_of(mut pod: Fields, service: &str, sources: &Sources, found: &mut Findings) -> Option<ReadPod> {
     pod_notes(&mut pod, found);
     pod_refusals(&mut pod, found);
     if let Some(policy) = pod.get("restartPolicy").filter(|policy| policy.as_str() != Some("Always")) {
@@ -168,10 +177,12 @@ fn pod_of(mut pod: Fields, service: &str, sources: &Sources, found: &mut Finding
     let path = pod.path("containers");
     let given = pod.required("containers", found);
     let containers = pod.list("containers", found);
+    let held_to = security::pod(&mut pod, found);
     pod.finish(found);
     match containers {
         [one] => {
-            container::read(one, &format!("{path}[0]"), service, sources, found).map(|container| (grace, container))
+            let read = container::read(one, &format!("{path}[0]"), service, sources, held_to, found);
+            read.map(|read| (grace, read))
         }
         [] => {
             if let Some(given) = given {
@@ -195,17 +206,21 @@ fn pod_notes(pod: &mut Fields, found: &mut Findings) {
     pod.note(found, &["imagePullSecrets"], "images come from the embedded registry");
     pod.note(found, &["affinity", "nodeName", "nodeSelector", "schedulerName", "tolerations"], PLACEMENT);
     pod.note(found, &["topologySpreadConstraints", "priority", "priorityClassName", "preemptionPolicy"], PLACEMENT);
-    pod.note(found, &["securityContext", "runtimeClassName", "hostUsers"], "plain processes run as the server's user");
-    pod.note(found, &["resources", "overhead"], "plain processes are not limited");
-    pod.note(found, &["dnsPolicy", "os"], "plain processes use the machine's own");
-    pod.note(found, &["enableServiceLinks", "shareProcessNamespace"], "it makes no difference to one plain process");
-    pod.note(found, &["volumes"], "nothing mounts them");
+    pod.note(
+        found,
+        &["runtimeClassName", "hostUsers"],
+        "there is one kind of container here, with the machine's users",
+    );
+    pod.note(found, &["overhead"], "nothing is placed by it");
+    pod.note(found, &["dnsPolicy", "os"], "replicas use the machine's own");
+    pod.note(found, &["enableServiceLinks", "shareProcessNamespace"], "it makes no difference to one container");
 }
 
 fn pod_refusals(pod: &mut Fields, found: &mut Findings) {
     const INSIDE: &str = "do it in the program, or use an environment on Kubernetes";
     pod.refuse(found, &["initContainers", "ephemeralContainers"], "do it when the program starts, or in the pipeline");
-    pod.refuse(found, &["hostNetwork", "hostPID", "hostIPC"], "remove it; a plain process shares the machine's anyway");
+    pod.refuse(found, &["hostNetwork", "hostPID", "hostIPC"], "remove it; the network is the machine's anyway");
+    pod.refuse(found, &["resources"], "write it at the container");
     pod.refuse(found, &["hostAliases", "dnsConfig", "hostname", "subdomain", "setHostnameAsFQDN"], INSIDE);
     pod.refuse(found, &["activeDeadlineSeconds", "readinessGates", "resourceClaims", "schedulingGates"], INSIDE);
 }

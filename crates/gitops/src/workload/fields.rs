@@ -2,6 +2,7 @@
 //! honoured, noted, refused or unknown; none is passed over.
 
 use prograde_model::Diagnostic;
+use prograde_model::confinement::{Asked, Part};
 
 use super::Notice;
 use crate::codes;
@@ -51,6 +52,12 @@ impl<'a> Fields<'a> {
     pub(super) fn get(&mut self, name: &'static str) -> Option<&'a Located> {
         self.known.push(name);
         self.tree.get(name).filter(|value| !value.is_null())
+    }
+
+    /// That a field asks for a part of the runtime's protection.
+    pub(super) fn asks(&self, name: &str, part: Part) -> Asked {
+        let place = &self.tree.get(name).unwrap_or(self.tree).place;
+        Asked { part, field: self.path(name), file: place.file.to_string(), line: place.line, column: place.column }
     }
 
     /// A field that must be there.

@@ -6,8 +6,11 @@ mod container;
 mod deployment;
 mod env;
 mod fields;
+mod limits;
 mod quantity;
+mod security;
 mod service;
+mod volumes;
 
 use prograde_model::workload::Workload;
 use prograde_model::{Diagnostic, Diagnostics, Target};
@@ -82,6 +85,8 @@ fn read(target: &Target, documents: &[Resource], found: &mut Findings) -> Option
         container: read.container,
         service_ports,
         autoscaling,
+        confinement: read.confinement,
+        unconfined: Vec::new(),
     })
 }
 

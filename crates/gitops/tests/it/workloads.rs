@@ -101,6 +101,95 @@ fn what_can_not_be_had_is_pointed_at() {
     insta::assert_snapshot!(all);
 }
 
+/// The confinement of the service with these lines at its pod and its container, or what is wrong with them.
+fn held(pod: &str, container: &str) -> String {
+    let service = SERVICE.replacen("          resources: {limits: {cpu: \"1\"}}\n", container, 1).replacen(
+        "      containers:\n",
+        &format!("{pod}      containers:\n"),
+        1,
+    );
+    let images = format!(
+        "=== kustomization.yaml\nresources: [production]\nimages: [{{name: web, digest: 'sha256:{:064x}'}}]\n",
+        7
+    );
+    let resources = kustomize::render(&fixture::tree(&format!("{images}{service}")), "").unwrap();
+    match workload::decode(&target(), &resources) {
+        Ok((workload, notices)) => {
+            let notes: Vec<String> =
+                notices.iter().map(|notice| format!("\n{}: {}", notice.field, notice.why)).collect();
+            let notes = notes.concat();
+            let Some(mut confinement) = workload.confinement else { return format!("none{notes}") };
+            let asked = std::mem::take(&mut confinement.asked);
+            let asked: Vec<String> =
+                asked.iter().map(|a| format!("\n{}:{} {} for {}", a.file, a.line, a.field, a.part)).collect();
+            let asked = asked.concat();
+            format!("{confinement:?}{asked}{notes}")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn what_a_process_is_held_to() {
+    let pod = |fields: &str| format!("      securityContext: {{{fields}}}\n");
+    let context = |fields: &str| format!("          securityContext: {{{fields}}}\n");
+    let limits = |fields: &str| format!("          resources: {{{fields}}}\n");
+    let volume = "      volumes: [{name: tmp, emptyDir: {medium: Memory, sizeLimit: 64Mi}}, {name: disk, emptyDir: {}}, {name: own, configMap: {name: settings}}]\n";
+    let mounts = |fields: &str| format!("          volumeMounts: [{fields}]\n");
+    let cases: Vec<(&str, String, String)> = vec![
+        ("nothing", String::new(), String::new()),
+        ("requests alone", String::new(), limits("requests: {cpu: 100m, memory: 32Mi}")),
+        ("limits", String::new(), limits("requests: {cpu: 100m}, limits: {cpu: 1500m, memory: 64Mi}")),
+        ("disk", String::new(), limits("limits: {ephemeral-storage: 1Gi}")),
+        ("devices", String::new(), limits("limits: {example.com/gpu: 1}")),
+        ("no quantity", String::new(), limits("limits: {memory: 0, cpu: many}")),
+        ("little memory", String::new(), limits("limits: {memory: 10k}")),
+        ("request over limit", String::new(), limits("requests: {cpu: 2}, limits: {cpu: 1}")),
+        (
+            "pod",
+            pod(
+                "runAsUser: 1000, runAsGroup: 1001, runAsNonRoot: true, supplementalGroups: [5, 6], fsGroup: 7, fsGroupChangePolicy: Always, seccompProfile: {type: RuntimeDefault}",
+            ),
+            String::new(),
+        ),
+        (
+            "container over pod",
+            pod("runAsUser: 1000, runAsNonRoot: true, seccompProfile: {type: RuntimeDefault}"),
+            context(
+                "runAsUser: 2000, runAsNonRoot: false, seccompProfile: {type: Localhost, localhostProfile: a/b.json}, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL], add: [net_bind_service]}",
+            ),
+        ),
+        ("privileged", pod("seccompProfile: {type: RuntimeDefault}"), context("privileged: true")),
+        ("root after all", pod("runAsNonRoot: true"), context("runAsUser: 0")),
+        ("contradiction", String::new(), context("privileged: true, allowPrivilegeEscalation: false")),
+        ("no capability", String::new(), context("capabilities: {add: [FLY]}")),
+        ("profile outside", String::new(), context("seccompProfile: {type: Localhost, localhostProfile: ../x.json}")),
+        ("no profile", String::new(), context("seccompProfile: {type: Localhost}")),
+        ("unknown profile", String::new(), context("seccompProfile: {type: Default}")),
+        (
+            "others",
+            pod("sysctls: [{name: a, value: b}], seLinuxOptions: {level: s0}, appArmorProfile: {type: RuntimeDefault}"),
+            context("procMount: Unmasked"),
+        ),
+        ("typo", pod("runAsUsr: 1"), context("readOnlyRootFileSystem: true")),
+        ("types", pod("runAsUser: -1, runAsNonRoot: 1, supplementalGroups: [x]"), String::new()),
+        (
+            "volumes",
+            volume.to_owned(),
+            mounts("{name: tmp, mountPath: /tmp}, {name: disk, mountPath: /data, readOnly: true}"),
+        ),
+        ("volume of another kind", volume.to_owned(), mounts("{name: own, mountPath: /etc/own}")),
+        ("no volume", volume.to_owned(), mounts("{name: none, mountPath: /tmp}")),
+        ("bad places", volume.to_owned(), mounts("{name: tmp, mountPath: /proc/x}, {name: disk, mountPath: ../x}")),
+        ("one place", volume.to_owned(), mounts("{name: tmp, mountPath: /a}, {name: disk, mountPath: /a, subPath: b}")),
+    ];
+    let mut all = String::new();
+    for (name, pod, container) in cases {
+        writeln!(all, "{name}:\n  {}", held(&pod, &container).replace('\n', "\n  ")).unwrap();
+    }
+    insta::assert_snapshot!(all);
+}
+
 const AUTOSCALER: &str = "\
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler

@@ -295,7 +295,8 @@ mod tests {
 
     fn set(state: &mut State, versions: &[(usize, u32, u8)]) -> Vec<Assignment> {
         let digest: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-        let image = ImageRoot { path: "/".into(), entrypoint: vec![], cmd: vec![], env: vec![], working_dir: None };
+        let image =
+            ImageRoot { path: "/".into(), entrypoint: vec![], cmd: vec![], env: vec![], working_dir: None, user: None };
         let versions = versions.iter().map(|(n, replicas, weight)| DesiredVersion {
             revision: revision(*n),
             digest: digest.clone(),

@@ -92,14 +92,16 @@ impl Prober {
         let start = move || {
             let launch = surroundings.command(command).map_err(|error| causes(&error))?;
             let null = || File::options().write(true).open("/dev/null");
-            let spawn = || Process::spawn(&launch, null()?, null()?);
+            let spawn = || Process::beside(surroundings.container.as_deref(), &launch, (null()?, null()?));
             spawn().map(Command).map_err(|error| error.to_string())
         };
         let mut process = tokio::task::spawn_blocking(start).await.map_err(|error| error.to_string())??;
         let ended = in_time(limit, async {
             match process.0.ended().await {
                 Exit::Status(0) => Ok(()),
-                exit @ (Exit::Status(_) | Exit::Signal(_) | Exit::Unknown) => Err(exit.to_string()),
+                exit @ (Exit::Status(_) | Exit::Signal(_) | Exit::OutOfMemory | Exit::Failed(_) | Exit::Unknown) => {
+                    Err(exit.to_string())
+                }
             }
         });
         let result = ended.await;
@@ -134,7 +136,14 @@ mod tests {
     }
 
     fn prober(root: &Path, port: u16) -> Prober {
-        let image = ImageRoot { path: root.into(), entrypoint: vec![], cmd: vec![], env: vec![], working_dir: None };
+        let image = ImageRoot {
+            path: root.into(),
+            entrypoint: vec![],
+            cmd: vec![],
+            env: vec![],
+            working_dir: None,
+            user: None,
+        };
         let ports = PortMap::new(&workload(), &[port]);
         let facts = Facts { name: "pad-1", namespace: "staging", ports: &ports, path: "/bin" };
         let surroundings = Surroundings::new(&image, &workload().container, &facts).unwrap();

@@ -50,7 +50,7 @@ pub(crate) fn image(dir: &Path) -> BTreeMap<Digest, ImageRoot> {
     }
     let entrypoint = std::iter::once("/bin/app").chain(app::ARGUMENTS).map(str::to_owned).collect();
     let env = vec!["APP=1".to_owned(), "FROM_IMAGE=yes".to_owned()];
-    BTreeMap::from([(digest(), ImageRoot { path: root, entrypoint, cmd: vec![], env, working_dir: None })])
+    BTreeMap::from([(digest(), ImageRoot { path: root, entrypoint, cmd: vec![], env, working_dir: None, user: None })])
 }
 
 pub(crate) fn probe(path: &str) -> Probe {
@@ -82,6 +82,8 @@ pub(crate) fn workload() -> Workload {
             readiness: Some(probe("/ready")),
         },
         autoscaling: None,
+        confinement: None,
+        unconfined: Vec::new(),
         service_ports: vec![ServicePort {
             name: Some("http".into()),
             port: 80,

@@ -5,6 +5,7 @@
 
 mod adoption;
 mod app;
+mod confined;
 mod drain;
 mod fixture;
 mod jobs;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use prograde_confine::{Machine, refusals};
 use prograde_control::ports::{Checked, Deployment, Deployments as Port, Files, PortError, Revert};
 use prograde_control::{Clock as _, SystemClock};
 use prograde_gitops::FileTree;
@@ -12,9 +13,10 @@ use prograde_gitops::deploy::{
 use prograde_gitops::git::MAIN;
 use prograde_gitops::kustomize::to_yaml;
 use prograde_gitops::workload;
-use prograde_model::Diagnostics;
+use prograde_model::confinement::Part;
 use prograde_model::ids::{CommitId, Digest, Target};
 use prograde_model::workload::Workload;
+use prograde_model::{Diagnostic, Diagnostics};
 use sha2::{Digest as _, Sha256};
 
 use super::source::from_git;
@@ -25,6 +27,8 @@ use crate::policies::{InForce, Vouched};
 pub(crate) struct GitDeployments {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) policies: InForce,
+    /// What the local node can give.
+    pub(crate) machine: Machine,
 }
 
 fn tree(files: &Files) -> Result<FileTree, PortError> {
@@ -58,12 +62,25 @@ impl GitDeployments {
 
 #[async_trait]
 impl Port for GitDeployments {
-    async fn check(&self, target: &Target, overlay: &str, manifests: &Files) -> Result<Checked, PortError> {
+    async fn check(
+        &self,
+        target: &Target,
+        overlay: &str,
+        manifests: &Files,
+        unconfined: &[Part],
+    ) -> Result<Checked, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
+        let (machine, unconfined) = (self.machine.clone(), unconfined.to_vec());
         let policies = self.policies.now();
         let checked = tokio::task::spawn_blocking(move || {
             let resources = preview(&target, &overlay, &tree, None).map_err(from_preview)?;
-            let (_, notices) = workload::decode(&target, &resources)?;
+            let (workload, notices) = workload::decode(&target, &resources)?;
+            let confinement = workload.confinement.iter();
+            let refused = confinement.flat_map(|asked| refusals(asked, &unconfined, &machine)).map(Diagnostic::from);
+            let refused: Vec<Diagnostic> = refused.collect();
+            if !refused.is_empty() {
+                return Err(PortError::Input(Diagnostics(refused)));
+            }
             let judged = policies.judge(&resources, &Vouched::to_be(), SystemClock.now());
             if !judged.refused.is_empty() {
                 return Err(PortError::Input(Diagnostics(judged.refused)));

@@ -35,6 +35,7 @@ impl LocalRuntime {
             cmd: unpacked.cmd,
             env: unpacked.env,
             working_dir: unpacked.working_dir,
+            user: unpacked.user,
         })
     }
 }
