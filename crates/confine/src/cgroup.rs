@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -87,7 +88,10 @@ pub fn tree_of(controller: &str) -> Option<PathBuf> {
 
 /// Whether groups can be made in a tree. Tells by making one.
 pub fn can_make(tree: &Path) -> Result<(), String> {
-    let probe = tree.join(format!("prograde-check-{}", std::process::id()));
+    // Several may look at once.
+    static LOOKS: AtomicU64 = AtomicU64::new(0);
+    let look = LOOKS.fetch_add(1, Ordering::Relaxed);
+    let probe = tree.join(format!("prograde-check-{}-{look}", std::process::id()));
     fs::create_dir(&probe).map_err(|error| format!("{}: {error}", tree.display()))?;
     fs::remove_dir(&probe).map_err(|error| format!("{}: {error}", probe.display()))
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use prograde_confine::{Machine, cgroup};
 use prograde_model::Digest;
@@ -98,36 +99,56 @@ fn group_of(dir: &Path) -> Option<PathBuf> {
     groups().into_iter().find(|group| group.is_dir() && group.file_name() == Some(&replica))
 }
 
+/// Not a test: `CONFINED_SERVER_DIR` is set only by the test below, which kills this process.
+#[test]
+#[ignore = "the server that is killed"]
+fn server() {
+    let Some(dir) = std::env::var_os("CONFINED_SERVER_DIR") else { return };
+    let (dir, Some(busybox)) = (Path::new(&dir), had("server")) else { return };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let node = Node::start(confined(dir)).await.unwrap();
+        node.apply(desired(vec![version('a', &held(), 1, 100)]), box_image(dir, &busybox)).await.unwrap();
+        let mut changed = node.changed();
+        while node.observe(&target("pad")).version(&revision('a')).is_none_or(|seen| seen.ready < 1) {
+            changed.changed().await.unwrap();
+        }
+        fs::write(dir.join("address.tmp"), node.addresses(&target("pad"))[0].1.to_string()).unwrap();
+        fs::rename(dir.join("address.tmp"), dir.join("address")).unwrap();
+        std::future::pending::<()>().await;
+    });
+}
+
 #[tokio::test]
 async fn a_confined_replica_serves_survives_its_server_and_leaves_nothing() {
     let Some(busybox) = had("a_confined_replica_serves_survives_its_server_and_leaves_nothing") else { return };
     let dir = Scratch::new();
-    let node = Node::start(confined(dir.path())).await.unwrap();
-    node.apply(desired(vec![version('a', &held(), 1, 100)]), box_image(dir.path(), &busybox)).await.unwrap();
-    let fixture = Fixture { dir, node, target: target("pad") };
-    fixture.until_ready('a', 1).await;
-    let (status, body) = get(fixture.address(), "/ready").await.unwrap();
+    let mut server = Command::new(std::env::current_exe().unwrap())
+        .args(["confined::server", "--exact", "--ignored", "--nocapture"])
+        .env("CONFINED_SERVER_DIR", dir.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the server serves", || dir.path().join("address").exists()).await;
+    let address = fs::read_to_string(dir.path().join("address")).unwrap().parse().unwrap();
+    let (status, body) = get(address, "/ready").await.unwrap();
     let seen: Vec<&str> = body.lines().map(str::trim).collect();
     let expected = ["Uid: 65532 65532 65532 65532", "CapEff: 0000000000000000", "NoNewPrivs: 1", "Seccomp: 2"];
     assert_eq!((status, seen), (200, expected.to_vec()));
-    let group = group_of(fixture.dir.path()).expect("it has a control group");
-    let usage = fixture.node.usage(&fixture.target);
-    assert!(usage.len() == 1 && usage[0].resident_bytes > 0, "{usage:?}");
+    let group = group_of(dir.path()).expect("it has a control group");
 
-    // Dropped without a shutdown, as by a crash: the container goes on, and the next node takes it over.
-    let Fixture { dir, node, target } = fixture;
-    drop(node);
-    let mut started = Node::start(confined(dir.path())).await;
-    while started.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        started = Node::start(confined(dir.path())).await;
-    }
-    let node = started.unwrap();
+    // The server is killed: the container goes on, and the next node takes it over.
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let target = target("pad");
+    let node = Node::start(confined(dir.path())).await.unwrap();
     assert!(group.is_dir(), "a container that has a replica is no stray");
     node.apply(desired(vec![version('a', &held(), 1, 100)]), box_image(dir.path(), &busybox)).await.unwrap();
     let fixture = Fixture { dir, node, target };
     fixture.until_ready('a', 1).await;
     assert_eq!(fixture.seen('a').restarts, 0);
+    let usage = fixture.node.usage(&fixture.target);
+    assert!(usage.len() == 1 && usage[0].resident_bytes > 0, "{usage:?}");
     fixture.end().await;
     assert!(!group.exists(), "its control group is left");
 }
@@ -150,18 +171,13 @@ async fn a_replica_that_needs_too_much_memory_is_said_to() {
 async fn what_is_left_of_a_container_that_no_record_tells_of_is_ended() {
     let Some(_) = had("what_is_left_of_a_container_that_no_record_tells_of_is_ended") else { return };
     let dir = Scratch::new();
-    let node = Node::start(confined(dir.path())).await.unwrap();
-    drop(node);
+    fs::create_dir_all(dir.path().join("data")).unwrap();
     // The node's group has a name that follows from its folder.
     let before = groups();
     let stray = cgroup::tree_of("memory").unwrap();
     let name = prograde_node::container_group(&dir.path().join("data").canonicalize().unwrap(), "pad-stray");
     fs::create_dir_all(stray.join(name.trim_start_matches('/'))).unwrap();
-    let mut started = Node::start(confined(dir.path())).await;
-    while started.is_err() {
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        started = Node::start(confined(dir.path())).await;
-    }
+    let _node = Node::start(confined(dir.path())).await.unwrap();
     assert!(!stray.join(name.trim_start_matches('/')).exists(), "{before:?}");
 }
 
