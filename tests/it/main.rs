@@ -32,4 +32,5 @@ mod story;
 mod strategies;
 mod tickets;
 mod tidy;
+mod upstreams;
 mod world;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Kind, Link, Node, Renderer, documents, is_within, join};
+use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Kind, Link, Node, Remotes, Renderer, documents, is_within, join};
 use prograde_model::{Diagnostic, Diagnostics};
 use serde_json::{Map, Value as Json};
 
@@ -117,6 +117,10 @@ impl Files for Overlay<'_> {
     fn names(&self, dir: &str) -> Vec<String> {
         self.tree.names(dir)
     }
+
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        self.tree.remotes()
+    }
 }
 
 fn kustomize(
@@ -157,6 +161,10 @@ impl Files for Plain<'_> {
 
     fn names(&self, dir: &str) -> Vec<String> {
         self.0.names(dir)
+    }
+
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        self.0.remotes()
     }
 }
 

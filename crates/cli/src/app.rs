@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prograde_gitops::git::RemoteBases;
 use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,12 @@ impl App {
     /// A client of the server that is meant.
     pub(crate) fn client(&self) -> Result<Client, Report> {
         self.global.location()?.client()
+    }
+
+    /// Where bases of other repositories are kept, and come from unless nothing may be asked of other machines.
+    pub(crate) fn bases(&self, is_offline: bool) -> Result<RemoteBases, Report> {
+        let dir = self.global.data_dir()?.join("cache").join("bases");
+        Ok(RemoteBases::new(dir, self.runtime.clone()).offline(is_offline))
     }
 
     /// Who gives an order: who was named, else who Git says, else the system's user.

@@ -33,7 +33,7 @@ use crate::report::{self, Report};
 use crate::wire::{
     AbortRequest, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest,
     FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, PageView, QuarantineView,
-    ReleaseEvidence, RollbackRequest, ScaleRequest, Status, VerifyView,
+    ReleaseEvidence, RollbackRequest, ScaleRequest, Status, UpstreamView, VerifyView,
 };
 
 /// How long a connection may take.
@@ -219,6 +219,11 @@ impl Client {
     /// `GET /api/v1/quarantine`.
     pub(crate) fn quarantine(&self) -> Result<Vec<QuarantineView>, Report> {
         self.get("/api/v1/quarantine", &[])
+    }
+
+    /// `GET /api/v1/upstreams`.
+    pub(crate) fn upstreams(&self) -> Result<Vec<UpstreamView>, Report> {
+        self.get("/api/v1/upstreams", &[])
     }
 
     /// `POST /api/v1/quarantine/lift`.

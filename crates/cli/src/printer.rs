@@ -76,6 +76,9 @@ impl Tone {
     }
 }
 
+/// How many bytes of JSON are written at once.
+const JSON_BUFFER: usize = 64 * 1024;
+
 type Sink = Mutex<Box<dyn Write + Send>>;
 
 /// Writes what commands have to say.
@@ -132,10 +135,12 @@ impl Printer {
         let _unwritable = err.write_all(&tamed).and_then(|()| err.flush());
     }
 
-    /// One JSON document, for people and for pipes.
+    /// One JSON document, for people and for pipes, written while it is made: it can be larger than memory.
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<(), Report> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| Report::output(&io::Error::other(error)))?;
-        self.line(text)
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = io::BufWriter::with_capacity(JSON_BUFFER, &mut *out);
+        let written = serde_json::to_writer_pretty(&mut out, value).map_err(io::Error::from);
+        written.and_then(|()| writeln!(out)).and_then(|()| out.flush()).map_err(|error| Report::output(&error))
     }
 
     /// One line of JSON, as an item of a stream.

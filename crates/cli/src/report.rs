@@ -31,6 +31,8 @@ pub(crate) const STALE: &str = "PG0909";
 pub(crate) const CANCELLED: &str = "PG0910";
 /// Files of a repository were checked and are not good.
 pub(crate) const CHECK: &str = "PG0911";
+/// Configuration is in the wrong place.
+pub(crate) const MISPLACED: &str = "PG0916";
 /// Tests of rules found something that is not as expected.
 pub(crate) const RULE_TESTS: &str = "PG0642";
 /// Files of rules were checked and are not good.

@@ -6,5 +6,5 @@ pub(crate) use prograde_server::api::types::{
     FlagView, FlightSummary, FlightView, IncidentOrdered, IncidentRequest, IncidentView, JobView, LiftRequest,
     LogLineView, MitigateRequest, Ordered, OverrideRequest, PageView, PostmortemRequest, PostmortemView,
     QuarantineView, RaiseRequest, RateRequest, ReleaseEvidence, RollbackRequest, ScaleRequest, SnoozeRequest, Status,
-    TargetView, VerifyView, VersionView, Wanted,
+    TargetView, UpstreamView, VerifyView, VersionView, Wanted,
 };

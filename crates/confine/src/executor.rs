@@ -10,6 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use oci_spec::runtime::Spec;
 use rustix::process::{Signal, set_parent_process_death_signal};
 
@@ -45,6 +46,10 @@ impl Run {
             command.arg0(name);
         }
         command.args(arguments);
+        // Whoever watches has blocked signals, and a program would keep that: not every one unblocks what it handles.
+        if let Err(error) = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None) {
+            return format!("its signals can't be unblocked: {error}");
+        }
         for program in self.filter.iter().flat_map(|filter| &filter.0) {
             if let Err(error) = seccompiler::apply_filter(program) {
                 return format!("the filter of system calls can't be installed: {error}");

@@ -20,3 +20,13 @@ pub const SELECTOR: &str = "PG0426";
 pub const IMAGE: &str = "PG0427";
 /// An autoscaler that can't be followed.
 pub const AUTOSCALER: &str = "PG0428";
+/// A secret's value in Git.
+pub const SECRET_IN_GIT: &str = "PG0430";
+/// A base that names an environment.
+pub const ENVIRONMENT_IN_BASE: &str = "PG0431";
+/// An environment that names another one.
+pub const OTHER_ENVIRONMENT: &str = "PG0432";
+/// A value that every overlay sets alike.
+pub const COPIES: &str = "PG0433";
+/// A setting of a manifest that decides what users see.
+pub const SWITCH_IN_MANIFEST: &str = "PG0434";

@@ -7,6 +7,7 @@ pub mod deploy;
 pub mod git;
 pub mod kustomize;
 pub mod located;
+pub mod placement;
 pub mod workload;
 
 pub use prograde_kustomize::{BYTES_MAX, FILES_MAX, FileTree, PATH_BYTES_MAX, TreeError};

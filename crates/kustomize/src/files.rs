@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::remote::Remotes;
 use crate::tree::{FileTree, join};
 
 /// Where a path leads when symbolic links are followed.
@@ -25,6 +26,10 @@ pub trait Files {
     fn link(&self, path: &str) -> Link;
     /// Some names of what is in a directory, for hints.
     fn names(&self, dir: &str) -> Vec<String>;
+    /// Who answers for bases of other repositories that are pinned to a commit; by default nobody.
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        None
+    }
 }
 
 impl Files for FileTree {

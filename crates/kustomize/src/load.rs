@@ -11,7 +11,7 @@ use crate::codes;
 use crate::files::{Files, Link};
 use crate::node::{Node, Repeated};
 use crate::place::Place;
-use crate::remote::{RemoteBase, Remotes};
+use crate::remote::RemoteBase;
 use crate::tree::{is_within, join};
 
 /// The names that a kustomization file may have.
@@ -53,7 +53,6 @@ struct Fetched {
 /// Reads trees.
 pub(crate) struct Loader<'a> {
     main: &'a dyn Files,
-    remotes: Option<&'a dyn Remotes>,
     fetched: RefCell<Vec<Fetched>>,
     parsed: RefCell<Parsed>,
     kustomizations: RefCell<Parsed>,
@@ -61,10 +60,9 @@ pub(crate) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(main: &'a dyn Files, remotes: Option<&'a dyn Remotes>) -> Self {
+    pub(crate) fn new(main: &'a dyn Files) -> Self {
         Self {
             main,
-            remotes,
             fetched: RefCell::new(Vec::new()),
             parsed: RefCell::new(HashMap::new()),
             kustomizations: RefCell::new(HashMap::new()),
@@ -280,7 +278,7 @@ impl<'a> Loader<'a> {
     }
 
     fn fetch(&self, remote: &RemoteBase, place: &Place) -> Result<Dir, Diagnostic> {
-        let Some(remotes) = self.remotes else {
+        let Some(remotes) = self.main.remotes() else {
             let message = format!("`{}` lies on another machine", remote.url);
             let hint = "vendor it: commit a copy of the directory, and name that here";
             return Err(place.diagnostic(codes::REMOTE, message, hint));

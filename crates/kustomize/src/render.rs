@@ -18,7 +18,6 @@ use crate::origin::{By, Origin};
 use crate::patch::{self, objects};
 use crate::place::Place;
 use crate::plugin;
-use crate::remote::Remotes;
 use crate::replacement::Replacement;
 use crate::resource::Resource;
 use crate::schema::Schemas;
@@ -66,14 +65,9 @@ pub struct Renderer<'a> {
 }
 
 impl<'a> Renderer<'a> {
-    /// A renderer that asks nobody for bases of other repositories.
+    /// A renderer of a tree.
     pub fn new(tree: &'a dyn Files) -> Self {
-        Self { loader: Loader::new(tree, None) }
-    }
-
-    /// A renderer that asks a port for bases of other repositories that are pinned to a commit.
-    pub fn with_remotes(tree: &'a dyn Files, remotes: &'a dyn Remotes) -> Self {
-        Self { loader: Loader::new(tree, Some(remotes)) }
+        Self { loader: Loader::new(tree) }
     }
 
     /// Renders the kustomization in a directory; the empty path is the tree's root.

@@ -96,6 +96,11 @@ impl Resource {
         made
     }
 
+    /// The object itself, with the place of every value.
+    pub fn tree(&self) -> &Node {
+        &self.tree
+    }
+
     /// Where the object was written.
     pub fn place(&self) -> &Place {
         &self.tree.place

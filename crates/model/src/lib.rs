@@ -40,6 +40,7 @@ pub mod service;
 pub mod status_page;
 pub mod stored;
 pub mod toil;
+pub mod upstream;
 pub mod work;
 pub mod workload;
 

@@ -93,6 +93,9 @@ pub enum ServerError {
     /// Where action items get tickets can't be read.
     #[error(transparent)]
     TrackersConfig(Diagnostics),
+    /// Which repositories are followed can't be read.
+    #[error(transparent)]
+    Upstreams(Diagnostics),
     /// Somebody is on call, and nothing says how they are told.
     #[error("`--oncall` says who is on call, and nothing says how they are told")]
     OncallAlone,
@@ -135,6 +138,7 @@ impl ServerError {
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
             Self::OncallConfig(_) | Self::OncallAlone => crate::oncall::CODE,
             Self::TrackersConfig(_) => crate::trackers::config::CODE,
+            Self::Upstreams(_) => crate::upstream::config::CODE,
             Self::Random => "PG0309",
         }
     }
@@ -174,6 +178,7 @@ impl ServerError {
             Self::Alerts(_) => "`prograde journal verify --offline` shows the journal's state".into(),
             Self::OncallConfig(_) => "correct the places named above; `prograde oncall check --file FILE` reads the same file".into(),
             Self::TrackersConfig(_) => "correct the places named above; `prograde explain PG0705` shows a file".into(),
+            Self::Upstreams(_) => "correct the places named above; `prograde explain PG0310` shows a file".into(),
             Self::OncallAlone => "add `--alertmanager-config alertmanager.yml` with a receiver for each person".into(),
             Self::Random => "check /dev/urandom".into(),
         }

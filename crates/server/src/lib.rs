@@ -21,6 +21,7 @@ pub mod policies;
 mod records;
 mod server;
 mod trackers;
+mod upstream;
 
 pub use data_dir::token;
 pub use error::ServerError;

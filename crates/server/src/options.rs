@@ -43,6 +43,8 @@ pub struct ServerOptions {
     pub oncall: Option<PathBuf>,
     /// The file that says in which trackers action items get tickets; none by default.
     pub trackers: Option<PathBuf>,
+    /// The file that says which repositories on Git hosts are followed; none by default.
+    pub upstreams: Option<PathBuf>,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
     /// Files and folders of policies that releases have to meet; none by default.
@@ -95,6 +97,7 @@ impl ServerOptions {
             alertmanager_config: None,
             oncall: None,
             trackers: None,
+            upstreams: None,
             external_url: None,
             policies: Vec::new(),
             policy_set: crate::policies::DEFAULT_SET.to_owned(),

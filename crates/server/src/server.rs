@@ -45,6 +45,7 @@ use crate::options::ServerOptions;
 use crate::policies::InForce;
 use crate::records::Kept;
 use crate::trackers;
+use crate::upstream::{self, Upstreams};
 
 /// How long replicas may take to finish their requests when the server stops.
 const STOP_GRACE: Duration = Duration::from_secs(30);
@@ -90,6 +91,7 @@ impl Server {
     /// Starts everything; what was under way when the last server ended goes on.
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let trackers = read_trackers(&options)?;
+        let followed = upstream::read(options.upstreams.as_deref()).map_err(ServerError::Upstreams)?;
         let data = DataDir::open(&options.data_dir)?;
         let journal = open_journal(&data)?;
         let token = data.token()?;
@@ -120,7 +122,9 @@ impl Server {
         incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
 
         let stop = CancellationToken::new();
+        let upstreams = Upstreams::start(options.upstreams.clone(), followed, control.clone(), repositories.clone());
         let context = Context {
+            upstreams,
             by_hand: ByHand::start(control.clone(), Arc::clone(&deployments)),
             elsewhere: metrics.elsewhere(),
             metrics,
@@ -165,7 +169,8 @@ impl Server {
             None => Ok(()),
         };
         let policies = self.policies.read_again().map_err(ServerError::Policies);
-        observing.and(telling).and(policies)
+        let following = self.context.upstreams.reload().await.map_err(ServerError::Upstreams);
+        observing.and(telling).and(policies).and(following)
     }
 
     /// Stops taking requests, then deciding, then the replicas, each when what needs it has stopped.
@@ -182,6 +187,7 @@ impl Server {
             filing.shutdown().await;
         }
         self.context.incidents.shutdown().await;
+        self.context.upstreams.shutdown().await;
         self.context.by_hand.shutdown().await;
         self.context.control.shutdown().await;
         self.context.node.shutdown(STOP_GRACE).await;

@@ -1,6 +1,6 @@
 //! `prograde check`: all that the server would refuse in a repository, found before the push.
 
-mod tree;
+pub(super) mod tree;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,9 @@
 //! `prograde policy`: policies tested, applied to files and reported, without a cluster.
 
 mod apply;
+mod ask;
 mod files;
+mod read;
 mod report;
 mod test;
 

@@ -1,6 +1,6 @@
 //! `prograde render`: what a kustomization becomes, as `kustomize build` prints it, without running anything.
 
-mod all;
+pub(super) mod all;
 pub(crate) mod disk;
 mod index;
 
@@ -29,8 +29,9 @@ Examples:
   prograde render deploy --all --output rendered
 
 The text is the one that `kustomize build` 5.8 prints, byte for byte. Files are read from the kustomizations' own
-directories, and bases from anywhere in the same Git repository. No program is run and no other machine is asked: Helm
-charts, programs as plugins and bases on other machines are refused. With --all and --output only what depends on a change
+directories, and bases from anywhere in the same Git repository. Bases of other repositories are fetched by `git`, with your
+own access, where `?ref=` names a commit's whole id, and kept. No other program is run and nothing else is asked: Helm
+charts, programs as plugins and files by their address are refused. With --all and --output only what depends on a change
 since the last time is rendered again. The exit code is 2 if a kustomization can't be rendered; what was written of it before
 then stays.")]
 pub(crate) struct RenderArgs {
@@ -44,6 +45,9 @@ pub(crate) struct RenderArgs {
     /// Render every kustomization below the directory that no other one includes
     #[arg(long)]
     all: bool,
+    /// Take bases of other repositories only from where they were kept before, and ask no other machine
+    #[arg(long)]
+    offline: bool,
     /// Remove the files of kustomizations that are gone
     #[arg(long, requires_all = ["all", "output"])]
     prune: bool,
@@ -53,9 +57,12 @@ pub(crate) struct RenderArgs {
 pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
     if args.all {
         let dir = folder(&args.dir)?;
-        return all::run(app, &all::Asked { dir: &dir, output: args.output.as_deref(), prune: args.prune });
+        return all::run(
+            app,
+            &all::Asked { dir: &dir, output: args.output.as_deref(), prune: args.prune, offline: args.offline },
+        );
     }
-    let (rendering, disk) = rendered(app, &args.dir)?;
+    let (rendering, disk) = rendered(app, &args.dir, args.offline)?;
     if app.printer.style().json && args.output.is_none() {
         let objects = rendering.to_json().map_err(|problem| located(&problem, &disk))?;
         app.printer.json(&Json::Array(objects))?;
@@ -70,16 +77,16 @@ pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
     Ok(Exit::Done)
 }
 
-fn folder(dir: &Path) -> Result<PathBuf, Report> {
+pub(super) fn folder(dir: &Path) -> Result<PathBuf, Report> {
     fs::canonicalize(dir).ok().filter(|dir| dir.is_dir()).ok_or_else(|| {
         Report::new(report::FILE, format!("{} is not a folder", dir.display()))
             .hint("name the folder with kustomization.yaml in it")
     })
 }
 
-fn rendered(app: &App, dir: &Path) -> Result<(Rendering, Disk), Report> {
+fn rendered(app: &App, dir: &Path, is_offline: bool) -> Result<(Rendering, Disk), Report> {
     let dir = folder(dir)?;
-    let disk = Disk::around(&dir);
+    let disk = Disk::around(&dir).with_bases(app.bases(is_offline)?);
     let inner = disk.relative(&dir).unwrap_or_default();
     let rendering = Renderer::new(&disk).render(&inner).map_err(|problem| located(&problem, &disk))?;
     for warning in &rendering.warnings {
@@ -90,7 +97,7 @@ fn rendered(app: &App, dir: &Path) -> Result<(Rendering, Disk), Report> {
 
 /// The objects of a kustomization with their places.
 pub(crate) fn objects(app: &App, dir: &Path, namespace: &str) -> Result<Vec<Object>, Report> {
-    let (rendering, disk) = rendered(app, dir)?;
+    let (rendering, disk) = rendered(app, dir, false)?;
     let mut objects = Vec::with_capacity(rendering.resources.len());
     for resource in &rendering.resources {
         let json = resource.to_json().map_err(|problem| located(&problem.into(), &disk))?;
@@ -104,16 +111,11 @@ pub(crate) fn objects(app: &App, dir: &Path, namespace: &str) -> Result<Vec<Obje
 }
 
 /// The first finding, with a path that the reader can open from where they are.
-fn located(problem: &Diagnostics, disk: &Disk) -> Report {
+pub(super) fn located(problem: &Diagnostics, disk: &Disk) -> Report {
     let Some(found) = problem.0.first() else {
         return Report::new(report::FILE, "the kustomization can't be rendered");
     };
-    let here = std::env::current_dir().ok().and_then(|here| fs::canonicalize(here).ok());
-    let full = disk.root().join(&found.file);
-    let short = here.and_then(|here| full.strip_prefix(here).ok().map(Path::to_path_buf));
-    // What lies in another repository is named by its address.
-    let elsewhere = found.file.contains("//");
-    let file = if elsewhere { found.file.clone() } else { short.unwrap_or(full).display().to_string() };
+    let file = disk.shown(&found.file);
     let shown = match (found.line, found.column) {
         (0, _) => file,
         (line, 0) => format!("{file}:{line}"),

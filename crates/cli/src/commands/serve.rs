@@ -75,6 +75,9 @@ pub(crate) struct ServeArgs {
     /// The file that says in which trackers (GitHub, GitLab, Jira) action items get tickets
     #[arg(long, value_name = "FILE")]
     trackers: Option<PathBuf>,
+    /// The file that says which repositories on Git hosts (GitHub, GitLab and others) are followed
+    #[arg(long, value_name = "FILE")]
+    upstreams: Option<PathBuf>,
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
@@ -188,6 +191,7 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         alertmanager_config: args.alertmanager_config,
         oncall: args.oncall,
         trackers: args.trackers,
+        upstreams: args.upstreams,
         external_url: args.external_url,
         policies: args.in_force.policies,
         policy_set: args.in_force.policy_set,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
-use super::GitError;
+use super::{GitError, MAIN};
 
 /// How long one command may take that reads or writes a few objects.
 pub(crate) const COMMAND_TIMEOUT: Duration = Duration::from_mins(1);
@@ -65,6 +65,14 @@ pub(crate) fn bare_command() -> Command {
         .stderr(Stdio::piped())
         .process_group(0);
     command
+}
+
+/// Makes a bare repository of an empty folder.
+pub(crate) async fn init(dir: &Path) -> Result<(), GitError> {
+    let mut init = bare_command();
+    init.args(["init", "--quiet", "--bare", "--template=", "--initial-branch", MAIN, "--"]).arg(dir);
+    answer(init, None, STDOUT_BYTES_MAX, COMMAND_TIMEOUT).await?.expect_success("make a repository")?;
+    Ok(())
 }
 
 /// What a command answered.

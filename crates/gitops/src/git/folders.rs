@@ -8,7 +8,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::GitError;
+use super::{GitError, Takes};
 
 /// How the names of such directories begin.
 pub(super) const PREFIX: &str = "push-";
@@ -45,17 +45,28 @@ while read -r old new name; do
 done
 "#;
 
-/// The directory of hooks for one push; gone when dropped.
-pub(super) fn hooks(repository: &Path, allowed: &[FolderState], hint: &str) -> Result<TempDir, GitError> {
+/// Refuses everything.
+const CLOSED: &str = r#"#!/bin/sh
+cat "$(dirname "$0")/hint" >&2
+exit 1
+"#;
+
+/// The directory of hooks for one push, which is gone when dropped; none where everything is taken.
+pub(super) fn hooks(repository: &Path, takes: &Takes) -> Result<Option<TempDir>, GitError> {
+    let (hook, allowed, hint) = match takes {
+        Takes::All => return Ok(None),
+        Takes::Folders(allowed, hint) => (HOOK, allowed.as_slice(), hint),
+        Takes::Nothing(hint) => (CLOSED, [].as_slice(), hint),
+    };
     let write = || {
         let dir = tempfile::Builder::new().prefix(PREFIX).tempdir_in(repository)?;
         let lines: String = allowed.iter().flat_map(|state| [&state.path, " ", &state.tree, "\n"]).collect();
         fs::write(dir.path().join("allowed"), lines)?;
         fs::write(dir.path().join("hint"), format!("{hint}\n"))?;
-        let hook = dir.path().join("pre-receive");
-        fs::write(&hook, HOOK)?;
-        fs::set_permissions(&hook, fs::Permissions::from_mode(0o700))?;
-        Ok::<_, io::Error>(dir)
+        let path = dir.path().join("pre-receive");
+        fs::write(&path, hook)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        Ok::<_, io::Error>(Some(dir))
     };
     write().map_err(|source| GitError::Disk { path: repository.to_owned(), source })
 }

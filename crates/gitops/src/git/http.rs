@@ -68,15 +68,25 @@ pub struct PushRules {
     pub protected_branches: Vec<String>,
     /// The largest pack, in bytes.
     pub pack_bytes_max: u64,
-    /// If set, only `main` may be pushed to, and only such that each folder that changes, two parts deep, becomes one of
-    /// these; and what is said to whoever pushes something else.
-    pub folders: Option<(Vec<FolderState>, String)>,
+    /// What is taken at all.
+    pub takes: Takes,
+}
+
+/// What a push may change, and what is said to whoever pushes something else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Takes {
+    /// Everything.
+    All,
+    /// Only `main`, and only such that each folder that changes, two parts deep, becomes one of these.
+    Folders(Vec<FolderState>, String),
+    /// Nothing.
+    Nothing(String),
 }
 
 impl Default for PushRules {
     /// `main` is protected; packs have at most 512 MiB.
     fn default() -> Self {
-        Self { protected_branches: vec![MAIN.to_owned()], pack_bytes_max: 512 * 1024 * 1024, folders: None }
+        Self { protected_branches: vec![MAIN.to_owned()], pack_bytes_max: 512 * 1024 * 1024, takes: Takes::All }
     }
 }
 
@@ -140,11 +150,9 @@ impl Repository {
             GitService::ReceivePack => read_commands(&mut body).await?,
         };
         let mut settings = settings(service, &options.rules, &updates);
-        let hooks = match &options.rules.folders {
-            Some((allowed, hint)) if service == GitService::ReceivePack => {
-                Some(folders::hooks(&self.dir, allowed, hint)?)
-            }
-            Some(_) | None => None,
+        let hooks = match service {
+            GitService::ReceivePack => folders::hooks(&self.dir, &options.rules.takes)?,
+            GitService::UploadPack => None,
         };
         settings.extend(hooks.iter().map(|dir| format!("core.hooksPath={}", dir.path().display())));
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();

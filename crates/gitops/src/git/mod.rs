@@ -2,17 +2,21 @@
 //!
 //! Invariant: names and paths are checked before Git sees them, and nothing that a repository holds is ever run.
 
+mod bases;
 mod command;
 mod export;
 mod folders;
 mod http;
 mod read;
+mod upstream;
 mod write;
 
+pub use bases::RemoteBases;
 pub use export::EXPORT_BYTES_MAX;
 pub use folders::FolderState;
-pub use http::{GitService, PushRules, RefUpdate, Rpc, RpcOptions};
+pub use http::{GitService, PushRules, RefUpdate, Rpc, RpcOptions, Takes};
 pub use read::{CommitInfo, FILE_BYTES_MAX};
+pub use upstream::Upstream;
 pub(crate) use write::{Author, TreeEntry};
 
 use std::io;
@@ -176,11 +180,7 @@ impl Repositories {
             .prefix(".new-")
             .tempdir_in(&self.dir)
             .map_err(|source| GitError::Disk { path: self.dir.clone(), source })?;
-        let mut init = command::bare_command();
-        init.args(["init", "--quiet", "--bare", "--template=", "--initial-branch", MAIN, "--"]).arg(new.path());
-        command::answer(init, None, command::STDOUT_BYTES_MAX, command::COMMAND_TIMEOUT)
-            .await?
-            .expect_success("make a repository")?;
+        command::init(new.path()).await?;
         match tokio::fs::rename(new.path(), &dir).await {
             Ok(()) => {}
             // Somebody else was faster; theirs is as good.

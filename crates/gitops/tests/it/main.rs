@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bases;
 mod client;
 mod deployments;
 mod fixture;
+mod placement;
 mod reading;
 mod rendering;
 mod serving;

@@ -2,7 +2,9 @@
 
 use std::cell::RefCell;
 
-use prograde_kustomize::{FileTree, RemoteBase, Remotes, Renderer};
+use std::sync::Arc;
+
+use prograde_kustomize::{FileTree, Files, Link, RemoteBase, Remotes, Renderer};
 
 use crate::fixture;
 
@@ -38,11 +40,39 @@ impl Remotes for One {
     }
 }
 
+/// A tree beside which another repository is.
+struct Beside {
+    tree: FileTree,
+    one: One,
+}
+
+impl Files for Beside {
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
+        self.tree.read(path)
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.tree.is_directory(path)
+    }
+
+    fn link(&self, path: &str) -> Link {
+        self.tree.link(path)
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        self.tree.names(dir)
+    }
+
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        Some(&self.one)
+    }
+}
+
 fn with(resources: &str) -> (Result<String, String>, usize) {
     let tree = fixture::tree(&format!("=== top/kustomization.yaml\nnamePrefix: p-\nresources: [{resources}]"));
-    let one = One(RefCell::default());
-    let done = Renderer::with_remotes(&tree, &one).render("top").and_then(|done| done.to_yaml());
-    (done.map_err(|error| error.to_string()), one.0.into_inner().len())
+    let beside = Beside { tree, one: One(RefCell::default()) };
+    let done = Renderer::new(&beside).render("top").and_then(|done| done.to_yaml());
+    (done.map_err(|error| error.to_string()), beside.one.0.into_inner().len())
 }
 
 #[test]

@@ -5,13 +5,14 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::TryStreamExt as _;
-use prograde_gitops::git::{GitError, GitService, PushRules, Repository, RpcOptions};
+use prograde_gitops::git::{GitError, GitService, PushRules, Repository, RpcOptions, Takes};
 use prograde_model::ids::ServiceName;
 use serde::Deserialize;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::{Context, Failure};
 use crate::events::chain;
+use crate::upstream;
 
 /// The repository that says what should run.
 const DEPLOYMENTS: &str = "deployments";
@@ -58,7 +59,12 @@ async fn rpc(context: Context, name: String, service: GitService, request: Reque
     let mut rules = PushRules::default();
     if is_deployments(&name) && service == GitService::ReceivePack {
         let allowed = context.by_hand.allowed().await.map_err(|error| failure(&error))?;
-        rules.folders = Some((allowed, ONLY_BACK.to_owned()));
+        rules.takes = Takes::Folders(allowed, ONLY_BACK.to_owned());
+    }
+    if service == GitService::ReceivePack
+        && let Some(url) = followed(&context, &name)
+    {
+        rules.takes = Takes::Nothing(upstream::closed(&url));
     }
     let options = RpcOptions {
         gzip: request.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "gzip"),
@@ -88,6 +94,11 @@ impl Drop for Arrival {
             self.context.by_hand.pushed();
         }
     }
+}
+
+/// Where a repository's commits come from, if not from pushes here.
+fn followed(context: &Context, name: &str) -> Option<String> {
+    context.upstreams.of(&name.strip_suffix(".git").unwrap_or(name).parse().ok()?)
 }
 
 fn is_deployments(name: &str) -> bool {

@@ -53,6 +53,7 @@ use crate::incidents::Desk;
 use crate::metrics::Metrics;
 use crate::metrics::elsewhere::Elsewhere;
 use crate::records::Kept;
+use crate::upstream::{self, Upstreams};
 use types::ErrorBody;
 
 /// The largest body of an order, in bytes. Pushes have their own limit.
@@ -67,6 +68,8 @@ pub(crate) struct Context {
     pub(crate) deployments: Arc<Deployments>,
     /// What people say in the deployment repository themselves.
     pub(crate) by_hand: ByHand,
+    /// The repositories on Git hosts that are followed.
+    pub(crate) upstreams: Upstreams,
     pub(crate) vouching: Vouching,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
@@ -118,6 +121,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/services/{service}/logs", get(logs::service))
         .route("/api/v1/quarantine", get(views::quarantine))
         .route("/api/v1/quarantine/lift", post(orders::lift))
+        .route("/api/v1/upstreams", get(views::upstreams))
         .route("/api/v1/flags", get(flags::list))
         .route("/api/v1/flags/set", post(flags::set))
         .route("/api/v1/flags/unset", post(flags::unset))
@@ -165,6 +169,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .merge(open)
         .merge(pages::open_router(context.clone()))
         .merge(chat::router(context.clone()))
+        .merge(upstream::webhook_router(context.clone()))
         .merge(ofrep::router(context, token))
         .merge(guarded)
 }
@@ -184,6 +189,11 @@ impl Failure {
     pub(crate) fn unauthorised() -> Self {
         let hint = "show the token from the file `token` in the data directory, such as by `--token-file`";
         Self::new(StatusCode::UNAUTHORIZED, "PG0501", "a token is needed", hint)
+    }
+
+    pub(crate) fn unsigned(message: impl Into<String>) -> Self {
+        let hint = "`prograde explain PG0310` tells where the host and the server have their secret";
+        Self::new(StatusCode::UNAUTHORIZED, "PG0501", message, hint)
     }
 
     pub(crate) fn not_found(message: impl Into<String>) -> Self {

@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 61] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 63] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/environments", "Which release is where, service by service", "", "[ServiceView]"),
     ("get", "/api/v1/environments/difference", "How two environments of a service differ", "", "DifferenceView"),
@@ -42,6 +42,8 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 61] = [
     ("get", "/api/v1/services/{service}/logs", "What a service printed, one JSON object a line", "", "LogLineView"),
     ("get", "/api/v1/quarantine", "Digests that may not enter an environment", "", "[QuarantineView]"),
     ("post", "/api/v1/quarantine/lift", "Let a digest into an environment again", "LiftRequest", "Ordered"),
+    ("get", "/api/v1/upstreams", "Repositories on Git hosts that are followed", "", "[UpstreamView]"),
+    ("post", "/webhooks/git/{service}", "A Git host says that something was pushed; signed by its secret", "", ""),
     ("get", "/api/v1/flags", "Feature flags where they are evaluated, with what people have set", "", "[FlagView]"),
     ("post", "/api/v1/flags/set", "Set a flag where its service serves", "FlagSetRequest", "Ordered"),
     ("post", "/api/v1/flags/unset", "Leave a flag to Git again", "FlagUnsetRequest", "Ordered"),

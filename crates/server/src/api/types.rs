@@ -234,6 +234,25 @@ pub struct QuarantineView {
     pub since: String,
 }
 
+/// A repository on a Git host that is followed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UpstreamView {
+    /// The service whose commits come from there.
+    pub service: ServiceName,
+    /// Where it is.
+    pub url: String,
+    /// The branch that is followed.
+    pub branch: String,
+    /// Where the branch was when it could be followed last; none before that.
+    pub head: Option<CommitId>,
+    /// When the host was asked last.
+    pub looked_at: Option<Timestamp>,
+    /// Since when it can't be followed, if it can't.
+    pub troubled_since: Option<Timestamp>,
+    /// Why not.
+    pub trouble: Option<String>,
+}
+
 /// A stored event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct EventView {

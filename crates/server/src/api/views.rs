@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use super::types::{
     EntryView, EventView, FlightSummary, FlightView, JobView, QuarantineView, ReleaseEvidence, Status, TargetView,
-    VersionView,
+    UpstreamView, VersionView,
 };
 use super::{Context, Failure};
 
@@ -50,6 +50,10 @@ pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
 
 pub(super) async fn quarantine(State(context): State<Context>) -> Json<Vec<QuarantineView>> {
     Json(quarantines(&context))
+}
+
+pub(super) async fn upstreams(State(context): State<Context>) -> Json<Vec<UpstreamView>> {
+    Json(context.upstreams.views())
 }
 
 fn quarantines(context: &Context) -> Vec<QuarantineView> {

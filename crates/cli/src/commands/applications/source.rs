@@ -9,7 +9,8 @@ use std::sync::Arc;
 use clap::Args;
 use prograde_apps::repository::normal_url;
 use prograde_apps::{Cluster, Objects, Repositories, Tree, World};
-use prograde_kustomize::{Files, Link};
+use prograde_gitops::git::RemoteBases;
+use prograde_kustomize::{Files, Link, Remotes};
 
 use crate::app::App;
 use crate::commands::render::disk::Disk;
@@ -27,6 +28,9 @@ pub(crate) struct Surroundings {
     /// Where another repository is checked out; may be given several times. This repository's own addresses are known
     #[arg(long = "repo", value_name = "URL=DIR")]
     repositories: Vec<Mapping>,
+    /// Take bases of other repositories only from where they were kept before, and ask no other machine
+    #[arg(long)]
+    offline: bool,
     /// A file with the Secrets of the clusters that Argo CD knows, for cluster generators; may be given several times
     #[arg(long, value_name = "FILE")]
     clusters: Vec<PathBuf>,
@@ -68,6 +72,10 @@ impl Checkout {
     pub(crate) fn around(dir: &Path) -> Self {
         let repository = dir.ancestors().find(|above| above.join(".git").exists()).unwrap_or(dir);
         Self { disk: Disk::at(repository) }
+    }
+
+    fn with_bases(self, bases: RemoteBases) -> Self {
+        Self { disk: self.disk.with_bases(bases) }
     }
 
     /// Where paths begin.
@@ -135,6 +143,10 @@ impl Files for Checkout {
     fn names(&self, dir: &str) -> Vec<String> {
         self.disk.names(dir)
     }
+
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        self.disk.remotes()
+    }
 }
 
 impl Tree for Checkout {
@@ -193,7 +205,9 @@ impl Read {
 /// Reads a file, or all files of a directory that have objects of Argo CD or Flux.
 pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Result<Read, Report> {
     let full = fs::canonicalize(path).map_err(|error| Report::file("read", path, &error))?;
+    let bases = app.bases(surroundings.offline)?;
     let own = Checkout::around(if full.is_dir() { &full } else { full.parent().unwrap_or(&full) });
+    let own = own.with_bases(bases.clone());
     let mut objects = Objects::default();
     for (file, text) in texts(app, path, &full, &own)? {
         prograde_apps::read(&file, &text, &mut objects);
@@ -212,7 +226,7 @@ pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Resul
             Report::new(report::FILE, format!("{} is not a folder", mapping.dir.display()))
                 .hint("write `--repo URL=DIR` with the folder of a checkout")
         })?;
-        Ok((mapping.url.clone(), Checkout { disk: Disk::at(&dir) }))
+        Ok((mapping.url.clone(), Checkout { disk: Disk::at(&dir).with_bases(bases.clone()) }))
     });
     let others = others.collect::<Result<_, Report>>()?;
     let checkouts = Checkouts { addresses: own.addresses(), own, others };

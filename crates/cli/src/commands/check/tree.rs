@@ -13,7 +13,7 @@ const TEXT_BYTES_MAX: u64 = 1 << 20;
 const DEPTH_MAX: usize = 32;
 
 /// The text of a file.
-pub(super) fn text(dir: &Path, path: &str) -> Result<String, Diagnostics> {
+pub(crate) fn text(dir: &Path, path: &str) -> Result<String, Diagnostics> {
     let bytes = read(&dir.join(path), path, TEXT_BYTES_MAX)?;
     String::from_utf8(bytes)
         .map_err(|_| Diagnostic::file("PG0101", path, "the file is not UTF-8 text", "save it as UTF-8").into())

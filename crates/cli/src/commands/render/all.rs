@@ -29,6 +29,7 @@ pub(super) struct Asked<'a> {
     pub(super) dir: &'a Path,
     pub(super) output: Option<&'a Path>,
     pub(super) prune: bool,
+    pub(super) offline: bool,
 }
 
 /// One that was rendered now.
@@ -43,7 +44,7 @@ type Outcome = Result<Done, Diagnostics>;
 
 /// Renders them all, and says how each went. Where one can't be rendered, what was written of it before stays.
 pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
-    let disk = Disk::around(asked.dir);
+    let disk = Disk::around(asked.dir).with_bases(app.bases(asked.offline)?);
     let output = asked.output.map(make).transpose()?;
     let roots = find(asked.dir, output.as_deref(), &disk)?;
     let mut index = output.as_deref().map_or_else(Index::default, Index::read);
@@ -97,7 +98,7 @@ fn make(output: &Path) -> Result<PathBuf, Report> {
 }
 
 /// Directories with a kustomization, each with the file's path, as seen from the disk's root.
-fn find(dir: &Path, output: Option<&Path>, disk: &Disk) -> Result<BTreeMap<String, String>, Report> {
+pub(crate) fn find(dir: &Path, output: Option<&Path>, disk: &Disk) -> Result<BTreeMap<String, String>, Report> {
     let mut found = BTreeMap::new();
     let mut next = vec![(dir.to_path_buf(), 0)];
     while let Some((dir, depth)) = next.pop() {

@@ -7,7 +7,8 @@ use std::io::{ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use prograde_kustomize::{Files, Link};
+use prograde_gitops::git::RemoteBases;
+use prograde_kustomize::{Files, Link, Remotes};
 
 use super::index::Seen;
 
@@ -19,6 +20,8 @@ pub(crate) struct Disk {
     root: PathBuf,
     /// The files that were read, as they were then.
     seen: Mutex<BTreeMap<String, Seen>>,
+    /// Where bases of other repositories come from.
+    bases: Option<RemoteBases>,
 }
 
 impl Disk {
@@ -26,12 +29,17 @@ impl Disk {
     pub(crate) fn around(dir: &Path) -> Self {
         let repository = dir.ancestors().find(|above| above.join(".git").exists());
         let root = repository.or_else(|| dir.ancestors().last()).unwrap_or(dir);
-        Self { root: root.to_path_buf(), seen: Mutex::default() }
+        Self { root: root.to_path_buf(), seen: Mutex::default(), bases: None }
     }
 
     /// A directory, and nothing around it.
     pub(crate) fn at(dir: &Path) -> Self {
-        Self { root: dir.to_path_buf(), seen: Mutex::default() }
+        Self { root: dir.to_path_buf(), seen: Mutex::default(), bases: None }
+    }
+
+    /// Bases of other repositories are asked for here.
+    pub(crate) fn with_bases(self, bases: RemoteBases) -> Self {
+        Self { bases: Some(bases), ..self }
     }
 
     /// Where paths begin.
@@ -42,6 +50,17 @@ impl Disk {
     /// The files that were read so far.
     pub(super) fn seen(&self) -> BTreeMap<String, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A file's path as the reader can open it from where they are. What lies in another repository is named by its address.
+    pub(crate) fn shown(&self, file: &str) -> String {
+        if file.contains("//") {
+            return file.to_owned();
+        }
+        let here = std::env::current_dir().ok().and_then(|here| fs::canonicalize(here).ok());
+        let full = self.root.join(file);
+        let short = here.and_then(|here| full.strip_prefix(here).ok().map(Path::to_path_buf));
+        short.unwrap_or(full).display().to_string()
     }
 
     /// A path as seen from the root; `None` outside of it.
@@ -115,5 +134,9 @@ impl Files for Disk {
         names.sort();
         names.truncate(12);
         names
+    }
+
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        self.bases.as_ref().map(|bases| bases as &dyn Remotes)
     }
 }

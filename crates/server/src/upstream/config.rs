@@ -1,0 +1,256 @@
+//! `upstreams.yaml`: which repositories on Git hosts are followed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::Uri;
+use prograde_control::rota::located;
+use prograde_gitops::git::Upstream;
+use prograde_model::ids::{CommitId, ServiceName};
+use prograde_model::quantity::Period;
+use prograde_model::service::Problem;
+use prograde_model::{Diagnostic, Diagnostics};
+use prograde_notify::config::Secret;
+use serde::Deserialize;
+
+use crate::adapters::client::is_loopback;
+use crate::events::chain;
+
+/// The code of everything that is wrong with the file.
+pub(crate) const CODE: &str = "PG0310";
+/// The largest file, in bytes.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// The most repositories that are followed.
+const UPSTREAMS_MAX: usize = 500;
+/// How often a host may be asked without having told anything.
+const POLL_MIN: Duration = Duration::from_secs(5);
+const POLL_MAX: Duration = Duration::from_hours(24);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    version: u32,
+    upstreams: Vec<Declared>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Declared {
+    service: ServiceName,
+    url: String,
+    #[serde(default = "main")]
+    branch: String,
+    #[serde(default = "a_minute")]
+    poll: Period,
+    #[serde(default = "user")]
+    user: String,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    webhook_secret_file: Option<PathBuf>,
+    accept: Option<CommitId>,
+}
+
+fn main() -> String {
+    "main".into()
+}
+fn a_minute() -> Period {
+    Period::seconds(60)
+}
+fn user() -> String {
+    "x-access-token".into()
+}
+
+/// A repository that is followed.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    pub(crate) service: ServiceName,
+    pub(crate) url: String,
+    pub(crate) branch: String,
+    /// How often the host is asked where it tells nothing.
+    pub(crate) poll: Duration,
+    user: String,
+    token: Option<Secret>,
+    ca_file: Option<PathBuf>,
+    /// What signs the host's messages.
+    pub(crate) webhook: Option<Secret>,
+    /// What may be followed although it does not come after what was there.
+    pub(crate) accept: Option<CommitId>,
+}
+
+impl Followed {
+    /// Where to look, with the token that is in its file now.
+    pub(crate) fn upstream(&self) -> Result<Upstream, String> {
+        let token = self.token.as_ref().map(|token| token.read(Path::new(""))).transpose();
+        let token = token.map_err(|error| chain(&error))?;
+        Ok(Upstream {
+            url: self.url.clone(),
+            branch: self.branch.clone(),
+            credential: token.map(|token| (self.user.clone(), token)),
+            ca_file: self.ca_file.clone(),
+        })
+    }
+}
+
+/// Reads a file.
+pub(crate) fn read(file: &Path) -> Result<Vec<Followed>, Diagnostics> {
+    let name = file.display().to_string();
+    let unreadable = |error: std::io::Error| {
+        let message = format!("the file can't be read: {error}");
+        Diagnostic::file(CODE, &name, message, "make it readable for this user, or name another one with `--upstreams`")
+    };
+    let size = std::fs::metadata(file).map_err(unreadable)?.len();
+    if size > FILE_BYTES_MAX {
+        let message = format!("the file has {size} bytes, more than the {FILE_BYTES_MAX} that are read");
+        return Err(Diagnostic::file(CODE, &name, message, "follow fewer repositories").into());
+    }
+    let text = std::fs::read_to_string(file).map_err(unreadable)?;
+    parse(&name, &text, file.parent().unwrap_or(Path::new("")))
+}
+
+/// Reads a text; relative paths in it are looked for in `folder`.
+fn parse(name: &str, text: &str, folder: &Path) -> Result<Vec<Followed>, Diagnostics> {
+    let file: File = prograde_yaml::decode(name, text).map_err(|mut found| {
+        if found.hint.is_empty() {
+            "docs/guides/git-hosts.md shows the format".clone_into(&mut found.hint);
+        }
+        found
+    })?;
+    let mut found = Found(Vec::new());
+    if file.version != 1 {
+        found.add(&["version"], format!("version {} is not known", file.version), "write `version: 1`");
+    }
+    if file.upstreams.len() > UPSTREAMS_MAX {
+        found.add(&["upstreams"], format!("at most {UPSTREAMS_MAX} repositories are followed"), "follow fewer");
+    }
+    let (mut all, mut services) = (Vec::new(), BTreeSet::new());
+    for (index, declared) in file.upstreams.into_iter().enumerate().take(UPSTREAMS_MAX) {
+        let index = index.to_string();
+        if !services.insert(declared.service.clone()) {
+            let message = format!("`{}` follows another repository already", declared.service);
+            found.add(&["upstreams", &index, "service"], message, "name each service once");
+        }
+        all.push(declared.checked(&index, folder, &mut found));
+    }
+    if found.0.is_empty() { Ok(all) } else { Err(located(CODE, name, text, found.0)?) }
+}
+
+struct Found(Vec<Problem>);
+
+impl Found {
+    fn add(&mut self, path: &[&str], message: impl Into<String>, hint: &str) {
+        let path = path.iter().map(|part| (*part).to_owned()).collect();
+        self.0.push(Problem { path, message: message.into(), hint: hint.to_owned() });
+    }
+}
+
+impl Declared {
+    fn checked(self, index: &str, folder: &Path, found: &mut Found) -> Followed {
+        let mut wrong =
+            |field: &str, message: String, hint: &str| found.add(&["upstreams", index, field], message, hint);
+        if let Err((message, hint)) = address(&self.url, self.token_file.is_some()) {
+            wrong("url", message, hint);
+        }
+        if !is_branch(&self.branch) {
+            wrong(
+                "branch",
+                format!("{:?} is not the name of a branch", self.branch),
+                "write `main`, or another branch",
+            );
+        }
+        let poll = self.poll.duration().unsigned_abs();
+        if !(POLL_MIN..=POLL_MAX).contains(&poll) {
+            wrong("poll", "a host is asked between every 5 seconds and once a day".into(), "write `poll: 1m`");
+        }
+        if self.user.is_empty() || self.user.contains(':') || self.user.chars().any(char::is_control) {
+            wrong("user", "a name has no colon".into(), "leave it out where the token is enough");
+        }
+        let secret = |field: &str, file: Option<PathBuf>, wrong: &mut dyn FnMut(&str, String, &str)| {
+            let secret = Secret::File(folder.join(file?));
+            match secret.read(Path::new("")) {
+                Ok(text) if text.is_empty() || text.chars().any(char::is_control) => {
+                    wrong(field, "the file holds no secret".into(), "write it alone into the file, in one line");
+                }
+                Ok(_) => {}
+                Err(error) => wrong(field, chain(&error), "make the file readable for this user only"),
+            }
+            Some(secret)
+        };
+        let token = secret("token_file", self.token_file, &mut wrong);
+        let webhook = secret("webhook_secret_file", self.webhook_secret_file, &mut wrong);
+        let ca_file = self.ca_file.map(|file| folder.join(file));
+        if ca_file.as_ref().is_some_and(|file| !file.is_file()) {
+            wrong("ca_file", "there is no such file".into(), "name a file of certificates in PEM");
+        }
+        let Self { service, url, branch, user, accept, .. } = self;
+        Followed { service, url, branch, poll, user, token, ca_file, webhook, accept }
+    }
+}
+
+/// Whether an address can be followed, else why not.
+fn address(url: &str, has_token: bool) -> Result<(), (String, &'static str)> {
+    if Path::new(url).is_absolute() {
+        return if has_token { Err(("a folder needs no token".into(), "leave `token_file` out")) } else { Ok(()) };
+    }
+    let hint = "write `https://HOST/PATH`, or the absolute path of a repository on this machine";
+    let uri: Uri = url.parse().map_err(|_| ("it is not an address".to_owned(), hint))?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(("the address has a name or password in it".into(), "write `user` and `token_file`"));
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if is_loopback(&uri) => Ok(()),
+        Some("http") => Err(("a host is asked by `https`: what comes by `http` may be anybody's".into(), hint)),
+        Some(_) | None => Err(("only `https` and folders can be followed".into(), hint)),
+    }
+}
+
+/// Whether Git takes a name for a branch's (git-check-ref-format), and it is none of the names that mean something else.
+fn is_branch(name: &str) -> bool {
+    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    name.len() <= 200
+        && name.split('/').all(is_part)
+        && !name.starts_with('-')
+        && !name.ends_with('.')
+        && !name.contains("..")
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+#".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(upstream: &str) -> String {
+        let text = format!("version: 1\nupstreams:\n- {upstream}\n");
+        parse("upstreams.yaml", &text, Path::new("/nowhere")).map(drop).map_err(|found| found.to_string()).unwrap_err()
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let text = "version: 1\nupstreams:\n- { service: pad, url: 'https://git.example.org/pad.git', branch: release/1, poll: 30s }\n- { service: tin, url: /srv/git/tin.git }\n";
+        let all = parse("upstreams.yaml", text, Path::new("")).unwrap();
+        let seen: Vec<_> =
+            all.iter().map(|one| (one.service.as_str(), one.branch.as_str(), one.poll.as_secs())).collect();
+        assert_eq!(seen, [("pad", "release/1", 30), ("tin", "main", 60)]);
+    }
+
+    #[test]
+    fn what_can_not_be_followed_is_told_with_its_place() {
+        for (upstream, said) in [
+            ("{ service: pad, url: 'http://git.example.org/pad' }", "upstreams.yaml:3:23: a host is asked by `https`"),
+            ("{ service: pad, url: 'https://a:b@git.example.org/pad' }", "has a name or password in it"),
+            ("{ service: pad, url: 'ext::sh -c x' }", "not an address"),
+            ("{ service: pad, url: 'ssh://git@h/x' }", "name or password"),
+            ("{ service: pad, url: relative/path }", "only `https` and folders"),
+            ("{ service: pad, url: /x, branch: '--upload-pack=x' }", "not the name of a branch"),
+            ("{ service: pad, url: /x, branch: a..b }", "not the name of a branch"),
+            ("{ service: pad, url: /x, poll: 1s }", "every 5 seconds"),
+            ("{ service: pad, url: 'https://h/x', token_file: missing }", "can't be read"),
+            ("{ service: pad, url: /x, ca_file: missing }", "no such file"),
+            ("{ service: pad, url: /x, colour: red }", "colour"),
+            ("{ service: pad, url: /x }\n- { service: pad, url: /y }", "follows another repository already"),
+        ] {
+            assert!(errors(upstream).contains(said), "{upstream}: {}", errors(upstream));
+        }
+    }
+}
