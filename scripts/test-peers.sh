@@ -90,6 +90,14 @@ conformance() {
     GOBIN="$place" go_install github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
 }
 
+# Helm renders charts of applications (crates/cli/tests/helm.rs).
+helm() {
+    local place
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers/helm"
+    if [ -x "$place/helm" ]; then return; fi
+    GOBIN="$place" go_install helm.sh/helm/v3/cmd/helm@v3.19.5
+}
+
 # umoci unpacks the images that we make, and makes one that we unpack (crates/supply/tests/it/peers.rs).
 umoci() {
     if type -P umoci >/dev/null; then return; fi
@@ -248,7 +256,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager argo argo-cd buildah busybox conformance cosign docker-registry go icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

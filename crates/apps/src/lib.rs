@@ -11,6 +11,7 @@ mod data;
 pub mod forest;
 mod generate;
 pub mod glob;
+pub mod helm;
 pub mod image;
 mod read;
 mod render;

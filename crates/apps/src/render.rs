@@ -14,6 +14,7 @@ use crate::argo::application::{Application, Directory, Kustomize, Source};
 use crate::argo::project::Rendered;
 use crate::codes;
 use crate::glob::Glob;
+use crate::helm;
 use crate::repository::{Repositories, Tree, content};
 
 /// The most files that a plain directory may have.
@@ -50,11 +51,8 @@ fn one(
 ) -> Result<Vec<Rendered>, Diagnostics> {
     let name = application.name();
     let wrong = |code: &str, message: String, hint: &str| application.place.diagnostic(code, message, hint);
-    if !source.chart.is_empty() || source.helm.is_some() {
-        let hint = "run `helm template`, or commit what it gives and use a directory";
-        return Err(
-            wrong(codes::UNSUPPORTED, format!("`{name}` is a Helm chart, which is rendered by Helm"), hint).into()
-        );
+    if !source.chart.is_empty() {
+        return helm::render(application, source, None, repositories);
     }
     if source.plugin.is_some() {
         let hint = "commit what the plugin gives and use a directory";
@@ -78,6 +76,9 @@ fn one(
     let file = |file: &str| join(&path, file).unwrap_or_default();
     let is_file = |name: &str| matches!(tree.read(&file(name)), Ok(Some(_)));
     let kustomization = KUSTOMIZATION_FILES.into_iter().find(|name| is_file(name));
+    if source.helm.is_some() {
+        return helm::render(application, source, Some((tree, &path)), repositories);
+    }
     match (&source.kustomize, &source.directory, kustomization) {
         (None, Some(directory), _) => plain(application, tree, &path, directory),
         (Some(options), _, Some(found)) => kustomize(application, tree, (&path, &file(found)), Some(options)),
@@ -87,8 +88,7 @@ fn one(
             Err(wrong(codes::SOURCE, message, "add `kustomization.yaml`, or leave `kustomize` out").into())
         }
         (None, None, None) if is_file("Chart.yaml") => {
-            let hint = "run `helm template`, or commit what it gives and use a directory";
-            Err(wrong(codes::UNSUPPORTED, format!("`{name}` is a Helm chart, which is rendered by Helm"), hint).into())
+            helm::render(application, source, Some((tree, &path)), repositories)
         }
         (None, None, None) => plain(application, tree, &path, &Directory::default()),
     }

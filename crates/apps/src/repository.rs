@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use prograde_kustomize::{FileTree, Files, Link};
 
+use crate::helm::Charts;
+
 /// How many symbolic links are followed for one file.
 const LINKS_MAX: usize = 8;
 
@@ -17,6 +19,10 @@ pub trait Tree: Files {
 pub trait Repositories {
     /// The files of a repository; nothing where it is not known here.
     fn find(&self, url: &str) -> Option<&dyn Tree>;
+    /// Who runs Helm; by default nobody.
+    fn charts(&self) -> Option<&dyn Charts> {
+        None
+    }
 }
 
 impl Tree for FileTree {

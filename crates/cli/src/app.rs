@@ -34,10 +34,11 @@ impl App {
         self.global.location()?.client()
     }
 
-    /// Where bases of other repositories are kept, and come from unless nothing may be asked of other machines.
-    pub(crate) fn bases(&self, is_offline: bool) -> Result<RemoteBases, Report> {
-        let dir = self.global.data_dir()?.join("cache").join("bases");
-        Ok(RemoteBases::new(dir, self.runtime.clone()).offline(is_offline))
+    /// Where bases of other repositories are kept, and come from unless nothing may be asked of other machines; none where there
+    /// is no place for data.
+    pub(crate) fn bases(&self, is_offline: bool) -> Option<RemoteBases> {
+        let dir = self.global.data_dir().ok()?.join("cache").join("bases");
+        Some(RemoteBases::new(dir, self.runtime.clone()).offline(is_offline))
     }
 
     /// Who gives an order: who was named, else who Git says, else the system's user.

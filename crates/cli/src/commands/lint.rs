@@ -42,7 +42,7 @@ pub(crate) struct LintArgs {
 /// Looks through a directory.
 pub(crate) fn run(app: &App, args: &LintArgs) -> Result<Exit, Report> {
     let dir = folder(&args.dir)?;
-    let disk = Disk::around(&dir).with_bases(app.bases(args.offline)?);
+    let disk = Disk::around(&dir).with_bases(app.bases(args.offline));
     let roots = all::find(&dir, None, &disk)?;
     if roots.is_empty() {
         return Err(Report::new(report::FILE, format!("{} has no kustomization", args.dir.display())).hint(

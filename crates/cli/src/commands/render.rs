@@ -86,7 +86,7 @@ pub(super) fn folder(dir: &Path) -> Result<PathBuf, Report> {
 
 fn rendered(app: &App, dir: &Path, is_offline: bool) -> Result<(Rendering, Disk), Report> {
     let dir = folder(dir)?;
-    let disk = Disk::around(&dir).with_bases(app.bases(is_offline)?);
+    let disk = Disk::around(&dir).with_bases(app.bases(is_offline));
     let inner = disk.relative(&dir).unwrap_or_default();
     let rendering = Renderer::new(&disk).render(&inner).map_err(|problem| located(&problem, &disk))?;
     for warning in &rendering.warnings {

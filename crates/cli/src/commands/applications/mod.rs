@@ -1,6 +1,7 @@
 //! `prograde app`: which applications there are, in Argo CD's formats.
 
 mod generate;
+mod helm;
 mod lint;
 mod list;
 mod render;

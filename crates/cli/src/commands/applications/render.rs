@@ -19,9 +19,10 @@ Examples:
   prograde app render shop
   prograde app render shop argocd --json | jq -r '.[].kind'
   prograde app render addons-redis --repo https://git.example/team/addons=../addons
+  prograde app render addons --helm > rendered/addons.yaml
 
-Kustomizations, with the options that the application sets, and plain directories are rendered in this process. Helm charts,
-Jsonnet and plugins are refused: they need a program. The exit code is 2 if it can't be rendered.")]
+Kustomizations, with the options that the application sets, and plain directories are rendered in this process. Helm charts
+are rendered by the installed Helm where --helm allows it. Jsonnet and plugins are refused. The exit code is 2 if it can't be rendered.")]
 pub(super) struct RenderArgs {
     /// The application's name
     name: String,

@@ -7,11 +7,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
+use prograde_apps::helm::Charts;
 use prograde_apps::repository::normal_url;
 use prograde_apps::{Cluster, Objects, Repositories, Tree, World};
 use prograde_gitops::git::RemoteBases;
 use prograde_kustomize::{Files, Link, Remotes};
 
+use super::helm::Helm;
 use crate::app::App;
 use crate::commands::render::disk::Disk;
 use crate::report::{self, Report};
@@ -31,6 +33,9 @@ pub(crate) struct Surroundings {
     /// Take bases of other repositories only from where they were kept before, and ask no other machine
     #[arg(long)]
     offline: bool,
+    /// Let charts be rendered by Helm: the installed program, or the one named. Without it they are refused
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true, default_missing_value = "helm")]
+    helm: Option<PathBuf>,
     /// A file with the Secrets of the clusters that Argo CD knows, for cluster generators; may be given several times
     #[arg(long, value_name = "FILE")]
     clusters: Vec<PathBuf>,
@@ -74,7 +79,7 @@ impl Checkout {
         Self { disk: Disk::at(repository) }
     }
 
-    fn with_bases(self, bases: RemoteBases) -> Self {
+    fn with_bases(self, bases: Option<RemoteBases>) -> Self {
         Self { disk: self.disk.with_bases(bases) }
     }
 
@@ -172,6 +177,7 @@ pub(crate) struct Checkouts {
     own: Checkout,
     addresses: Vec<String>,
     others: Vec<(String, Checkout)>,
+    helm: Option<Helm>,
 }
 
 impl Repositories for Checkouts {
@@ -183,6 +189,10 @@ impl Repositories for Checkouts {
         // A repository that says no address of its own stands for any.
         let is_own = self.addresses.is_empty() || self.addresses.contains(&url);
         is_own.then_some(&self.own as &dyn Tree)
+    }
+
+    fn charts(&self) -> Option<&dyn Charts> {
+        self.helm.as_ref().map(|helm| helm as &dyn Charts)
     }
 }
 
@@ -205,7 +215,7 @@ impl Read {
 /// Reads a file, or all files of a directory that have objects of Argo CD or Flux.
 pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Result<Read, Report> {
     let full = fs::canonicalize(path).map_err(|error| Report::file("read", path, &error))?;
-    let bases = app.bases(surroundings.offline)?;
+    let bases = app.bases(surroundings.offline);
     let own = Checkout::around(if full.is_dir() { &full } else { full.parent().unwrap_or(&full) });
     let own = own.with_bases(bases.clone());
     let mut objects = Objects::default();
@@ -229,7 +239,9 @@ pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Resul
         Ok((mapping.url.clone(), Checkout { disk: Disk::at(&dir).with_bases(bases.clone()) }))
     });
     let others = others.collect::<Result<_, Report>>()?;
-    let checkouts = Checkouts { addresses: own.addresses(), own, others };
+    let helm =
+        surroundings.helm.as_ref().map(|program| Helm::new(program.clone(), app.runtime.clone(), surroundings.offline));
+    let checkouts = Checkouts { addresses: own.addresses(), own, others, helm };
     Ok(Read { objects, checkouts, clusters: known.then_some(clusters) })
 }
 

@@ -44,7 +44,7 @@ type Outcome = Result<Done, Diagnostics>;
 
 /// Renders them all, and says how each went. Where one can't be rendered, what was written of it before stays.
 pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
-    let disk = Disk::around(asked.dir).with_bases(app.bases(asked.offline)?);
+    let disk = Disk::around(asked.dir).with_bases(app.bases(asked.offline));
     let output = asked.output.map(make).transpose()?;
     let roots = find(asked.dir, output.as_deref(), &disk)?;
     let mut index = output.as_deref().map_or_else(Index::default, Index::read);

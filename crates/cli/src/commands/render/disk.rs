@@ -37,9 +37,9 @@ impl Disk {
         Self { root: dir.to_path_buf(), seen: Mutex::default(), bases: None }
     }
 
-    /// Bases of other repositories are asked for here.
-    pub(crate) fn with_bases(self, bases: RemoteBases) -> Self {
-        Self { bases: Some(bases), ..self }
+    /// Bases of other repositories are asked for here, if anywhere.
+    pub(crate) fn with_bases(self, bases: Option<RemoteBases>) -> Self {
+        Self { bases, ..self }
     }
 
     /// Where paths begin.
