@@ -30,6 +30,7 @@ pub mod report;
 mod request;
 mod rule;
 mod schema;
+mod selection;
 mod set;
 pub mod shipped;
 mod template;
