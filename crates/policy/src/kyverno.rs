@@ -230,7 +230,8 @@ impl KyvernoPolicy {
     fn seed(&self, seed: u64, rule: &Rule, request: &Request<'_>) -> u64 {
         let resource = request.resource();
         let metadata = |name: &str| text(resource, &["metadata", name]).to_owned();
-        let about = [self.name.as_str(), &rule.name, text(resource, &["kind"]), &metadata("namespace"), &metadata("name")];
+        let about =
+            [self.name.as_str(), &rule.name, text(resource, &["kind"]), &metadata("namespace"), &metadata("name")];
         let digest = Sha256::new().chain_update(seed.to_be_bytes()).chain_update(about.join("\0")).finalize();
         digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
     }
@@ -284,6 +285,8 @@ impl KyvernoPolicy {
                 let verdict = Validation { rule, request, resource }.run(check, frame, None, 0)?;
                 Some(self.unless_broken_before(rule, request, around, result.action, verdict))
             }
+            Body::Manifests(_) if request.is_delete() => None,
+            Body::Manifests(manifests) => Some(manifests.run(request.resource())),
             Body::Cel(check) => Some(cel_verdict(rule, check, request, document, around)),
             Body::Mutate(mutate) if mutate.targets.is_empty() => {
                 let (verdict, patched) = mutate.run(request.resource(), frame);
@@ -476,7 +479,7 @@ impl Rule {
     /// What it is for.
     pub(crate) fn purpose(&self) -> Purpose {
         match &self.body {
-            Body::Validate(_) | Body::PodSecurity(_) | Body::Cel(_) => Purpose::Validate,
+            Body::Validate(_) | Body::PodSecurity(_) | Body::Manifests(_) | Body::Cel(_) => Purpose::Validate,
             Body::Mutate(_) => Purpose::Mutate,
             Body::Generate(_) => Purpose::Generate,
             Body::VerifyImages(_) => Purpose::VerifyImages,

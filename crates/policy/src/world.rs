@@ -8,6 +8,9 @@ use crate::constraints::plural;
 use crate::request::text;
 use crate::selection::Selection;
 
+/// Named values by policy and rule.
+pub type OfRules<V> = BTreeMap<(String, String), Vec<(String, V)>>;
+
 /// Everything that policies may refer to beside the resource.
 #[derive(Debug, Clone, Default)]
 pub struct Outside {
@@ -20,9 +23,9 @@ pub struct Outside {
     /// Entries of the global context, by name.
     pub globals: BTreeMap<String, Value>,
     /// Values by policy and rule.
-    pub rule_values: BTreeMap<(String, String), Vec<(String, Value)>>,
+    pub rule_values: OfRules<Value>,
     /// Values for each element that `foreach` goes through, by policy and rule.
-    pub each_values: BTreeMap<(String, String), Vec<(String, Vec<Value>)>>,
+    pub each_values: OfRules<Vec<Value>>,
     /// What random texts are made from. Without it a policy that asks for one ends in an error.
     pub seed: Option<u64>,
 }
@@ -99,7 +102,7 @@ impl Outside {
     }
 }
 
-fn of_rule<'v, V>(all: &'v BTreeMap<(String, String), Vec<V>>, policy: &str, rule: &str, base: &str) -> &'v [V] {
+fn of_rule<'v, V>(all: &'v OfRules<V>, policy: &str, rule: &str, base: &str) -> &'v [(String, V)] {
     let of = |rule: &str| all.get(&(policy.to_owned(), rule.to_owned()));
     of(rule).or_else(|| of(base)).map(Vec::as_slice).unwrap_or_default()
 }
@@ -176,7 +179,9 @@ mod tests {
         ] {
             assert_eq!(names(query), (200, want.to_owned()), "{query}");
         }
-        for query in ["labelSelector=tier in web", "labelSelector=a b", "labelSelector=%zz", "fieldSelector=metadata.name"] {
+        for query in
+            ["labelSelector=tier in web", "labelSelector=a b", "labelSelector=%zz", "fieldSelector=metadata.name"]
+        {
             assert_eq!(names(query).0, 400, "{query}");
         }
     }

@@ -354,7 +354,7 @@ mod tests {
         want["spec"]["tolerations"] = json!([{"key": "u"}]);
         check(json!({"spec": {"tolerations": [{"key": "u"}]}}), want);
         let mut want = base();
-        want["spec"]["containers"][1]["image"] = json!("k");
+        want["spec"]["containers"] = json!([{"name": "d", "image": "k"}, {"name": "c", "image": "i:latest"}]);
         check(json!({"spec": {"containers": [{"name": "d", "image": "k"}]}}), want);
     }
 
@@ -368,6 +368,12 @@ mod tests {
         want["metadata"]["labels"]["b"] = json!("2");
         check(json!({"metadata": {"labels": {"+(b)": "2", "+(a)": "9"}}}), want);
         check(json!({"metadata": {"labels": {"(a)": "2", "b": "2"}}}), base());
+        let mut want = base();
+        want["spec"]["containers"] = json!([{"name": "c", "image": "i:latest", "tty": true}, {"name": "d", "image": "j:1", "tty": true, "stdin": true}]);
+        check(
+            json!({"spec": {"containers": [{"(name)": "*", "tty": true}, {"(name)": "d", "+(image)": "x", "stdin": true}]}}),
+            want,
+        );
         let mut want = base();
         want["spec"]["x"] = json!(true);
         check(json!({"spec": {"<(tolerations)": [{"key": "t"}], "x": true}}), want);

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::der::asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef, UintRef, Utf8StringRef};
-use x509_cert::der::{Decode, Encode, Reader as _, SliceReader, Tag, Tagged as _};
+use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
+use x509_cert::der::{Decode, Encode as _, Reader as _, SliceReader};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::crl::CrlDistributionPoints;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
@@ -114,9 +114,8 @@ fn key(info: &SubjectPublicKeyInfo) -> x509_cert::der::Result<Fields> {
     let (algorithm, public) = match info.algorithm.oid.to_string().as_str() {
         "1.2.840.113549.1.1.1" => {
             let mut reader = SliceReader::new(raw)?;
-            let (modulus, exponent) = reader.sequence(|reader| {
-                x509_cert::der::Result::Ok((UintRef::decode(reader)?, UintRef::decode(reader)?))
-            })?;
+            let (modulus, exponent) = reader
+                .sequence(|reader| x509_cert::der::Result::Ok((UintRef::decode(reader)?, UintRef::decode(reader)?)))?;
             (1, json!({"N": decimal(modulus.as_bytes()), "E": number(exponent.as_bytes())}))
         }
         "1.2.840.10040.4.1" => (2, Value::Null),
@@ -252,10 +251,8 @@ fn named(name: &Name) -> Value {
         ("StreetAddress", "2.5.4.9"),
         ("PostalCode", "2.5.4.17"),
     ];
-    let parts: Vec<(String, Value, Value)> = name
-        .iter()
-        .map(|part| (part.oid.to_string(), oid(&part.oid), Value::from(shown(part))))
-        .collect();
+    let parts: Vec<(String, Value, Value)> =
+        name.iter().map(|part| (part.oid.to_string(), oid(&part.oid), Value::from(shown(part)))).collect();
     let of = |wanted: &str| -> Vec<Value> {
         parts.iter().filter(|(found, _, _)| found == wanted).map(|(_, _, text)| text.clone()).collect()
     };
@@ -272,15 +269,9 @@ fn named(name: &Name) -> Value {
     Value::Object(fields)
 }
 
+/// A part as text; the old `BMPString` and `TeletexString` are shown as far as they are ASCII.
 fn shown(part: &AttributeTypeAndValue) -> String {
-    let value = &part.value;
-    let text = match value.tag() {
-        Tag::PrintableString => PrintableStringRef::try_from(value).map(|text| text.as_str().to_owned()),
-        Tag::Utf8String => Utf8StringRef::try_from(value).map(|text| text.as_str().to_owned()),
-        Tag::Ia5String => Ia5StringRef::try_from(value).map(|text| text.as_str().to_owned()),
-        _ => Ok(String::from_utf8_lossy(value.value()).into_owned()),
-    };
-    text.unwrap_or_default()
+    String::from_utf8_lossy(part.value.value()).into_owned()
 }
 
 fn ip(bytes: &[u8]) -> Option<Value> {
