@@ -499,14 +499,11 @@ fn autogen(kind: &str, spec: &Value) -> Result<Vec<Form>, String> {
         constraints.get("objectSelector").and_then(Value::as_object).is_some_and(|selector| !selector.is_empty());
     let excludes =
         constraints.get("excludeResourceRules").and_then(Value::as_array).is_some_and(|rules| !rules.is_empty());
+    let resources = texts(rule.get("resources"));
+    let about_pods = resources.iter().any(|resource| resource == "pods")
+        && resources.iter().all(|resource| resource == "pods" || resource == "pods/ephemeralcontainers");
     let named = rule.get("resourceNames").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
-    if selects
-        || excludes
-        || named
-        || !only("apiGroups", "")
-        || !only("apiVersions", "v1")
-        || !only("resources", "pods")
-    {
+    if selects || excludes || named || !only("apiGroups", "") || !only("apiVersions", "v1") || !about_pods {
         return Ok(Vec::new());
     }
     let asked = at(spec, &["autogen", "podControllers", "controllers"]).map(|list| texts(Some(list)));

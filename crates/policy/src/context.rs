@@ -70,6 +70,20 @@ pub(crate) struct Ground<'g> {
     pub(crate) now: Timestamp,
     pub(crate) delete: bool,
     pub(crate) depth: Cell<u32>,
+    /// What random texts are made from.
+    pub(crate) seed: Option<u64>,
+    /// How many of them were made.
+    pub(crate) draws: Cell<u64>,
+    /// Values of variables by the place of an element in the list that `foreach` goes through.
+    pub(crate) each: &'g [(String, Vec<Value>)],
+}
+
+impl Ground<'_> {
+    fn draw(&self) -> Option<(u64, u64)> {
+        let draw = self.draws.get();
+        self.draws.set(draw + 1);
+        self.seed.map(|seed| (seed, draw))
+    }
 }
 
 /// One layer of names over another.
@@ -123,6 +137,14 @@ impl<'f> Frame<'f> {
             }
         }
         self
+    }
+
+    /// Sets the values that are given for an element at a place in the list that `foreach` goes through.
+    pub(crate) fn with_each(self, place: usize) -> Self {
+        let each = self.ground.each.iter();
+        let of_place = |(name, list): &(String, Vec<Value>)| list.get(place).map(|value| (name.clone(), value.clone()));
+        let values: Vec<(String, Value)> = each.filter_map(of_place).collect();
+        self.with_dotted(&values)
     }
 
     pub(crate) fn delete(&self) -> bool {
@@ -276,6 +298,9 @@ impl Scope for Before<'_, '_> {
     fn now(&self) -> Timestamp {
         self.frame.ground.now
     }
+    fn draw(&self) -> Option<(u64, u64)> {
+        self.frame.ground.draw()
+    }
 }
 
 impl Scope for Frame<'_> {
@@ -298,6 +323,10 @@ impl Scope for Frame<'_> {
 
     fn now(&self) -> Timestamp {
         self.ground.now
+    }
+
+    fn draw(&self) -> Option<(u64, u64)> {
+        self.ground.draw()
     }
 }
 

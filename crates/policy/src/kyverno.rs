@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::autogen;
 use crate::cel::{self, Input, Outcome, Program};
@@ -188,9 +189,12 @@ impl KyvernoPolicy {
             now: request.now,
             delete: request.is_delete(),
             depth: Cell::new(0),
+            seed: around.outside.seed.map(|seed| self.seed(seed, rule, request)),
+            draws: Cell::new(0),
+            each: around.outside.each(&self.name, &rule.name, rule.base_name()),
         };
-        let values = around.outside.rule_values.get(&(self.name.clone(), rule.base_name().to_owned()));
-        let base = Frame::new(&ground, None, &[]).with_dotted(values.map(Vec::as_slice).unwrap_or_default());
+        let values = around.outside.values(&self.name, &rule.name, rule.base_name());
+        let base = Frame::new(&ground, None, &[]).with_each(0).with_dotted(values);
         let base = match rule.extracted(request) {
             None => base,
             Some(images) => base.with("images", images),
@@ -220,6 +224,16 @@ impl KyvernoPolicy {
         result.message = verdict.message;
         result.path = verdict.path;
         Some(result)
+    }
+
+    /// The seed of a rule about a resource: other rules and resources have other random texts.
+    fn seed(&self, seed: u64, rule: &Rule, request: &Request<'_>) -> u64 {
+        let resource = request.resource();
+        let metadata = |name: &str| text(resource, &["metadata", name]).to_owned();
+        let about =
+            [self.name.as_str(), &rule.name, text(resource, &["kind"]), &metadata("namespace"), &metadata("name")];
+        let digest = Sha256::new().chain_update(seed.to_be_bytes()).chain_update(about.join("\0")).finalize();
+        digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte))
     }
 
     fn action(&self, rule: &Rule, request: &Request<'_>) -> Action {
@@ -271,6 +285,8 @@ impl KyvernoPolicy {
                 let verdict = Validation { rule, request, resource }.run(check, frame, None, 0)?;
                 Some(self.unless_broken_before(rule, request, around, result.action, verdict))
             }
+            Body::Manifests(_) if request.is_delete() => None,
+            Body::Manifests(manifests) => Some(manifests.run(request.resource())),
             Body::Cel(check) => Some(cel_verdict(rule, check, request, document, around)),
             Body::Mutate(mutate) if mutate.targets.is_empty() => {
                 let (verdict, patched) = mutate.run(request.resource(), frame);
@@ -463,7 +479,7 @@ impl Rule {
     /// What it is for.
     pub(crate) fn purpose(&self) -> Purpose {
         match &self.body {
-            Body::Validate(_) | Body::PodSecurity(_) | Body::Cel(_) => Purpose::Validate,
+            Body::Validate(_) | Body::PodSecurity(_) | Body::Manifests(_) | Body::Cel(_) => Purpose::Validate,
             Body::Mutate(_) => Purpose::Mutate,
             Body::Generate(_) => Purpose::Generate,
             Body::VerifyImages(_) => Purpose::VerifyImages,

@@ -10,6 +10,7 @@ use crate::conditions::Conditions;
 use crate::context::Entry;
 use crate::generate::Generate;
 use crate::jmespath::Expression;
+use crate::manifests::Manifests;
 use crate::matching::{Match, Selector, texts};
 use crate::mutate::Mutate;
 use crate::pattern::Pattern;
@@ -136,6 +137,7 @@ pub(crate) struct CelCheck {
 pub(crate) enum Body {
     Validate(Check),
     PodSecurity(PodSecurity),
+    Manifests(Box<Manifests>),
     Cel(Box<CelCheck>),
     Mutate(Box<Mutate>),
     Generate(Box<Generate>),
@@ -202,7 +204,9 @@ impl Check {
             .transpose()?;
         let made = Self { deny, pattern: given("pattern").map(PatternSource::compile).transpose()?, any_pattern, each };
         if made.deny.is_none() && made.pattern.is_none() && made.any_pattern.is_none() && made.each.is_none() {
-            return Err("validate needs one of pattern, anyPattern, deny, foreach, podSecurity and cel".to_owned());
+            return Err(
+                "validate needs one of pattern, anyPattern, deny, foreach, podSecurity, cel and manifests".to_owned()
+            );
         }
         Ok(made)
     }
@@ -266,6 +270,9 @@ impl Body {
         if let Some(validate) = validate {
             if let Some(standard) = validate.get("podSecurity") {
                 return PodSecurity::compile(standard).map(Self::PodSecurity);
+            }
+            if let Some(manifests) = validate.get("manifests") {
+                return Manifests::compile(manifests).map(|manifests| Self::Manifests(Box::new(manifests)));
             }
             if let Some(cel) = validate.get("cel") {
                 let program = cel::Policy::compile(cel, "expressions")?;

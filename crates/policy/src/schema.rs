@@ -84,8 +84,13 @@ static CEL: Shape = Fields(&[
     ("auditAnnotations", &ANY),
     ("generate", &TEXT),
 ]);
-static VALIDATIONS: Shape =
-    List(&Fields(&[("expression", &TEXT), ("message", &TEXT), ("messageExpression", &TEXT), ("reason", &TEXT)]));
+static VALIDATIONS: Shape = List(&Fields(&[
+    ("expression", &TEXT),
+    ("message", &TEXT),
+    ("messageExpression", &TEXT),
+    ("reason", &TEXT),
+    ("identifier", &TEXT),
+]));
 static VARIABLES: Shape = List(&Fields(&[("name", &TEXT), ("expression", &TEXT)]));
 static MATCH_CONDITIONS: Shape = List(&Fields(&[("name", &TEXT), ("expression", &TEXT)]));
 static POD_SECURITY: Shape = Fields(&[("level", &TEXT), ("version", &TEXT), ("exclude", &POD_SECURITY_EXCLUDE)]);
@@ -101,6 +106,52 @@ static FOREACH_VALIDATE: Shape = List(&Fields(&[
     ("deny", &Fields(&[("conditions", &ANY)])),
     ("foreach", &FOREACH_VALIDATE),
 ]));
+static MANIFESTS: Shape = Fields(&[
+    ("attestors", &List(&ATTESTORS)),
+    ("annotationDomain", &TEXT),
+    (
+        "ignoreFields",
+        &List(&Fields(&[
+            ("fields", &TEXTS),
+            (
+                "objects",
+                &List(&Fields(&[
+                    ("group", &TEXT),
+                    ("version", &TEXT),
+                    ("kind", &TEXT),
+                    ("name", &TEXT),
+                    ("namespace", &TEXT),
+                ])),
+            ),
+        ])),
+    ),
+    ("repository", &TEXT),
+    ("dryRun", &Fields(&[("enable", &TEXT), ("namespace", &TEXT)])),
+]);
+static ATTESTORS: Shape = Fields(&[
+    ("count", &TEXT),
+    (
+        "entries",
+        &List(&Fields(&[
+            (
+                "keys",
+                &Fields(&[
+                    ("publicKeys", &TEXT),
+                    ("signatureAlgorithm", &TEXT),
+                    ("kms", &TEXT),
+                    ("secret", &ANY),
+                    ("rekor", &ANY),
+                    ("ctlog", &ANY),
+                ]),
+            ),
+            ("certificates", &Refused("certificates of signers are not verified here; name a key")),
+            ("keyless", &Refused("keyless signatures are not verified here; name a key")),
+            ("attestor", &ANY),
+            ("annotations", &ANY),
+            ("repository", &Refused("signatures of manifests are read out of annotations alone")),
+        ])),
+    ),
+]);
 static VALIDATE: Shape = Fields(&[
     ("message", &TEXT),
     ("pattern", &ANY),
@@ -112,7 +163,7 @@ static VALIDATE: Shape = Fields(&[
     ("failureAction", &TEXT),
     ("failureActionOverrides", &OVERRIDES),
     ("allowExistingViolations", &TEXT),
-    ("manifests", &Refused("signatures of manifests are not verified here")),
+    ("manifests", &MANIFESTS),
     ("assert", &Refused("assertion trees are not evaluated here; write a pattern or a CEL expression")),
 ]);
 static FOREACH_MUTATE: Shape = List(&Fields(&[

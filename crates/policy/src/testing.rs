@@ -164,6 +164,8 @@ fn run_one(file: &str, document: &Value, files: &dyn Files, now: Timestamp) -> R
     sources.extend(loaded.documents(&clones));
     sources.extend(cluster.iter().chain(&resources).cloned());
     let mut given = Given { targets: targets.clone(), sources, ..Given::default() };
+    // Tests have the same random texts each time.
+    given.outside.seed = Some(0);
     outside(document, &values, &mut loaded, &mut given);
     given.outside.resources.extend(cluster.iter().cloned());
     if !given.outside.resources.is_empty() || !targets.is_empty() {
@@ -286,12 +288,11 @@ fn outside(document: &Value, values: &Value, loaded: &mut Loaded<'_>, given: &mu
     }
     for policy in values.get("policies").and_then(Value::as_array).into_iter().flatten() {
         for rule in policy.get("rules").and_then(Value::as_array).into_iter().flatten() {
-            let mut named = pairs(rule.get("values"));
-            for (name, list) in pairs(rule.get("foreachValues")) {
-                named.extend(list.get(0).map(|first| (name, first.clone())));
-            }
+            let each = pairs(rule.get("foreachValues")).into_iter();
+            let each = each.map(|(name, list)| (name, list.as_array().cloned().unwrap_or_default()));
             let place = (text(policy, &["name"]).to_owned(), text(rule, &["name"]).to_owned());
-            given.outside.rule_values.insert(place, named);
+            given.outside.each_values.insert(place.clone(), each.collect());
+            given.outside.rule_values.insert(place, pairs(rule.get("values")));
         }
     }
 }
@@ -492,10 +493,12 @@ impl Case<'_> {
                 continue;
             }
             let answers = index.and_then(|index| evaluated.get(index));
+            let mut resource = index.and_then(|index| self.resources.get(index));
             for answer in answers.into_iter().flatten() {
+                // A changed resource is compared as all rules of the policy, and the policies before it, leave it.
+                resource = answer.results.iter().rev().find_map(|one| one.patched.as_ref()).or(resource);
                 let Some(of) = self.set.policies.get(answer.policy).filter(|of| of.name() == policy) else { continue };
                 for one in answer.results.iter().filter(|one| is_rule(of, &one.rule, rule)) {
-                    let resource = index.and_then(|index| self.resources.get(index));
                     let shown = if rule.is_empty() { one.rule.as_str() } else { rule };
                     let (actual, message) = actual(result, one, resource, loaded);
                     outcomes.push(outcome(&name, shown, &actual, &message));
@@ -558,7 +561,7 @@ fn actual(result: &Value, one: &RuleResult, resource: Option<&Value>, loaded: &m
     };
     let patched = first(["patchedResources", "patchedResource"]);
     if !patched.is_empty() && one.targets.is_empty() {
-        let found = one.patched.as_ref().or(resource).unwrap_or(&Value::Null);
+        let found = resource.unwrap_or(&Value::Null);
         let strict = result.get("failOnMissingResources") == Some(&Value::Bool(true));
         let expected_to_fail = text(result, &["result"]) == "fail";
         if (strict || expected_to_fail) && !is_listed(&patched, found, loaded) {

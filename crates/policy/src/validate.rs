@@ -237,6 +237,7 @@ pub(crate) fn element_frame<'f>(
         .with(&format!("element{nesting}"), element.clone())
         .with("elementIndex", Value::from(index))
         .with(&format!("elementIndex{nesting}"), Value::from(index))
+        .with_each(index)
 }
 
 fn matched(source: &PatternSource, frame: &Frame<'_>, resource: &Value) -> Result<Result<(), Mismatch>, Error> {

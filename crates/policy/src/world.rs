@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 
 use crate::constraints::plural;
 use crate::request::text;
+use crate::selection::Selection;
+
+/// Named values by policy and rule.
+pub type OfRules<V> = BTreeMap<(String, String), Vec<(String, V)>>;
 
 /// Everything that policies may refer to beside the resource.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +23,11 @@ pub struct Outside {
     /// Entries of the global context, by name.
     pub globals: BTreeMap<String, Value>,
     /// Values by policy and rule.
-    pub rule_values: BTreeMap<(String, String), Vec<(String, Value)>>,
+    pub rule_values: OfRules<Value>,
+    /// Values for each element that `foreach` goes through, by policy and rule.
+    pub each_values: OfRules<Vec<Value>>,
+    /// What random texts are made from. Without it a policy that asks for one ends in an error.
+    pub seed: Option<u64>,
 }
 
 impl Outside {
@@ -37,6 +45,16 @@ impl Outside {
         json!({"items": items})
     }
 
+    /// Values of a rule by its own name, else by the one without the prefix of rules for controllers.
+    pub(crate) fn values(&self, policy: &str, rule: &str, base: &str) -> &[(String, Value)] {
+        of_rule(&self.rule_values, policy, rule, base)
+    }
+
+    /// The same for values of elements.
+    pub(crate) fn each(&self, policy: &str, rule: &str, base: &str) -> &[(String, Vec<Value>)] {
+        of_rule(&self.each_values, policy, rule, base)
+    }
+
     /// The answer to a call: what was given for it, else what the known resources say to a path of Kubernetes' API.
     pub(crate) fn answer(&self, method: &str, url: &str) -> Option<(u16, Value)> {
         let given = self.answers.get(&format!("{method}:{url}")).or_else(|| self.answers.get(url));
@@ -50,7 +68,8 @@ impl Outside {
         if self.resources.is_empty() {
             return None;
         }
-        let path = url.split('?').next().unwrap_or(url).trim_matches('/');
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let path = path.trim_matches('/');
         let parts: Vec<&str> = path.split('/').collect();
         let (api, rest) = match parts.as_slice() {
             ["api", version, rest @ ..] => ((*version).to_owned(), rest),
@@ -58,18 +77,34 @@ impl Outside {
             _ => return None,
         };
         let missing = || (404, json!({"message": format!("{path} is not among the resources")}));
+        let selection = match Selection::parse(query) {
+            Ok(selection) => selection,
+            Err(why) => return Some((400, json!({"message": why}))),
+        };
+        let list = |resources: &str, namespace: &str| {
+            let mut found = self.list(&api, resources, namespace);
+            if let Some(items) = found.get_mut("items").and_then(Value::as_array_mut) {
+                items.retain(|item| selection.selects(item));
+            }
+            (200, found)
+        };
         Some(match rest {
             ["namespaces", namespace, resources, name] => {
                 self.resource(&api, resources, namespace, name).map_or_else(missing, |found| (200, found.clone()))
             }
-            ["namespaces", namespace, resources] => (200, self.list(&api, resources, namespace)),
+            ["namespaces", namespace, resources] => list(resources, namespace),
             [resources, name] => {
                 self.resource(&api, resources, "", name).map_or_else(missing, |found| (200, found.clone()))
             }
-            [resources] => (200, self.list(&api, resources, "")),
+            [resources] => list(resources, ""),
             _ => missing(),
         })
     }
+}
+
+fn of_rule<'v, V>(all: &'v OfRules<V>, policy: &str, rule: &str, base: &str) -> &'v [(String, V)] {
+    let of = |rule: &str| all.get(&(policy.to_owned(), rule.to_owned()));
+    of(rule).or_else(|| of(base)).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// Whether a resource is of a kind, in one namespace or in all.
@@ -114,6 +149,42 @@ pub(crate) fn is_cluster_kind(kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_with_selectors() {
+        let pod = |name: &str, labels: Value, node: &str| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "n", "labels": labels}, "spec": {"nodeName": node}});
+        let outside = Outside {
+            resources: vec![pod("a", json!({"tier": "web", "app": "x"}), "n1"), pod("b", json!({"tier": "db"}), "n2")],
+            ..Outside::default()
+        };
+        let names = |query: &str| {
+            let (status, body) = outside.answer("GET", &format!("/api/v1/namespaces/n/pods?{query}")).unwrap();
+            let items = body.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+            let names: Vec<String> = items.iter().map(|item| text(item, &["metadata", "name"]).to_owned()).collect();
+            (status, names.join(","))
+        };
+        for (query, want) in [
+            ("", "a,b"),
+            ("limit=500", "a,b"),
+            ("labelSelector=tier=web", "a"),
+            ("labelSelector=tier%3D%3Ddb", "b"),
+            ("labelSelector=tier!=web", "b"),
+            ("labelSelector=app", "a"),
+            ("labelSelector=%21app", "b"),
+            ("labelSelector=tier%20in%20(web,%20db),app", "a"),
+            ("labelSelector=tier+notin+(web)", "b"),
+            ("fieldSelector=metadata.name=b", "b"),
+            ("fieldSelector=spec.nodeName!=n2,metadata.namespace=n", "a"),
+            ("labelSelector=tier=web&fieldSelector=metadata.name=b", ""),
+        ] {
+            assert_eq!(names(query), (200, want.to_owned()), "{query}");
+        }
+        for query in
+            ["labelSelector=tier in web", "labelSelector=a b", "labelSelector=%zz", "fieldSelector=metadata.name"]
+        {
+            assert_eq!(names(query).0, 400, "{query}");
+        }
+    }
 
     #[test]
     fn paths_of_the_api() {

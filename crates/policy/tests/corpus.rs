@@ -80,7 +80,8 @@ fn what_is_not_known_is_refused_when_it_is_read() {
         assert!(found.0[0].line > 0 && set.policies.is_empty() && set.refused.contains_key("p"), "{found}");
     };
     refused(&rule("{patern: {a: b}}"), "PG1101");
-    refused(&rule("{manifests: {}}"), "PG1101");
+    refused(&rule("{manifests: {}}"), "PG1102");
+    refused(&rule("{manifests: {attestors: [{entries: [{keyless: {}}]}]}}"), "PG1101");
     refused(&rule("{assert: {}}"), "PG1101");
     refused(&rule("{message: nothing is checked}"), "PG1102");
     refused(&rule("{deny: {conditions: {any: [{key: a, operator: Resembles, value: b}]}}}"), "PG1102");

@@ -151,13 +151,7 @@ pub(super) fn global<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<
         }
         ("jsonpatch.escapeKey", [Val::Text(key)]) => bounded(key.replace('~', "~0").replace('/', "~1")),
         (
-            "verifyImageSignatures"
-            | "verifyAttestationSignatures"
-            | "extractPayload"
-            | "payload"
-            | "authorizer.check"
-            | "resource.post"
-            | "resource.Post",
+            "verifyImageSignatures" | "verifyAttestationSignatures" | "extractPayload" | "payload" | "authorizer.check",
             _,
         ) => Err(unknown(name)),
         _ => match (kubernetes(name, args), kyverno::function(run, name, args)?) {
@@ -215,6 +209,10 @@ fn outside<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<Val<'a>, E
             }
             Ok(owned_json(world.list(api, resources, namespace)))
         }
+        ("resource.post", [Val::Text(api), Val::Text(resources), _]) => posted(run, name, api, resources, ""),
+        ("resource.post", [Val::Text(api), Val::Text(resources), Val::Text(namespace), _]) => {
+            posted(run, name, api, resources, namespace)
+        }
         ("globalcontext.get", [Val::Text(entry), Val::Text(projection)]) => {
             let found = world.globals.get(entry.as_ref()).ok_or_else(|| unknown(name))?;
             if projection.is_empty() {
@@ -234,6 +232,17 @@ fn outside<'a>(run: &Run<'a>, name: &str, args: &[Val<'a>]) -> Result<Val<'a>, E
             world.images.get(image.as_ref()).map(json).ok_or_else(|| unknown(name))
         }
         _ => Err(wrong(name, args)),
+    }
+}
+
+/// The answer that was given for what is sent to a cluster.
+fn posted<'a>(run: &Run<'a>, name: &str, api: &str, resources: &str, namespace: &str) -> Result<Val<'a>, Error> {
+    let root = if api.contains('/') { "/apis" } else { "/api" };
+    let place = if namespace.is_empty() { String::new() } else { format!("/namespaces/{namespace}") };
+    let url = format!("{root}/{api}{place}/{resources}");
+    match run.outside.answer("POST", &url).ok_or_else(|| unknown(name))? {
+        (200..300, body) => Ok(owned_json(body)),
+        (status, _) => Err(Error::new(format!("POST {url} was answered with {status}"))),
     }
 }
 

@@ -21,6 +21,10 @@ pub trait Scope {
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH
     }
+    /// What the next random text is made from: a seed, and which draw it is. Nothing where there is no randomness.
+    fn draw(&self) -> Option<(u64, u64)> {
+        None
+    }
 }
 
 /// A document as a scope.

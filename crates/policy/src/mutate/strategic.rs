@@ -135,8 +135,8 @@ fn prepare_list(items: &mut Vec<Value>, resource: Option<&Value>) -> Result<(), 
         let global = has_anchors(item, &|name| matches!(anchor::parse(name), Some((Anchor::Global, _))));
         let mut passed = false;
         let mut global_failed = false;
-        let mut working = item.clone();
         for element in there {
+            let mut working = item.clone();
             match prepare(&mut working, Some(element)) {
                 Ok(()) if global => passed = true,
                 Ok(()) => appended.extend(named(&working, element)),
@@ -146,7 +146,7 @@ fn prepare_list(items: &mut Vec<Value>, resource: Option<&Value>) -> Result<(), 
             }
         }
         if resource.is_none() {
-            match prepare(&mut working, None) {
+            match prepare(&mut item.clone(), None) {
                 Ok(()) => passed |= global,
                 Err(Trouble::Condition) => {}
                 Err(trouble @ (Trouble::Global | Trouble::Failed(_))) => return Err(trouble),
@@ -288,9 +288,10 @@ fn merge_list(items: &mut Vec<Value>, changes: &[Value], list: &str) {
         *items = changes.iter().map(without_directives).filter(|change| change.get("$patch").is_none()).collect();
         return;
     };
-    let mut front = Vec::new();
+    // What the patch names comes first, in the patch's order.
+    let mut front: Vec<Value> = Vec::new();
     for change in changes {
-        let same = |item: &&mut Value| {
+        let same = |item: &Value| {
             keys.iter().all(|key| match (item.get(*key), change.get(*key)) {
                 (Some(a), Some(b)) => equal(a, b),
                 (None, None) => true,
@@ -299,15 +300,25 @@ fn merge_list(items: &mut Vec<Value>, changes: &[Value], list: &str) {
             })
         };
         let delete = change.get("$patch").and_then(Value::as_str) == Some("delete");
-        match items.iter_mut().chain(front.iter_mut()).find(same) {
-            Some(item) if delete => *item = Value::Null,
-            Some(item) => merge(item, change, ""),
-            None if delete => {}
-            None => front.push(without_directives(change)),
+        let known = items.iter().position(same).map(|place| items.remove(place));
+        match (known, front.iter().position(same)) {
+            (known, Some(place)) => {
+                front.extend(known);
+                if delete {
+                    front.remove(place);
+                } else if let Some(item) = front.get_mut(place) {
+                    merge(item, change, "");
+                }
+            }
+            (_, None) if delete => {}
+            (Some(mut item), None) => {
+                merge(&mut item, change, "");
+                front.push(item);
+            }
+            (None, None) => front.push(without_directives(change)),
         }
     }
     items.splice(0..0, front);
-    items.retain(|item| !item.is_null());
 }
 
 #[cfg(test)]
@@ -343,7 +354,7 @@ mod tests {
         want["spec"]["tolerations"] = json!([{"key": "u"}]);
         check(json!({"spec": {"tolerations": [{"key": "u"}]}}), want);
         let mut want = base();
-        want["spec"]["containers"][1]["image"] = json!("k");
+        want["spec"]["containers"] = json!([{"name": "d", "image": "k"}, {"name": "c", "image": "i:latest"}]);
         check(json!({"spec": {"containers": [{"name": "d", "image": "k"}]}}), want);
     }
 
@@ -357,6 +368,12 @@ mod tests {
         want["metadata"]["labels"]["b"] = json!("2");
         check(json!({"metadata": {"labels": {"+(b)": "2", "+(a)": "9"}}}), want);
         check(json!({"metadata": {"labels": {"(a)": "2", "b": "2"}}}), base());
+        let mut want = base();
+        want["spec"]["containers"] = json!([{"name": "c", "image": "i:latest", "tty": true}, {"name": "d", "image": "j:1", "tty": true, "stdin": true}]);
+        check(
+            json!({"spec": {"containers": [{"(name)": "*", "tty": true}, {"(name)": "d", "+(image)": "x", "stdin": true}]}}),
+            want,
+        );
         let mut want = base();
         want["spec"]["x"] = json!(true);
         check(json!({"spec": {"<(tolerations)": [{"key": "t"}], "x": true}}), want);

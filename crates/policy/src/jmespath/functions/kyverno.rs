@@ -80,14 +80,8 @@ pub(super) static FUNCTIONS: [Function; 52] = [
     function("lookup", 2, 2, lookup),
     function("items", 3, 3, items),
     function("object_from_lists", 2, 2, object_from_lists),
-    function("x509_decode", 1, 1, |c| {
-        c.text(0)?;
-        Err(c.failed("certificates are not decoded here; check them where they are issued"))
-    }),
-    function("random", 1, 1, |c| {
-        c.text(0)?;
-        Err(c.failed("policies are evaluated without randomness; write a fixed text"))
-    }),
+    function("x509_decode", 1, 1, |c| super::certificate::decode(c.text(0)?).map_err(|why| c.failed(why))),
+    function("random", 1, 1, random),
     function("time_to_cron", 1, 1, |c| {
         let at = time(c, 0)?;
         let civil = at.offset.to_datetime(at.at);
@@ -124,6 +118,15 @@ pub(super) static FUNCTIONS: [Function; 52] = [
     function("md5", 1, 1, |c| Ok(Value::String(hex::encode(Md5::digest(c.text(0)?))))),
     function("to_json", 1, 1, |c| c.made(go_string(c.value(0)?))),
 ];
+
+/// A text of a pattern, where a seed is given.
+fn random(c: &Call<'_, '_>) -> Result<Value, Error> {
+    let pattern = c.text(0)?;
+    let Some((seed, draw)) = c.run.scope.draw() else {
+        return Err(c.failed("policies are evaluated without randomness; write a fixed text"));
+    };
+    super::random::text(pattern, seed, draw).map(Value::String).map_err(|why| c.failed(why))
+}
 
 fn pattern(c: &Call<'_, '_>) -> Result<regex::Regex, Error> {
     regex(c.text(0)?).map_err(|why| c.failed(why))

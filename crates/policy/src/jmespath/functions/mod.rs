@@ -5,7 +5,9 @@
 
 mod arithmetic;
 mod builtin;
+mod certificate;
 mod kyverno;
+mod random;
 
 use std::borrow::Cow;
 
