@@ -54,9 +54,9 @@ fn config(key: &str, value: &str) -> String {
     format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {key}}}\ndata: {{key: '{value}'}}\n")
 }
 
-async fn patch(client: &kube::Client, path: &str, patch: &str) {
+async fn patch(client: &kube::Client, path: &str, change: &str) {
     let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
-    let _object: Value = client.request(request.body(patch.as_bytes().to_vec()).unwrap()).await.unwrap();
+    let _object: Value = client.request(request.body(change.as_bytes().to_vec()).unwrap()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -64,6 +64,7 @@ async fn applications_are_compared_and_brought_to_what_git_says() {
     let Some(server) = peer::own().await else { return };
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
+    assert!(Command::new("git").args(["init", "-q"]).current_dir(folder).status().unwrap().success());
     let applications = application("shop", "shop", HERE, "")
         + &application("broken", "broken", HERE, "")
         + &application("elsewhere", "shop", "https://other.example", "");
@@ -128,13 +129,54 @@ async fn applications_are_compared_and_brought_to_what_git_says() {
     let other = User { folder, kubeconfig: server.kubeconfig("limited").display().to_string() };
     write(folder, "shop/c.yaml", &config("c", "2"));
     let (code, out, err) = other.run(&["sync", "argocd", "--app", "shop"]);
-    assert!(
-        code == 2 && out.contains("no answer") && err.contains("User \"limited\" cannot get resource"),
-        "{out}{err}"
-    );
+    assert!(code == 1 && out.contains("failed") && err.contains("User \"limited\" cannot get resource"), "{out}{err}");
     let (code, _, err) = user.run(&["diff", "argocd", "--context", "nothing"]);
     assert!(code == 2 && err.contains("it has no context `nothing`, but test"), "{err}");
     server.stop();
     let (code, _, err) = user.run(&["diff", "argocd", "--app", "shop"]);
     assert!(code == 2 && err.contains("PG1370") && err.contains("does not answer"), "{err}");
+}
+
+/// Waits until an object has a value.
+async fn until(client: &kube::Client, path: &str, value: &str) {
+    for _ in 0..300 {
+        let found: Result<Value, _> = client.request(http::Request::get(path).body(Vec::new()).unwrap()).await;
+        if found.is_ok_and(|object| object["data"]["key"] == value) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("{path} does not become {value}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn applications_are_kept_while_it_stays() {
+    let Some(server) = peer::own().await else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    assert!(Command::new("git").args(["init", "-q"]).current_dir(folder).status().unwrap().success());
+    write(folder, "argocd/apps.yaml", &application("kept", "kept", HERE, "automated: {selfHeal: true}, "));
+    write(folder, "kept/a.yaml", &config("a", "1"));
+    let user = User { folder, kubeconfig: server.kubeconfig("admin").display().to_string() };
+    let mut command = user.command(&["sync", "argocd", "--watch", "--json"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let client = server.client("admin").await.unwrap();
+    let path = "/api/v1/namespaces/kept/configmaps/a";
+    until(&client, path, "1").await;
+    // Whenever it is that it listens: it is undone.
+    patch(&client, &format!("{path}?fieldManager=kubectl-edit"), r#"{"data":{"key":"theirs"}}"#).await;
+    until(&client, path, "1").await;
+    write(folder, "kept/a.yaml", &config("a", "2"));
+    until(&client, path, "2").await;
+    write(folder, "kept/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: [\n");
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    patch(&client, &format!("{path}?fieldManager=kubectl-edit"), r#"{"data":{"key":"theirs"}}"#).await;
+    until(&client, path, "2").await;
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    let (out, err) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let first: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["application"], &first["result"]), (&"kept".into(), &"synced".into()));
+    assert!(err.contains("kept/a.yaml") && !err.contains("panicked"), "{err}");
 }

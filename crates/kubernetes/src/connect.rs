@@ -2,6 +2,7 @@
 //! Invariant: no error tells what stands in a kubeconfig, which holds secrets.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
@@ -34,7 +35,7 @@ pub enum NoWay {
 #[derive(Debug)]
 pub struct Connection {
     /// The cluster.
-    pub api: Api,
+    pub api: Arc<Api>,
     /// What it is called for people.
     pub shown: String,
     names: Vec<String>,
@@ -94,7 +95,7 @@ impl Connection {
             let why = if is_secret { "its credentials can't be used".to_owned() } else { error.to_string() };
             NoWay::Settings(shown.clone(), why)
         })?;
-        Ok(Self { api: Api::new(client), shown, names, server })
+        Ok(Self { api: Arc::new(Api::new(client)), shown, names, server })
     }
 
     /// Whether this is the cluster that an application goes to: the one that runs Argo CD stands for any.

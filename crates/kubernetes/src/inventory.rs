@@ -42,11 +42,11 @@ impl Inventory {
 pub async fn inventory(cluster: &dyn Cluster, namespaces: &BTreeSet<String>) -> Result<Inventory, Refused> {
     let kinds = cluster.kinds(false).await?;
     let mut found = Inventory::default();
-    let asked = stream::iter(kinds.kept().cloned().map(|resource| async move {
+    let asked = kinds.kept().cloned().map(|resource| async move {
         let listed = everywhere(cluster, &resource, namespaces).await;
         (resource, listed)
-    }));
-    let answers: Vec<_> = asked.buffer_unordered(AT_ONCE).collect().await;
+    });
+    let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
     for (resource, listed) in answers {
         match listed {
             Ok(lists) => lists.into_iter().for_each(|listed| found.add(listed)),

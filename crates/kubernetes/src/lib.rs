@@ -10,6 +10,7 @@ mod cluster;
 pub mod codes;
 mod connect;
 mod inventory;
+mod keeper;
 mod kinds;
 mod refused;
 mod standing;
@@ -22,10 +23,11 @@ pub use changes::{Ears, Told, WATCHES_MAX, changes};
 pub use cluster::{Cluster, Hearing, Listed, Place, Way, Write};
 pub use connect::{Connection, NoWay};
 pub use inventory::{Inventory, inventory};
+pub use keeper::{Keeper, Teller};
 pub use kinds::{Kinds, Resource};
 pub use refused::Refused;
 pub use standing::{Standing, look};
-pub use sync::{Line, Orders, Report, Telling, What, sync};
+pub use sync::{Line, Orders, Report, Stopped, Telling, What, sync};
 pub use target::{Settled, Target};
 
 /// The field manager under which everything is applied.

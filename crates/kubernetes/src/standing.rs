@@ -42,6 +42,7 @@ pub async fn look(
     inventory: &Inventory,
 ) -> Result<Standing, Refused> {
     let kinds = cluster.kinds(false).await?;
+    // As a list: a stream of closures over what is borrowed could not be sent to another thread.
     let asked = settled.desired.values().filter_map(|object| {
         let resource = kinds.find(object.api_version(), &object.identity.kind)?.clone();
         Some(async move {
@@ -50,7 +51,7 @@ pub async fn look(
             Ok::<_, Refused>(found.map(|value| (object.identity.clone(), value)))
         })
     });
-    let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).try_collect().await?;
+    let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await?;
     let mut live = BTreeMap::new();
     for (identity, value) in answers.into_iter().flatten() {
         let object = Object::new(value, "").map_err(|why| Refused::Strange(why.to_string()))?;
@@ -65,7 +66,9 @@ pub async fn look(
     drifts.extend(extra.into_iter().map(|identity| (identity, Drift::Extra)));
     drifts.sort_by(|(one, _), (other, _)| one.cmp(other));
     let others = live.iter().filter_map(|(identity, object)| Some((identity.clone(), owner(object)?.to_owned())));
-    let shared = others.filter(|(_, owner)| *owner != target.instance).collect();
+    // The namespace that is made for an application is nobody's, and may be another's.
+    let is_claimed = |identity: &Identity| settled.desired.get(identity).is_some_and(|object| owner(object).is_some());
+    let shared = others.filter(|(identity, owner)| *owner != target.instance && is_claimed(identity)).collect();
     Ok(Standing { live, drifts, owned, shared })
 }
 

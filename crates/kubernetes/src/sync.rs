@@ -264,7 +264,7 @@ impl Work<'_> {
                 let came = if task.hook { self.apply_hook(&task).await } else { self.apply(&task.identity).await };
                 (task, came)
             });
-            let came: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+            let came: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
             let mut passing = None;
             for (task, came) in came {
                 let outcome = match came {
@@ -296,7 +296,7 @@ impl Work<'_> {
             let seen = self.get(&identity).await;
             (identity, phase, seen)
         });
-        let seen: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
+        let seen: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
         for (identity, phase, seen) in seen {
             let status = match seen {
                 Ok(Some(object)) => self.healthy(&identity, &object),

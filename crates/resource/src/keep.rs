@@ -30,6 +30,8 @@ pub enum Fact {
     Wanted(String),
     /// An object of it, or one that it depends on, has changed in the cluster.
     Changed,
+    /// It is being compared.
+    Looking,
     /// It was compared.
     Looked {
         /// Whether it differs.
@@ -112,7 +114,8 @@ impl Keep {
                 }
             }
             Fact::Changed => self.changed = true,
-            Fact::Looked { differs } => (self.changed, self.differs) = (false, differs),
+            Fact::Looking => self.changed = false,
+            Fact::Looked { differs } => self.differs = differs,
             Fact::Began => {
                 self.begun = Some(self.wanted.clone());
                 (self.changed, self.differs) = (false, false);
@@ -162,6 +165,7 @@ mod tests {
         for _ in 0..8 {
             keep.take(Fact::Changed);
             assert_eq!(keep.decide(at(now)), Step::Look);
+            keep.take(Fact::Looking);
             keep.take(Fact::Looked { differs: true });
             let begun = now;
             while let Step::WaitUntil(next) = keep.decide(at(now)) {
@@ -175,7 +179,6 @@ mod tests {
         assert_eq!(pauses, [0, 5, 10, 20, 40, 80, 160, 180]);
         // After a calm time it is at once again, almost.
         now += 1_000;
-        keep.take(Fact::Changed);
         keep.take(Fact::Looked { differs: true });
         assert_eq!(keep.decide(at(now)), Step::Sync { hooks: false });
         keep.take(Fact::Began);
@@ -189,6 +192,7 @@ mod tests {
         let mut keep = kept(false, false);
         keep.take(Fact::Changed);
         assert_eq!(keep.decide(at(5)), Step::Look);
+        keep.take(Fact::Looking);
         keep.take(Fact::Looked { differs: true });
         assert_eq!(keep.decide(at(5)), Step::Rest);
     }

@@ -37,8 +37,12 @@ impl Work<'_> {
                 (self.telling)("Taking", format!("{}: {identity}: {message}", self.target.name));
             }
         }
-        let asked = self.settled.desired.values().filter(|object| self.standing.differs(&object.identity));
-        let asked = asked.map(|object| async move { (object, self.try_one(object).await) });
+        let mut asked = Vec::new();
+        for object in self.settled.desired.values() {
+            if self.standing.differs(&object.identity) {
+                asked.push(async move { (object, self.try_one(object).await) });
+            }
+        }
         let answers: Vec<_> = stream::iter(asked).buffer_unordered(AT_ONCE).collect().await;
         for (object, answer) in answers {
             match answer {

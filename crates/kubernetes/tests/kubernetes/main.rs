@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 
 mod hooks;
+mod keeping;
 mod limits;
 mod peer;
 mod pruning;

@@ -150,25 +150,30 @@ impl Server {
         assert!(tokio::time::timeout(READY_WAIT, asked).await.is_ok(), "{}", log());
     }
 
-    /// A kubeconfig of a user.
-    pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
+    fn config(&self, user: &str) -> String {
         let certificate = self.folder.path().join("certs/apiserver.crt");
-        let text = format!(
+        format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
              clusters: [{{name: here, cluster: {{server: 'https://127.0.0.1:{}', certificate-authority: '{}'}}}}]\n\
              users: [{{name: {user}, user: {{token: {user}-token}}}}]\n\
              contexts: [{{name: test, context: {{cluster: here, user: {user}}}}}]\n",
             self.port,
             certificate.display(),
-        );
+        )
+    }
+
+    /// A kubeconfig of a user. Tests that run beside each other never see half of it.
+    pub(crate) fn kubeconfig(&self, user: &str) -> PathBuf {
         let path = self.folder.path().join(format!("{user}.yaml"));
-        fs::write(&path, text).unwrap();
+        let file = tempfile::NamedTempFile::new_in(self.folder.path()).unwrap();
+        fs::write(file.path(), self.config(user)).unwrap();
+        file.persist(&path).unwrap();
         path
     }
 
     /// A client of a user, as other programs have one.
     pub(crate) async fn client(&self, user: &str) -> Result<kube::Client, kube::Error> {
-        let read = kube::config::Kubeconfig::read_from(self.kubeconfig(user)).unwrap();
+        let read = kube::config::Kubeconfig::from_yaml(&self.config(user)).unwrap();
         let config = kube::Config::from_custom_kubeconfig(read, &kube::config::KubeConfigOptions::default()).await;
         kube::Client::try_from(config.unwrap())
     }

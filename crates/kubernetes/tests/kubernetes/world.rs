@@ -112,13 +112,7 @@ impl World {
     }
 
     /// A request of somebody else.
-    pub(crate) async fn ask(
-        &self,
-        method: &str,
-        uri: &str,
-        content: &str,
-        body: &Value,
-    ) -> Result<Value, kube::Error> {
+    pub(crate) async fn ask(&self, method: &str, uri: &str, content: &str, body: &Value) -> Result<Value, kube::Error> {
         let bytes = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let request = http::Request::builder().method(method).uri(uri).header("content-type", content);
         self.client.request(request.body(bytes).unwrap()).await

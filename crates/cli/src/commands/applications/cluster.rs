@@ -46,11 +46,21 @@ pub(super) struct Choice {
     pub(super) problems: Vec<Diagnostic>,
 }
 
+/// Waits for what is asked of a cluster, unless the user stops it.
+pub(super) fn wait<T>(app: &App, asked: impl Future<Output = T>) -> Result<T, Report> {
+    app.runtime.block_on(async {
+        tokio::select! {
+            came = asked => Ok(came),
+            () = app.stop.cancelled() => Err(Report::cancelled()),
+        }
+    })
+}
+
 impl Selection {
     /// The way to the cluster.
     pub(super) fn connect(&self, app: &App) -> Result<Connection, Report> {
         let opened = Connection::open(self.kubeconfig.as_deref(), self.context.as_deref());
-        app.runtime.block_on(opened).map_err(|error| {
+        wait(app, opened)?.map_err(|error| {
             Report::new(codes::CONNECT, error.to_string())
                 .hint("name a kubeconfig with --kubeconfig, and one of its contexts with --context")
         })

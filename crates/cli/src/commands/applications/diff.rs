@@ -5,7 +5,7 @@ use prograde_kubernetes::{Cluster, Inventory, Refused, Settled, Standing, Target
 use prograde_model::Diagnostics;
 use serde_json::{Value as Json, json};
 
-use super::cluster::{Choice, Selection};
+use super::cluster::{Choice, Selection, wait};
 use crate::app::App;
 use crate::commands::drift::{entry, shown};
 use crate::exit::Exit;
@@ -39,7 +39,7 @@ struct Compared {
 pub(super) fn run(app: &App, args: &DiffArgs) -> Result<Exit, Report> {
     let connection = args.selection.connect(app)?;
     let choice = args.selection.choose(app, &connection)?;
-    let (compared, wrong, inventory) = app.runtime.block_on(compare(&connection.api, choice))?;
+    let (compared, wrong, inventory) = wait(app, compare(&*connection.api, choice))??;
     for (plural, why) in &inventory.blind {
         app.printer.warning(format_args!("{plural} were not looked through: {}", one_line(why)));
     }

@@ -34,6 +34,13 @@ enum AppCommand {
     Sync(sync::SyncArgs),
 }
 
+impl AppArgs {
+    /// Whether a cluster is asked, and requests are under way when the user stops it.
+    pub(crate) fn asks_cluster(&self) -> bool {
+        matches!(self.command, AppCommand::Diff(_) | AppCommand::Sync(_))
+    }
+}
+
 /// Carries out the command.
 pub(crate) fn run(app: &App, args: &AppArgs) -> Result<Exit, Report> {
     match &args.command {

@@ -1,18 +1,23 @@
 //! `prograde app sync`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::SignedDuration;
 use prograde_control::SystemClock;
-use prograde_kubernetes::{Connection, Line, Orders, Refused, Report as Synced, Stopped, Target, What, codes};
+use prograde_kubernetes::{
+    Connection, Keeper, Line, Orders, Refused, Report as Synced, Stopped, Target, Teller, What, codes,
+};
 use prograde_model::Diagnostics;
+use prograde_model::quantity::Period;
 use prograde_resource::sync::Ending;
 use serde_json::{Value as Json, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::cluster::{Choice, Selection};
+use super::cluster::{Choice, Selection, wait};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone, one_line};
@@ -21,6 +26,8 @@ use crate::text::{Cell, Table, counted};
 
 /// How many applications are synchronised at once.
 const AT_ONCE: usize = 8;
+/// How often files are read again.
+const FILES_EVERY: Duration = Duration::from_secs(3);
 
 /// Bring applications in a cluster to what Git says
 #[derive(Debug, Args)]
@@ -28,12 +35,14 @@ const AT_ONCE: usize = 8;
 Examples:
   prograde app sync argocd --app shop --dry-run
   prograde app sync argocd --context production --prune
+  prograde app sync argocd --watch
   prograde app sync argocd --json | jq '.applications[] | select(.result != \"synced\")'
 
 Hooks run with each sync. Objects are applied wave after wave, on the server's side, where they differ; a wave begins when the
 one before is healthy. What Git names no longer is deleted with --prune, or where the application says so itself; if nothing at
 all, or less than half, would be left, or if data would go, nothing is deleted until --confirm-prune says so.
-Applications do not wait for each other. The exit code is 1 if one failed or would delete too much, 2 if one can't be rendered
+Applications do not wait for each other. With --watch the files are read again every few seconds; what failed is tried again once
+it, or what it depends on, has changed. The exit code is 1 if one failed or would delete too much, 2 if one can't be rendered
 or the cluster can't be asked, 5 if something was not healthy in time.")]
 pub(super) struct SyncArgs {
     #[command(flatten)]
@@ -50,11 +59,13 @@ pub(super) struct SyncArgs {
     /// How long each application may take
     #[arg(long, default_value = "5m", value_name = "DURATION", value_parser = duration)]
     timeout: SignedDuration,
+    /// Stay: synchronise what changes in the files, and undo changes in the cluster where an application says `selfHeal`
+    #[arg(long, conflicts_with = "dry_run")]
+    watch: bool,
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
-    let read = prograde_apps::duration(text).and_then(|read| SignedDuration::try_from(read).ok());
-    read.filter(|read| read.is_positive()).ok_or_else(|| "expected a duration, such as 90s or 10m".to_owned())
+    text.parse::<Period>().map(Period::duration).map_err(|error| error.to_string())
 }
 
 impl SyncArgs {
@@ -83,6 +94,9 @@ enum Outcome {
 /// Synchronises them.
 pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
     let connection = args.selection.connect(app)?;
+    if args.watch {
+        return keep(app, args, &connection);
+    }
     let Choice { applications, problems } = args.selection.choose(app, &connection)?;
     let mut came = Vec::new();
     let mut targets = Vec::new();
@@ -92,10 +106,53 @@ pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
             Err(found) => came.push(Came { name: chosen.name, outcome: Outcome::Stopped(Stopped::Wrong(found)) }),
         }
     }
-    came.extend(app.runtime.block_on(all(connection, targets, &app.printer)));
+    came.extend(wait(app, all(connection, targets, &app.printer))?);
     came.sort_by(|one, other| one.name.cmp(&other.name));
     tell(app, args, &came)?;
     ended(&came, problems)
+}
+
+/// Synchronises them, and what changes, until the user stops it.
+fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Report> {
+    let printer = Arc::clone(&app.printer);
+    let teller: Teller = Arc::new(move |verb, text| printer.note(verb, one_line(&text)));
+    let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), teller);
+    let mut told = String::new();
+    while !app.stop.is_cancelled() {
+        let wrong = wanted(app, args, connection, &mut keeper).unwrap_or_else(|report| report.summary);
+        if wrong != told && !wrong.is_empty() {
+            app.printer.warning(&wrong);
+        }
+        told = wrong;
+        for (name, outcome) in wait(app, keeper.work(FILES_EVERY))? {
+            let came = Came { name, outcome: outcome.map_or_else(Outcome::Stopped, Outcome::Synced) };
+            let (result, _) = came.result(false);
+            if app.printer.style().json {
+                app.printer.json_line(&document(&came))?;
+            } else {
+                let why = came.why().map(|why| format!(": {why}")).unwrap_or_default();
+                app.printer.line(one_line(&format!("{} {result}{why}", came.name)))?;
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Tells the keeper what the files say now, and gives what is wrong with them.
+fn wanted(app: &App, args: &SyncArgs, connection: &Connection, keeper: &mut Keeper) -> Result<String, Report> {
+    let choice = args.selection.choose(app, connection)?;
+    let (mut targets, mut unreadable, mut wrong) = (Vec::new(), BTreeSet::new(), choice.problems);
+    for chosen in choice.applications {
+        match chosen.target {
+            Ok(target) => targets.push((args.orders(&target), target)),
+            Err(found) => {
+                wrong.extend(found.0);
+                unreadable.insert(chosen.name);
+            }
+        }
+    }
+    keeper.want(targets, &unreadable);
+    Ok(if wrong.is_empty() { String::new() } else { Diagnostics(wrong).to_string() })
 }
 
 /// Synchronises applications beside each other.
@@ -108,7 +165,7 @@ async fn all(connection: Connection, targets: Vec<(Orders, Target)>, printer: &A
         running.spawn(async move {
             let _slot = slots.acquire_owned().await;
             let telling = |verb: &'static str, text: String| printer.note(verb, one_line(&text));
-            let synced = prograde_kubernetes::sync(&connection.api, &target, &orders, &SystemClock, &telling).await;
+            let synced = prograde_kubernetes::sync(&*connection.api, &target, &orders, &SystemClock, &telling).await;
             let outcome = synced.map_or_else(Outcome::Stopped, Outcome::Synced);
             Came { name: target.name, outcome }
         });
