@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::changes::{Ears, changes};
+use crate::changes::{Ears, WATCHES_MAX, changes};
 use crate::cluster::Cluster;
 use crate::inventory::Inventory;
 use crate::refused::Refused;
@@ -224,6 +224,12 @@ impl Keeper {
             return;
         }
         self.ears.clone_from(&ears);
+        if ears.len() > WATCHES_MAX {
+            let all = ears.len();
+            let said =
+                format!("changes are heard in {WATCHES_MAX} of {all} kinds and namespaces: split the applications");
+            (self.teller)("Warning", said);
+        }
         self.listening.abort_all();
         let (cluster, told, missed) = (Arc::clone(&self.cluster), self.told.clone(), Arc::clone(&self.missed));
         self.listening.spawn(async move {

@@ -28,7 +28,7 @@ pub use kinds::{Kinds, Resource};
 pub use refused::Refused;
 pub use standing::{Standing, look};
 pub use sync::{Line, Orders, Report, Stopped, Telling, What, sync};
-pub use target::{Settled, Target};
+pub use target::{Settled, Target, instance};
 
 /// The field manager under which everything is applied.
 pub const MANAGER: &str = "prograde";

@@ -59,7 +59,7 @@ pub async fn look(
     }
     let mut drifts =
         drift(settled.desired.values(), &live, None, &Options::default(), &target.ignored, &target.namespace);
-    let owned = inventory.of(&target.instance);
+    let owned = inventory.of(&target.name);
     let is_extra = |identity: &&Identity| settled.find(identity).is_none();
     let hooked = |identity: &&Identity| owned.get(*identity).is_some_and(is_hook);
     let extra: Vec<Identity> = owned.keys().filter(is_extra).filter(|identity| !hooked(identity)).cloned().collect();
@@ -68,7 +68,7 @@ pub async fn look(
     let others = live.iter().filter_map(|(identity, object)| Some((identity.clone(), owner(object)?.to_owned())));
     // The namespace that is made for an application is nobody's, and may be another's.
     let is_claimed = |identity: &Identity| settled.desired.get(identity).is_some_and(|object| owner(object).is_some());
-    let shared = others.filter(|(identity, owner)| *owner != target.instance && is_claimed(identity)).collect();
+    let shared = others.filter(|(identity, owner)| *owner != target.name && is_claimed(identity)).collect();
     Ok(Standing { live, drifts, owned, shared })
 }
 

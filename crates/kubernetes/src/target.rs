@@ -27,10 +27,8 @@ const REVISION_CHARS: usize = 12;
 /// What an application wants.
 #[derive(Debug)]
 pub struct Target {
-    /// Its name.
+    /// The name by which its objects say that they are its ([`instance`]).
     pub name: String,
-    /// The name by which its objects say that they are its.
-    pub instance: String,
     /// The namespace of objects that name none.
     pub namespace: String,
     /// Where it is written.
@@ -94,8 +92,7 @@ impl Target {
         let again = u32::try_from(retry.limit).unwrap_or(u32::MAX);
         let revision = revision(&objects, application.object().pointer("/spec/syncPolicy"));
         Ok(Self {
-            name: application.name().to_owned(),
-            instance: instance(application),
+            name: instance(application),
             namespace,
             place,
             options,
@@ -180,7 +177,7 @@ impl Target {
         };
         let found = Object::new(value, "").map_err(wrong)?;
         let mut value = found.value;
-        annotate(&mut value, TRACKING, &id(&self.instance, &found.identity, &self.namespace));
+        annotate(&mut value, TRACKING, &id(&self.name, &found.identity, &self.namespace));
         Ok(Object { value, place: Some(place), ..found })
     }
 
@@ -245,7 +242,8 @@ fn definitions(objects: &[Object]) -> BTreeMap<(String, String), bool> {
     objects.iter().filter(is_definition).map(read).collect()
 }
 
-fn instance(application: &Application) -> String {
+/// The name of an application that no other one has: with its namespace, where that is not Argo CD's own.
+pub fn instance(application: &Application) -> String {
     let namespace = &application.metadata.namespace;
     let name = application.name();
     if namespace.is_empty() || namespace == ARGO_NAMESPACE { name.to_owned() } else { format!("{namespace}_{name}") }

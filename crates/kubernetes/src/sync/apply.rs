@@ -158,8 +158,8 @@ impl Work<'_> {
     ) -> Result<(), Refused> {
         let place = place(resource, &object.identity);
         let found = Object::new(live, "").map_err(|why| Refused::Strange(why.to_string()))?;
-        if owner(&found) != Some(self.target.instance.as_str()) {
-            let why = format!("it is in the way, and does not belong to `{}`", self.target.instance);
+        if owner(&found) != Some(self.target.name.as_str()) {
+            let why = format!("it is in the way, and does not belong to `{}`", self.target.name);
             return Err(Refused::Unusable(why));
         }
         let uid = uid(&found.value).to_owned();

@@ -73,7 +73,7 @@ impl Work<'_> {
         let place = place(&resource, identity);
         let Some(live) = self.cluster.get(place).await? else { return Ok(()) };
         let found = prograde_resource::Object::new(live, "").map_err(|why| Refused::Strange(why.to_string()))?;
-        if crate::tracking::owner(&found) != Some(self.target.instance.as_str()) {
+        if crate::tracking::owner(&found) != Some(self.target.name.as_str()) {
             return Ok(());
         }
         self.cluster.delete(place, super::apply::uid(&found.value), self.target.options.propagation).await?;

@@ -71,7 +71,7 @@ impl Work<'_> {
         let place = place(resource, identity);
         let Some(live) = self.cluster.get(place).await? else { return Ok(false) };
         let found = Object::new(live, "").map_err(|why| Refused::Strange(why.to_string()))?;
-        if owner(&found) != Some(self.target.instance.as_str()) {
+        if owner(&found) != Some(self.target.name.as_str()) {
             return Ok(false);
         }
         let options: SyncOptions = self.target.options.of(&found.value).unwrap_or_else(|_| self.target.options.clone());

@@ -135,6 +135,22 @@ async fn what_is_replaced_loses_what_others_wrote() {
     world.edit(path, json!({"data": {"other": "1"}})).await;
     world.done(&replaced("2"), &orders()).await;
     assert_eq!(world.get(path).await.unwrap()["data"], json!({"key": "2"}));
+
+    // Somebody writes to it in between: it is read again. Whoever writes without end is let be, and told of.
+    let meddles = &world.cluster.meddles;
+    let next = replaced("3");
+    let before = world.standing(&next).await;
+    assert_eq!(before.drifts.len(), 1);
+    for (often, value, written) in [(3, "3", 3), (100, "4", 4)] {
+        let target = replaced(value);
+        meddles.store(often, std::sync::atomic::Ordering::Relaxed);
+        let report = world.sync(&target, &orders()).await;
+        meddles.store(0, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(world.written().len(), written, "{report:#?}");
+        let Ending::Failed(why) = report.ending else { continue };
+        assert!(often == 100 && why[0].1.contains("the object has been modified"), "{why:?}");
+    }
+    assert_eq!(world.get(path).await.unwrap()["data"]["key"], "3");
 }
 
 #[test]

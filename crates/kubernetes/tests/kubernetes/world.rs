@@ -26,6 +26,9 @@ pub(crate) struct Counted {
     pub(crate) written: Mutex<Vec<String>>,
     /// After so many writes each answer is lost once.
     pub(crate) loses: Mutex<Option<usize>>,
+    /// So often somebody else writes to a `ConfigMap` right after it was read.
+    pub(crate) meddles: AtomicUsize,
+    client: kube::Client,
 }
 
 #[async_trait]
@@ -34,7 +37,16 @@ impl Cluster for Counted {
         self.inner.api.kinds(anew).await
     }
     async fn get(&self, place: Place<'_>) -> Result<Option<Value>, Refused> {
-        self.inner.api.get(place).await
+        let found = self.inner.api.get(place).await;
+        let left = self.meddles.load(Ordering::Relaxed);
+        if left > 0 && place.resource.kind == "ConfigMap" {
+            self.meddles.store(left - 1, Ordering::Relaxed);
+            let uri = format!("/api/v1/namespaces/{}/configmaps/{}", place.namespace, place.name);
+            let request = http::Request::patch(uri).header("content-type", "application/merge-patch+json");
+            let change = json!({"data": {"meddled": left.to_string()}}).to_string().into_bytes();
+            let _object: Value = self.client.request(request.body(change).unwrap()).await.unwrap();
+        }
+        found
     }
     async fn list(&self, resource: &Resource, namespace: Option<&str>) -> Result<Listed, Refused> {
         self.inner.api.list(resource, namespace).await
@@ -79,9 +91,16 @@ impl World {
 
     pub(crate) async fn of(server: &Server, user: &str) -> Self {
         let inner = Connection::open(Some(&server.kubeconfig(user)), None).await.unwrap();
-        let cluster =
-            Counted { inner, writes: AtomicUsize::new(0), written: Mutex::default(), loses: Mutex::default() };
-        Self { cluster, client: server.client("admin").await.unwrap(), told: Mutex::default() }
+        let client = server.client("admin").await.unwrap();
+        let cluster = Counted {
+            inner,
+            writes: AtomicUsize::new(0),
+            written: Mutex::default(),
+            loses: Mutex::default(),
+            meddles: AtomicUsize::new(0),
+            client: client.clone(),
+        };
+        Self { cluster, client, told: Mutex::default() }
     }
 
     /// Synchronises, and says how it went.

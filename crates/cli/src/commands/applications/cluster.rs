@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use prograde_apps::forest::{Forest, Found, grow};
-use prograde_kubernetes::{Connection, Target, codes};
+use prograde_kubernetes::{Connection, Target, codes, instance};
 use prograde_model::{Diagnostic, Diagnostics};
 
 use super::source::{Surroundings, read};
@@ -105,7 +105,7 @@ impl Selection {
 
 fn chosen(found: &Found, forest: &Forest, connection: &Connection) -> Chosen {
     let application = &found.application;
-    let name = application.name().to_owned();
+    let name = instance(application);
     let wrong = |problems: Vec<Diagnostic>| Chosen { name: name.clone(), target: Err(Diagnostics(problems)) };
     let problems = application.problems();
     if !problems.is_empty() {
@@ -126,7 +126,7 @@ fn chosen(found: &Found, forest: &Forest, connection: &Connection) -> Chosen {
         return wrong(vec![application.place.diagnostic(codes::NOT_HERE, message, hint)]);
     }
     let Some(rendered) = &found.objects else {
-        return wrong(forest.not_rendered.get(&name).cloned().unwrap_or_default());
+        return wrong(forest.not_rendered.get(application.name()).cloned().unwrap_or_default());
     };
     Chosen { target: Target::of(application, rendered), name }
 }
