@@ -31,24 +31,30 @@ sloth() {
 # Argo CD's own generators make what is compared with ours (crates/apps/tests/apps/argo.rs). It takes long: all of
 # Kubernetes' libraries are compiled.
 argo() {
-    peer_build argo
+    peer_build apps argo
 }
 
 # Masterminds' library answers which versions are in a range (crates/apps/tests/apps/semver.rs).
 semver() {
-    peer_build semver
+    peer_build apps semver
 }
 
-# A program in crates/apps/tests/peers, into a folder of its own.
+# kube-apiserver and etcd in one program: applications are synchronised with a real cluster (crates/kubernetes/tests/kubernetes,
+# crates/cli/tests/cluster.rs). It takes some ten minutes, and a gigabyte of sources.
+apiserver() {
+    peer_build kubernetes apiserver
+}
+
+# A program in a crate's tests/peers, into a folder of its own.
 peer_build() {
     local root
     root="$(cd "$(dirname "$0")/.." && pwd)"
-    if [ -x "$root/target/peers/$1/$1" ]; then return; fi
+    if [ -x "$root/target/peers/$2/$2" ]; then return; fi
     if ! type -P go >/dev/null; then
         echo "needs Go: install it, then run this again"
         return 1
     fi
-    (cd "$root/crates/apps/tests/peers/$1" && GOFLAGS=-mod=mod command go build -modfile="$(peer_modfile "$1")" -o "$root/target/peers/$1/$1" .) >&2
+    (cd "$root/crates/$1/tests/peers/$2" && GOFLAGS=-mod=mod command go build -ldflags='-s -w' -modfile="$(peer_modfile)" -o "$root/target/peers/$2/$2" .) >&2
 }
 
 # A copy of the module file, because Go writes what it finds out into it.
@@ -256,7 +262,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager apiserver argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

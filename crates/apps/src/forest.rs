@@ -65,6 +65,13 @@ pub fn grow(mut objects: Objects, world: &World<'_>, now: Timestamp) -> Forest {
         } else {
             let message = format!("the project `{}` of `{}` is not there", application.project(), application.name());
             let hint = "add an AppProject of this name to the files, or use `default`";
+            // What is not known to be allowed is not.
+            found.broken = vec![Broken {
+                limit: "project",
+                message: message.clone(),
+                file: application.place.file.to_string(),
+                line: application.place.line,
+            }];
             forest.problems.push(application.place.diagnostic(codes::PROJECT, message, hint));
         }
         forest.problems.extend(application.problems());

@@ -31,3 +31,4 @@ pub use generate::{Cluster, SETS_MAX, World, generate};
 pub use read::{Objects, read};
 pub use render::render;
 pub use repository::{Everywhere, Repositories, Tree};
+pub use time::duration;

@@ -34,6 +34,11 @@ pub(crate) fn go_duration(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok()
 }
 
+/// A duration as Argo CD reads it: as Go writes it, or a bare number of seconds.
+pub fn duration(text: &str) -> Option<Duration> {
+    text.parse::<u64>().ok().map(Duration::from_secs).or_else(|| go_duration(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

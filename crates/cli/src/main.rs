@@ -86,6 +86,7 @@ fn until_cancelled(runtime: &Runtime, command: Brief, global: Global, printer: A
     let app = App { printer, global, runtime: runtime.handle().clone(), stop: stop.clone() };
     // Commands that it runs are ended, and that is recorded.
     let has_children = matches!(command, Brief::Runbook(_));
+    let has_requests = matches!(&command, Brief::App(args) if args.asks_cluster());
     let mut running = runtime.spawn_blocking(move || dispatch(&app, command));
     runtime.block_on(async {
         tokio::select! {
@@ -94,7 +95,7 @@ fn until_cancelled(runtime: &Runtime, command: Brief, global: Global, printer: A
             }),
             _ = tokio::signal::ctrl_c() => {
                 stop.cancel();
-                if has_children && tokio::time::timeout(CHILDREN_WAIT, running).await.is_err() {
+                if (has_children || has_requests) && tokio::time::timeout(CHILDREN_WAIT, running).await.is_err() {
                     tracing::warn!("what was running has not ended yet");
                 }
                 Err(Report::cancelled())

@@ -245,6 +245,13 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1362"
     "PG1363"
     "PG1364"
+    "PG1370"
+    "PG1371"
+    "PG1372"
+    "PG1373"
+    "PG1374"
+    "PG1375"
+    "PG1376"
 ];
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ const DELETE_POLICY: &str = "argocd.argoproj.io/hook-delete-policy";
 const HELM_DELETE_POLICY: &str = "helm.sh/hook-delete-policy";
 const WAVE: &str = "argocd.argoproj.io/sync-wave";
 const HELM_WEIGHT: &str = "helm.sh/hook-weight";
-const OPTIONS: &str = "argocd.argoproj.io/sync-options";
+pub(crate) const OPTIONS: &str = "argocd.argoproj.io/sync-options";
 /// Helm's hooks that Argo CD takes for one of its own; others, such as `test`, are not run.
 const HELM_PHASES: [(&str, Phase); 6] = [
     ("pre-install", Phase::PreSync),

@@ -12,9 +12,12 @@ pub mod compare;
 pub mod health;
 mod ignore;
 mod json;
+pub mod keep;
 pub mod object;
+pub mod options;
 pub mod order;
 pub mod prune;
+pub mod sync;
 
 pub use annotations::{HookDeletion, Meaningless, Permission, Phase, Sync};
 pub use compare::{Difference, Drift, Options, compare, drift};

@@ -469,8 +469,7 @@ fn sync_problems(name: &str, policy: &SyncPolicy, say: &mut impl FnMut(String, &
     }
     let Some(backoff) = policy.retry.as_ref().and_then(|retry| retry.backoff.as_ref()) else { return };
     for (field, text) in [("duration", &backoff.duration), ("maxDuration", &backoff.max_duration)] {
-        // Argo CD takes a bare number for seconds.
-        if !text.is_empty() && text.parse::<u64>().is_err() && crate::time::go_duration(text).is_none() {
+        if !text.is_empty() && crate::time::duration(text).is_none() {
             say(
                 format!("`retry.backoff.{field}` of `{name}` is no duration: `{}`", crate::schema::shortened(text)),
                 "write it like `5s` or `3m`",

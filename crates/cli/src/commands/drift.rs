@@ -96,7 +96,8 @@ fn manifests(app: &App, path: &Path, namespace: &str) -> Result<BTreeMap<Identit
     Ok(reader.finish()?)
 }
 
-fn entry(identity: &Identity, drift: &Drift, live: &BTreeMap<Identity, Object>) -> Value {
+/// An object that differs, as JSON.
+pub(super) fn entry(identity: &Identity, drift: &Drift, live: &BTreeMap<Identity, Object>) -> Value {
     let mut made = json!({
         "group": identity.group,
         "kind": identity.kind,
@@ -117,7 +118,8 @@ fn entry(identity: &Identity, drift: &Drift, live: &BTreeMap<Identity, Object>) 
     made
 }
 
-fn shown(app: &App, identity: &Identity, drift: &Drift, live: &BTreeMap<Identity, Object>) -> String {
+/// An object that differs, as text.
+pub(super) fn shown(app: &App, identity: &Identity, drift: &Drift, live: &BTreeMap<Identity, Object>) -> String {
     let style = app.printer.style();
     let head =
         |state: &str| format!("{}: {state}\n", Tone::Strong.paint(&one_line(&identity.to_string()), style.colour));

@@ -44,23 +44,27 @@ impl IgnoreRules {
     /// Takes in a file: `Application`s, a mapping with `ignoreDifferences`, a list of rules, or `argocd-cm`.
     pub fn read(&mut self, file: &str, text: &str) -> Result<(), Diagnostics> {
         for document in prograde_kustomize::documents(file, text)? {
-            if let Some(data) = document.get("data").filter(|_| document.text_at(&["kind"]) == "ConfigMap") {
-                self.config(file, data)?;
-                continue;
-            }
-            let nested = document.at(&["spec", "ignoreDifferences"]).or_else(|| document.get("ignoreDifferences"));
-            match nested {
-                Some(list) => self.list(list)?,
-                None if document.kind() == Kind::List => self.list(&document)?,
-                // An application that ignores nothing.
-                None if document.text_at(&["kind"]) == "Application" => {}
-                None => {
-                    let hint = "write `ignoreDifferences:` with a list of rules, as in an Application";
-                    return Err(document.place.diagnostic(codes::IGNORE, "there are no rules here", hint).into());
-                }
-            }
+            self.take(file, &document)?;
         }
         Ok(())
+    }
+
+    /// Takes in one document of a file.
+    pub fn take(&mut self, file: &str, document: &Node) -> Result<(), Diagnostics> {
+        if let Some(data) = document.get("data").filter(|_| document.text_at(&["kind"]) == "ConfigMap") {
+            return self.config(file, data);
+        }
+        let nested = document.at(&["spec", "ignoreDifferences"]).or_else(|| document.get("ignoreDifferences"));
+        match nested {
+            Some(list) => Ok(self.list(list)?),
+            None if document.kind() == Kind::List => Ok(self.list(document)?),
+            // An application that ignores nothing.
+            None if document.text_at(&["kind"]) == "Application" => Ok(()),
+            None => {
+                let hint = "write `ignoreDifferences:` with a list of rules, as in an Application";
+                Err(document.place.diagnostic(codes::IGNORE, "there are no rules here", hint).into())
+            }
+        }
     }
 
     fn config(&mut self, file: &str, data: &Node) -> Result<(), Diagnostics> {

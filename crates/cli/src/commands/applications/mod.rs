@@ -1,11 +1,14 @@
 //! `prograde app`: which applications there are, in Argo CD's formats.
 
+mod cluster;
+mod diff;
 mod generate;
 mod helm;
 mod lint;
 mod list;
 mod render;
 pub(crate) mod source;
+mod sync;
 
 use clap::{Args, Subcommand};
 
@@ -13,7 +16,7 @@ use crate::app::App;
 use crate::exit::Exit;
 use crate::report::Report;
 
-/// Show, generate, render and check applications in Argo CD's formats
+/// Show, generate, render, check and synchronise applications in Argo CD's formats
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct AppArgs {
@@ -28,6 +31,15 @@ enum AppCommand {
     Generate(generate::GenerateArgs),
     Render(render::RenderArgs),
     Lint(lint::LintArgs),
+    Diff(diff::DiffArgs),
+    Sync(sync::SyncArgs),
+}
+
+impl AppArgs {
+    /// Whether a cluster is asked, and requests are under way when the user stops it.
+    pub(crate) fn asks_cluster(&self) -> bool {
+        matches!(self.command, AppCommand::Diff(_) | AppCommand::Sync(_))
+    }
 }
 
 /// Carries out the command.
@@ -37,5 +49,7 @@ pub(crate) fn run(app: &App, args: &AppArgs) -> Result<Exit, Report> {
         AppCommand::Generate(args) => generate::run(app, args),
         AppCommand::Render(args) => render::run(app, args),
         AppCommand::Lint(args) => lint::run(app, args),
+        AppCommand::Diff(args) => diff::run(app, args),
+        AppCommand::Sync(args) => sync::run(app, args),
     }
 }

@@ -1,0 +1,34 @@
+//! Clusters: what runs in them, how that differs from what Git says, and what brings it there.
+//!
+//! Only this crate knows the Kubernetes API. What is decided is decided in `prograde_resource`; here it is asked for and
+//! carried out, through [`Cluster`]. Invariant: nothing is deleted that does not say that it is this application's, and
+//! nothing but the very object that was looked at.
+
+mod api;
+mod changes;
+mod cluster;
+pub mod codes;
+mod connect;
+mod inventory;
+mod keeper;
+mod kinds;
+mod refused;
+mod standing;
+mod sync;
+mod target;
+pub mod tracking;
+
+pub use api::Api;
+pub use changes::{Ears, Told, WATCHES_MAX, changes};
+pub use cluster::{Cluster, Hearing, Listed, Place, Way, Write};
+pub use connect::{Connection, NoWay};
+pub use inventory::{Inventory, inventory};
+pub use keeper::{Keeper, Teller};
+pub use kinds::{Kinds, Resource};
+pub use refused::Refused;
+pub use standing::{Standing, look};
+pub use sync::{Line, Orders, Report, Stopped, Telling, What, sync};
+pub use target::{Settled, Target, instance};
+
+/// The field manager under which everything is applied.
+pub const MANAGER: &str = "prograde";

@@ -1,0 +1,81 @@
+//! Deletes what Git names no longer, as far as it may go.
+
+use std::collections::BTreeSet;
+
+use prograde_resource::options::SyncOptions;
+use prograde_resource::prune::{Approvals, Guard, Reason, Refusal, Rendered, prune};
+use prograde_resource::{Identity, Object, Permission};
+
+use super::{What, Work, place};
+use crate::refused::Refused;
+use crate::tracking::owner;
+
+/// What was not deleted.
+#[derive(Debug, Default)]
+pub(super) struct Pruned {
+    /// What a person has to say yes to.
+    pub(super) asks: Vec<(Identity, Reason)>,
+    /// Why nothing was deleted.
+    pub(super) refusal: Option<Refusal>,
+    /// What nobody asked to delete.
+    pub(super) left: Vec<Identity>,
+}
+
+impl Work<'_> {
+    /// Deletes it, and says what failed.
+    pub(super) async fn prune(&mut self) -> Result<Vec<(Identity, String)>, Refused> {
+        self.pruning = Pruned::default();
+        let extra: Vec<Identity> = self.extra().cloned().collect();
+        if extra.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.orders.prune || self.target.options.prune == Permission::Never {
+            self.pruning.left = extra;
+            return Ok(Vec::new());
+        }
+        let approvals = Approvals {
+            objects: if self.orders.confirmed { extra.iter().cloned().collect() } else { BTreeSet::new() },
+            many: self.orders.confirmed || (self.target.allow_empty && self.settled.desired.is_empty()),
+        };
+        let found = prune(Rendered::Objects(&self.settled.desired), &self.standing.owned, Guard::default(), &approvals);
+        let mut delete = found.delete;
+        self.pruning = Pruned { asks: found.asks, refusal: found.refusal, left: Vec::new() };
+        if self.target.options.prune == Permission::Confirm && !self.orders.confirmed {
+            self.pruning.asks.extend(delete.drain(..).map(|identity| (identity, Reason::Confirm)));
+        }
+        let mut failed = Vec::new();
+        for identity in delete {
+            if self.orders.dry {
+                self.note(&identity, What::Pruned, None, "");
+                continue;
+            }
+            match self.prune_one(&identity).await {
+                Ok(true) => {
+                    (self.telling)("Deleted", format!("{}: {identity}", self.target.name));
+                    self.note(&identity, What::Pruned, None, "");
+                }
+                Ok(false) => {}
+                Err(refused) => {
+                    self.failed(&identity, &refused);
+                    failed.push((identity, refused.to_string()));
+                }
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Deletes an object that is still there, and still this application's.
+    async fn prune_one(&self, identity: &Identity) -> Result<bool, Refused> {
+        let kinds = self.cluster.kinds(false).await?;
+        let Some(resource) = kinds.preferred(identity) else { return Ok(false) };
+        let place = place(resource, identity);
+        let Some(live) = self.cluster.get(place).await? else { return Ok(false) };
+        let found = Object::new(live, "").map_err(|why| Refused::Strange(why.to_string()))?;
+        if owner(&found) != Some(self.target.name.as_str()) {
+            return Ok(false);
+        }
+        let options: SyncOptions = self.target.options.of(&found.value).unwrap_or_else(|_| self.target.options.clone());
+        self.cluster.delete(place, super::apply::uid(&found.value), options.propagation).await?;
+        Ok(true)
+    }
+}
