@@ -164,6 +164,11 @@ aiosmtpd() {
     python_install aiosmtpd aiosmtpd.controller aiosmtpd==1.4.6
 }
 
+# moto answers as AWS' token service and registry do (crates/supply/src/client/federation/tests.rs).
+moto() {
+    python_install moto moto.server,moto.ecr,moto.sts 'moto[server]==5.2.3'
+}
+
 # Python's ordering of versions, and the schemas of CycloneDX, SPDX and SARIF (crates/scan/tests/scan).
 scan() {
     python_install scan packaging,cyclonedx.validation.json,spdx_tools,spdx_python_model,jsonschema \
@@ -262,7 +267,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager apiserver argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar kustomize maven npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager apiserver argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar kustomize maven moto npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

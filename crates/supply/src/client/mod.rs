@@ -8,6 +8,7 @@ mod auth;
 mod blobs;
 mod credentials;
 mod error;
+mod federation;
 mod http;
 mod manifests;
 mod reference;
@@ -21,6 +22,7 @@ use ::http::{StatusCode, Uri, header};
 pub use self::blobs::{Pushed, Source};
 pub use self::credentials::{Credential, Credentials, Secret};
 pub use self::error::RegistryError;
+pub use self::federation::{AwsRole, Federation};
 pub use self::http::Patience;
 pub use self::manifests::Fetched;
 pub use self::reference::{Reference, Repository};
@@ -35,6 +37,8 @@ use self::reference::is_loopback;
 pub struct ClientOptions {
     /// Who we are.
     pub credentials: Credentials,
+    /// Who the surroundings say that we are, where there are no credentials.
+    pub federation: Federation,
     /// Registries (`host[:port]`) that are spoken to without TLS. This machine itself always is, but on port 443.
     pub insecure: BTreeSet<String>,
     /// How long things may take.
@@ -49,6 +53,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             credentials: Credentials::none(),
+            federation: Federation::default(),
             insecure: BTreeSet::new(),
             patience: Patience::default(),
             piece_bytes: 256 << 20,
@@ -168,7 +173,11 @@ impl Client {
         if let Some(known) = known {
             return Ok(known);
         }
-        let found = self.0.options.credentials.of(repository)?;
+        let kept = self.0.options.credentials.of(repository)?;
+        let found = match kept {
+            Some(kept) => Some(kept),
+            None => self.0.options.federation.of(&self.0.http, repository)?,
+        };
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner).insert(repository.clone(), found.clone());
         Ok(found)
     }

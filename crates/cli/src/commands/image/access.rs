@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use prograde_supply::client::{Client, ClientOptions, Credential, Credentials, Reference, Secret};
+use prograde_supply::client::{AwsRole, Client, ClientOptions, Credential, Credentials, Federation, Reference, Secret};
 
 use crate::app::App;
 use crate::report::{self, Report};
@@ -35,6 +35,55 @@ pub(crate) struct Access {
     /// Where podman keeps its auth.json (XDG Base Directory Specification)
     #[arg(long, env = "XDG_RUNTIME_DIR", hide = true, value_name = "DIR")]
     xdg_runtime_dir: Option<PathBuf>,
+    #[command(flatten)]
+    identity: Identity,
+}
+
+/// Who the surroundings say that we are, under the names that the providers' own programs use.
+#[derive(Debug, Args)]
+struct Identity {
+    /// The role that is taken for Amazon's registries
+    #[arg(long, env = "AWS_ROLE_ARN", hide = true, value_name = "ARN")]
+    aws_role_arn: Option<String>,
+    /// The file with the identity's token that may take it
+    #[arg(long, env = "AWS_WEB_IDENTITY_TOKEN_FILE", hide = true, value_name = "FILE")]
+    aws_web_identity_token_file: Option<PathBuf>,
+    /// What the session is called
+    #[arg(long, env = "AWS_ROLE_SESSION_NAME", hide = true, default_value = "prograde", value_name = "NAME")]
+    aws_role_session_name: String,
+    /// Another address of AWS' token service
+    #[arg(long, env = "AWS_ENDPOINT_URL_STS", hide = true, value_name = "URL")]
+    aws_endpoint_url_sts: Option<String>,
+    /// Another address of the API of Amazon's registries
+    #[arg(long, env = "AWS_ENDPOINT_URL_ECR", hide = true, value_name = "URL")]
+    aws_endpoint_url_ecr: Option<String>,
+    /// A file of credentials of the kind `external_account`, for Google's registries
+    #[arg(long, env = "GOOGLE_APPLICATION_CREDENTIALS", hide = true, value_name = "FILE")]
+    google_application_credentials: Option<PathBuf>,
+    /// The token of a running workflow, for GitHub's registry
+    #[arg(long, env = "GITHUB_TOKEN", hide = true, hide_env_values = true, value_name = "TOKEN")]
+    github_token: Option<String>,
+    /// Who runs the workflow
+    #[arg(long, env = "GITHUB_ACTOR", hide = true, default_value = "x-access-token", value_name = "NAME")]
+    github_actor: String,
+}
+
+impl Identity {
+    fn federation(&self) -> Federation {
+        let role = self.aws_role_arn.clone().zip(self.aws_web_identity_token_file.clone());
+        let token = self.github_token.clone().filter(|token| !token.is_empty());
+        Federation {
+            aws: role.map(|(role, token_file)| AwsRole {
+                role,
+                token_file,
+                session: self.aws_role_session_name.clone(),
+                sts: self.aws_endpoint_url_sts.clone(),
+                ecr: self.aws_endpoint_url_ecr.clone(),
+            }),
+            google: self.google_application_credentials.clone(),
+            github: token.map(|token| (self.github_actor.clone(), Secret::new(token))),
+        }
+    }
 }
 
 impl Access {
@@ -51,7 +100,8 @@ impl Access {
             }
         }
         let insecure = if self.insecure { registries } else { BTreeSet::new() };
-        Ok(Client::new(ClientOptions { credentials, insecure, ..ClientOptions::default() }))
+        let federation = self.identity.federation();
+        Ok(Client::new(ClientOptions { credentials, federation, insecure, ..ClientOptions::default() }))
     }
 
     /// Where credentials may be, the most specific first (containers-auth.json(5), docker-login(1)).
