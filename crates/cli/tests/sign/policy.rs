@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::cosign::Peer;
 use super::world::{Ran, World};
 
 /// A rule about all images: each set of attestors is a list of keys and how many of them have to have signed.
@@ -72,4 +73,27 @@ fn policies_ask_registries_for_signatures() {
     assert_eq!(test(&world, &format!("{}/team/other:v1", world.host), &rule, &["--signatures"]), "error");
     world.replay("team/app", "team/copy");
     assert_eq!(test(&world, &format!("{}/team/copy:v1", world.host), &rule, &["--signatures"]), "fail");
+}
+
+#[test]
+fn signatures_of_cosign_count_for_policies() {
+    for peer in Peer::all() {
+        for (form, flags) in peer.forms() {
+            let Some(world) = World::start() else { return };
+            let image = world.image("team/app");
+            let run = |arguments: &[&str]| {
+                let ran = world.run(&peer.program, arguments);
+                assert_eq!(ran.code, 0, "{form} {arguments:?}: {ran:?}");
+            };
+            run(&["generate-key-pair", "--output-key-prefix", "theirs"]);
+            world.key("other");
+            let fixed = ["sign", "--key", "theirs.key", image.as_str()];
+            run(&[&fixed[..], &flags, &peer.alone()].concat());
+            let by = |key: &str| {
+                let key = world.read(key);
+                test(&world, &image, &policy(&[(&[key.as_str()], 1)], &json!({})), &["--signatures"])
+            };
+            assert_eq!((by("theirs.pub"), by("other.pub")), ("pass".to_owned(), "fail".to_owned()), "{form}");
+        }
+    }
 }
