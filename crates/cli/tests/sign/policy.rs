@@ -44,10 +44,11 @@ fn test(world: &World, image: &str, policy: &Value, arguments: &[&str]) -> Strin
 #[test]
 fn policies_ask_registries_for_signatures() {
     let Some(world) = World::start() else { return };
-    ["release", "security", "stranger"].iter().for_each(|name| world.key(name));
-    let keys: Vec<String> =
-        ["release", "security", "stranger"].iter().map(|name| world.read(&format!("{name}.pub"))).collect();
-    let [release, security, stranger] = keys.iter().map(String::as_str).collect::<Vec<_>>()[..] else { panic!() };
+    let keys = ["release", "security", "stranger"].map(|name| {
+        world.key(name);
+        world.read(&format!("{name}.pub"))
+    });
+    let [release, security, stranger] = keys.each_ref().map(String::as_str);
     let (image, none) = (format!("{}/team/app:v1", world.host), json!({}));
     let by = |sets: &[(&[&str], u64)]| test(&world, &image, &policy(sets, &none), &["--signatures"]);
     assert_eq!(by(&[(&[release], 1)]), "fail");
