@@ -4,5 +4,6 @@
 mod sign {
     mod cosign;
     mod ours;
+    mod policy;
     mod world;
 }

@@ -1,6 +1,7 @@
 //! `ClusterPolicy` and `Policy`: compiled, and evaluated rule by rule.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -14,7 +15,7 @@ use crate::pss::PodSecurity;
 use crate::request::{Request, at, images, text};
 use crate::rule::{Action, Actions, Body, Rule, flag};
 use crate::validate::{Status, Validation, Verdict};
-use crate::verify::Verified;
+use crate::verify::{SignedBy, Verified};
 use crate::world::Outside;
 
 /// What a rule is for.
@@ -173,6 +174,16 @@ impl KyvernoPolicy {
         results
     }
 
+    /// Which signatures its rules would have to know of.
+    pub(crate) fn asks(&self, request: &Request<'_>, into: &mut BTreeSet<SignedBy>) {
+        for rule in &self.rules {
+            let Body::VerifyImages(images) = &rule.body else { continue };
+            if selects(rule, request) {
+                images.asks(request, rule.extracted(request).as_ref(), into);
+            }
+        }
+    }
+
     fn run_rule(
         &self,
         rule: &Rule,
@@ -180,7 +191,7 @@ impl KyvernoPolicy {
         document: &Value,
         around: &Surroundings<'_>,
     ) -> Option<RuleResult> {
-        if !rule.matches.includes(request) || rule.exclude.as_ref().is_some_and(|exclude| exclude.excludes(request)) {
+        if !selects(rule, request) {
             return None;
         }
         let ground = Ground {
@@ -326,6 +337,10 @@ impl KyvernoPolicy {
             Some(_) | None => verdict,
         }
     }
+}
+
+fn selects(rule: &Rule, request: &Request<'_>) -> bool {
+    rule.matches.includes(request) && !rule.exclude.as_ref().is_some_and(|exclude| exclude.excludes(request))
 }
 
 /// A document with values set in it, by their dotted names.

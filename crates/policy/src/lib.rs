@@ -49,5 +49,5 @@ pub use request::{Kind, Request, User};
 pub use rule::Action;
 pub use set::{Given, KIND, POLICY, Policy, PolicyResult, PolicySet};
 pub use validate::Status;
-pub use verify::Verified;
+pub use verify::{Signature, SignedBy, Verified};
 pub use world::{OfRules, Outside};

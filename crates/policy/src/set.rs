@@ -1,7 +1,7 @@
 //! Sets of policies: read from files, compiled once, asked about many resources.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_yaml::Node;
@@ -13,7 +13,7 @@ use crate::kyverno::{KyvernoPolicy, Purpose, RuleResult, Surroundings};
 use crate::request::{Request, text};
 use crate::schema::{self, Shape};
 use crate::validate::Status;
-use crate::verify::Verified;
+use crate::verify::{SignedBy, Verified};
 use crate::world::Outside;
 
 /// The code of a policy that can't be compiled.
@@ -99,7 +99,7 @@ pub struct Given {
     pub targets: Vec<Value>,
     /// Resources that may be copied, and params.
     pub sources: Vec<Value>,
-    /// Images whose signatures were verified.
+    /// Signatures of images that were looked up; [`PolicySet::asks`] says which are needed.
     pub verified: Verified,
 }
 
@@ -214,6 +214,20 @@ impl PolicySet {
         all
     }
 
+    /// Which signatures somebody would have to look up for the answer to a request. Where mutation changes an image, that
+    /// image is not among them, and what is asked of it ends in an error.
+    pub fn asks(&self, request: &Request<'_>, given: &Given) -> BTreeSet<SignedBy> {
+        let mut found = BTreeSet::new();
+        for policy in &self.policies {
+            if let Policy::Kyverno(policy) = policy {
+                let mut request = request.clone();
+                with_values_of(policy, &mut request, given);
+                policy.asks(&request, &mut found);
+            }
+        }
+        found
+    }
+
     /// What deleting policies say of a resource, which no request asks them: pass where it is to be deleted.
     pub fn deletions(&self, request: &Request<'_>, given: &Given) -> Vec<PolicyResult> {
         let deletes = |policy: &Policy| matches!(policy, Policy::Admission(policy) if policy.purpose().is_none());
@@ -235,14 +249,7 @@ impl PolicySet {
     ) -> Vec<RuleResult> {
         match policy {
             Policy::Kyverno(policy) => {
-                let values: Vec<(String, Value)> = given
-                    .values
-                    .iter()
-                    .filter(|(of, _, _)| of.as_ref().is_none_or(|of| *of == policy.name))
-                    .map(|(_, name, value)| (name.clone(), value.clone()))
-                    .collect();
-                with_operation(&mut request, &values);
-                with_injected(&mut request, &values);
+                let values = with_values_of(policy, &mut request, given);
                 let own = (!values.is_empty()).then(|| crate::kyverno::with_values(request.document(), &values));
                 let around = Surroundings {
                     document: own.as_ref().unwrap_or(document),
@@ -271,6 +278,15 @@ impl PolicySet {
             }
         }
     }
+}
+
+/// The values of a policy, after those that are about the request itself have been put into it.
+fn with_values_of(policy: &KyvernoPolicy, request: &mut Request<'_>, given: &Given) -> Vec<(String, Value)> {
+    let of_policy = given.values.iter().filter(|(of, _, _)| of.as_ref().is_none_or(|of| *of == policy.name));
+    let values: Vec<(String, Value)> = of_policy.map(|(_, name, value)| (name.clone(), value.clone())).collect();
+    with_operation(request, &values);
+    with_injected(request, &values);
+    values
 }
 
 /// Values may say what is done with the resource: on DELETE there is only the old one, on UPDATE there are both.

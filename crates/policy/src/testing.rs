@@ -15,6 +15,7 @@ use crate::kyverno::RuleResult;
 use crate::matching::texts;
 use crate::request::{Kind, Request, User, at, text};
 use crate::set::{Given, Policy, PolicyResult, PolicySet};
+use crate::verify::{Signature, SignedBy};
 use crate::world::is_cluster_kind;
 
 /// The code of a test that can't be run.
@@ -24,6 +25,11 @@ pub const TEST: &str = "PG1104";
 pub trait Files {
     /// The files at a path: name and text of each.
     fn read(&self, path: &str) -> Result<Vec<(String, String)>, String>;
+
+    /// What is known of a signature; nothing where signatures are not looked up.
+    fn signature(&self, _: &SignedBy) -> Option<Signature> {
+        None
+    }
 }
 
 /// What came of one expectation.
@@ -175,6 +181,7 @@ fn run_one(file: &str, document: &Value, files: &dyn Files, now: Timestamp) -> R
     payloads(document, &mut loaded, &mut resources);
     let case = Case {
         set: &set,
+        files,
         values: &values,
         user: &user,
         resources: &resources,
@@ -337,6 +344,7 @@ pub fn values_for(values: &Value, resource: &str) -> Vec<(Option<String>, String
 struct Case<'c> {
     set: &'c PolicySet,
     values: &'c Value,
+    files: &'c dyn Files,
     user: &'c User,
     resources: &'c [Value],
     targets: &'c [Value],
@@ -408,6 +416,11 @@ impl Case<'_> {
             namespace: namespace.map(Cow::Owned),
             now: self.now,
         };
+        for asked in self.set.asks(&request, &given) {
+            if let Some(signature) = self.files.signature(&asked) {
+                given.verified.insert(asked, signature);
+            }
+        }
         let mut answers = self.set.evaluate(&request, &given);
         answers.extend(self.set.deletions(&request, &given));
         // A payload is no resource: only policies of JSON are about it.

@@ -5,6 +5,7 @@ mod ask;
 mod files;
 mod read;
 mod report;
+mod signatures;
 mod test;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use clap::{Args, Subcommand};
 use prograde_server::policies;
 
 use crate::app::App;
+use crate::commands::image::access::Access;
 use crate::exit::Exit;
 use crate::report::Report;
 
@@ -49,15 +51,22 @@ enum PolicyCommand {
 Examples:
   prograde policy test policies/
   prograde policy test policies/ --json
+  prograde policy test policies/ --signatures
 
 A folder is searched for files named kyverno-test.yaml. With --json there is one line an expectation:
 {\"file\", \"test\", \"policy\", \"rule\", \"resource\", \"expected\", \"actual\", \"ok\"}. A resource that no rule answers for
-has the result `none`, which is never what was expected.
+has the result `none`, which is never what was expected. Rules that ask who signed an image end in `error` unless
+--signatures lets the images' registries be asked.
 The exit code is 1 if an expectation does not hold, 2 if a file can't be used.")]
 struct TestArgs {
     /// Files of tests, or folders that are searched for them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Ask the registries of images for the signatures that rules demand
+    #[arg(long)]
+    signatures: bool,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// What policies are applied to.
@@ -113,7 +122,7 @@ struct ReportArgs {
 /// Carries out the command.
 pub(crate) fn run(app: &App, args: &PolicyArgs) -> Result<Exit, Report> {
     match &args.command {
-        PolicyCommand::Test(args) => test::run(app, &args.paths),
+        PolicyCommand::Test(args) => test::run(app, args),
         PolicyCommand::Apply(args) => apply::run(app, &args.inputs),
         PolicyCommand::Report(args) => report::run(app, &args.inputs),
     }

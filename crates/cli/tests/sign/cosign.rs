@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use super::world::{World, cosign};
 
 /// A version of cosign with its way to write and read a form: a name, and what is told to it.
-struct Peer {
-    program: PathBuf,
+pub(super) struct Peer {
+    pub(super) program: PathBuf,
     version: u8,
 }
 
 impl Peer {
-    fn all() -> Vec<Self> {
+    pub(super) fn all() -> Vec<Self> {
         let found = [2, 3].map(|version| cosign(version).map(|program| Self { program, version }));
         found.into_iter().flatten().collect()
     }
 
     /// The forms that it knows, with the flag for each.
-    fn forms(&self) -> Vec<(&'static str, Vec<&'static str>)> {
+    pub(super) fn forms(&self) -> Vec<(&'static str, Vec<&'static str>)> {
         match self.version {
             2 => vec![("tag", vec![])],
             _ => vec![("tag", vec!["--new-bundle-format=false"]), ("bundle", vec!["--new-bundle-format=true"])],
@@ -34,7 +34,7 @@ impl Peer {
     }
 
     /// What keeps it from asking the world when it signs.
-    fn alone(&self) -> Vec<&'static str> {
+    pub(super) fn alone(&self) -> Vec<&'static str> {
         match self.version {
             2 => vec!["--tlog-upload=false", "--yes"],
             _ => vec!["--tlog-upload=false", "--use-signing-config=false", "--yes"],

@@ -3,16 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use prograde_policy::testing::Files;
+use prograde_policy::{Signature, SignedBy};
 use prograde_server::policies::files::{searched, yaml};
 pub(super) use prograde_server::policies::files::{texts, unusable};
 
+use super::signatures::Lookup;
 use crate::commands::rules::files::text;
 
 /// How deep folders are searched.
 const DEPTH_MAX: usize = 32;
 
-/// The folder that a test's paths begin at.
-pub(super) struct Beside<'p>(pub(super) &'p Path);
+/// What a test may reach.
+pub(super) struct Beside<'p> {
+    /// The folder that its paths begin at.
+    pub(super) folder: &'p Path,
+    /// Who looks signatures up.
+    pub(super) lookup: Option<&'p Lookup<'p>>,
+}
 
 impl Files for Beside<'_> {
     fn read(&self, path: &str) -> Result<Vec<(String, String)>, String> {
@@ -20,12 +27,16 @@ impl Files for Beside<'_> {
             return Err("only files are read, nothing is fetched".to_owned());
         }
         let mut found = Vec::new();
-        for file in yaml(&self.0.join(path), false)? {
+        for file in yaml(&self.folder.join(path), false)? {
             let read =
                 text(&file).map_err(|error| error.0.first().map_or_else(String::new, |first| first.message.clone()))?;
             found.push((file.display().to_string(), read));
         }
         Ok(found)
+    }
+
+    fn signature(&self, asked: &SignedBy) -> Option<Signature> {
+        self.lookup.map(|lookup| lookup.ask(asked))
     }
 }
 

@@ -1,12 +1,14 @@
 //! `prograde policy test`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use prograde_model::Diagnostic;
 use prograde_policy::testing::{self, Outcome};
 use serde_json::{Value, json};
 
+use super::TestArgs;
 use super::files::{self, Beside};
+use super::signatures::Lookup;
 use crate::app::App;
 use crate::commands::rules::files::text;
 use crate::exit::Exit;
@@ -15,7 +17,8 @@ use crate::report::{self, Report};
 use crate::text::counted;
 
 /// Runs all tests at the paths.
-pub(super) fn run(app: &App, paths: &[PathBuf]) -> Result<Exit, Report> {
+pub(super) fn run(app: &App, args: &TestArgs) -> Result<Exit, Report> {
+    let lookup = args.signatures.then(|| Lookup::new(app, &args.access));
     let (mut met, mut all, mut found) = (0_u64, 0_u64, 0_u64);
     let mut finding = |diagnostics: &[Diagnostic]| {
         for diagnostic in diagnostics {
@@ -24,7 +27,7 @@ pub(super) fn run(app: &App, paths: &[PathBuf]) -> Result<Exit, Report> {
         }
     };
     let mut tests = Vec::new();
-    for path in paths {
+    for path in &args.paths {
         match files::tests(path) {
             Ok(files) => tests.extend(files),
             Err(why) => finding(&files::unusable(path, &why).0),
@@ -32,7 +35,7 @@ pub(super) fn run(app: &App, paths: &[PathBuf]) -> Result<Exit, Report> {
     }
     for path in tests {
         let shown = path.display().to_string();
-        let beside = Beside(path.parent().unwrap_or(Path::new("")));
+        let beside = Beside { folder: path.parent().unwrap_or(Path::new("")), lookup: lookup.as_ref() };
         let ran = text(&path).and_then(|text| testing::run(&shown, &text, &beside, app.printer.now()));
         let ran = match ran {
             Ok(ran) => ran,

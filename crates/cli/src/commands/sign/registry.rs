@@ -33,11 +33,16 @@ pub(crate) struct Place {
 impl Place {
     /// Looks up an image; a tag is resolved here and never again.
     pub(crate) fn find(app: &App, args: &RegistryArgs, text: &str) -> Result<Self, Report> {
+        Self::of(app, &args.access, args.repository.as_deref(), text)
+    }
+
+    /// The same, where signatures name the repository `named`, else the image's own.
+    pub(crate) fn of(app: &App, access: &Access, named: Option<&str>, text: &str) -> Result<Self, Report> {
         let reference: Reference = text.parse().map_err(|error: RegistryError| unnamed(&error))?;
         let remote = reference.repository().clone();
-        let named = args.repository.as_deref().map_or_else(|| remote.to_string().parse(), str::parse);
+        let named = named.map_or_else(|| remote.to_string().parse(), str::parse);
         let repository: Repository = named.map_err(|error| unnamed(&error))?;
-        let client = args.access.client(app, &[&reference])?;
+        let client = access.client(app, &[&reference])?;
         let digest = match reference.digest() {
             Some(digest) => digest.clone(),
             None => client.fetch_manifest(&reference).map_err(|error| tell::registry(&error))?.digest,
