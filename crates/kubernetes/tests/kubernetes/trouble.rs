@@ -83,8 +83,8 @@ async fn told(answer: &'static [u8], body: usize) -> Refused {
             let mut asked = [0; 4096];
             let _read = stream.read(&mut asked).await;
             let _sent = stream.write_all(answer).await;
-            for _ in 0..body / 65_536 {
-                if stream.write_all(&[b' '; 65_536]).await.is_err() {
+            for _ in 0..body / 8_192 {
+                if stream.write_all(&[b' '; 8_192]).await.is_err() {
                     break;
                 }
             }
