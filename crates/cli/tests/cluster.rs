@@ -112,7 +112,12 @@ async fn applications_are_compared_and_brought_to_what_git_says() {
     let (code, out, _) = user.run(&["sync", "argocd", "--app", "shop"]);
     assert!(code == 0 && out.contains("synced"), "{out}");
 
-    // Nothing is left of it in Git: that is asked for.
+    pruned(&user, folder);
+    refused(&server, &user, folder);
+}
+
+/// Nothing is left of what it had in Git: that is asked for.
+fn pruned(user: &User<'_>, folder: &Path) {
     for file in ["shop/a.yaml", "shop/b.yaml", "shop/s.yaml"] {
         fs::remove_file(folder.join(file)).unwrap();
     }
@@ -124,8 +129,10 @@ async fn applications_are_compared_and_brought_to_what_git_says() {
     );
     let (code, out, err) = user.run(&["sync", "argocd", "--app", "shop", "--confirm-prune"]);
     assert_eq!(code, 0, "{out}{err}");
+}
 
-    // Who may not, a context that is not there, and a server that is gone.
+/// Who may not, a context that is not there, and a server that is gone.
+fn refused(server: &peer::Server, user: &User<'_>, folder: &Path) {
     let other = User { folder, kubeconfig: server.kubeconfig("limited").display().to_string() };
     write(folder, "shop/c.yaml", &config("c", "2"));
     let (code, out, err) = other.run(&["sync", "argocd", "--app", "shop"]);

@@ -1,9 +1,12 @@
 //! What a cluster has of each application: all objects that say whose they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use prograde_resource::{Identity, Object};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::cluster::{Cluster, Listed};
 use crate::kinds::Resource;
@@ -19,6 +22,41 @@ pub struct Inventory {
     owned: BTreeMap<String, BTreeMap<Identity, Object>>,
     /// The kinds that could not be looked through, and why. Nothing of them is deleted.
     pub blind: Vec<(String, String)>,
+    /// Whether something was looked for in some namespaces only.
+    narrow: bool,
+}
+
+/// Looks for many at once: whoever asks while it is being looked waits for the next look, together with all others who do.
+/// So nobody is given what was seen before they asked.
+#[derive(Debug, Default)]
+pub struct Stock(Mutex<Option<Held>>);
+
+#[derive(Debug)]
+struct Held {
+    began: Instant,
+    namespaces: BTreeSet<String>,
+    found: Arc<Inventory>,
+}
+
+impl Stock {
+    /// What there is now. Who may not look everywhere looks in these namespaces.
+    pub async fn inventory(
+        &self,
+        cluster: &dyn Cluster,
+        namespaces: &BTreeSet<String>,
+    ) -> Result<Arc<Inventory>, Refused> {
+        let asked = Instant::now();
+        let mut last = self.0.lock().await;
+        if let Some(held) = last.as_ref().filter(|held| held.began >= asked)
+            && (!held.found.narrow || held.namespaces.is_superset(namespaces))
+        {
+            return Ok(Arc::clone(&held.found));
+        }
+        let began = Instant::now();
+        let found = Arc::new(inventory(cluster, namespaces).await?);
+        *last = Some(Held { began, namespaces: namespaces.clone(), found: Arc::clone(&found) });
+        Ok(found)
+    }
 }
 
 impl Inventory {
@@ -49,10 +87,18 @@ pub async fn inventory(cluster: &dyn Cluster, namespaces: &BTreeSet<String>) -> 
     let answers: Vec<_> = stream::iter(asked.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
     for (resource, listed) in answers {
         match listed {
-            Ok(lists) => lists.into_iter().for_each(|listed| found.add(listed)),
+            Ok((lists, narrow)) => {
+                found.narrow |= narrow;
+                for listed in lists {
+                    found.add(listed);
+                }
+            }
             // The kind has gone since it was asked for, or can't be listed after all.
             Err(refused) if refused.is(404) || refused.is(405) => {}
-            Err(refused @ Refused::Answer { .. }) => found.blind.push((resource.plural, refused.to_string())),
+            Err(refused @ Refused::Answer { .. }) => {
+                found.narrow = true;
+                found.blind.push((resource.plural, refused.to_string()));
+            }
             Err(refused) => return Err(refused),
         }
     }
@@ -64,15 +110,15 @@ async fn everywhere(
     cluster: &dyn Cluster,
     resource: &Resource,
     namespaces: &BTreeSet<String>,
-) -> Result<Vec<Listed>, Refused> {
+) -> Result<(Vec<Listed>, bool), Refused> {
     match cluster.list(resource, None).await {
         Err(refused) if refused.is(403) && resource.namespaced && !namespaces.is_empty() => {
             let mut lists = Vec::new();
             for namespace in namespaces {
                 lists.push(cluster.list(resource, Some(namespace)).await?);
             }
-            Ok(lists)
+            Ok((lists, true))
         }
-        outcome => Ok(vec![outcome?]),
+        outcome => Ok((vec![outcome?], false)),
     }
 }

@@ -11,20 +11,18 @@ use prograde_control::Clock;
 use prograde_resource::Identity;
 use prograde_resource::keep::{Fact, Keep, Step};
 use prograde_resource::sync::Ending;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::changes::{Ears, WATCHES_MAX, changes};
 use crate::cluster::Cluster;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Stock};
 use crate::refused::Refused;
 use crate::standing::look;
 use crate::sync::{Orders, Report, Stopped, sync};
 use crate::target::Target;
 
-/// How many applications are at work at once.
-const AT_ONCE: usize = 8;
 /// How many changes may wait to be looked at. If there are more, all applications are.
 const CHANGES_MAX: usize = 10_000;
 
@@ -75,7 +73,7 @@ pub struct Keeper {
     teller: Teller,
     kept: BTreeMap<String, Kept>,
     running: JoinSet<Came>,
-    slots: Arc<Semaphore>,
+    stock: Arc<Stock>,
     listening: JoinSet<()>,
     ears: Ears,
     told: mpsc::Sender<(Identity, bool)>,
@@ -99,7 +97,7 @@ impl Keeper {
             teller,
             kept: BTreeMap::new(),
             running: JoinSet::new(),
-            slots: Arc::new(Semaphore::new(AT_ONCE)),
+            stock: Arc::default(),
             listening: JoinSet::new(),
             ears: Ears::new(),
             told,
@@ -165,14 +163,14 @@ impl Keeper {
                     kept.keep.take(Fact::Began);
                     kept.busy = true;
                     let orders = Orders { hooks, ..kept.orders.clone() };
-                    let work = Work::new(&self.cluster, &self.slots, &kept.target);
+                    let work = Work::new(&self.cluster, &self.stock, &kept.target);
                     let (name, clock, teller) = (name.clone(), Arc::clone(&self.clock), Arc::clone(&self.teller));
                     self.running.spawn(async move { work.sync(name, orders, &*clock, &*teller).await });
                 }
                 Step::Look => {
                     kept.keep.take(Fact::Looking);
                     kept.busy = true;
-                    let work = Work::new(&self.cluster, &self.slots, &kept.target);
+                    let work = Work::new(&self.cluster, &self.stock, &kept.target);
                     let name = name.clone();
                     self.running.spawn(async move { Came::Looked(name, work.differs().await) });
                 }
@@ -246,13 +244,13 @@ impl Keeper {
 /// What is done to one application.
 struct Work {
     cluster: Arc<dyn Cluster>,
-    slots: Arc<Semaphore>,
+    stock: Arc<Stock>,
     target: Arc<Target>,
 }
 
 impl Work {
-    fn new(cluster: &Arc<dyn Cluster>, slots: &Arc<Semaphore>, target: &Arc<Target>) -> Self {
-        Self { cluster: Arc::clone(cluster), slots: Arc::clone(slots), target: Arc::clone(target) }
+    fn new(cluster: &Arc<dyn Cluster>, stock: &Arc<Stock>, target: &Arc<Target>) -> Self {
+        Self { cluster: Arc::clone(cluster), stock: Arc::clone(stock), target: Arc::clone(target) }
     }
 
     async fn sync(
@@ -262,8 +260,7 @@ impl Work {
         clock: &dyn Clock,
         telling: &(dyn Fn(&'static str, String) + Send + Sync),
     ) -> Came {
-        let _slot = self.slots.acquire().await;
-        let outcome = sync(&*self.cluster, &self.target, &orders, clock, telling).await;
+        let outcome = sync((&*self.cluster, &self.stock), &self.target, &orders, clock, telling).await;
         let scope = self.scope().await.unwrap_or_default();
         Came::Synced(name, scope, Box::new(outcome))
     }
@@ -282,7 +279,6 @@ impl Work {
 
     /// Whether anything is not as Git says. What is there beyond that does not come by itself.
     async fn differs(&self) -> Result<bool, Refused> {
-        let _slot = self.slots.acquire().await;
         let kinds = self.cluster.kinds(false).await?;
         let settled = self.target.settle(&kinds, "").map_err(|found| Refused::Unusable(found.to_string()))?;
         let standing = look(&*self.cluster, &self.target, &settled, &Inventory::default()).await?;

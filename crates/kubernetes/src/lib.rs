@@ -22,7 +22,7 @@ pub use api::Api;
 pub use changes::{Ears, Told, WATCHES_MAX, changes};
 pub use cluster::{Cluster, Hearing, Listed, Place, Way, Write};
 pub use connect::{Connection, NoWay};
-pub use inventory::{Inventory, inventory};
+pub use inventory::{Inventory, Stock, inventory};
 pub use keeper::{Keeper, Teller};
 pub use kinds::{Kinds, Resource};
 pub use refused::Refused;

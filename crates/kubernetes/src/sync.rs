@@ -23,7 +23,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cluster::{Cluster, Place};
-use crate::inventory::inventory;
+use crate::inventory::Stock;
 use crate::kinds::{Kinds, Resource};
 use crate::refused::Refused;
 use crate::standing::{Standing, look};
@@ -111,9 +111,9 @@ pub enum Stopped {
 /// Hears what happens: a verb, and of what.
 pub type Telling<'a> = &'a (dyn Fn(&'static str, String) + Send + Sync);
 
-/// Brings an application to what Git says.
+/// Brings an application to what Git says. `stock` is shared by all that are synchronised at the same time.
 pub async fn sync(
-    cluster: &dyn Cluster,
+    (cluster, stock): (&dyn Cluster, &Stock),
     target: &Target,
     orders: &Orders,
     clock: &dyn Clock,
@@ -126,6 +126,7 @@ pub async fn sync(
     let mut run = Run::new(settled.plan.clone(), attempts, begun);
     let mut work = Work {
         cluster,
+        stock,
         target,
         orders,
         clock,
@@ -163,6 +164,7 @@ async fn settle(cluster: &dyn Cluster, target: &Target, orders: &Orders, named: 
 /// A sync at work.
 struct Work<'a> {
     cluster: &'a dyn Cluster,
+    stock: &'a Stock,
     target: &'a Target,
     orders: &'a Orders,
     clock: &'a dyn Clock,
@@ -182,9 +184,9 @@ impl Work<'_> {
     async fn look(&mut self) -> Result<(), Refused> {
         let spaces = self.settled.desired.keys().map(|identity| identity.namespace.clone());
         let spaces = spaces.chain([self.target.namespace.clone()]).filter(|space| !space.is_empty()).collect();
-        let inventory = inventory(self.cluster, &spaces).await?;
+        let inventory = self.stock.inventory(self.cluster, &spaces).await?;
         self.standing = look(self.cluster, self.target, &self.settled, &inventory).await?;
-        self.blind = inventory.blind;
+        self.blind.clone_from(&inventory.blind);
         Ok(())
     }
 

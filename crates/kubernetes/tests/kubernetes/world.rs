@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 use prograde_apps::{Objects, Rendered};
 use prograde_control::SystemClock;
 use prograde_kubernetes::{
-    Cluster, Connection, Hearing, Inventory, Kinds, Listed, Orders, Place, Refused, Report, Resource, Standing, Target,
-    Write, inventory, look, sync,
+    Cluster, Connection, Hearing, Inventory, Kinds, Listed, Orders, Place, Refused, Report, Resource, Standing, Stock,
+    Target, Write, inventory, look, sync,
 };
 use prograde_model::Diagnostics;
 use prograde_resource::options::Propagation;
@@ -107,7 +107,7 @@ impl World {
     pub(crate) async fn sync(&self, target: &Target, orders: &Orders) -> Report {
         self.written();
         let telling = |verb: &'static str, text: String| self.told.lock().unwrap().push(format!("{verb} {text}"));
-        sync(&self.cluster, target, orders, &SystemClock, &telling).await.unwrap()
+        sync((&self.cluster, &Stock::default()), target, orders, &SystemClock, &telling).await.unwrap()
     }
 
     /// Synchronises to a good end.

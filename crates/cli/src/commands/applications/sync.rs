@@ -8,13 +8,12 @@ use clap::Args;
 use jiff::SignedDuration;
 use prograde_control::SystemClock;
 use prograde_kubernetes::{
-    Connection, Keeper, Line, Orders, Refused, Report as Synced, Stopped, Target, Teller, What, codes,
+    Connection, Keeper, Line, Orders, Refused, Report as Synced, Stock, Stopped, Target, Teller, What, codes,
 };
 use prograde_model::Diagnostics;
 use prograde_model::quantity::Period;
 use prograde_resource::sync::Ending;
 use serde_json::{Value as Json, json};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::cluster::{Choice, Selection, wait};
@@ -24,8 +23,6 @@ use crate::printer::{Printer, Tone, one_line};
 use crate::report::Report;
 use crate::text::{Cell, Table, counted};
 
-/// How many applications are synchronised at once.
-const AT_ONCE: usize = 8;
 /// How often files are read again.
 const FILES_EVERY: Duration = Duration::from_secs(3);
 
@@ -155,17 +152,17 @@ fn wanted(app: &App, args: &SyncArgs, connection: &Connection, keeper: &mut Keep
     Ok(if wrong.is_empty() { String::new() } else { Diagnostics(wrong).to_string() })
 }
 
-/// Synchronises applications beside each other.
+/// Synchronises applications beside each other. The client bounds how many requests are under way.
 async fn all(connection: Connection, targets: Vec<(Orders, Target)>, printer: &Arc<Printer>) -> Vec<Came> {
     let connection = Arc::new(connection);
-    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let stock = Arc::new(Stock::default());
     let mut running = JoinSet::new();
     for (orders, target) in targets {
-        let (connection, slots, printer) = (Arc::clone(&connection), Arc::clone(&slots), Arc::clone(printer));
+        let (connection, stock, printer) = (Arc::clone(&connection), Arc::clone(&stock), Arc::clone(printer));
         running.spawn(async move {
-            let _slot = slots.acquire_owned().await;
             let telling = |verb: &'static str, text: String| printer.note(verb, one_line(&text));
-            let synced = prograde_kubernetes::sync(&*connection.api, &target, &orders, &SystemClock, &telling).await;
+            let synced =
+                prograde_kubernetes::sync((&*connection.api, &stock), &target, &orders, &SystemClock, &telling).await;
             let outcome = synced.map_or_else(Outcome::Stopped, Outcome::Synced);
             Came { name: target.name, outcome }
         });
