@@ -128,7 +128,9 @@ impl Mark {
         let part =
             |name: &str| value.get("metadata").and_then(|metadata| metadata.get(name)).cloned().unwrap_or_default();
         let generation = part("generation");
-        let version = if generation.is_null() { part("resourceVersion") } else { generation };
+        // A definition serves its kind once its status says so.
+        let serves = value.get("kind").and_then(Value::as_str) == Some("CustomResourceDefinition");
+        let version = if generation.is_null() || serves { part("resourceVersion") } else { generation };
         let state = json!([part("uid"), version, part("labels"), part("annotations"), part("deletionTimestamp")]);
         let fields = part("managedFields");
         let text = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -154,11 +154,19 @@ pub async fn sync(
 }
 
 async fn settle(cluster: &dyn Cluster, target: &Target, orders: &Orders, named: &str) -> Result<Settled, Stopped> {
-    let mut settled = target.settle(&*cluster.kinds(false).await?, named)?;
+    let kinds = known(cluster, target.objects.iter()).await?;
+    let mut settled = target.settle(&kinds, named)?;
     if !orders.hooks {
         settled.plan.tasks.retain(|task| !task.hook);
     }
     Ok(settled)
+}
+
+/// The kinds that the cluster knows, asked for anew where one of these objects' is not among them.
+async fn known(cluster: &dyn Cluster, mut objects: impl Iterator<Item = &Object>) -> Result<Arc<Kinds>, Refused> {
+    let kinds = cluster.kinds(false).await?;
+    let misses = objects.any(|object| kinds.find(object.api_version(), &object.identity.kind).is_none());
+    if misses { cluster.kinds(true).await } else { Ok(kinds) }
 }
 
 /// A sync at work.
@@ -210,6 +218,9 @@ impl Work<'_> {
     async fn step(&mut self, run: &mut Run) -> Result<Option<Ending>, Refused> {
         match run.decide(self.clock.now()) {
             Action::Try => {
+                if run.attempt() > 1 {
+                    known(self.cluster, self.settled.desired.values()).await?;
+                }
                 self.look().await?;
                 run.take(Event::Tried(self.try_all().await?));
             }

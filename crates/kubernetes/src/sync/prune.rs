@@ -33,11 +33,14 @@ impl Work<'_> {
             self.pruning.left = extra;
             return Ok(Vec::new());
         }
+        // The namespace that is made for the application is not what Git names.
+        let mut named = self.settled.desired.clone();
+        named.retain(|_, object| owner(object).is_some());
         let approvals = Approvals {
             objects: if self.orders.confirmed { extra.iter().cloned().collect() } else { BTreeSet::new() },
-            many: self.orders.confirmed || (self.target.allow_empty && self.settled.desired.is_empty()),
+            many: self.orders.confirmed || (self.target.allow_empty && named.is_empty()),
         };
-        let found = prune(Rendered::Objects(&self.settled.desired), &self.standing.owned, Guard::default(), &approvals);
+        let found = prune(Rendered::Objects(&named), &self.standing.owned, Guard::default(), &approvals);
         let mut delete = found.delete;
         self.pruning = Pruned { asks: found.asks, refusal: found.refusal, left: Vec::new() };
         if self.target.options.prune == Permission::Confirm && !self.orders.confirmed {

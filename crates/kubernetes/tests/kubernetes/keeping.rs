@@ -125,3 +125,29 @@ async fn listening_goes_on_when_the_api_server_is_back() {
     watched.world.edit(path, json!({"data": {"key": "theirs"}})).await;
     watched.until(async |world| key(world, path).await == "1").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_that_comes_later_is_waited_for() {
+    let Some(server) = shared().await else { return };
+    let mut watched = Watched::new(World::new(&server).await);
+    watched.world.namespace("later").await;
+    let policy = "  syncPolicy: {automated: {}, retry: {backoff: {duration: 1s}}}\n";
+    let object = "---\napiVersion: later.example/v1\nkind: Thing\nmetadata: {name: one}\n";
+    watched.keeper.want(vec![(orders(), target("later", policy, object))], &BTreeSet::new());
+    assert_eq!(watched.calm().await, 1);
+    assert!(watched.told.lock().unwrap().iter().any(|told| told.contains("does not know the kind Thing")));
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    watched
+        .world
+        .create(
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+            json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "things.later.example"},
+        "spec": {"group": "later.example", "scope": "Namespaced", "names": {"kind": "Thing", "plural": "things"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}}),
+        )
+        .await;
+    let path = "/apis/later.example/v1/namespaces/later/things/one";
+    watched.until(async |world| world.get(path).await.is_some()).await;
+}

@@ -57,7 +57,7 @@ async fn much_at_once_is_asked_for() {
 
     let none = target("guarded", POLICY, "");
     let report = world.done(&none, &orders()).await;
-    assert_eq!(report.refusal, Some(Refusal::Share { gone: 4, all: 4, share: "50%".into() }), "{report:#?}");
+    assert_eq!(report.refusal, Some(Refusal::Empty(4)), "{report:#?}");
     assert_eq!(world.written(), [""; 0]);
 
     let mut confirmed = orders();
@@ -77,6 +77,10 @@ async fn an_empty_rendering_deletes_nothing() {
     let report = world.done(&none, &orders()).await;
     assert_eq!((report.refusal, report.asks.len()), (Some(Refusal::Empty(1)), 1));
     assert_eq!(world.written(), [""; 0]);
+    // The namespace that is made for it is nothing that Git names.
+    world.done(&target("emptied-too", POLICY, &configs(&["a"])), &orders()).await;
+    let report = world.done(&target("emptied-too", POLICY, ""), &orders()).await;
+    assert_eq!((report.refusal, world.written().len()), (Some(Refusal::Empty(1)), 0));
     // An application may say itself that nothing need be left.
     let free = "  syncPolicy: {automated: {prune: true, allowEmpty: true}, syncOptions: [PrunePropagationPolicy=background]}\n";
     world.done(&target("emptied", free, ""), &orders()).await;
