@@ -117,7 +117,7 @@ impl Asked<'_> {
         let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
         Ok(Template {
             chart: self.chart(source)?,
-            release: or(&helm.release_name, &self.application.name()),
+            release: or(&helm.release_name, self.application.name()),
             namespace: or(&helm.namespace, &self.application.spec.destination.namespace),
             values,
             files: files.collect::<Result<_, Diagnostic>>()?,
@@ -193,20 +193,17 @@ impl Asked<'_> {
         if name.contains("://") {
             return Err(missing("it lies on another machine".to_owned()));
         }
-        let (tree, path) = match name.strip_prefix('$').and_then(|rest| rest.split_once('/')) {
-            Some((reference, path)) => {
-                let of = |source: &&Source| source.reference == reference && !reference.is_empty();
-                let source = self.application.sources().into_iter().find(of);
-                let source = source.ok_or_else(|| missing(format!("there is no source `{reference}`")))?;
-                let tree = self.repositories.find(&source.repo_url);
-                let tree =
-                    tree.ok_or_else(|| missing(format!("`{}` is not known here", shortened(&source.repo_url))))?;
-                (tree, join("", path))
-            }
-            None => {
-                let (tree, dir) = self.place.ok_or_else(|| missing("the chart is on another machine".to_owned()))?;
-                (tree, name.strip_prefix('/').map_or_else(|| join(dir, name), |path| join("", path)))
-            }
+        let other = name.strip_prefix('$').and_then(|rest| rest.split_once('/'));
+        let (tree, path) = if let Some((reference, path)) = other {
+            let of = |source: &&Source| source.reference == reference && !reference.is_empty();
+            let source = self.application.sources().into_iter().find(of);
+            let source = source.ok_or_else(|| missing(format!("there is no source `{reference}`")))?;
+            let tree = self.repositories.find(&source.repo_url);
+            let tree = tree.ok_or_else(|| missing(format!("`{}` is not known here", shortened(&source.repo_url))))?;
+            (tree, join("", path))
+        } else {
+            let (tree, dir) = self.place.ok_or_else(|| missing("the chart is on another machine".to_owned()))?;
+            (tree, name.strip_prefix('/').map_or_else(|| join(dir, name), |path| join("", path)))
         };
         let path = path.ok_or_else(|| missing("it leaves the repository".to_owned()))?;
         content(tree, &path).map_err(missing)

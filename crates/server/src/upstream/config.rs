@@ -207,7 +207,7 @@ fn address(url: &str, has_token: bool) -> Result<(), (String, &'static str)> {
 
 /// Whether Git takes a name for a branch's (git-check-ref-format), and it is none of the names that mean something else.
 fn is_branch(name: &str) -> bool {
-    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none();
     name.len() <= 200
         && name.split('/').all(is_part)
         && !name.starts_with('-')

@@ -134,10 +134,10 @@ impl Upstreams {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn follow(&self, followed: Vec<Followed>) {
+    fn follow(&self, all: Vec<Followed>) {
         let mut running = Running::default();
-        for followed in followed {
-            let follower = Arc::new(Follower { followed, woken: Notify::new(), state: Mutex::default() });
+        for one in all {
+            let follower = Arc::new(Follower { followed: one, woken: Notify::new(), state: Mutex::default() });
             running.followers.push(Arc::clone(&follower));
             let (inner, stop) = (Arc::clone(&self.0), running.stop.clone());
             running.tasks.spawn(async move { follower.run(&inner, &stop).await });

@@ -3,7 +3,7 @@
 //!
 //! Invariant: what is exchanged goes over TLS or stays on this machine, and keys that never expire are not taken.
 //!
-//! Sources: AWS, "AssumeRoleWithWebIdentity" and ECR's "GetAuthorizationToken"; Google, AIP-4117 "External account
+//! Sources: AWS, `AssumeRoleWithWebIdentity` and ECR's `GetAuthorizationToken`; Google, AIP-4117 "External account
 //! credentials" and RFC 8693 (token exchange); GitHub, "Working with the Container registry".
 
 mod aws;
@@ -39,7 +39,7 @@ pub struct Federation {
 pub struct AwsRole {
     /// The role's ARN.
     pub role: String,
-    /// The file with the identity's token (OpenID Connect). It is read whenever it is needed.
+    /// The file with the identity's token (OIDC). It is read whenever it is needed.
     pub token_file: PathBuf,
     /// What the session is called in AWS' records.
     pub session: String,

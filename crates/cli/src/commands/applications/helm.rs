@@ -36,9 +36,13 @@ impl Helm {
     async fn run(&self, asked: &Template, folder: &Path) -> Result<String, String> {
         let mut command =
             self.command(asked, folder).map_err(|error| format!("its files can't be written: {error}"))?;
-        let started = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => format!("there is no program `{}`: install Helm 3", self.program.display()),
-            _ => format!("`{}` can't be run: {error}", self.program.display()),
+        let started = command.spawn().map_err(|error| {
+            let program = self.program.display();
+            if error.kind() == io::ErrorKind::NotFound {
+                format!("there is no program `{program}`: install Helm 3")
+            } else {
+                format!("`{program}` can't be run: {error}")
+            }
         });
         let mut child = started?;
         let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {

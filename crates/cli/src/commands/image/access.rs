@@ -36,7 +36,7 @@ pub(crate) struct Access {
     #[arg(long, env = "XDG_RUNTIME_DIR", hide = true, value_name = "DIR")]
     xdg_runtime_dir: Option<PathBuf>,
     #[command(flatten)]
-    identity: Identity,
+    identity: Box<Identity>,
 }
 
 /// Who the surroundings say that we are, under the names that the providers' own programs use.

@@ -1,4 +1,4 @@
-//! Amazon's registries: a token of OpenID Connect lets us take a role for 15 minutes, and the role asks for a password.
+//! Amazon's registries: an identity's token (OIDC) lets us take a role for 15 minutes, and the role asks for a password.
 
 use std::time::SystemTime;
 
@@ -118,7 +118,16 @@ fn read(text: &str) -> Option<Session> {
                 *place = Some(content.xml10_content().trim().to_owned());
             }
             Event::Eof => return None,
-            _ => {}
+            Event::Start(_)
+            | Event::End(_)
+            | Event::Empty(_)
+            | Event::Text(_)
+            | Event::CData(_)
+            | Event::Comment(_)
+            | Event::Decl(_)
+            | Event::PI(_)
+            | Event::DocType(_)
+            | Event::GeneralRef(_) => {}
         }
     }
     Some(Session { id: id?, secret: Secret::new(secret?), token: Secret::new(token?) })
