@@ -90,6 +90,11 @@ pub(crate) struct Inputs {
     /// A set that ships with Prograde: default, baseline or restricted
     #[arg(long, value_name = "NAME")]
     set: Option<String>,
+    /// Ask the registries of images for the signatures that rules demand
+    #[arg(long)]
+    signatures: bool,
+    #[command(flatten)]
+    access: Access,
 }
 
 /// Apply policies to manifests and show what breaks them
@@ -99,6 +104,7 @@ Examples:
   prograde policy apply --resource manifests/
   prograde policy apply policies/ --resource deployment.yaml --json
   prograde policy apply --set restricted --resource manifests/
+  prograde policy apply signed.yaml --resource manifests/ --signatures
 
 The exit code is 1 if a policy that is enforced is broken or can't be told.")]
 struct ApplyArgs {

@@ -72,6 +72,15 @@ fn policies_ask_registries_for_signatures() {
     assert_eq!(test(&world, &image, &rule, &[]), "error");
     assert_eq!(test(&world, "127.0.0.1:1/team/app:v1", &rule, &["--signatures"]), "error");
     assert_eq!(test(&world, &format!("{}/team/other:v1", world.host), &rule, &["--signatures"]), "error");
+    let applied = |arguments: &[&str]| {
+        world.write("policy.yaml", &rule.to_string());
+        let command = ["policy", "apply", "policy.yaml", "--resource", "pod.yaml", "--json"];
+        let ran: Ran = world.prograde(&[&command[..], arguments].concat());
+        let said: Value = serde_json::from_str(&ran.out).unwrap();
+        said["results"][0]["result"].as_str().unwrap().to_owned()
+    };
+    test(&world, &image, &rule, &[]);
+    assert_eq!((applied(&["--signatures"]), applied(&[])), ("pass".to_owned(), "error".to_owned()));
     world.replay("team/app", "team/copy");
     assert_eq!(test(&world, &format!("{}/team/copy:v1", world.host), &rule, &["--signatures"]), "fail");
 }

@@ -64,7 +64,7 @@ pub(super) fn run(app: &App, inputs: &Inputs) -> Result<Exit, Report> {
     Ok(Exit::Done)
 }
 
-fn rules<'a>(read: &'a Read, answers: &'a [PolicyResult]) -> impl Iterator<Item = (&'a Policy, &'a RuleResult)> {
+fn rules<'a>(read: &'a Read<'_>, answers: &'a [PolicyResult]) -> impl Iterator<Item = (&'a Policy, &'a RuleResult)> {
     answers.iter().flat_map(|answer| {
         let policy = read.set.policies.get(answer.policy);
         policy.into_iter().flat_map(|policy| answer.results.iter().map(move |result| (policy, result)))
@@ -88,7 +88,7 @@ fn tell(app: &App, resource: &Resource, policy: &Policy, result: &RuleResult) ->
 
 /// The whole answer, found out while it is written: of many resources it is never in memory as one.
 struct Document<'a> {
-    read: &'a Read,
+    read: &'a Read<'a>,
     now: Timestamp,
     counts: Cell<Counts>,
 }

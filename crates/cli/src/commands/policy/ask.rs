@@ -20,7 +20,7 @@ const AHEAD: usize = 4;
 /// More threads than this are never used.
 const THREADS_MAX: usize = 16;
 
-impl Read {
+impl Read<'_> {
     /// Hands what the policies say about each resource to `take`, in the resources' order, until it fails. The worker
     /// whose turn a chunk is follows from the chunk's number, so there is nothing to sort.
     pub(super) fn each<'a, E>(
@@ -68,7 +68,7 @@ impl Read {
             .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
             .collect();
         let name = resource.field(&["metadata", "name"]).unwrap_or_default();
-        let given = Given { values: values_for(&self.values, name), ..Given::default() };
+        let mut given = Given { values: values_for(&self.values, name), ..Given::default() };
         let request = Request {
             object: Some(Cow::Borrowed(&resource.value)),
             old: None,
@@ -80,6 +80,10 @@ impl Read {
             namespace: namespace.map(Cow::Borrowed),
             now,
         };
+        if let Some(lookup) = &self.lookup {
+            let asked = self.set.asks(&request, &given);
+            given.verified = asked.into_iter().map(|asked| (asked.clone(), lookup.ask(&asked))).collect();
+        }
         self.set.evaluate(&request, &given)
     }
 }

@@ -9,6 +9,7 @@ use prograde_policy::{PolicySet, User, shipped};
 use prograde_yaml::Node;
 use serde_json::Value;
 
+use super::signatures::Lookup;
 use super::{Inputs, files};
 use crate::app::App;
 use crate::commands::rules::files::text;
@@ -22,8 +23,9 @@ pub(super) struct Resource {
     pub(super) value: Value,
 }
 
-/// What was read.
-pub(super) struct Read {
+/// What was read, and who looks signatures up, if anybody does.
+pub(super) struct Read<'a> {
+    pub(super) lookup: Option<Lookup<'a>>,
     pub(super) set: PolicySet,
     pub(super) resources: Vec<Resource>,
     /// The namespaces that are among the resources, by name.
@@ -60,7 +62,7 @@ impl Resource {
 }
 
 /// Reads everything that the command names. What can't be used ends the command: nothing passes because it was not read.
-pub(super) fn read(app: &App, inputs: &Inputs) -> Result<Read, Report> {
+pub(super) fn read<'a>(app: &'a App, inputs: &'a Inputs) -> Result<Read<'a>, Report> {
     let mut found: Vec<Diagnostic> = Vec::new();
     let set = policies(inputs, &mut found)?;
     let resources = resources(inputs, &mut found);
@@ -77,7 +79,8 @@ pub(super) fn read(app: &App, inputs: &Inputs) -> Result<Read, Report> {
         let namespaces = resources.iter().filter(|one| one.field(&["kind"]) == Some("Namespace"));
         let namespaces =
             namespaces.filter_map(|one| Some((one.field(&["metadata", "name"])?.to_owned(), one.value.clone())));
-        return Ok(Read { namespaces: namespaces.collect(), set, resources, values, user: user_of(&user) });
+        let lookup = inputs.signatures.then(|| Lookup::new(app, &inputs.access));
+        return Ok(Read { lookup, namespaces: namespaces.collect(), set, resources, values, user: user_of(&user) });
     }
     for diagnostic in &found {
         app.printer.warning(diagnostic);

@@ -1,7 +1,7 @@
 //! Signatures that policies demand, looked up in the registries of the images.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use prograde_policy::{Signature, SignedBy};
 use prograde_sign::key::PublicKey;
@@ -16,22 +16,26 @@ use crate::commands::sign::registry::Place;
 pub(super) struct Lookup<'a> {
     app: &'a App,
     access: &'a Access,
-    known: RefCell<BTreeMap<SignedBy, Signature>>,
+    known: Mutex<BTreeMap<SignedBy, Signature>>,
 }
 
 impl<'a> Lookup<'a> {
     pub(super) fn new(app: &'a App, access: &'a Access) -> Self {
-        Self { app, access, known: RefCell::default() }
+        Self { app, access, known: Mutex::default() }
     }
 
     /// Whether a key signed an image. What can't be found out is never taken for a signature.
     pub(super) fn ask(&self, asked: &SignedBy) -> Signature {
-        if let Some(known) = self.known.borrow().get(asked) {
-            return known.clone();
+        if let Some(known) = self.known().get(asked).cloned() {
+            return known;
         }
         let found = self.look(asked).unwrap_or_else(Signature::Unreachable);
-        self.known.borrow_mut().insert(asked.clone(), found.clone());
+        self.known().insert(asked.clone(), found.clone());
         found
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<SignedBy, Signature>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn look(&self, asked: &SignedBy) -> Result<Signature, String> {
