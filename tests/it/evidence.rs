@@ -50,6 +50,47 @@ spec:
     )
 }
 
+/// A policy that asks for a signature of every image by a key.
+fn signed_by(key: &str) -> String {
+    json!({
+        "apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "signed"},
+        "spec": {"validationFailureAction": "Enforce", "rules": [{
+            "name": "signed", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+            "verifyImages": [{"imageReferences": ["*"], "mutateDigest": false, "verifyDigest": false,
+                "attestors": [{"entries": [{"keys": {"publicKeys": key, "rekor": {"ignoreTlog": true}}}]}]}],
+        }]},
+    })
+    .to_string()
+}
+
+#[test]
+fn policies_that_name_the_servers_key_let_its_releases_in_and_others_none() {
+    let world =
+        World::with_files(&[("signed.yaml", &policy("{ prograde.dev/scan: passed }"))], &["--policies", "signed.yaml"]);
+    let own = std::fs::read_to_string(world.data().join("signing/cosign.pub")).unwrap();
+    let reload = |key: &str| {
+        let before = world.log().matches("Reloaded").count();
+        std::fs::write(world.dir().join("signed.yaml"), signed_by(key)).unwrap();
+        signal(world.pid(), Signal::HUP);
+        until("the policies to be read again", || (world.log().matches("Reloaded").count() > before).then_some(()));
+    };
+    reload(&own);
+    let repository = Repository::create(&world, "echo");
+    let good = world.ended(&repository.push("greeting=hello", "Greet"), "landed");
+    assert_eq!(world.serves_alone("echo", "production")["flight"], good["id"]);
+
+    let (prefix, password) = (world.dir().join("theirs"), world.dir().join("password"));
+    std::fs::write(&password, "a password").unwrap();
+    let files = [prefix.to_str().unwrap(), password.to_str().unwrap()];
+    let made = world.cli(&["key", "generate", "--output-key-prefix", files[0], "--password-file", files[1]]);
+    assert_eq!(made.code, 0, "{made:?}");
+    reload(&std::fs::read_to_string(world.dir().join("theirs.pub")).unwrap());
+    let refused = world.ended(&repository.push("greeting=again", "Greet again"), "refused");
+    let said = text(&refused, "detail");
+    assert!(said.contains("PG1106") && said.contains("signs with another key"), "{said}");
+    world.end();
+}
+
 #[test]
 fn policies_are_asked_again_before_a_release_is_deployed_with_what_is_known_by_then() {
     let vouched = policy("{ prograde.dev/signed-by: '?*', prograde.dev/scan: passed }");

@@ -365,6 +365,7 @@ fn ports(
         deployments: Arc::new(GitDeployments {
             deployments: Arc::clone(deployments),
             policies,
+            vouching: vouching.clone(),
             machine: node.machine().clone(),
         }),
         runtime,

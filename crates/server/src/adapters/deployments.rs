@@ -17,16 +17,20 @@ use prograde_model::confinement::Part;
 use prograde_model::ids::{CommitId, Digest, Target};
 use prograde_model::workload::Workload;
 use prograde_model::{Diagnostic, Diagnostics};
+use prograde_policy::SignedBy;
 use sha2::{Digest as _, Sha256};
 
 use super::source::from_git;
 use crate::events::chain;
+use crate::evidence::Vouching;
 use crate::policies::{InForce, Vouched};
 
 /// The deployment repository, and what releases have to meet to get there.
 pub(crate) struct GitDeployments {
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) policies: InForce,
+    /// Who signs releases, and knows their signatures.
+    pub(crate) vouching: Vouching,
     /// What the local node can give.
     pub(crate) machine: Machine,
 }
@@ -41,11 +45,14 @@ impl GitDeployments {
     /// image has been built.
     async fn admit(&self, deployment: &Deployment) -> Result<(), PortError> {
         let (tree, policies, of) = (tree(&deployment.manifests)?, self.policies.now(), deployment.clone());
+        let vouching = self.vouching.clone();
         let judged = tokio::task::spawn_blocking(move || {
             let Deployment { target, overlay, digest, evidence, scanned, .. } = of;
             let resources = preview(&target, &overlay, &tree, Some(&digest)).map_err(from_preview)?;
-            let vouched = Vouched { signed_by: evidence.map(|evidence| evidence.key_id), scanned };
-            Ok::<_, PortError>(policies.judge(&resources, &vouched, SystemClock.now()))
+            let (signed_by, repository) = evidence.map(|found| (found.key_id, found.repository)).unzip();
+            let vouched = Vouched { signed_by, scanned };
+            let signed = |asked: &SignedBy| vouching.signed(&target.service, &digest, repository.as_deref(), asked);
+            Ok::<_, PortError>(policies.judge(&resources, (&vouched, &signed), SystemClock.now()))
         });
         let judged = judged.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
         let refused = judged.map_err(as_written)?.refused;
@@ -71,7 +78,7 @@ impl Port for GitDeployments {
     ) -> Result<Checked, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
         let (machine, unconfined) = (self.machine.clone(), unconfined.to_vec());
-        let policies = self.policies.now();
+        let (policies, vouching) = (self.policies.now(), self.vouching.clone());
         let checked = tokio::task::spawn_blocking(move || {
             let resources = preview(&target, &overlay, &tree, None).map_err(from_preview)?;
             let (workload, notices) = workload::decode(&target, &resources)?;
@@ -81,7 +88,8 @@ impl Port for GitDeployments {
             if !refused.is_empty() {
                 return Err(PortError::Input(Diagnostics(refused)));
             }
-            let judged = policies.judge(&resources, &Vouched::to_be(), SystemClock.now());
+            let signed = |asked: &SignedBy| vouching.will_sign(asked);
+            let judged = policies.judge(&resources, (&Vouched::to_be(), &signed), SystemClock.now());
             if !judged.refused.is_empty() {
                 return Err(PortError::Input(Diagnostics(judged.refused)));
             }

@@ -18,6 +18,8 @@ use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
 use prograde_model::ids::{Digest, ServiceName};
 use prograde_model::release::{Evidence, Release};
+use prograde_policy::{Signature, SignedBy};
+use prograde_sign::key::PublicKey;
 use prograde_sign::key::{PrivateKey, Signer as _};
 use prograde_sign::predicate::{COSIGN_VULN, CYCLONEDX, SLSA_PROVENANCE_V1};
 use prograde_sign::{Asked, Form, Image, Repository, Statement, Terms, Trust, verify};
@@ -196,6 +198,48 @@ impl Vouching {
             Ok(all)
         })
         .await
+    }
+
+    /// Whether this server's signature, of an image that it has not built yet, will be by the key that a policy asks for.
+    pub(crate) fn will_sign(&self, asked: &SignedBy) -> Signature {
+        match PublicKey::from_pem("the policy's key", &asked.key) {
+            Err(error) => Signature::Refused(chain(&error)),
+            Ok(_) if !asked.annotations.is_empty() => {
+                Signature::Refused("the server signs without annotations".to_owned())
+            }
+            Ok(key) if key.id() == self.0.key.public_key().id() => Signature::Good,
+            Ok(_) => Signature::Refused("the server signs with another key".to_owned()),
+        }
+    }
+
+    /// Whether the key that a policy asks for signed a release's image, which is in `repository` if it is signed at all.
+    /// Blocks.
+    pub(crate) fn signed(
+        &self,
+        service: &ServiceName,
+        digest: &Digest,
+        repository: Option<&str>,
+        asked: &SignedBy,
+    ) -> Signature {
+        let Some(repository) = repository else {
+            return Signature::Refused("it was made before images were signed".to_owned());
+        };
+        let found =
+            PublicKey::from_pem("the policy's key", &asked.key).map_err(|error| chain(&error)).and_then(|key| {
+                let trust = Trust::of("the policy's key", key);
+                let terms = Terms { trust: &trust, at: SystemClock.now() };
+                let annotations =
+                    asked.annotations.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+                let unreachable = |error: PortError| error.to_string();
+                let (image, beside) =
+                    (image(repository, digest).map_err(unreachable)?, self.beside(service).map_err(unreachable)?);
+                verify(&beside, &image, &Asked::Signatures(annotations.collect()), terms).map_err(|error| chain(&error))
+            });
+        match found {
+            Ok(found) if found.holds() => Signature::Good,
+            Ok(found) => Signature::Refused(refusals(&found)),
+            Err(why) => Signature::Unreachable(why),
+        }
     }
 
     fn check_signature(

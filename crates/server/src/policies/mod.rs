@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use prograde_gitops::kustomize::Resource;
 use prograde_gitops::located::{Located, Place};
 use prograde_model::{Diagnostic, Diagnostics};
-use prograde_policy::{Action, Given, POLICY, Policy, PolicySet, Request, RuleResult, Status, shipped};
+use prograde_policy::{
+    Action, Given, POLICY, Policy, PolicySet, Request, RuleResult, Signature, SignedBy, Status, shipped,
+};
 use serde_json::{Value, json};
 
 use crate::options::ServerOptions;
@@ -91,6 +93,11 @@ impl Vouched {
         Self { signed_by: Some("this server".to_owned()), scanned: true }
     }
 
+    /// Whether a key will have signed an image, where it is not known with which one the server signs: the server says.
+    pub fn to_be_signed(_: &SignedBy) -> Signature {
+        Signature::Good
+    }
+
     fn note(&self, resource: &mut Value) {
         let pod = if resource.get("kind").and_then(Value::as_str) == Some("Pod") { "" } else { POD_TEMPLATE };
         let Some(pod) =
@@ -131,13 +138,21 @@ impl Policies {
         if found.is_empty() { Ok(Self(policies)) } else { Err(Diagnostics(found)) }
     }
 
-    /// Judges what was rendered for a release.
-    pub fn judge(&self, resources: &[Resource], vouched: &Vouched, now: Timestamp) -> Judged {
+    /// Judges what was rendered for a release. `signed` says whether a key signed the image that a policy names.
+    pub fn judge(
+        &self,
+        resources: &[Resource],
+        (vouched, signed): (&Vouched, &dyn Fn(&SignedBy) -> Signature),
+        now: Timestamp,
+    ) -> Judged {
         let mut judged = Judged::default();
         for resource in resources {
             let mut value = resource.to_json();
             vouched.note(&mut value);
-            for answer in self.0.evaluate(&Request::create(&value, now), &Given::default()) {
+            let (request, mut given) = (Request::create(&value, now), Given::default());
+            let asked = self.0.asks(&request, &given).into_iter();
+            given.verified = asked.map(|asked| (asked.clone(), signed(&asked))).collect();
+            for answer in self.0.evaluate(&request, &given) {
                 let Some(policy) = self.0.policies.get(answer.policy) else { continue };
                 for result in answer.results {
                     let broken = matches!(result.status, Status::Fail | Status::Error | Status::Warn);
