@@ -93,7 +93,8 @@ fn what_is_pushed_to_a_host_flies_here_once_it_says_so() {
     let (url, header) =
         (format!("{}/git/echo.git", world.url()), format!("http.extraHeader=Authorization: Bearer {}", world.token()));
     let pushed = Command::new("git")
-        .args(["-c", &header, "push", &url, "HEAD:refs/heads/main"])
+        // The empty one takes the host's header away.
+        .args(["-c", "http.extraHeader=", "-c", &header, "push", &url, "HEAD:refs/heads/main"])
         .current_dir(here.path(""))
         .output()
         .unwrap();
