@@ -5,7 +5,7 @@
 # built by hand (in a module that requires github.com/kyverno/kyverno, with the `replace` of its go.mod), which takes too long for every run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-scripts/test-peers.sh buildah docker_registry skopeo
+scripts/test-peers.sh buildah docker-registry skopeo
 cargo build --release --locked --quiet -p prograde-cli -p prograde-bench
 target=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 if [ -n "${KYVERNO:-}" ]; then set -- --kyverno "$KYVERNO" "$@"; fi
