@@ -237,11 +237,12 @@ mod tests {
     #[test]
     fn what_can_not_be_followed_is_told_with_its_place() {
         for (upstream, said) in [
-            ("{ service: pad, url: 'http://git.example.org/pad' }", "upstreams.yaml:3:23: a host is asked by `https`"),
+            ("{ service: pad, url: 'http://git.example.org/pad' }", "upstreams.yaml:3:19: a host is asked by `https`"),
             ("{ service: pad, url: 'https://a:b@git.example.org/pad' }", "has a name or password in it"),
             ("{ service: pad, url: 'ext::sh -c x' }", "not an address"),
             ("{ service: pad, url: 'ssh://git@h/x' }", "name or password"),
-            ("{ service: pad, url: relative/path }", "only `https` and folders"),
+            ("{ service: pad, url: relative/path }", "it is not an address"),
+            ("{ service: pad, url: 'git://h/x' }", "only `https` and folders"),
             ("{ service: pad, url: /x, branch: '--upload-pack=x' }", "not the name of a branch"),
             ("{ service: pad, url: /x, branch: a..b }", "not the name of a branch"),
             ("{ service: pad, url: /x, poll: 1s }", "every 5 seconds"),
