@@ -1,11 +1,17 @@
 //! Numbers and texts as Go writes them, regular expressions as Go reads them, and semantic versions' ranges.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use regex::{Regex, RegexBuilder};
 use semver::Version;
 use serde_json::{Number, Value};
 
 /// How large a compiled regular expression may be, in bytes.
 const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// How many compiled ones a thread remembers.
+const COMPILED_MAX: usize = 32;
 
 /// The number of a value that is one.
 pub(crate) fn float(number: &Number) -> f64 {
@@ -26,7 +32,28 @@ pub(crate) fn number(value: f64) -> Value {
 ///
 /// Source of the differences: the syntax pages of Go's `regexp/syntax` (classes such as `\d` are ASCII) and of the crate
 /// `regex` (nested classes and `&&` within classes).
+///
+/// Policies ask the same of each resource, and compiling takes longer than all else: each thread remembers a few.
 pub(crate) fn regex(pattern: &str) -> Result<Regex, String> {
+    let known = COMPILED.with_borrow(|known| known.get(pattern).cloned());
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let made = compile(pattern)?;
+    COMPILED.with_borrow_mut(|known| {
+        if known.len() >= COMPILED_MAX {
+            known.clear();
+        }
+        known.insert(pattern.to_owned(), made.clone());
+    });
+    Ok(made)
+}
+
+thread_local! {
+    static COMPILED: RefCell<HashMap<String, Regex>> = RefCell::default();
+}
+
+fn compile(pattern: &str) -> Result<Regex, String> {
     if pattern.len() > 4096 {
         return Err(format!("the regular expression has {} bytes, more than 4096", pattern.len()));
     }

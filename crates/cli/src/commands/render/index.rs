@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, BufWriter, IntoInnerError};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -101,8 +101,9 @@ impl Index {
     #[expect(clippy::disallowed_methods, reason = "compared with the times of files, which the system's clock gives")]
     pub(super) fn write(mut self, dir: &Path) -> io::Result<()> {
         self.written_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        let mut file = BufWriter::new(tempfile::NamedTempFile::new_in(dir)?);
         serde_json::to_writer(&mut file, &self)?;
+        let file = file.into_inner().map_err(IntoInnerError::into_error)?;
         file.persist(dir.join(FILE))?;
         Ok(())
     }
