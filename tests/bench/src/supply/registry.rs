@@ -106,8 +106,10 @@ impl<'a> Client<'a> {
         if !self.registry.token.is_empty() {
             request = request.header("authorization", format!("Bearer {}", self.registry.token));
         }
-        if method == "PUT" && path.contains("/manifests/") {
-            request = request.header("content-type", "application/vnd.oci.image.manifest.v1+json");
+        if path.contains("/manifests/") {
+            // Debian's knows no manifest of a kind that it was not told to be accepted.
+            let name = if method == "PUT" { "content-type" } else { "accept" };
+            request = request.header(name, "application/vnd.oci.image.manifest.v1+json");
         }
         if let Some(bytes) = bytes {
             request = request.header("content-length", bytes);
