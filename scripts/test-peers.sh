@@ -20,6 +20,20 @@ kustomize() {
     GOBIN="$place" go_install sigs.k8s.io/kustomize/kustomize/v5@v5.8.2
 }
 
+# Kustomize's own tests, which render each of their cases with `prograde render` as well (crates/cli/tests/krusty.rs).
+krusty() {
+    local root place
+    root="$(cd "$(dirname "$0")/.." && pwd)"
+    place="$root/target/peers/krusty"
+    if [ "$place/krusty.test" -nt "$root/crates/cli/tests/peers/krusty/compare.go" ]; then return; fi
+    rm -rf "$place"
+    mkdir -p "$place"
+    go_copy sigs.k8s.io/kustomize/api@v0.21.2 . "$place" || return 1
+    cp "$root/crates/cli/tests/peers/krusty/compare.go" "$place/testutils/kusttest/compare.go"
+    sed -i -E 's/^\treturn (m|err)$/\tth.compare(path, o)\n\treturn \1/' "$place/testutils/kusttest/harness.go"
+    (cd "$place" && command go test -mod=mod -c -o krusty.test ./krusty) >&2
+}
+
 # Sloth: what is made of its files is compared with what it makes of them (crates/observe/tests/observe/sloth.rs).
 sloth() {
     local place
@@ -267,7 +281,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager apiserver argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar kustomize maven moto npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager apiserver argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar krusty kustomize maven moto npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

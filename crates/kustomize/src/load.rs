@@ -53,6 +53,8 @@ struct Fetched {
 /// Reads trees.
 pub(crate) struct Loader<'a> {
     main: &'a dyn Files,
+    /// Whether files may lie outside of the directory that names them.
+    is_open: bool,
     fetched: RefCell<Vec<Fetched>>,
     parsed: RefCell<Parsed>,
     kustomizations: RefCell<Parsed>,
@@ -60,9 +62,10 @@ pub(crate) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(main: &'a dyn Files) -> Self {
+    pub(crate) fn new(main: &'a dyn Files, is_open: bool) -> Self {
         Self {
             main,
+            is_open,
             fetched: RefCell::new(Vec::new()),
             parsed: RefCell::new(HashMap::new()),
             kustomizations: RefCell::new(HashMap::new()),
@@ -145,7 +148,7 @@ impl<'a> Loader<'a> {
             return Err(named.place.diagnostic(codes::REMOTE, message, hint));
         }
         let path = self.resolve(dir, named)?;
-        if !dir.path.is_empty() && !is_within(&path, &dir.path) {
+        if !self.is_open && !dir.path.is_empty() && !is_within(&path, &dir.path) {
             let message = format!("`{}` is not in or below the directory of the kustomization", named.text);
             let hint = "files are read from the kustomization's own directory; put it there, or make it a base";
             return Err(named.place.diagnostic(codes::ESCAPE, message, hint));

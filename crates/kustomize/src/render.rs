@@ -13,6 +13,7 @@ use crate::generate::{self, Made, absorb};
 use crate::kustomization::{Kustomization, Labels};
 use crate::load::{Dir, KUSTOMIZATION_FILES, Loader, Named, Reads, inner_documents};
 use crate::names;
+use crate::options::Options;
 use crate::order::{self, Sorting};
 use crate::origin::{By, Origin};
 use crate::patch::{self, objects};
@@ -62,12 +63,18 @@ impl Rendering {
 /// Renders kustomizations of one tree. Each file is parsed once, however many kustomizations need it.
 pub struct Renderer<'a> {
     loader: Loader<'a>,
+    options: Options,
 }
 
 impl<'a> Renderer<'a> {
     /// A renderer of a tree.
     pub fn new(tree: &'a dyn Files) -> Self {
-        Self { loader: Loader::new(tree) }
+        Self::with(tree, Options::default())
+    }
+
+    /// A renderer that is told what a command line says.
+    pub fn with(tree: &'a dyn Files, options: Options) -> Self {
+        Self { loader: Loader::new(tree, options.reads_whole_tree), options }
     }
 
     /// Renders the kustomization in a directory; the empty path is the tree's root.
@@ -75,6 +82,7 @@ impl<'a> Renderer<'a> {
         self.loader.take_reads();
         let mut walk = Walk {
             loader: &self.loader,
+            options: self.options,
             schemas: Schemas::new(),
             budget: Budget::new(),
             chain: Vec::new(),
@@ -96,6 +104,7 @@ struct Accumulated {
 
 struct Walk<'a> {
     loader: &'a Loader<'a>,
+    options: Options,
     schemas: Schemas,
     budget: Budget,
     /// The directories that are being rendered, outermost first.
@@ -118,7 +127,10 @@ impl Walk<'_> {
         let dir = self.loader.root(dir, &from)?;
         let opened = self.open(dir, &from)?;
         self.choose_schema(&opened)?;
-        let metadata = opened.kustomization.metadata.clone();
+        let mut metadata = opened.kustomization.metadata.clone();
+        if self.options.labels_managed_by {
+            metadata.push("managedByLabel".to_owned());
+        }
         if !metadata.is_empty() {
             self.origin = Some(Origin::default());
         }
@@ -127,7 +139,8 @@ impl Walk<'_> {
         names::follow(&mut all.resources, &all.config.references, &self.schemas)?;
         variables::resolve(&mut all.resources, &all.variables, &all.config.variables)?;
         all.resources.retain(|resource| !resource.is_local());
-        let sorting = opened.kustomization.sorting.clone().unwrap_or_default();
+        let unsaid = if self.options.keeps_order { Sorting::Fifo } else { Sorting::default() };
+        let sorting = opened.kustomization.sorting.clone().unwrap_or(unsaid);
         self.refuse_duplicates(&all.resources, &sorting)?;
         order::sort(&mut all.resources, &sorting, &self.schemas);
         let asked = |option: &str| metadata.iter().any(|asked| asked == option);

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use prograde_kustomize::{Renderer, Rendering, Resource};
+use clap::{Args, ValueEnum};
+use prograde_kustomize::{Options, Renderer, Rendering, Resource};
 use prograde_model::Diagnostics;
 use prograde_resource::Object;
 use serde_json::Value as Json;
@@ -51,6 +51,46 @@ pub(crate) struct RenderArgs {
     /// Remove the files of kustomizations that are gone
     #[arg(long, requires_all = ["all", "output"])]
     prune: bool,
+    #[command(flatten)]
+    build: BuildArgs,
+}
+
+/// What `kustomize build` takes as well, spelled as there.
+#[derive(Debug, Args)]
+struct BuildArgs {
+    /// Where a kustomization's files may lie: below its own directory, or anywhere in the same Git repository
+    #[arg(long, value_name = "RULE", default_value = "LoadRestrictionsRootOnly")]
+    load_restrictor: LoadRestrictor,
+    /// The order of objects where a kustomization has no `sortOptions`: by kind, or as they come
+    #[arg(long, value_name = "ORDER", default_value = "legacy")]
+    reorder: Reorder,
+    /// Label objects as managed by Kustomize, as `buildMetadata: [managedByLabel]` does
+    #[arg(long)]
+    enable_managedby_label: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LoadRestrictor {
+    #[value(name = "LoadRestrictionsRootOnly")]
+    RootOnly,
+    #[value(name = "LoadRestrictionsNone")]
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Reorder {
+    Legacy,
+    None,
+}
+
+impl BuildArgs {
+    fn options(&self) -> Options {
+        Options {
+            reads_whole_tree: self.load_restrictor == LoadRestrictor::None,
+            keeps_order: self.reorder == Reorder::None,
+            labels_managed_by: self.enable_managedby_label,
+        }
+    }
 }
 
 /// Renders a directory.
@@ -59,10 +99,16 @@ pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
         let dir = folder(&args.dir)?;
         return all::run(
             app,
-            &all::Asked { dir: &dir, output: args.output.as_deref(), prune: args.prune, offline: args.offline },
+            &all::Asked {
+                dir: &dir,
+                output: args.output.as_deref(),
+                prune: args.prune,
+                offline: args.offline,
+                options: args.build.options(),
+            },
         );
     }
-    let (rendering, disk) = rendered(app, &args.dir, args.offline)?;
+    let (rendering, disk) = rendered(app, &args.dir, args.offline, args.build.options())?;
     if app.printer.style().json && args.output.is_none() {
         let objects = rendering.to_json().map_err(|problem| located(&problem, &disk))?;
         app.printer.json(&Json::Array(objects))?;
@@ -84,11 +130,11 @@ pub(super) fn folder(dir: &Path) -> Result<PathBuf, Report> {
     })
 }
 
-fn rendered(app: &App, dir: &Path, is_offline: bool) -> Result<(Rendering, Disk), Report> {
+fn rendered(app: &App, dir: &Path, is_offline: bool, options: Options) -> Result<(Rendering, Disk), Report> {
     let dir = folder(dir)?;
     let disk = Disk::around(&dir).with_bases(app.bases(is_offline));
     let inner = disk.relative(&dir).unwrap_or_default();
-    let rendering = Renderer::new(&disk).render(&inner).map_err(|problem| located(&problem, &disk))?;
+    let rendering = Renderer::with(&disk, options).render(&inner).map_err(|problem| located(&problem, &disk))?;
     for warning in &rendering.warnings {
         app.printer.warning(warning);
     }
@@ -97,7 +143,7 @@ fn rendered(app: &App, dir: &Path, is_offline: bool) -> Result<(Rendering, Disk)
 
 /// The objects of a kustomization with their places.
 pub(crate) fn objects(app: &App, dir: &Path, namespace: &str) -> Result<Vec<Object>, Report> {
-    let (rendering, disk) = rendered(app, dir, false)?;
+    let (rendering, disk) = rendered(app, dir, false, Options::default())?;
     let mut objects = Vec::with_capacity(rendering.resources.len());
     for resource in &rendering.resources {
         let json = resource.to_json().map_err(|problem| located(&problem.into(), &disk))?;

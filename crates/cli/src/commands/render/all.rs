@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Reads, Renderer};
+use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Options, Reads, Renderer};
 use prograde_model::Diagnostics;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -30,6 +30,7 @@ pub(super) struct Asked<'a> {
     pub(super) output: Option<&'a Path>,
     pub(super) prune: bool,
     pub(super) offline: bool,
+    pub(super) options: Options,
 }
 
 /// One that was rendered now.
@@ -47,7 +48,7 @@ pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
     let disk = Disk::around(asked.dir).with_bases(app.bases(asked.offline));
     let output = asked.output.map(make).transpose()?;
     let roots = find(asked.dir, output.as_deref(), &disk)?;
-    let mut index = output.as_deref().map_or_else(Index::default, Index::read);
+    let mut index = output.as_deref().map_or_else(Index::default, |output| Index::read(output, asked.options));
     index.keep(|dir| roots.contains_key(dir));
     let place = |dir: &str| output.as_ref().map(|output| output.join(name(dir, asked.dir, &disk)));
     let mut fresh = index.fresh(disk.root());
@@ -60,13 +61,13 @@ pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
     for dir in &stale {
         index.rendered.remove(*dir);
     }
-    let mut outcomes = render(&disk, &stale);
+    let mut outcomes = render(&disk, asked.options, &stale);
     take_in(&mut index, &outcomes, &disk);
     // One that others included before may stand by itself now.
     let tops = tops(&index, &roots);
     let bare = |dir: &&str| output.is_some() && index.rendered.get(*dir).is_some_and(|one| one.output.is_none());
     let more: Vec<&str> = tops.iter().copied().filter(|dir| !outcomes.contains_key(*dir)).filter(bare).collect();
-    let more = render(&disk, &more);
+    let more = render(&disk, asked.options, &more);
     take_in(&mut index, &more, &disk);
     outcomes.extend(more);
 
@@ -137,13 +138,13 @@ fn name(dir: &str, asked: &Path, disk: &Disk) -> String {
 }
 
 /// Renders directories on all processors.
-fn render<'d>(disk: &Disk, dirs: &[&'d str]) -> BTreeMap<&'d str, Outcome> {
+fn render<'d>(disk: &Disk, options: Options, dirs: &[&'d str]) -> BTreeMap<&'d str, Outcome> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(dirs.len());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let renderer = Renderer::new(disk as &dyn Files);
+                let renderer = Renderer::with(disk as &dyn Files, options);
                 while let Some(dir) = dirs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = one(&renderer, dir);
                     done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*dir, outcome);

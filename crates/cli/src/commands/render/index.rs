@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, IntoInnerError};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prograde_kustomize::Reads;
+use prograde_kustomize::{Options, Reads};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -74,7 +74,7 @@ impl Rendered {
 /// All that was rendered.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Index {
-    /// By which version: another one may print something else.
+    /// By which version, told what: another one may print something else.
     version: String,
     written_ns: u128,
     paths: Vec<String>,
@@ -89,12 +89,16 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// What a directory has; nothing where it has none that this version can use.
-    pub(super) fn read(dir: &Path) -> Self {
+    /// What a directory has; nothing where it has none that this version can use, or what was rendered with other options.
+    pub(super) fn read(dir: &Path, options: Options) -> Self {
+        let mut version = env!("CARGO_PKG_VERSION").to_owned();
+        if options != Options::default() {
+            version = format!("{version} {options:?}");
+        }
         let read = fs::read(dir.join(FILE)).ok().and_then(|bytes| serde_json::from_slice::<Self>(&bytes).ok());
-        let own = read.filter(|index| index.version == env!("CARGO_PKG_VERSION")).unwrap_or_default();
+        let own = read.filter(|index| index.version == version).unwrap_or_default();
         let places = own.paths.iter().enumerate().map(|(at, path)| (path.clone(), at)).collect();
-        Self { version: env!("CARGO_PKG_VERSION").to_owned(), places, ..own }
+        Self { version, places, ..own }
     }
 
     /// Replaces what the directory has.
