@@ -17,6 +17,7 @@ mod faults;
 mod first_flight;
 mod flags;
 mod groups;
+mod images;
 mod incidents;
 mod kill;
 mod logs;

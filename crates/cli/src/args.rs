@@ -172,7 +172,7 @@ pub(crate) struct Surroundings {
     home: Option<OsString>,
     /// The user's name, where Git does not know it
     #[arg(long, global = true, env = "USER", hide = true, value_name = "NAME")]
-    user: Option<OsString>,
+    system_user: Option<OsString>,
 }
 
 /// When to use colour.
@@ -235,6 +235,27 @@ impl Global {
 
     /// The user's name, where Git does not know it.
     pub(crate) fn user(&self) -> Option<String> {
-        set(self.surroundings.user.as_ref()).map(|name| name.to_string_lossy().into_owned())
+        set(self.surroundings.system_user.as_ref()).map(|name| name.to_string_lossy().into_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn no_command_has_a_flag_of_a_global_ones_name() {
+        let cli = Cli::command();
+        let globals: Vec<&str> =
+            cli.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.get_id().as_str()).collect();
+        assert!(globals.contains(&"system_user"));
+        let mut waiting: Vec<&clap::Command> = cli.get_subcommands().collect();
+        while let Some(command) = waiting.pop() {
+            let both = command.get_arguments().find(|arg| globals.contains(&arg.get_id().as_str()));
+            assert!(both.is_none(), "{}: {both:?}", command.get_name());
+            waiting.extend(command.get_subcommands());
+        }
+        Cli::command().debug_assert();
     }
 }

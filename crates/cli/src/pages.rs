@@ -56,6 +56,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG0308"
     "PG0309"
     "PG0310"
+    "PG0311"
     "PG0401"
     "PG0402"
     "PG0403"

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::ServiceName;
+use crate::image::Image;
 use crate::migration::Migration;
-use crate::service::{Image, Problem, Service, is_plain_path, problem};
+use crate::service::{Problem, Service, is_plain_path, problem};
 
 /// How many services a group has at most: they follow one another, so that more of them would fly for days.
 const MEMBERS_MAX: usize = 32;
@@ -162,7 +163,7 @@ fn check_problems(service: &Service, found: &mut Vec<Problem>) {
 }
 
 fn image_problems(at: &[&str], image: &Image, found: &mut Vec<Problem>) {
-    for (field, name) in [("artifact", &image.artifact), ("binary", &image.binary)] {
+    for (field, name) in [("artifact", image.artifact.as_str()), image.file()] {
         if !is_plain_path(name) {
             found.push(problem(
                 &[at, &[field]].concat(),

@@ -18,6 +18,7 @@ pub mod flight;
 pub mod gate;
 pub mod group;
 pub mod ids;
+pub mod image;
 pub mod incident;
 pub mod judge;
 pub mod labels;

@@ -27,6 +27,9 @@ pub struct Release {
 pub struct Evidence {
     /// The repository that signatures name, such as `registry.example:443/pad`.
     pub repository: String,
+    /// The repository of another registry in which the image and all that vouches for it are as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub also: Option<String>,
     /// The key that signed: the SHA-256 of its DER form, in hex.
     pub key_id: String,
     /// What is attested, by the types of in-toto's predicates.

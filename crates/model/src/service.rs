@@ -9,6 +9,7 @@ use crate::confinement::Part;
 use crate::gate::{Freeze, OpenHours};
 use crate::group::{self, Member};
 use crate::ids::{EnvironmentName, ServiceName, Weight};
+use crate::image::Image;
 use crate::judge::Analysis;
 use crate::migration::Migration;
 use crate::oncall::Zones;
@@ -43,19 +44,6 @@ pub struct Service {
     pub migration: Option<Migration>,
     /// The environments that a release enters, one after the other.
     pub environments: Vec<Environment>,
-}
-
-/// How the image is made: the artifact's files below `/app`, started as a user without rights.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Image {
-    /// The artifact that the workflow uploads with `actions/upload-artifact`.
-    pub artifact: String,
-    /// The file in it that is started; becomes `/app/<binary>`.
-    pub binary: String,
-    /// Arguments that it is started with.
-    #[serde(default)]
-    pub args: Vec<String>,
 }
 
 /// A named target such as `production`, and what it asks of a release.

@@ -11,8 +11,8 @@ use prograde_node::NodeError;
 use prograde_observe::scrape::config;
 use prograde_observe::tsdb::DatabaseError;
 use prograde_sign::key::KeyError;
-use prograde_supply::SupplyError;
 use prograde_supply::registry::RegistryError;
+use prograde_supply::{SupplyError, client};
 
 use crate::alerts::AlertsError;
 use crate::metrics::MetricsError;
@@ -69,6 +69,9 @@ pub enum ServerError {
     /// The key that signs images can't be used.
     #[error(transparent)]
     SigningKey(KeyError),
+    /// Where images are to be pushed is no registry.
+    #[error("images can't be pushed there: {0}")]
+    PushTo(client::RegistryError),
     /// Whose signatures count can't be read.
     #[error(transparent)]
     Trust(Diagnostics),
@@ -130,6 +133,7 @@ impl ServerError {
             Self::Images(_) => "PG0308",
             Self::Registry(_) => "PG0750",
             Self::SigningKey(error) => error.code(),
+            Self::PushTo(_) => "PG0311",
             Self::Trust(_) => prograde_sign::codes::TRUST,
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
@@ -165,6 +169,7 @@ impl ServerError {
                  `--signing-password-file` names: give it the one that it was made with"
                     .into()
             }
+            Self::PushTo(_) => "name a registry's host and a path with `--push-to`, such as `ghcr.io/team`".into(),
             Self::Trust(_) => "correct the places named above".into(),
             Self::Node(_) => "the message names the place; free it, or change the manifest".into(),
             Self::PrometheusConfig(found) if settings_code(found) != config::CODE => {

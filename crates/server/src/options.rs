@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use prograde_scan::severity::Severity;
+use prograde_supply::client::ClientOptions;
 
 /// How the server works. Start from [`ServerOptions::new`].
 #[derive(Debug, Clone)]
@@ -57,6 +58,11 @@ pub struct ServerOptions {
     pub vulnerability_db: Option<PathBuf>,
     /// The file that says whose signatures of images count; default the server's own key alone.
     pub trust: Option<PathBuf>,
+    /// Where images of releases are pushed as well, with what vouches for them: a registry's host and a path, below which each
+    /// service has its repository, such as `ghcr.io/team`; nowhere by default.
+    pub push_to: Option<String>,
+    /// How other registries are asked: for bases of images, and where they are pushed to.
+    pub registries: ClientOptions,
     /// The file with the password of the key that signs images; default one that is drawn, in the data directory.
     pub signing_password_file: Option<PathBuf>,
     /// Files and folders of objectives, of `OpenSLO` or Sloth; none by default.
@@ -104,6 +110,8 @@ impl ServerOptions {
             scan_fail_on: Some(Severity::High),
             vulnerability_db: None,
             trust: None,
+            push_to: None,
+            registries: ClientOptions::default(),
             signing_password_file: None,
             objectives: Vec::new(),
             public_status: false,

@@ -12,6 +12,7 @@ use prograde_gitops::git::Repositories;
 use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
 use prograde_scan::commit::Limits;
+use prograde_supply::client::Client as Registries;
 use prograde_supply::registry::{self, Anonymous, Hooks, OneToken, Registry, Settings};
 use prograde_supply::{Layout, SupplyError};
 use tokio::net::TcpListener;
@@ -361,6 +362,7 @@ fn ports(
             repositories: repositories.clone(),
             scratch: data.scans(),
             vouching: vouching.clone(),
+            client: Registries::new(options.registries.clone()),
         }),
         deployments: Arc::new(GitDeployments {
             deployments: Arc::clone(deployments),

@@ -41,14 +41,17 @@ pub struct ImageSpec {
 }
 
 impl ImageSpec {
-    /// An image that starts `program`, found on this machine at `source`, as user 65532 (the usual "nonroot").
+    /// User and group of a program that asks for none: the usual "nonroot".
+    pub const USER: &str = "65532:65532";
+
+    /// An image that starts `program`, found on this machine at `source`, as [`ImageSpec::USER`].
     pub fn of_program(source: PathBuf, program: &str, created: Timestamp) -> Self {
         Self {
             files: vec![ImageFile { source, path: program.to_owned(), mode: 0o755 }],
             entrypoint: vec![program.to_owned()],
             cmd: Vec::new(),
             env: BTreeMap::new(),
-            user: "65532:65532".to_owned(),
+            user: Self::USER.to_owned(),
             working_dir: String::new(),
             labels: BTreeMap::new(),
             created,

@@ -36,11 +36,25 @@ impl Peer {
         let mut this = Self { child, _dir: dir, url: String::new() };
         this.url = until("the peer listens", || {
             let log = fs::read_to_string(&log).unwrap();
-            let line = log.lines().find(|line| line.contains("Listening on"))?;
-            let address = line.split("address=").nth(1)?.split_whitespace().next()?;
+            let (_, place) = log.lines().find_map(|line| line.split_once("istening on"))?;
+            let address = place.split("address=").nth(1).unwrap_or(place);
+            let address = address.split(|c: char| c.is_whitespace() || c == '"').find(|word| !word.is_empty())?;
             Some(format!("http://{address}"))
         });
         Some(this)
+    }
+
+    /// Debian's registry, which keeps what it is given for as long as the test takes.
+    pub(crate) fn registry(port: u16) -> Option<Self> {
+        let config = format!(
+            "version: 0.1\nstorage: {{ filesystem: {{ rootdirectory: data }} }}\nhttp: {{ addr: '127.0.0.1:{port}' }}\n"
+        );
+        Self::start("docker-registry", &config, &["serve", "config.yml"])
+    }
+
+    /// Host and port.
+    pub(crate) fn host(&self) -> &str {
+        self.url.trim_start_matches("http://")
     }
 
     /// The alerts that an Alertmanager has.

@@ -85,7 +85,8 @@ version: 1
 service: {service}
 image:
   artifact: {service}            # what the workflow uploads with actions/upload-artifact
-  binary: {service}              # the file in it that is started, as /app/{service}
+  binary: {service}              # the file in it that is started, as /app/{service}; or `archive`, an image
+                           # that the workflow builds itself
 manifests: deploy          # the Kustomize tree that goes to the deployment repository with each release
 environments:
   - name: test

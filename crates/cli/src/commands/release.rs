@@ -64,6 +64,9 @@ fn render(release: &ReleaseEvidence, style: Style) -> String {
     match &release.recorded {
         Some(evidence) => {
             fields.push(("Name", format!("{}@{}", evidence.repository, release.digest)));
+            if let Some(also) = &evidence.also {
+                fields.push(("Also", format!("{also}@{}", release.digest)));
+            }
             fields.push(("Key", evidence.key_id.clone()));
         }
         None => fields.push(("Signed", "no: it was made before images were signed".to_owned())),

@@ -8,11 +8,13 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use prograde_model::quantity::Period;
 use prograde_server::{Server, ServerError, ServerOptions};
+use prograde_supply::client::ClientOptions;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::level_filters::LevelFilter;
 
 use crate::args::Global;
+use crate::commands::image::access::Kept;
 use crate::commands::policy::InForce;
 use crate::commands::scan::Looking;
 use crate::exit::Exit;
@@ -85,6 +87,14 @@ pub(crate) struct ServeArgs {
     in_force: InForce,
     #[command(flatten)]
     looking: Looking,
+    /// Push images of releases to this registry as well, with what vouches for them, as PATH/SERVICE:COMMIT
+    #[arg(long, value_name = "HOST/PATH")]
+    push_to: Option<String>,
+    /// Speak to this registry without TLS; to this machine that is always done
+    #[arg(long, value_name = "HOST[:PORT]")]
+    insecure_registry: Vec<String>,
+    #[command(flatten)]
+    kept: Kept,
     /// The file with the password of the key that signs images [default: one that is drawn, in the data directory]
     #[arg(long, value_name = "FILE")]
     signing_password_file: Option<PathBuf>,
@@ -152,7 +162,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     log(args.log_format, global, printer);
     let mut signals = Signals::new()?;
     let data_dir = global.data_dir()?;
-    let options = options(args, &data_dir)?;
+    let options = options(args, global, &data_dir)?;
     let data_dir = options.data_dir.clone();
     let server = Server::start(options).await.map_err(|error| not_started(&error))?;
     announce(printer, server.address(), &server.token_file(), &data_dir)?;
@@ -172,7 +182,7 @@ pub(crate) async fn run(args: ServeArgs, global: &Global, printer: &Printer) -> 
     }
 }
 
-fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
+fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOptions, Report> {
     let data_dir = std::path::absolute(data_dir).map_err(|error| Report::file("use", data_dir, &error))?;
     let defaults = ServerOptions::new(data_dir);
     Ok(ServerOptions {
@@ -197,6 +207,11 @@ fn options(args: ServeArgs, data_dir: &Path) -> Result<ServerOptions, Report> {
         policy_set: args.in_force.policy_set,
         scan_fail_on: args.looking.scan_fail_on.0,
         vulnerability_db: args.looking.vulnerability_db,
+        push_to: args.push_to,
+        registries: ClientOptions {
+            insecure: args.insecure_registry.into_iter().collect(),
+            ..args.kept.options(global)
+        },
         trust: args.trust,
         signing_password_file: args.signing_password_file,
         objectives: args.objectives,

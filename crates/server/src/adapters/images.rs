@@ -1,5 +1,7 @@
 //! Makes images from what pipelines uploaded.
 
+mod content;
+
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -13,8 +15,8 @@ use prograde_model::{Diagnostic, Digest};
 use prograde_scan::sbom::{self, About};
 use prograde_scan::target;
 use prograde_scan::walk::Ignored;
+use prograde_supply::client::Client;
 use prograde_supply::registry::{Adopted, Registry, RegistryError, RepositoryName, Tag};
-use prograde_supply::{ImageSpec, SupplyError};
 use serde_json::Value;
 
 use super::scanner::files;
@@ -30,28 +32,22 @@ pub(crate) struct LayoutImages {
     /// Where commits' files are laid for a moment.
     pub(crate) scratch: PathBuf,
     pub(crate) vouching: Vouching,
+    /// Asks registries for bases.
+    pub(crate) client: Client,
 }
 
 #[async_trait]
 impl Images for LayoutImages {
     async fn make(&self, flight: &Flight, member: &Member) -> Result<Release, PortError> {
         let (image, opened) = (&member.image, &flight.opened);
-        let source = self.artifact(&flight.id, &image.artifact)?.join(&image.binary);
-        let program = format!("/app/{}", image.binary);
-        // Neither the commit nor its time goes in: the same program is the same digest, so that a quarantine holds
-        // whichever commit brings it again. The journal says which commit made it.
-        let mut spec = ImageSpec::of_program(source.clone(), &program, jiff::Timestamp::UNIX_EPOCH);
-        spec.cmd.clone_from(&image.args);
-        spec.labels.insert("org.opencontainers.image.title".to_owned(), member.name.to_string());
+        let source = self.artifact(&flight.id, &image.artifact)?.join(image.file().1);
         let tag = format!("{}-{}", member.name, opened.commit.short());
-        let layout = self.registry.layout();
-        let built =
-            layout.build(spec, &tag).await.map_err(|error| from_supply(&error, &image.artifact, &image.binary))?;
+        let named = (member.name.as_str(), tag.as_str());
+        let built = content::make(self.registry.layout(), &self.client, &image.content, source.clone(), named).await?;
         self.publish(member.name.as_str(), opened.commit.short(), &built.digest).await?;
         let bill = self.bill(flight, member, &source).await?;
-        let (vouching, of, name, image) =
-            (self.vouching.clone(), flight.clone(), member.name.clone(), built.digest.clone());
-        let evidence = Some(off(move || vouching.vouch(&of, &name, &image, bill)).await?);
+        let (vouching, of, what, image) = (self.vouching.clone(), flight.clone(), member.clone(), built.digest.clone());
+        let evidence = Some(off(move || vouching.vouch(&of, &what, &image, &bill)).await?);
         let (commit, digest, size_bytes) = (opened.commit.clone(), built.digest, built.size);
         Ok(Release { commit, digest, size_bytes, service: None, evidence })
     }
@@ -112,14 +108,4 @@ impl LayoutImages {
             }
         }
     }
-}
-
-fn from_supply(error: &SupplyError, artifact: &str, binary: &str) -> PortError {
-    if matches!(
-        error,
-        SupplyError::DiskFull { .. } | SupplyError::Busy { .. } | SupplyError::Io { .. } | SupplyError::Stopped
-    ) {
-        return PortError::Passing(chain(error));
-    }
-    PortError::Final(format!("the image can't be made from `{binary}` of artifact `{artifact}`: {}", chain(error)))
 }

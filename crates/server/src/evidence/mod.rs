@@ -4,6 +4,7 @@
 //!
 //! Invariant: no image runs that no release of this server has, or whose signature does not hold.
 
+mod elsewhere;
 mod key;
 mod statements;
 mod store;
@@ -16,13 +17,15 @@ use prograde_control::ports::PortError;
 use prograde_control::{Clock as _, SystemClock};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
+use prograde_model::group::Member;
 use prograde_model::ids::{Digest, ServiceName};
 use prograde_model::release::{Evidence, Release};
 use prograde_policy::{Signature, SignedBy};
 use prograde_sign::key::PublicKey;
 use prograde_sign::key::{PrivateKey, Signer as _};
 use prograde_sign::predicate::{COSIGN_VULN, CYCLONEDX, SLSA_PROVENANCE_V1};
-use prograde_sign::{Asked, Form, Image, Repository, Statement, Terms, Trust, verify};
+use prograde_sign::{Asked, Form, Image, Statement, Store, Terms, Trust, verify};
+use prograde_supply::client::Client;
 use prograde_supply::registry::{Registry, RepositoryName};
 use serde_json::Value;
 
@@ -31,6 +34,7 @@ use crate::data_dir::DataDir;
 use crate::error::ServerError;
 use crate::events::chain;
 use crate::options::ServerOptions;
+use elsewhere::Elsewhere;
 use store::Beside;
 
 /// The name of the server's own key.
@@ -48,6 +52,8 @@ struct Inner {
     trust: Trust,
     /// Where the registry is found, as it stands in images' names.
     host: String,
+    /// Another registry, into which images go as well.
+    elsewhere: Option<Elsewhere>,
     known: RwLock<Images>,
 }
 
@@ -86,7 +92,12 @@ impl Vouching {
         };
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = host.split('/').next().unwrap_or(host).to_owned();
-        Ok(Self(Arc::new(Inner { registry, key, trust, host, known: RwLock::default() })))
+        let elsewhere = options
+            .push_to
+            .as_ref()
+            .map(|below| Elsewhere::below(Client::new(options.registries.clone()), below).map_err(ServerError::PushTo));
+        let elsewhere = elsewhere.transpose()?;
+        Ok(Self(Arc::new(Inner { registry, key, trust, host, elsewhere, known: RwLock::default() })))
     }
 
     /// Learns which images the journal vouches for.
@@ -109,32 +120,50 @@ impl Vouching {
         *images = Images { learned: true, all: known };
     }
 
-    /// Signs an image that a flight has made and attests what is known of it. Blocks.
+    /// Signs an image that a flight has made and attests what is known of it, here and in the other registry, if there is
+    /// one. Blocks.
     pub(crate) fn vouch(
         &self,
         flight: &Flight,
-        service: &ServiceName,
+        member: &Member,
         digest: &Digest,
-        bill: Value,
+        bill: &Value,
     ) -> Result<Evidence, PortError> {
-        let inner = &self.0;
-        let name = format!("{}/{service}", inner.host);
-        let repository: Repository = name.parse().map_err(|error| PortError::Final(chain(&error)))?;
-        let image = Image { repository, digest: digest.clone() };
-        let beside = self.beside(service)?;
+        let (inner, service) = (&self.0, &member.name);
         // The time of the record, so that a repetition after a crash writes the same.
         let at = flight.stage_times.get("built").copied().unwrap_or(flight.opened_at);
-        let passing = |error: prograde_sign::StoreError| PortError::Passing(chain(&error));
-        prograde_sign::sign(&beside, &image, &serde_json::Map::new(), &inner.key, Form::Both, at).map_err(passing)?;
-        let mut attestations = Vec::new();
-        for (predicate_type, predicate) in statements::of(flight, service, bill, at) {
-            let statement = Statement::about(&image.repository, digest, predicate_type, predicate);
-            prograde_sign::attest(&beside, &image, &statement, &inner.key, Form::Both, at).map_err(passing)?;
-            attestations.push(predicate_type.to_owned());
+        let statements = statements::of(flight, member, bill, at);
+        let name = format!("{}/{service}", inner.host);
+        self.say(&self.beside(service)?, &image(&name, digest)?, &statements, at)?;
+        let mut also = None;
+        if let Some(elsewhere) = &inner.elsewhere {
+            let beside = elsewhere.take(inner.registry.layout(), service, flight.commit().short(), digest)?;
+            let repository = beside.repository().to_string();
+            self.say(&beside, &image(&repository, digest)?, &statements, at)?;
+            also = Some(repository);
         }
         let how = Known::Signed(service.clone(), name.clone());
         inner.known.write().unwrap_or_else(PoisonError::into_inner).all.insert(digest.clone(), how);
-        Ok(Evidence { repository: name, key_id: inner.key.public_key().id(), attestations })
+        let attestations = statements.into_iter().map(|(predicate_type, _)| predicate_type.to_owned()).collect();
+        Ok(Evidence { repository: name, also, key_id: inner.key.public_key().id(), attestations })
+    }
+
+    /// Signs an image and attests what is to be said of it, beside it in its repository.
+    fn say(
+        &self,
+        beside: &dyn Store,
+        image: &Image,
+        statements: &[(&'static str, Value)],
+        at: Timestamp,
+    ) -> Result<(), PortError> {
+        let key = &self.0.key;
+        let passing = |error: prograde_sign::StoreError| PortError::Passing(chain(&error));
+        prograde_sign::sign(beside, image, &serde_json::Map::new(), key, Form::Both, at).map_err(passing)?;
+        for (predicate_type, predicate) in statements {
+            let statement = Statement::about(&image.repository, &image.digest, predicate_type, predicate.clone());
+            prograde_sign::attest(beside, image, &statement, key, Form::Both, at).map_err(passing)?;
+        }
+        Ok(())
     }
 
     /// Whether all is there that a release needs, and holds. What was made before images were signed has nothing.

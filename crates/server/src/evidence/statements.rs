@@ -2,9 +2,10 @@
 
 use prograde_model::event::JobConclusion;
 use prograde_model::flight::Flight;
-use prograde_model::ids::ServiceName;
+use prograde_model::group::Member;
+use prograde_model::image::{Base, Content};
 use prograde_sign::predicate::{
-    self, COSIGN_VULN, CYCLONEDX, Provenance, SLSA_PROVENANCE_V1, Scan, TEST_RESULT, Tests,
+    self, COSIGN_VULN, CYCLONEDX, Dependency, Provenance, SLSA_PROVENANCE_V1, Scan, TEST_RESULT, Tests,
 };
 use serde_json::{Map, Value, json};
 
@@ -15,15 +16,10 @@ const BUILD_TYPE: &str = "https://prograde.dev/build/workflow/v1";
 const SCANNER: &str = "https://prograde.dev/scan";
 
 /// Predicates by their types.
-pub(super) fn of(
-    flight: &Flight,
-    service: &ServiceName,
-    bill: Value,
-    at: jiff::Timestamp,
-) -> Vec<(&'static str, Value)> {
+pub(super) fn of(flight: &Flight, member: &Member, bill: &Value, at: jiff::Timestamp) -> Vec<(&'static str, Value)> {
     let started = flight.stage_times.get("configured").copied().unwrap_or(flight.opened_at);
     let parameters = json!({
-        "repository": flight.service, "branch": flight.opened.branch, "commit": flight.commit(), "service": service,
+        "repository": flight.service, "branch": flight.opened.branch, "commit": flight.commit(), "service": member.name,
         "workflows": ".github/workflows",
     });
     let provenance = predicate::provenance(&Provenance {
@@ -35,12 +31,12 @@ pub(super) fn of(
         },
         source: format!("git+prograde:{}", flight.service),
         commit: flight.commit().clone(),
-        dependencies: Vec::new(),
+        dependencies: base(member).into_iter().collect(),
         flight: flight.id.clone(),
         started,
         finished: at,
     });
-    let mut found = vec![(SLSA_PROVENANCE_V1, provenance), (CYCLONEDX, bill), (TEST_RESULT, tests(flight))];
+    let mut found = vec![(SLSA_PROVENANCE_V1, provenance), (CYCLONEDX, bill.clone()), (TEST_RESULT, tests(flight))];
     if let Some(report) = &flight.scan {
         let made = report.database.map_or_else(|| "none".to_owned(), |made| made.to_string());
         let scan = Scan {
@@ -54,6 +50,13 @@ pub(super) fn of(
         found.push((COSIGN_VULN, predicate::scan(&scan)));
     }
     found
+}
+
+/// The image that a program was laid on.
+fn base(member: &Member) -> Option<Dependency> {
+    let Content::Program { base: Base::Image(base), .. } = &member.image.content else { return None };
+    let digest = [("sha256".to_owned(), base.digest().hex().to_owned())].into();
+    Some(Dependency { uri: format!("oci://{base}"), digest })
 }
 
 /// How the pipeline's jobs ended; those that were skipped say nothing.

@@ -5,6 +5,7 @@
 //! waited for as long as [`Patience`] allows.
 
 mod auth;
+mod beside;
 mod blobs;
 mod credentials;
 mod error;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ::http::{StatusCode, Uri, header};
 
+pub use self::beside::Beside;
 pub use self::blobs::{Pushed, Source};
 pub use self::credentials::{Credential, Credentials, Secret};
 pub use self::error::RegistryError;

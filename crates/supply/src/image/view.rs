@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::blob::DOCUMENT_BYTES_MAX;
 use crate::client::{Client, Reference, RegistryError, Repository};
-use crate::document::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, INDEX, MANIFEST, Platform};
+use crate::document::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, INDEX, MANIFEST, Platform, host};
 use crate::error::{SupplyError, cut};
 use crate::layout::Layout;
 
@@ -133,6 +133,12 @@ pub fn platform_of(text: &str) -> Option<Platform> {
 }
 
 impl Platform {
+    /// This machine's.
+    pub fn host() -> Self {
+        let (architecture, os) = host();
+        Self { architecture: architecture.to_owned(), os: os.to_owned(), others: serde_json::Map::new() }
+    }
+
     /// Its short form, such as `linux/arm/v7`.
     pub fn name(&self) -> String {
         let variant = self.others.get("variant").and_then(Value::as_str).filter(|variant| !variant.is_empty());

@@ -8,6 +8,7 @@ use clap::Args;
 use prograde_supply::client::{AwsRole, Client, ClientOptions, Credential, Credentials, Federation, Reference, Secret};
 
 use crate::app::App;
+use crate::args::Global;
 use crate::report::{self, Report};
 
 /// The longest password that is read.
@@ -26,6 +27,13 @@ pub(crate) struct Access {
     /// Read the password or token from stdin
     #[arg(long, requires = "username")]
     password_stdin: bool,
+    #[command(flatten)]
+    kept: Kept,
+}
+
+/// Where credentials for registries are kept.
+#[derive(Debug, Args)]
+pub(crate) struct Kept {
     /// A file with credentials, in the format of Docker's config.json
     #[arg(long, env = "REGISTRY_AUTH_FILE", value_name = "FILE")]
     auth_file: Option<PathBuf>,
@@ -91,7 +99,7 @@ impl Access {
     pub(crate) fn client(&self, app: &App, references: &[&Reference]) -> Result<Client, Report> {
         let registries: BTreeSet<String> =
             references.iter().map(|reference| reference.repository().registry().to_owned()).collect();
-        let mut credentials = Credentials::from_files(self.files(app));
+        let ClientOptions { mut credentials, federation, .. } = self.kept.options(&app.global);
         if let Some(username) = &self.username {
             let password = Secret::new(password()?);
             for registry in &registries {
@@ -100,16 +108,23 @@ impl Access {
             }
         }
         let insecure = if self.insecure { registries } else { BTreeSet::new() };
-        let federation = self.identity.federation();
         Ok(Client::new(ClientOptions { credentials, federation, insecure, ..ClientOptions::default() }))
+    }
+}
+
+impl Kept {
+    /// What a client is told of them.
+    pub(crate) fn options(&self, global: &Global) -> ClientOptions {
+        let credentials = Credentials::from_files(self.files(global));
+        ClientOptions { credentials, federation: self.identity.federation(), ..ClientOptions::default() }
     }
 
     /// Where credentials may be, the most specific first (containers-auth.json(5), docker-login(1)).
-    fn files(&self, app: &App) -> Vec<PathBuf> {
+    fn files(&self, global: &Global) -> Vec<PathBuf> {
         if let Some(file) = &self.auth_file {
             return vec![file.clone()];
         }
-        let (home, mut files) = (app.global.home(), Vec::new());
+        let (home, mut files) = (global.home(), Vec::new());
         files.extend(self.xdg_runtime_dir.as_ref().map(|dir| dir.join("containers/auth.json")));
         files.extend(home.as_ref().map(|home| home.join(".config/containers/auth.json")));
         let docker = self.docker_config.clone().or_else(|| home.map(|home| home.join(".docker")));

@@ -54,8 +54,9 @@ pub(crate) struct BuildArgs {
     #[arg(long = "dir", value_name = "DIR:PATH")]
     dirs: Vec<String>,
     /// What the image is laid on: scratch (nothing), minimal (certificates, time zones, a user without rights), or another image
-    #[arg(long, default_value = "scratch", value_name = "scratch|minimal|REFERENCE")]
-    base: String,
+    /// [default: what prograde.yaml says, or scratch]
+    #[arg(long, value_name = "scratch|minimal|REFERENCE")]
+    base: Option<String>,
     /// The user and group that it runs as; by default 65532:65532, or the base's
     #[arg(long, value_name = "USER[:GROUP]")]
     user: Option<String>,
@@ -135,19 +136,19 @@ struct Built {
 /// Builds.
 pub(crate) fn run(app: &App, args: &BuildArgs) -> Result<Exit, Report> {
     let layout = open_layout(&args.layout)?;
-    let base = recipes::base_reference(&args.base)?;
-    let references: Vec<&Reference> = args.tag.iter().chain(&base).collect();
+    let wanted = recipes::wanted(args)?;
+    let references: Vec<&Reference> = args.tag.iter().chain(&wanted.reference).collect();
     let client = args.access.client(app, &references)?;
     let built = match &args.dockerfile {
         Some(file) => dockerfile::build(app, args, file, &layout)?,
-        None => recipes::build(app, args, base.as_ref(), &client, &layout)?,
+        None => recipes::build(app, args, &wanted, &client, &layout)?,
     };
     let name = args.tag.as_ref().map_or_else(|| built.name.clone(), ToString::to_string);
     let tagged = app.runtime.block_on(layout.tag_descriptor(built.descriptor.clone(), &name));
     tagged.map_err(|error| tell::supply(&error))?;
     app.printer.note("Built", format_args!("{name} in {}", args.layout.display()));
     let pushed = match args.tag.as_ref().filter(|_| args.push) {
-        Some(reference) => Some(push(app, args, &client, &layout, &built, reference, base.as_ref())?),
+        Some(reference) => Some(push(app, args, &client, &layout, &built, reference, wanted.reference.as_ref())?),
         None => None,
     };
     if app.printer.style().json {

@@ -1,7 +1,7 @@
 //! `prograde image diff`.
 
 use clap::Args;
-use prograde_supply::image::{Change, Difference, Node, Source, View, differences, platform_of};
+use prograde_supply::image::{Change, Difference, Node, Source, View, differences};
 use prograde_supply::{Limits, Platform};
 use serde_json::json;
 
@@ -69,21 +69,9 @@ fn chosen(mut images: Vec<View>, wanted: Option<&Platform>) -> Result<View, Repo
     if wanted.is_none() && images.len() == 1 {
         return images.pop().ok_or_else(|| missing("any platform".to_owned()));
     }
-    let own = platform_of(&format!("linux/{}", own_architecture()));
-    let Some(wanted) = wanted.cloned().or(own) else { return Err(missing("this machine".to_owned())) };
+    let wanted = wanted.cloned().unwrap_or_else(Platform::host);
     let found = images.into_iter().find(|image| image.platform().is_some_and(|platform| wanted.fits(&platform)));
     found.ok_or_else(|| missing(wanted.name()))
-}
-
-/// This machine's, in OCI's words.
-pub(super) fn own_architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64le",
-        other => other,
-    }
 }
 
 fn show(app: &App, found: &Difference) -> Result<(), Report> {

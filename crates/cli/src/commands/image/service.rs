@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use prograde_control::config;
-use prograde_model::service::Image;
+use prograde_model::image::{Content, Image};
 
 use crate::commands::image::tell;
 use crate::report::Report;
@@ -49,20 +49,29 @@ pub(crate) fn declared(dir: &Path, service: Option<&str>) -> Result<Option<Decla
     }
 }
 
-/// The file that the workflows upload as this artifact's program.
-pub(crate) fn program(dir: &Path, image: &Image) -> Result<PathBuf, Report> {
+/// The file that the workflows upload as this artifact's program, and what it is called in the artifact.
+pub(crate) fn program(dir: &Path, image: &Image) -> Result<(PathBuf, String), Report> {
+    let binary = match &image.content {
+        Content::Program { binary, .. } => binary,
+        Content::Archive(archive) => {
+            let what = format!("prograde.yaml declares the image that the workflow builds itself, {archive}");
+            return Err(Report::new(tell::UNBUILDABLE, what).hint(
+                "build it as the workflow does, or with `--dockerfile FILE`; `prograde image push` sends the archive",
+            ));
+        }
+    };
     let uploaded = uploads(dir, &image.artifact)?;
     let candidates: Vec<PathBuf> = uploaded
         .iter()
         .flat_map(|path| {
             let path = dir.join(path);
             // A file's name stays; of a directory, what is in it.
-            let is_itself = path.file_name().is_some_and(|name| name == Path::new(&image.binary));
-            [is_itself.then(|| path.clone()), Some(path.join(&image.binary))].into_iter().flatten()
+            let is_itself = path.file_name().is_some_and(|name| name == Path::new(binary));
+            [is_itself.then(|| path.clone()), Some(path.join(binary))].into_iter().flatten()
         })
         .collect();
     if let Some(found) = candidates.iter().find(|path| path.is_file()) {
-        return Ok(found.clone());
+        return Ok((found.clone(), binary.clone()));
     }
     let what = match candidates.first() {
         Some(place) => format!("{} is not there: build the program first", place.display()),
@@ -109,6 +118,7 @@ fn uploads(dir: &Path, artifact: &str) -> Result<Vec<String>, Report> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use prograde_model::image::Base;
 
     #[test]
     fn the_program_is_where_the_workflow_uploads_it_from() {
@@ -118,9 +128,11 @@ mod tests {
             - uses: actions/upload-artifact@v4\n        with: { name: pad, path: out/pad }\n      \
             - uses: actions/upload-artifact@v4\n        with:\n          name: all\n          path: |\n            dist\n            *.log\n";
         fs::write(dir.path().join(WORKFLOWS).join("ci.yml"), workflow).unwrap();
-        let image =
-            |artifact: &str, binary: &str| Image { artifact: artifact.into(), binary: binary.into(), args: vec![] };
-        let told = |image: Image| program(dir.path(), &image).map_err(|report| report.summary);
+        let image = |artifact: &str, binary: &str| Image {
+            artifact: artifact.into(),
+            content: Content::Program { binary: binary.into(), base: Base::Scratch, args: vec![] },
+        };
+        let told = |image: Image| program(dir.path(), &image).map(|found| found.0).map_err(|report| report.summary);
         assert!(told(image("pad", "pad")).unwrap_err().contains("out/pad is not there"));
         assert!(told(image("other", "pad")).unwrap_err().contains("no workflow"));
         for file in ["out/pad", "dist/bin/pad"] {

@@ -1,11 +1,8 @@
 //! Images in registries, and their repositories as places of signatures.
 
-use std::time::Duration;
-
 use clap::Args;
-use prograde_model::Digest;
-use prograde_sign::{Cause, Image, Repository, Store, StoreError, StoredManifest, codes};
-use prograde_supply::client::{Client, Reference, RegistryError, Repository as Remote, Source};
+use prograde_sign::{Image, Repository, StoreError, codes};
+use prograde_supply::client::{Beside, Reference, RegistryError};
 
 use crate::app::App;
 use crate::commands::image::access::Access;
@@ -25,7 +22,7 @@ pub(crate) struct RegistryArgs {
 /// An image that was found.
 pub(crate) struct Place {
     /// Its repository.
-    pub(crate) store: RegistryStore,
+    pub(crate) store: Beside,
     /// Its digest, and the repository that signatures name.
     pub(crate) image: Image,
 }
@@ -47,74 +44,17 @@ impl Place {
             Some(digest) => digest.clone(),
             None => client.fetch_manifest(&reference).map_err(|error| tell::registry(&error))?.digest,
         };
-        Ok(Self { store: RegistryStore { client, remote }, image: Image { repository, digest } })
+        Ok(Self { store: Beside::new(client, remote), image: Image { repository, digest } })
     }
 
     /// The image as it can be pulled: by its digest.
     pub(crate) fn name(&self) -> String {
-        format!("{}@{}", self.store.remote, self.image.digest)
+        format!("{}@{}", self.store.repository(), self.image.digest)
     }
 }
 
 fn unnamed(error: &dyn std::error::Error) -> Report {
     Report::new(codes::REFERENCE, error.to_string()).hint("expected is `registry.example.com/team/app`")
-}
-
-/// One repository of a registry.
-pub(crate) struct RegistryStore {
-    client: Client,
-    remote: Remote,
-}
-
-impl RegistryStore {
-    fn reference(&self, name: &str) -> Result<Reference, RegistryError> {
-        match name.parse::<Digest>() {
-            Ok(digest) => Ok(self.remote.at(&digest)),
-            Err(_) => self.remote.tagged(name),
-        }
-    }
-}
-
-impl Store for RegistryStore {
-    fn manifest(&self, name: &str) -> Result<Option<StoredManifest>, Cause> {
-        match self.client.fetch_manifest(&self.reference(name)?) {
-            Ok(found) => Ok(Some(StoredManifest { media_type: found.media_type, bytes: found.bytes })),
-            Err(RegistryError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Cause> {
-        Ok(self.client.fetch_blob(&self.remote, digest, bytes_max)?)
-    }
-
-    fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Cause> {
-        self.client.push_blob(&self.remote, digest, Source::Bytes(bytes), &[], &mut |_| {})?;
-        Ok(())
-    }
-
-    fn put_manifest(&self, tag: Option<&str>, media_type: &str, bytes: &[u8]) -> Result<(), Cause> {
-        let reference = match tag {
-            Some(tag) => self.remote.tagged(tag)?,
-            None => self.remote.at(&prograde_sign::digest_of(bytes)),
-        };
-        match self.client.push_manifest(&reference, media_type, bytes) {
-            // The manifest is there, and whoever wrote looks whether it is listed.
-            Ok(_) | Err(RegistryError::Contended { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn referrers(&self, subject: &Digest) -> Result<Vec<(Digest, String)>, Cause> {
-        let all = self.client.referrers(&self.remote, subject, None)?;
-        Ok(all.into_iter().map(|one| (one.digest, one.artifact_type.unwrap_or_default())).collect())
-    }
-
-    fn pause(&self, attempt: u32) {
-        // Longer than a writer takes from reading to writing, and never in step with another.
-        let jitter = u64::from(std::process::id().wrapping_mul(attempt.wrapping_mul(2_654_435_761)) >> 24);
-        std::thread::park_timeout(Duration::from_millis(100 + jitter));
-    }
 }
 
 /// What went wrong with signatures in a registry.

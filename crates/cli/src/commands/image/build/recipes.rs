@@ -3,22 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use prograde_model::image::{Base, Content};
 use prograde_supply::client::{Client, Reference};
 use prograde_supply::image::{self, Layer, Recipe, Settings, architecture_of, platform_of};
-use prograde_supply::{Layout, Limits, Platform};
+use prograde_supply::{ImageSpec, Layout, Limits, Platform};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{BuildArgs, Built, pairs};
 use crate::app::App;
 use crate::commands::image::meter::Meter;
-use crate::commands::image::{diff, service, tell};
+use crate::commands::image::{service, tell};
 use crate::report::{self, Report};
 
 /// Where files of an image's own go.
 const APP: &str = "/app";
-/// The usual user without rights ("nonroot").
-const USER: &str = "65532:65532";
 
 /// What is to be packed, before it is known for which platform.
 struct Plan {
@@ -30,23 +29,44 @@ struct Plan {
     settings: Settings,
 }
 
-/// The image that a base names; nothing where it is one of ours.
-pub(super) fn base_reference(base: &str) -> Result<Option<Reference>, Report> {
-    match base {
-        "scratch" | "minimal" => Ok(None),
-        other => other.parse().map(Some).map_err(|error| tell::registry(&error)),
-    }
+/// What is asked for, by flags and by `prograde.yaml`.
+pub(super) struct Wanted {
+    /// What `prograde.yaml` declares, where the flags name nothing to pack.
+    declared: Option<service::Declared>,
+    /// What it is laid on, as it is written.
+    base: String,
+    /// The image that the base names; nothing where it is one of ours.
+    pub(super) reference: Option<Reference>,
+}
+
+/// Finds out what is asked for.
+pub(super) fn wanted(args: &BuildArgs) -> Result<Wanted, Report> {
+    let is_declared = args.binary.is_none() && args.files.is_empty() && args.dirs.is_empty() || args.service.is_some();
+    let declared = match args.dockerfile {
+        None if is_declared => service::declared(&args.dir, args.service.as_deref())?,
+        None | Some(_) => None,
+    };
+    let base = args.base.clone().or_else(|| match &declared.as_ref()?.image.content {
+        Content::Program { base, .. } => Some(base.to_string()),
+        Content::Archive(_) => None,
+    });
+    let base = base.unwrap_or_else(|| Base::Scratch.to_string());
+    let reference = match base.as_str() {
+        "scratch" | "minimal" => None,
+        other => Some(other.parse().map_err(|error| tell::registry(&error))?),
+    };
+    Ok(Wanted { declared, base, reference })
 }
 
 /// Builds it.
 pub(super) fn build(
     app: &App,
     args: &BuildArgs,
-    base: Option<&Reference>,
+    wanted: &Wanted,
     client: &Client,
     layout: &Layout,
 ) -> Result<Built, Report> {
-    let plan = plan(args, base)?;
+    let (plan, base) = (plan(args, wanted)?, wanted.reference.as_ref());
     let platforms = platforms(args, &plan)?;
     let (mut recipes, mut materials, mut programs) = (Vec::new(), Vec::new(), Vec::new());
     for platform in &platforms {
@@ -59,7 +79,7 @@ pub(super) fn build(
             None => None,
         };
         materials.extend(laid_on.iter().map(|base| (format!("oci://{}", base.name), base.digest.hex().to_owned())));
-        let layers = layers(args, &plan, platform).map_err(|error| tell::supply(&error))?;
+        let layers = layers(&wanted.base, &plan, platform).map_err(|error| tell::supply(&error))?;
         if let Some((program, _)) = &plan.program {
             let program = PathBuf::from(filled(program, platform));
             check_architecture(&program, platform)?;
@@ -70,7 +90,7 @@ pub(super) fn build(
     }
     materials.dedup();
     let assembled = image::assemble(layout, &recipes).map_err(|error| tell::supply(&error))?;
-    let parameters = parameters(args, &plan, &platforms);
+    let parameters = parameters(&wanted.base, &plan, &platforms);
     let (descriptor, images) = (assembled.descriptor, assembled.images);
     Ok(Built {
         descriptor,
@@ -83,27 +103,25 @@ pub(super) fn build(
     })
 }
 
-fn plan(args: &BuildArgs, base: Option<&Reference>) -> Result<Plan, Report> {
-    let is_declared = args.binary.is_none() && args.files.is_empty() && args.dirs.is_empty() || args.service.is_some();
-    let declared = if is_declared { service::declared(&args.dir, args.service.as_deref())? } else { None };
+fn plan(args: &BuildArgs, wanted: &Wanted) -> Result<Plan, Report> {
     let mut labels = pairs("--label", &args.label)?;
     let (mut name, mut cmd) = (None, args.cmd.clone());
-    let program = match (&args.binary, &declared) {
+    let program = match (&args.binary, &wanted.declared) {
         (Some(binary), _) => {
             Some((binary.clone(), name_of(Path::new(binary)).replace("-{arch}", "").replace("{arch}", "")))
         }
         (None, Some(declared)) => {
-            let found = service::program(&args.dir, &declared.image)?;
-            Some((found.display().to_string(), declared.image.binary.clone()))
+            let (found, binary) = service::program(&args.dir, &declared.image)?;
+            Some((found.display().to_string(), binary))
         }
         (None, None) => None,
     };
-    if let Some(declared) = declared {
-        if cmd.is_empty() {
-            cmd = declared.image.args;
+    if let Some(declared) = &wanted.declared {
+        if let (true, Content::Program { args, .. }) = (cmd.is_empty(), &declared.image.content) {
+            cmd.clone_from(args);
         }
         labels.entry("org.opencontainers.image.title".to_owned()).or_insert_with(|| declared.name.clone());
-        name = Some(declared.name);
+        name = Some(declared.name.clone());
     }
     if program.is_none() && args.files.is_empty() && args.dirs.is_empty() {
         return Err(Report::new(
@@ -117,7 +135,7 @@ fn plan(args: &BuildArgs, base: Option<&Reference>) -> Result<Plan, Report> {
         entrypoint = vec![format!("{APP}/{program}")];
     }
     let name = name.or_else(|| program.as_ref().map(|(_, program)| name_of(Path::new(program))));
-    let user = args.user.clone().or_else(|| base.is_none().then(|| USER.to_owned()));
+    let user = args.user.clone().or_else(|| wanted.reference.is_none().then(|| ImageSpec::USER.to_owned()));
     let settings = Settings {
         entrypoint,
         cmd,
@@ -177,16 +195,16 @@ fn platforms(args: &BuildArgs, plan: &Plan) -> Result<Vec<Platform>, Report> {
         Some((program, _)) => architecture_of(Path::new(program)).map_err(|error| tell::supply(&error))?,
         None => None,
     };
-    let text = format!("linux/{}", own.unwrap_or_else(diff::own_architecture));
+    let text = format!("linux/{}", own.map_or_else(|| Platform::host().architecture, str::to_owned));
     platform_of(&text).map(|platform| vec![platform]).ok_or_else(|| {
         Report::new(report::ARGUMENT, format!("{text} is no platform")).hint("name one with `--platform`")
     })
 }
 
 /// The layers of one platform.
-fn layers(args: &BuildArgs, plan: &Plan, platform: &Platform) -> Result<Vec<Layer>, prograde_supply::SupplyError> {
+fn layers(base: &str, plan: &Plan, platform: &Platform) -> Result<Vec<Layer>, prograde_supply::SupplyError> {
     let limits = Limits::default();
-    let mut layers = if args.base == "minimal" { image::minimal(&limits)? } else { Vec::new() };
+    let mut layers = if base == "minimal" { image::minimal(&limits)? } else { Vec::new() };
     for (from, to) in &plan.dirs {
         let from = filled(from, platform);
         let mut layer = Layer::new(&format!("directory {to}"));
@@ -232,9 +250,9 @@ fn hashed(path: &Path) -> Result<String, Report> {
 }
 
 /// What was asked for, without values that may be secrets.
-fn parameters(args: &BuildArgs, plan: &Plan, platforms: &[Platform]) -> Value {
+fn parameters(base: &str, plan: &Plan, platforms: &[Platform]) -> Value {
     json!({
-        "base": args.base,
+        "base": base,
         "program": plan.program.as_ref().map(|(_, name)| format!("{APP}/{name}")),
         "files": plan.files.iter().map(|(_, to)| to).collect::<Vec<_>>(),
         "directories": plan.dirs.iter().map(|(_, to)| to).collect::<Vec<_>>(),
