@@ -34,6 +34,14 @@ krusty() {
     (cd "$place" && command go test -mod=mod -c -o krusty.test ./krusty) >&2
 }
 
+# gitleaks, beside which `make bench-supply` looks for secrets; no test needs it.
+gitleaks() {
+    local place
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers/gitleaks"
+    if [ -x "$place/gitleaks" ]; then return; fi
+    GOBIN="$place" go_install github.com/zricethezav/gitleaks/v8@v8.30.0
+}
+
 # Sloth: what is made of its files is compared with what it makes of them (crates/observe/tests/observe/sloth.rs).
 sloth() {
     local place

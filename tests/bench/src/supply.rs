@@ -6,6 +6,7 @@ mod peer;
 mod policy;
 mod registry;
 mod scan;
+mod secrets;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -40,10 +41,11 @@ enum Part {
     Image,
     Registry,
     Scan,
+    Secrets,
     Policy,
 }
 
-const PARTS: [Part; 4] = [Part::Image, Part::Registry, Part::Scan, Part::Policy];
+const PARTS: [Part; 5] = [Part::Image, Part::Registry, Part::Scan, Part::Secrets, Part::Policy];
 
 pub(crate) fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
@@ -52,6 +54,7 @@ pub(crate) fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
             Part::Image => image::measure(&extent.prograde)?,
             Part::Registry => registry::measure(extent)?,
             Part::Scan => scan::measure(&extent.prograde)?,
+            Part::Secrets => secrets::measure(&extent.prograde)?,
             Part::Policy => policy::measure(&extent.prograde, extent.kyverno.as_deref())?,
         });
     }

@@ -1,5 +1,4 @@
-//! `prograde scan` as a user runs it, process and all: a lock file of 2,000 packages against a database on the disk, and
-//! secrets in a tree of sources beside gitleaks, both on one core.
+//! `prograde scan` as a user runs it, process and all: a lock file of 2,000 packages against a database on the disk.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,19 +12,15 @@ use super::run_for;
 use crate::table::{Row, median};
 
 const RUNS: usize = 7;
-const TREE_RUNS: usize = 3;
 const PACKAGES: usize = 2_000;
 /// How many of them have an advisory that names their version.
 const VULNERABLE: usize = 100;
 const ADVISORIES: usize = 50_000;
-/// How much is looked through for secrets, in bytes.
-const TREE_BYTES: u64 = 64 << 20;
-const PLANTED: usize = 20;
 
 pub(super) fn measure(prograde: &Path) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let bench = Bench { prograde: fs::canonicalize(prograde)?, folder: fs::canonicalize(folder.path())? };
-    Ok(vec![bench.lock_file()?, bench.secrets()?])
+    Ok(vec![bench.lock_file()?])
 }
 
 struct Bench {
@@ -62,55 +57,11 @@ impl Bench {
         Ok(Row::below(&name, median(took), "ms", 100.0, "< 100 ms"))
     }
 
-    fn secrets(&self) -> anyhow::Result<Row> {
-        let tree = self.folder.join("tree");
-        let bytes = plant(&tree)?;
-        let megabytes = |seconds: f64| bytes / 1e6 / seconds;
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..TREE_RUNS {
-            let mut scan = on_one_core(&self.prograde);
-            scan.args(["scan", "--secrets", "--no-ignore", "--json"]).arg(&tree).current_dir(&self.folder);
-            let began = Instant::now();
-            let out = scan.output().context("taskset, of Debian's util-linux")?;
-            ours.push(megabytes(began.elapsed().as_secs_f64()));
-            let found = String::from_utf8(out.stdout)?;
-            let planted = (0..PLANTED).filter(|at| found.contains(&format!("planted-{at}.py"))).count();
-            ensure!(planted == PLANTED, "{planted} of {PLANTED} secrets were found");
-        }
-        // Once is enough: it takes minutes.
-        theirs.extend(self.gitleaks(&tree)?.map(megabytes));
-        let ours = median(ours);
-        let row = Row::plain("scan: secrets in 64 MiB of sources, one core", ours, "MB/s");
-        if theirs.is_empty() {
-            return Ok(row.judged(">= 200 MB/s", ours >= 200.0));
-        }
-        let theirs = median(theirs);
-        Ok(row.beside("gitleaks", theirs).judged(">= 200, > gitleaks", ours >= 200.0 && ours > theirs))
-    }
-
-    /// How many seconds it takes, where it is installed.
-    fn gitleaks(&self, tree: &Path) -> anyhow::Result<Option<f64>> {
-        if Command::new("gitleaks").arg("version").output().is_err() {
-            return Ok(None);
-        }
-        let mut command = on_one_core(Path::new("gitleaks"));
-        command.args(["dir", "--no-banner", "--exit-code=0", "--log-level=error", "--report-path=gitleaks.json"]);
-        let began = Instant::now();
-        run_for(command.arg(tree).current_dir(&self.folder))?;
-        Ok(Some(began.elapsed().as_secs_f64()))
-    }
-
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.prograde);
         command.args(arguments).current_dir(&self.folder);
         command
     }
-}
-
-fn on_one_core(program: &Path) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["--cpu-list", "0"]).arg(program);
-    command
 }
 
 fn advisory(at: usize, package: usize) -> Value {
@@ -132,43 +83,4 @@ fn lock_file() -> Value {
         packages.insert(format!("node_modules/package-{at}"), entry);
     }
     json!({ "name": "bench", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": packages })
-}
-
-/// Copies of our own sources until there is enough, with a secret here and there; how many bytes there are.
-fn plant(tree: &Path) -> anyhow::Result<f64> {
-    let mut sources = Vec::new();
-    read_sources(Path::new("crates"), &mut sources)?;
-    read_sources(Path::new("docs"), &mut sources)?;
-    ensure!(!sources.is_empty(), "run it where the sources are");
-    let mut bytes = 0u64;
-    for copy in 0.. {
-        let folder = tree.join(format!("copy-{copy}"));
-        fs::create_dir_all(&folder)?;
-        for (at, source) in sources.iter().enumerate() {
-            fs::write(folder.join(format!("{at}.txt")), source)?;
-            bytes += u64::try_from(source.len())?;
-        }
-        if bytes >= TREE_BYTES {
-            break;
-        }
-    }
-    for at in 0..PLANTED {
-        // Parts, so that this file holds no secret itself.
-        let token = format!("{}_{}{at:02}", "ghp", "zQ7mXk3Vb9Rw2Ld5Tn8Yc4Hs6Jf1Gp0Ea3");
-        fs::write(tree.join(format!("copy-0/planted-{at}.py")), format!("token = \"{token}\"\n"))?;
-    }
-    #[expect(clippy::cast_precision_loss, reason = "a few hundred million")]
-    Ok(bytes as f64)
-}
-
-fn read_sources(folder: &Path, into: &mut Vec<Vec<u8>>) -> anyhow::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            read_sources(&entry.path(), into)?;
-        } else if entry.path().extension().is_some_and(|extension| extension == "rs" || extension == "md") {
-            into.push(fs::read(entry.path())?);
-        }
-    }
-    Ok(())
 }
