@@ -1,5 +1,7 @@
 //! Licences: as SPDX expressions where they are ones, and against a list of what is allowed.
 
+pub mod kept;
+
 use std::collections::BTreeMap;
 
 use prograde_model::Diagnostic;

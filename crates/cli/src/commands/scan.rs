@@ -52,6 +52,9 @@ pub(crate) struct ScanArgs {
     /// A licence that is allowed, as an SPDX id
     #[arg(long, value_name = "ID", visible_alias = "allow-license")]
     allow_licence: Vec<String>,
+    /// Where Cargo keeps the sources of crates, whose manifests say licences that `Cargo.lock` does not [default: ~/.cargo]
+    #[arg(long, env = "CARGO_HOME", value_name = "DIR")]
+    cargo_home: Option<PathBuf>,
     /// A report of Trivy, Grype or osv-scanner, or SARIF of another tool, whose findings count as well
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,

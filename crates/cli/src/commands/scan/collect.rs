@@ -9,7 +9,7 @@ use prograde_scan::db::{Builder, Database, read_source};
 use prograde_scan::finding::{self, Finding};
 use prograde_scan::secret::Commits;
 use prograde_scan::target::{self, Target};
-use prograde_scan::{codes, foreign, misconfig, secret, vulnerable, walk};
+use prograde_scan::{codes, foreign, licence, misconfig, secret, vulnerable, walk};
 use serde::Serialize;
 
 use super::{ScanArgs, policy, tell};
@@ -100,7 +100,11 @@ fn packages(app: &App, args: &ScanArgs, wanted: Wanted, collected: &mut Collecte
         return Err(Report::new(codes::LICENCE_FORM, "no licence is allowed").hint(hint));
     }
     let database = if wanted.vulnerabilities { Some(database(app, args)?) } else { None };
-    let inventory = target::inventory(&args.target, args.ignored()).map_err(tell::refused)?;
+    let mut inventory = target::inventory(&args.target, args.ignored()).map_err(tell::refused)?;
+    let cargo_home = args.cargo_home.clone().or_else(|| app.global.home().map(|home| home.join(".cargo")));
+    if let (true, Some(cargo_home)) = (wanted.licences, &cargo_home) {
+        licence::kept::learn(&mut inventory, cargo_home);
+    }
     if let Some(database) = &database {
         let age_days = db::age_days(database, app.printer.now());
         db::warn_of_age(app, database);
