@@ -126,7 +126,7 @@ struct Fields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base: Option<String>,
     /// Arguments that the binary is started with.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     args: Vec<String>,
     /// The OCI archive in it (`docker buildx build --output type=oci`, `buildah push … oci-archive:`), in place of a binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -196,15 +196,15 @@ mod tests {
         let pinned = format!("ghcr.io/team/base:1@{digest}");
         let all = [
             json!({"artifact": "a", "binary": "pad", "args": ["serve"]}),
-            json!({"artifact": "a", "binary": "pad", "base": "minimal"}),
-            json!({"artifact": "a", "binary": "pad", "base": pinned}),
-            json!({"artifact": "a", "archive": "image.tar"}),
+            json!({"artifact": "a", "binary": "pad", "base": "minimal", "args": []}),
+            json!({"artifact": "a", "binary": "pad", "base": pinned, "args": []}),
+            json!({"artifact": "a", "archive": "image.tar", "args": []}),
         ];
         for one in all {
             assert_eq!(serde_json::to_value(read(one.clone()).unwrap()).unwrap(), one);
         }
-        let plain = read(json!({"artifact": "a", "binary": "pad", "base": "scratch", "args": []})).unwrap();
-        assert_eq!(serde_json::to_value(plain).unwrap(), json!({"artifact": "a", "binary": "pad"}));
+        let plain = read(json!({"artifact": "a", "binary": "pad", "base": "scratch"})).unwrap();
+        assert_eq!(serde_json::to_value(plain).unwrap(), json!({"artifact": "a", "binary": "pad", "args": []}));
         let Content::Program { base: Base::Image(base), .. } =
             read(json!({"artifact": "a", "binary": "pad", "base": pinned})).unwrap().content
         else {
