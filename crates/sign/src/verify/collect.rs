@@ -24,8 +24,10 @@ pub(super) struct Collected {
 pub(super) enum Content {
     /// A payload with a signature in base64.
     Payload { payload: Rc<Vec<u8>>, signature: String, certificate: bool },
-    /// An envelope.
+    /// An envelope in a layer.
     Envelope { envelope: Envelope, certificate: bool },
+    /// An envelope in a bundle; with a certificate also the bundle's own bytes.
+    Bundle { envelope: Envelope, certified: Option<Rc<Vec<u8>>> },
 }
 
 /// What may still be read, and what has been.
@@ -110,7 +112,7 @@ impl Reader<'_> {
         let bytes = self.blob(layer, ATTESTATION_BYTES_MAX)?;
         let bundle = Bundle::parse(&bytes).map_err(Refusal::Form)?;
         let envelope = bundle.envelope().map_err(Refusal::Form)?.clone();
-        Ok(Content::Envelope { envelope, certificate: bundle.has_certificate() })
+        Ok(Content::Bundle { envelope, certified: bundle.has_certificate().then_some(bytes) })
     }
 
     fn blob(&mut self, layer: &Descriptor, bytes_max: u64) -> Result<Rc<Vec<u8>>, Refusal> {

@@ -6,13 +6,39 @@ use serde_json::{Map, Value};
 
 use super::collect::Content;
 use super::{Asked, Evidence, Refusal, Terms};
-use crate::dsse::Envelope;
+use crate::dsse::{Envelope, Opened};
+use crate::keyless::{Certified, Doubt};
 use crate::payload::Payload;
 use crate::predicate::COSIGN_SIGN;
 use crate::publish::Image;
 use crate::reference::Repository;
 use crate::statement::Statement;
-use crate::trust::TrustedKey;
+use crate::trust::{TrustedIdentity, TrustedKey, Untrusted};
+
+/// Somebody who made a signature and is named in the trust.
+enum Maker<'a> {
+    Key(&'a TrustedKey),
+    Identity(&'a TrustedIdentity, &'a Certified),
+}
+
+impl Maker<'_> {
+    fn check(&self, image: &Image, bound: bool, terms: Terms<'_>) -> Result<(), Untrusted> {
+        match self {
+            Self::Key(key) => key.check(&image.repository, bound, terms.at),
+            Self::Identity(identity, certified) => identity.check(&image.repository, bound, certified.times),
+        }
+    }
+
+    /// Its name, the id of the key, and who is certified.
+    fn told(&self) -> (String, String, Option<Certified>) {
+        match self {
+            Self::Key(key) => (key.name().to_owned(), key.key().id(), None),
+            Self::Identity(identity, certified) => {
+                (identity.name().to_owned(), certified.key_id.clone(), Some((*certified).clone()))
+            }
+        }
+    }
+}
 
 /// Why something is no evidence.
 pub(super) enum Unfit {
@@ -37,7 +63,15 @@ pub(super) fn judge(content: &Content, image: &Image, asked: &Asked, terms: Term
         (Content::Payload { .. }, Asked::Attestations(_)) => {
             Err(Refusal::Form("it is a signature, and no attestation".to_owned()).into())
         }
-        (Content::Envelope { envelope, certificate }, _) => stated(envelope, *certificate, image, asked, terms),
+        (Content::Envelope { envelope, certificate }, _) => {
+            let (opened, statement) = open(envelope, asked)?;
+            let makers = keys(&opened, terms);
+            if makers.is_empty() && *certificate {
+                return Err(Refusal::CertificateInTag.into());
+            }
+            Ok(about(statement, &makers, image, asked, terms)?)
+        }
+        (Content::Bundle { envelope, certified }, _) => bundled(envelope, certified.as_deref(), image, asked, terms),
     }
 }
 
@@ -51,8 +85,10 @@ fn signed(
     terms: Terms<'_>,
 ) -> Result<Evidence, Refusal> {
     let signature = STANDARD.decode(signature).map_err(|_| Refusal::Form("its signature is no base64".to_owned()))?;
-    let makers: Vec<&TrustedKey> = terms.trust.makers(payload, &signature).collect();
-    check_makers(&makers, certificate)?;
+    let makers: Vec<Maker<'_>> = terms.trust.makers(payload, &signature).map(Maker::Key).collect();
+    if makers.is_empty() {
+        return Err(if certificate { Refusal::CertificateInTag } else { Refusal::NoKey });
+    }
     let said =
         Payload::parse(payload).map_err(|why| Refusal::Form(format!("it is no payload of a signature: {why}")))?;
     if *said.digest() != image.digest {
@@ -66,14 +102,8 @@ fn signed(
     evidence(&makers, image, true, annotations, None, terms)
 }
 
-/// A signed statement: an attestation, or a signature in a bundle.
-fn stated(
-    envelope: &Envelope,
-    certificate: bool,
-    image: &Image,
-    asked: &Asked,
-    terms: Terms<'_>,
-) -> Result<Evidence, Unfit> {
+/// A signed statement, if it is of the kind that was asked for: an attestation, or a signature in a bundle.
+fn open(envelope: &Envelope, asked: &Asked) -> Result<(Opened, Statement), Unfit> {
     let opened = envelope.open().map_err(Refusal::Form)?;
     // Only to tell what kind it is: what is not asked for is not judged.
     let statement = Statement::parse(&opened.payload).map_err(Refusal::Form)?;
@@ -83,25 +113,67 @@ fn stated(
         Asked::Attestations(Some(wanted)) => said == wanted,
         Asked::Attestations(None) => said != COSIGN_SIGN,
     };
-    if !fits {
-        return Err(Unfit::Other(said.chars().take(200).collect()));
+    if fits { Ok((opened, statement)) } else { Err(Unfit::Other(said.chars().take(200).collect())) }
+}
+
+/// The keys that signed an envelope.
+fn keys<'a>(opened: &'a Opened, terms: Terms<'a>) -> Vec<Maker<'a>> {
+    let makers = opened.signatures.iter().flat_map(|signature| terms.trust.makers(&opened.message, signature));
+    makers.map(Maker::Key).collect()
+}
+
+/// A bundle. With a certificate the trusted root says who signed it, and the trust whether that one counts.
+fn bundled(
+    envelope: &Envelope,
+    certified: Option<&Vec<u8>>,
+    image: &Image,
+    asked: &Asked,
+    terms: Terms<'_>,
+) -> Result<Evidence, Unfit> {
+    let (opened, statement) = open(envelope, asked)?;
+    let makers = keys(&opened, terms);
+    let Some(bytes) = certified.filter(|_| makers.is_empty()) else {
+        return Ok(about(statement, &makers, image, asked, terms)?);
+    };
+    let root = terms.trust.root().ok_or(Refusal::Certificate)?;
+    let certified = root.check(bytes, &opened.payload, &image.digest).map_err(|doubt| match doubt {
+        Doubt::Other => Refusal::OtherDigest(statement.digests()),
+        doubt @ (Doubt::Form(_)
+        | Doubt::Certificate(_)
+        | Doubt::Expired(_)
+        | Doubt::Log(_)
+        | Doubt::Time(_)
+        | Doubt::Signature(_)) => Refusal::Doubtful(doubt),
+    })?;
+    let makers: Vec<Maker<'_>> = terms
+        .trust
+        .identities()
+        .iter()
+        .filter(|identity| identity.is(&certified))
+        .map(|identity| Maker::Identity(identity, &certified))
+        .collect();
+    if makers.is_empty() {
+        let Certified { issuer, subject, .. } = certified;
+        return Err(Refusal::Stranger { subject: short(&subject), issuer: short(&issuer) }.into());
     }
-    let mut makers: Vec<&TrustedKey> = Vec::new();
-    for signature in &opened.signatures {
-        makers.extend(terms.trust.makers(&opened.message, signature));
-    }
-    check_makers(&makers, certificate)?;
     Ok(about(statement, &makers, image, asked, terms)?)
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// What a statement, whose signature has been checked, says of an image.
 fn about(
     statement: Statement,
-    makers: &[&TrustedKey],
+    makers: &[Maker<'_>],
     image: &Image,
     asked: &Asked,
     terms: Terms<'_>,
 ) -> Result<Evidence, Refusal> {
+    if makers.is_empty() {
+        return Err(Refusal::NoKey);
+    }
     let subjects: Vec<_> = statement.subjects(&image.digest).collect();
     if subjects.is_empty() {
         return Err(Refusal::OtherDigest(statement.digests()));
@@ -123,17 +195,9 @@ fn about(
     evidence(makers, image, bound, annotations, predicate, terms)
 }
 
-fn check_makers(makers: &[&TrustedKey], certificate: bool) -> Result<(), Refusal> {
-    match (makers.is_empty(), certificate) {
-        (false, _) => Ok(()),
-        (true, true) => Err(Refusal::Certificate),
-        (true, false) => Err(Refusal::NoKey),
-    }
-}
-
-/// The first of the keys that counts, or why the last does not.
+/// The first of the makers that counts, or why the last does not.
 fn evidence(
-    makers: &[&TrustedKey],
+    makers: &[Maker<'_>],
     image: &Image,
     bound: bool,
     annotations: Map<String, Value>,
@@ -141,11 +205,11 @@ fn evidence(
     terms: Terms<'_>,
 ) -> Result<Evidence, Refusal> {
     let mut refusal = Refusal::NoKey;
-    for key in makers {
-        match key.check(&image.repository, bound, terms.at) {
+    for maker in makers {
+        match maker.check(image, bound, terms) {
             Ok(()) => {
-                let (name, key_id, digest) = (key.name().to_owned(), key.key().id(), image.digest.clone());
-                return Ok(Evidence { key: name, key_id, digest, bound, annotations, predicate });
+                let ((key, key_id, certified), digest) = (maker.told(), image.digest.clone());
+                return Ok(Evidence { key, key_id, certified, digest, bound, annotations, predicate });
             }
             Err(why) => refusal = why.into(),
         }
