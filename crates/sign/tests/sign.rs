@@ -4,9 +4,11 @@
 mod sign {
     mod attacks;
     mod cosign;
+    mod keyless;
     mod keys;
     mod memory;
     mod registry;
+    mod sigstore;
     mod trust;
     mod writing;
 }

@@ -72,7 +72,7 @@ struct About {
     #[arg(long, value_name = "TIME")]
     recorded_at: Option<Timestamp>,
     #[command(flatten)]
-    identity: IdentityArgs,
+    identity: Box<IdentityArgs>,
     #[command(flatten)]
     registry: RegistryArgs,
 }

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use prograde_model::Digest;
 use serde::Deserialize;
+use sigstore_verify::bundle::Error as Lack;
 use sigstore_verify::crypto::{CertificateInfo, parse_certificate_info};
 use sigstore_verify::trust_root::TrustedRoot as Read;
 use sigstore_verify::types::{Bundle, DerCertificate, Sha256Hash, SignatureContent};
-use sigstore_verify::{CertificateError, Error, VerificationPolicy, VerificationResult, Verifier};
+use sigstore_verify::{Error, VerificationPolicy, VerificationResult, Verifier};
 
 use super::{KeylessError, provider};
 use crate::codes;
@@ -55,12 +56,9 @@ pub enum Doubt {
     /// It is no bundle, or one of a kind that is not checked.
     #[error("{0}")]
     Form(String),
-    /// No authority of the root made its certificate, or it is none for signing.
+    /// No authority of the root made its certificate, it did not hold at the time, or it is none for signing.
     #[error("its certificate is not good by the trusted root: {0}")]
     Certificate(String),
-    /// The certificate did not hold when it signed.
-    #[error("its certificate did not hold when it signed: {0}")]
-    Expired(String),
     /// No log of the root has it.
     #[error("its log entry does not hold: {0}")]
     Log(String),
@@ -81,7 +79,6 @@ impl Doubt {
         match self {
             Self::Form(_) => "malformed",
             Self::Certificate(_) => "certificate",
-            Self::Expired(_) => "certificate_time",
             Self::Log(_) => "log",
             Self::Time(_) => "timestamp",
             Self::Signature(_) => "signature",
@@ -96,12 +93,10 @@ impl From<Error> for Doubt {
         match error {
             Error::SignatureInvalid(_) => Self::Signature(text),
             Error::ArtifactMismatch(_) => Self::Other,
-            Error::Certificate(CertificateError::Expired { .. } | CertificateError::NotYetValid { .. }) => {
-                Self::Expired(text)
-            }
             Error::Certificate(_) => Self::Certificate(text),
             Error::TransparencyLog(_) => Self::Log(text),
             Error::Timestamp(_) => Self::Time(text),
+            Error::Bundle(lack) => Self::incomplete(&lack, text),
             // About the bundle's form, or what a later version of the crate knows.
             Error::IdentityMismatch { .. }
             | Error::IssuerMismatch { .. }
@@ -111,10 +106,27 @@ impl From<Error> for Doubt {
             | Error::InvalidTrustRoot(_)
             | Error::Types(_)
             | Error::Crypto(_)
-            | Error::Bundle(_)
             | Error::TrustRoot(_)
             | Error::TrustedCertificate(_)
             | Error::ArtifactRead(_)
+            | _ => Self::Form(text),
+        }
+    }
+}
+
+impl Doubt {
+    /// What a bundle lacks.
+    fn incomplete(lack: &Lack, text: String) -> Self {
+        match lack {
+            Lack::MissingInclusionPromise(_)
+            | Lack::MissingInclusionProof(_)
+            | Lack::MissingCheckpoint
+            | Lack::LogIndexOutOfRange { .. }
+            | Lack::CheckpointRootMismatch => Self::Log(text),
+            Lack::MissingSigningTimeEvidence | Lack::MissingTimestamp => Self::Time(text),
+            Lack::UnsupportedMediaType(_)
+            | Lack::UnsupportedVerificationMaterial
+            | Lack::CertificateChainNotAllowed(_)
             | _ => Self::Form(text),
         }
     }
@@ -125,7 +137,9 @@ fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text = format!("{text}: {error}");
+        // Transparent layers repeat what is below them.
+        let below = error.to_string();
+        text = if text.ends_with(&below) { text } else { format!("{text}: {below}") };
         source = error.source();
     }
     text.chars().take(500).collect()

@@ -138,12 +138,9 @@ fn bundled(
     let root = terms.trust.root().ok_or(Refusal::Certificate)?;
     let certified = root.check(bytes, &opened.payload, &image.digest).map_err(|doubt| match doubt {
         Doubt::Other => Refusal::OtherDigest(statement.digests()),
-        doubt @ (Doubt::Form(_)
-        | Doubt::Certificate(_)
-        | Doubt::Expired(_)
-        | Doubt::Log(_)
-        | Doubt::Time(_)
-        | Doubt::Signature(_)) => Refusal::Doubtful(doubt),
+        doubt @ (Doubt::Form(_) | Doubt::Certificate(_) | Doubt::Log(_) | Doubt::Time(_) | Doubt::Signature(_)) => {
+            Refusal::Doubtful(doubt)
+        }
     })?;
     let makers: Vec<Maker<'_>> = terms
         .trust

@@ -28,7 +28,7 @@ pub(crate) struct MakerArgs {
     #[command(flatten)]
     password: PasswordArgs,
     #[command(flatten)]
-    pub(crate) keyless: KeylessArgs,
+    pub(crate) keyless: Box<KeylessArgs>,
 }
 
 /// The key that signs.

@@ -1,0 +1,141 @@
+//! Signing and verifying without keys, with Sigstore's own services, and cosign in both directions.
+
+use super::sigstore::Sigstore;
+use super::world::{Ran, World, cosign};
+
+const EVE: &str = "eve@example.com";
+
+/// A registry, the services, and what they are told each time.
+struct Scene {
+    world: World,
+    sigstore: Sigstore,
+}
+
+impl Scene {
+    fn start() -> Option<Self> {
+        let (sigstore, world) = (Sigstore::start()?, World::start()?);
+        for name in ["config.json", "root.json"] {
+            world.write(name, &sigstore.read(name));
+        }
+        let scene = Self { world, sigstore };
+        scene.fresh();
+        Some(scene)
+    }
+
+    /// A new token; Fulcio takes those of some minutes.
+    fn fresh(&self) {
+        self.world.write("token", &self.sigstore.token(EVE));
+    }
+
+    fn who(&self) -> Vec<&str> {
+        let issuer = self.sigstore.issuer();
+        vec!["--certificate-identity", EVE, "--certificate-oidc-issuer", issuer, "--trusted-root", "root.json"]
+    }
+
+    fn signing(&self) -> Vec<&'static str> {
+        vec!["--keyless", "--signing-config", "config.json", "--identity-token", "token", "--trusted-root", "root.json"]
+    }
+
+    fn verify(&self, image: &str) -> Ran {
+        self.world.prograde(&[&["verify", "--json", image][..], &self.who()].concat())
+    }
+}
+
+#[test]
+fn cosign_takes_what_we_sign_without_a_key() {
+    let Some(cosign) = cosign(3) else { return };
+    let Some(scene) = Scene::start() else { return };
+    let world = &scene.world;
+    let image = world.image("team/app");
+    world.write("bom.json", r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": []}"#);
+    let ran = world.done(&[&["sign", "--json", "-a", "commit=abc", &image][..], &scene.signing()].concat());
+    assert_eq!(
+        (ran.json()["identity"].as_str(), ran.json()["issuer"].as_str()),
+        (Some(EVE), Some(scene.sigstore.issuer()))
+    );
+    let attest = ["attest", "--type", "cyclonedx", "--predicate", "bom.json", &image];
+    let ran = world.done(&[&attest[..], &scene.signing()].concat());
+    assert!(ran.err.contains(&format!("as {EVE}, by the word of {}", scene.sigstore.issuer())), "{ran:?}");
+    let flags = ["--use-signed-timestamps", &image];
+    let ran = world.run(&cosign, &[&["verify", "-a", "commit=abc"][..], &flags, &scene.who()].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = world.run(&cosign, &[&["verify-attestation", "--type", "cyclonedx"][..], &flags, &scene.who()].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let other = ["--certificate-identity", "bob@example.com", "--certificate-oidc-issuer", scene.sigstore.issuer()];
+    let ran = world.run(&cosign, &[&["verify", "--trusted-root", "root.json"][..], &flags, &other].concat());
+    assert_ne!(ran.code, 0, "{ran:?}");
+    assert_eq!(scene.verify(&image).reasons(), ["good"]);
+    let ran = world.done(&[&["verify-attestation", "--type", "cyclonedx", &image][..], &scene.who()].concat());
+    assert!(ran.out.contains(&format!("identity {EVE}")), "{ran:?}");
+}
+
+#[test]
+fn we_take_what_cosign_signs_without_a_key() {
+    let Some(cosign) = cosign(3) else { return };
+    let Some(scene) = Scene::start() else { return };
+    let world = &scene.world;
+    let image = world.image("team/app");
+    world.write("bom.json", r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": []}"#);
+    let flags =
+        ["--signing-config", "config.json", "--identity-token", "token", "--trusted-root", "root.json", "--yes"];
+    let ran = world.run(&cosign, &[&["sign", &image][..], &flags].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    scene.fresh();
+    let attest = ["attest", "--type", "cyclonedx", "--predicate", "bom.json", &image];
+    let ran = world.run(&cosign, &[&attest[..], &flags].concat());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let ran = scene.verify(&image);
+    assert_eq!((ran.code, ran.reasons()), (0, vec!["good".to_owned()]), "{ran:?}");
+    assert_eq!(ran.json()["found"][0]["certificate"]["identity"], EVE);
+    assert_eq!(ran.json()["found"][0]["names_repository"], false);
+    let ran = world.done(&[&["verify-attestation", "--json", &image][..], &scene.who()].concat());
+    assert_eq!(ran.reasons(), ["good"], "{ran:?}");
+    // Who may sign for one repository only has to name it, and cosign's signatures name none.
+    let issuer = scene.sigstore.issuer();
+    let trust = format!(
+        "trusted_root: root.json\nidentities:\n- name: eve\n  issuer: {issuer}\n  subject: {EVE}\n  repositories: [{}/team/*]\n",
+        world.host
+    );
+    world.write("trust.yaml", &trust);
+    let ran = world.prograde(&["verify", "--json", "--trust", "trust.yaml", &image]);
+    assert_eq!((ran.code, ran.reasons()), (1, vec!["unbound".to_owned()]), "{ran:?}");
+    scene.fresh();
+    world.done(&[&["sign", &image][..], &scene.signing()].concat());
+    let ran = world.done(&["verify", "--json", "--trust", "trust.yaml", &image]);
+    assert!(ran.reasons().contains(&"good".to_owned()), "{ran:?}");
+}
+
+#[test]
+fn a_copy_in_another_repository_does_not_count() {
+    let Some(scene) = Scene::start() else { return };
+    let world = &scene.world;
+    world.done(&[&["sign", &world.image("team/app")][..], &scene.signing()].concat());
+    world.image("prod/app");
+    world.replay("team/app", "prod/app");
+    let ran = scene.verify(&world.image("prod/app"));
+    assert_eq!((ran.code, ran.reasons()), (1, vec!["other_repository".to_owned()]), "{ran:?}");
+}
+
+#[test]
+fn what_is_asked_wrongly_is_told() {
+    let Some(world) = World::start() else { return };
+    let image = world.image("team/app");
+    world.write("token", "a.b.c");
+    world.write("config.json", "{}");
+    let check = |arguments: &[&str], want: &str| {
+        let ran = world.prograde(arguments);
+        assert!(ran.code == 2 && ran.err.contains(want), "{arguments:?}: {ran:?}");
+    };
+    check(&["sign", &image], "--key <FILE>");
+    check(&["sign", "--keyless", &image], "--signing-config");
+    check(&["sign", "--keyless", "--key", "a.key", "--signing-config", "config.json", &image], "cannot be used with");
+    check(&["sign", "--keyless", "--signing-config", "config.json", "--form", "tag", &image], "stored as a bundle");
+    check(&["sign", "--keyless", "--signing-config", "config.json", &image], "PG1378");
+    check(&["verify", &image], "--certificate-identity");
+    check(&["verify", "--certificate-identity", "a", &image], "--certificate-oidc-issuer");
+    check(&["verify", "--certificate-oidc-issuer", "a", "--key", "a.pub", &image], "--certificate-identity");
+    let who = ["--certificate-identity-regexp", "(", "--certificate-oidc-issuer", "a", "--trusted-root", "config.json"];
+    check(&[&["verify", &image][..], &who].concat(), "PG1382");
+    let who = ["--certificate-identity", "a", "--certificate-oidc-issuer", "a", "--trusted-root", "config.json"];
+    check(&[&["verify", &image][..], &who].concat(), "PG1377");
+}
