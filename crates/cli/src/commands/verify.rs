@@ -74,7 +74,7 @@ struct About {
     #[command(flatten)]
     identity: Box<IdentityArgs>,
     #[command(flatten)]
-    registry: RegistryArgs,
+    registry: Box<RegistryArgs>,
 }
 
 /// Carries out `prograde verify`.

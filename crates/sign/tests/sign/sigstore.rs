@@ -196,7 +196,7 @@ impl Sigstore {
 
     /// A file's text.
     pub(crate) fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.folder.path().join(name)).unwrap()
+        fs::read_to_string(self.place().join(name)).unwrap()
     }
 
     /// Where its files are.

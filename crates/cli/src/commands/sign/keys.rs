@@ -26,7 +26,7 @@ pub(crate) struct MakerArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "keyless", conflicts_with = "keyless")]
     key: Option<PathBuf>,
     #[command(flatten)]
-    password: PasswordArgs,
+    password: Box<PasswordArgs>,
     #[command(flatten)]
     pub(crate) keyless: Box<KeylessArgs>,
 }
