@@ -5,6 +5,9 @@ use super::world::{Ran, World, cosign};
 
 const EVE: &str = "eve@example.com";
 
+const SIGNING: [&str; 7] =
+    ["--keyless", "--signing-config", "config.json", "--identity-token", "token", "--trusted-root", "root.json"];
+
 /// A registry, the services, and what they are told each time.
 struct Scene {
     world: World,
@@ -32,10 +35,6 @@ impl Scene {
         vec!["--certificate-identity", EVE, "--certificate-oidc-issuer", issuer, "--trusted-root", "root.json"]
     }
 
-    fn signing(&self) -> Vec<&'static str> {
-        vec!["--keyless", "--signing-config", "config.json", "--identity-token", "token", "--trusted-root", "root.json"]
-    }
-
     fn verify(&self, image: &str) -> Ran {
         self.world.prograde(&[&["verify", "--json", image][..], &self.who()].concat())
     }
@@ -48,13 +47,13 @@ fn cosign_takes_what_we_sign_without_a_key() {
     let world = &scene.world;
     let image = world.image("team/app");
     world.write("bom.json", r#"{"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": []}"#);
-    let ran = world.done(&[&["sign", "--json", "-a", "commit=abc", &image][..], &scene.signing()].concat());
+    let ran = world.done(&[&["sign", "--json", "-a", "commit=abc", &image][..], &SIGNING].concat());
     assert_eq!(
         (ran.json()["identity"].as_str(), ran.json()["issuer"].as_str()),
         (Some(EVE), Some(scene.sigstore.issuer()))
     );
     let attest = ["attest", "--type", "cyclonedx", "--predicate", "bom.json", &image];
-    let ran = world.done(&[&attest[..], &scene.signing()].concat());
+    let ran = world.done(&[&attest[..], &SIGNING].concat());
     assert!(ran.err.contains(&format!("as {EVE}, by the word of {}", scene.sigstore.issuer())), "{ran:?}");
     let flags = ["--use-signed-timestamps", &image];
     let ran = world.run(&cosign, &[&["verify", "-a", "commit=abc"][..], &flags, &scene.who()].concat());
@@ -100,7 +99,7 @@ fn we_take_what_cosign_signs_without_a_key() {
     let ran = world.prograde(&["verify", "--json", "--trust", "trust.yaml", &image]);
     assert_eq!((ran.code, ran.reasons()), (1, vec!["unbound".to_owned()]), "{ran:?}");
     scene.fresh();
-    world.done(&[&["sign", &image][..], &scene.signing()].concat());
+    world.done(&[&["sign", &image][..], &SIGNING].concat());
     let ran = world.done(&["verify", "--json", "--trust", "trust.yaml", &image]);
     assert!(ran.reasons().contains(&"good".to_owned()), "{ran:?}");
 }
@@ -109,7 +108,7 @@ fn we_take_what_cosign_signs_without_a_key() {
 fn a_copy_in_another_repository_does_not_count() {
     let Some(scene) = Scene::start() else { return };
     let world = &scene.world;
-    world.done(&[&["sign", &world.image("team/app")][..], &scene.signing()].concat());
+    world.done(&[&["sign", &world.image("team/app")][..], &SIGNING].concat());
     world.image("prod/app");
     world.replay("team/app", "prod/app");
     let ran = scene.verify(&world.image("prod/app"));

@@ -17,8 +17,25 @@ use crate::limits::{CONFIG_BYTES_MAX, SERVICES_MAX};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Services {
     pub(super) authority: String,
-    pub(super) logs: Vec<String>,
+    pub(super) logs: Vec<Log>,
     pub(super) clocks: Vec<String>,
+}
+
+/// A log, by the version of its API and its address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Log {
+    /// Rekor.
+    First(String),
+    /// Rekor on tiles, which proves no times.
+    Second(String),
+}
+
+impl Log {
+    pub(super) fn url(&self) -> &str {
+        match self {
+            Self::First(url) | Self::Second(url) => url,
+        }
+    }
 }
 
 impl Services {
@@ -36,15 +53,17 @@ impl Services {
         let config = SigningConfig::from_json(text).map_err(|error| error.to_string())?;
         let authorities = holding(&config.ca_urls, now, 1);
         let authority = authorities.first().ok_or("no certificate authority of API version 1 in `caUrls` holds now")?;
-        let known = holding(&config.rekor_tlog_urls, now, 2);
+        // The highest version alone, also if there are fewer of it than are asked for.
+        let (first, second) = (holding(&config.rekor_tlog_urls, now, 1), holding(&config.rekor_tlog_urls, now, 2));
+        let (known, log): (_, fn(String) -> Log) =
+            if second.is_empty() { (first, Log::First) } else { (second, Log::Second) };
         if known.is_empty() && !config.rekor_tlog_urls.is_empty() {
-            return Err(
-                "no log of API version 2 in `rekorTlogUrls` holds now, and logs of version 1 are not written".into()
-            );
+            return Err("no log of API version 1 or 2 in `rekorTlogUrls` holds now".to_owned());
         }
-        let logs = selected("rekorTlog", &known, &config.rekor_tlog_config)?;
+        let logs: Vec<Log> = selected("rekorTlog", &known, &config.rekor_tlog_config)?.into_iter().map(log).collect();
         let clocks = selected("tsa", &holding(&config.tsa_urls, now, 1), &config.tsa_config)?;
-        if clocks.is_empty() {
+        // A log of version 1 promises a time.
+        if clocks.is_empty() && !logs.iter().any(|log| matches!(log, Log::First(_))) {
             let why = "a certificate holds for minutes, and only a timestamp proves that they were the right ones";
             return Err(format!("no timestamp authority of API version 1 in `tsaUrls` holds now; {why}"));
         }
@@ -53,7 +72,8 @@ impl Services {
 
     /// All addresses, the certificate authority's first: it alone is sent the identity token.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.authority).chain(&self.logs).chain(&self.clocks).map(String::as_str)
+        let logs = self.logs.iter().map(Log::url);
+        std::iter::once(self.authority.as_str()).chain(logs).chain(self.clocks.iter().map(String::as_str))
     }
 }
 
@@ -174,7 +194,9 @@ mod tests {
             let error = Services::parse("it", &config(logs, rule, clocks, r#"{"selector":"ALL"}"#), now()).unwrap_err();
             assert!(error.to_string().contains(want) && error.code() == codes::SIGNING_CONFIG, "{error}");
         };
-        check(&logs[..1], "{}", &clocks, "version 1 are not written");
+        let alone = Services::parse("it", &config(&logs[..1], "{}", &[], "{}"), now()).unwrap();
+        assert_eq!(alone.logs, [Log::First("https://v1.example.com".to_owned())]);
+        check(&[service("https://v3.example.com", 3, "a", good)], "{}", &clocks, "version 1 or 2");
         check(&logs, r#"{"selector":"EXACT","count":3}"#, &clocks, "asks for 3 services");
         check(&logs, r#"{"selector":"EXACT"}"#, &clocks, "no `count`");
         check(&logs, r#"{"selector":"SERVICE_SELECTOR_UNDEFINED"}"#, &clocks, "asks for Undefined");

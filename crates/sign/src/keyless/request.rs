@@ -1,7 +1,9 @@
 //! What is sent to the services, and what their answers say.
 //!
 //! Sources: `fulcio.proto` of <https://github.com/sigstore/fulcio> and `rekor/v2` of <https://github.com/sigstore/rekor-tiles>,
-//! both in the JSON form of protocol buffers; RFC 2986 for requests of certificates, RFC 3161 for timestamps.
+//! both in the JSON form of protocol buffers; `openapi.yaml` of <https://github.com/sigstore/rekor>; RFC 2986 for requests of certificates, RFC 3161 for timestamps.
+
+use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,9 +12,10 @@ use der::{Any, Decode as _, Encode as _, Sequence};
 use serde::Deserialize;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use sigstore_verify::rekor::RekorV2KeyDetails;
-use sigstore_verify::rekor::entry::HashedRekordV2;
-use sigstore_verify::types::{DerCertificate, Sha256Hash, SignatureBytes, TransparencyLogEntry};
+use sigstore_verify::rekor::{DsseEntry, HashedRekordV2, LogEntry, RekorV2KeyDetails};
+use sigstore_verify::types::{
+    DerCertificate, DsseEnvelope, KindVersion, Sha256Hash, SignatureBytes, TransparencyLogEntry,
+};
 use x509_cert::name::Name;
 use x509_cert::request::{CertReq, CertReqInfo, Version};
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
@@ -94,6 +97,26 @@ pub(super) fn entry(message: &[u8], signature: &[u8], certificate: &[u8]) -> Res
         &DerCertificate::from_bytes(certificate),
         RekorV2KeyDetails::PkixEcdsaP256Sha256,
     ))
+}
+
+/// An entry for a log of version 1: an envelope, of which the log keeps the hashes, and who signed it.
+pub(super) fn first_entry(envelope: &DsseEnvelope, certificate: &[u8]) -> Result<Vec<u8>, String> {
+    let entry =
+        DsseEntry::new(envelope, &DerCertificate::from_bytes(certificate)).map_err(|error| error.to_string())?;
+    serde_json::to_vec(&entry).map_err(|error| error.to_string())
+}
+
+/// What a log of version 1 says of it: one entry under its name.
+pub(super) fn first_logged(answer: &[u8]) -> Result<TransparencyLogEntry, String> {
+    let mut all: BTreeMap<String, LogEntry> = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let (Some((_, entry)), true) = (all.pop_first(), all.is_empty()) else {
+        return Err("it has not one entry".to_owned());
+    };
+    let entry = entry.to_bundle_entry(KindVersion::DsseV001).map_err(|error| error.to_string())?;
+    match (&entry.inclusion_proof, &entry.inclusion_promise) {
+        (Some(_), Some(_)) => Ok(entry),
+        (Some(_) | None, _) => Err("it proves and promises no inclusion".to_owned()),
+    }
 }
 
 /// What a log says of an entry that it has taken.
@@ -181,6 +204,9 @@ mod tests {
         let key = r#"{"signedCertificateDetachedSct":{"chain":{"certificates":["-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"]}}}"#;
         assert_eq!(issued(key.as_bytes()).unwrap_err(), "what it has for a certificate is none");
         assert!(logged(b"{}").is_err());
+        for bad in ["{}", "[]", r#"{"a":{}}"#] {
+            assert!(first_logged(bad.as_bytes()).is_err(), "{bad}");
+        }
         for bad in [&b""[..], b"0", &[0x30, 0x03, 0x02, 0x01, 0x00], &[0x30, 0x05, 0x30, 0x03, 0x02, 0x01, 0x02]] {
             assert!(stamped(bad).is_err(), "{bad:?}");
         }

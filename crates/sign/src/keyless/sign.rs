@@ -8,6 +8,7 @@ use sigstore_verify::types::{
 };
 use zeroize::Zeroizing;
 
+use super::chosen::Log;
 use super::root::read_certificate;
 use super::{KeylessError, Services, Token, TrustedRoot, request};
 use crate::dsse;
@@ -72,10 +73,15 @@ impl Keyless<'_> {
         drop(key);
         let signed = DsseSignature::new(SignatureBytes::from_bytes(&signature), KeyId::default());
         let envelope = DsseEnvelope::new(dsse::IN_TOTO, PayloadBytes::from_bytes(payload), signed);
-        let mut bundle = BundleV03::with_certificate_and_dsse(DerCertificate::from_bytes(&certificate), envelope);
+        let mut entries = Vec::new();
         for log in &self.services.logs {
-            bundle = bundle.with_tlog_entry(self.entry(log, &message, &signature, &certificate)?);
+            entries.push(match log {
+                Log::First(url) => self.first_entry(url, &envelope, &certificate)?,
+                Log::Second(url) => self.entry(url, &message, &signature, &certificate)?,
+            });
         }
+        let bundle = BundleV03::with_certificate_and_dsse(DerCertificate::from_bytes(&certificate), envelope);
+        let mut bundle = entries.into_iter().fold(bundle, BundleV03::with_tlog_entry);
         for clock in &self.services.clocks {
             bundle = bundle.with_rfc3161_timestamp(TimestampToken::new(self.timestamp(clock, &signature)?));
         }
@@ -103,6 +109,18 @@ impl Keyless<'_> {
             return Err(wrong("its certificate is for another key".to_owned()));
         }
         Ok((certificate, Made { issuer, subject, key_id }))
+    }
+
+    fn first_entry(
+        &self,
+        log: &str,
+        envelope: &DsseEnvelope,
+        certificate: &[u8],
+    ) -> Result<TransparencyLogEntry, KeylessError> {
+        let body = request::first_entry(envelope, certificate).map_err(|why| answer(LOG, log, why))?;
+        let url = format!("{log}/api/v1/log/entries");
+        let given = self.ask(LOG, &Request { url, content_type: JSON, accept: JSON, body: &body })?;
+        request::first_logged(&given).map_err(|why| answer(LOG, log, why))
     }
 
     fn entry(
