@@ -1,5 +1,8 @@
 //! Signing and verifying without keys, with Sigstore's own services, and cosign in both directions.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
 use super::sigstore::Sigstore;
 use super::world::{Ran, World, cosign};
 
@@ -102,6 +105,58 @@ fn we_take_what_cosign_signs_without_a_key() {
     world.done(&[&["sign", &image][..], &SIGNING].concat());
     let ran = world.done(&["verify", "--json", "--trust", "trust.yaml", &image]);
     assert!(ran.reasons().contains(&"good".to_owned()), "{ran:?}");
+}
+
+/// A runner of GitHub's that gives one token, and what it was asked.
+fn runner(token: String) -> (String, std::thread::JoinHandle<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/token?api-version=2.0", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let length = stream.read(&mut request).unwrap();
+        let body = serde_json::json!({"count": 1, "value": token}).to_string();
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+        write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).unwrap();
+        String::from_utf8_lossy(&request[..length]).into_owned()
+    });
+    (url, asked)
+}
+
+#[test]
+fn pipelines_have_their_tokens_at_hand() {
+    let Some(scene) = Scene::start() else { return };
+    let world = &scene.world;
+    let image = world.image("team/app");
+    let sign = ["sign", "--keyless", "--signing-config", "config.json", &image];
+    let ran = world.prograde_in(&[("SIGSTORE_ID_TOKEN", &scene.sigstore.token(EVE))], &sign);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let (url, asked) = runner(scene.sigstore.token(EVE));
+    let github = [("ACTIONS_ID_TOKEN_REQUEST_URL", url.as_str()), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "a-secret")];
+    let ran = world.prograde_in(&github, &sign);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let asked = asked.join().unwrap();
+    assert!(asked.starts_with("GET /token?api-version=2.0&audience=sigstore HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.contains("authorization: bearer a-secret\r\n"), "{asked}");
+    assert_eq!(scene.verify(&image).reasons(), ["good", "good"]);
+    // A token goes to nobody who could be anybody.
+    let github =
+        [("ACTIONS_ID_TOKEN_REQUEST_URL", "http://example.com/"), ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "a-secret")];
+    let ran = world.prograde_in(&github, &sign);
+    assert!(ran.code == 2 && ran.err.contains("https://") && !ran.err.contains("a-secret"), "{ran:?}");
+    let ran = world.prograde(&sign);
+    assert!(ran.code == 2 && ran.err.contains("PG1379"), "{ran:?}");
+    // Fulcio refuses a token that somebody else signed; neither it nor we say what it was.
+    let forged = format!("{}.{}", scene.sigstore.token(EVE).rsplit_once('.').unwrap().0, "A".repeat(86));
+    let ran = world.prograde_in(&[("SIGSTORE_ID_TOKEN", &forged)], &sign);
+    assert!(ran.code == 2 && ran.err.contains("PG1380") && !ran.err.contains(&forged), "{ran:?}");
+    // Nobody is there.
+    let config: serde_json::Value = serde_json::from_str(&world.read("config.json")).unwrap();
+    let place = config["caUrls"][0]["url"].as_str().unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    world.write("config.json", &config.to_string().replace(place, &format!("http://{free}")));
+    let ran = world.prograde_in(&[("SIGSTORE_ID_TOKEN", &scene.sigstore.token(EVE))], &sign);
+    assert!(ran.code == 2 && ran.err.contains("PG1380") && ran.err.contains("can't be reached"), "{ran:?}");
 }
 
 #[test]

@@ -60,6 +60,13 @@ fn signing_request(key: &PrivateKey) -> Result<String, KeyError> {
         .map_err(|error| KeyError::form("the new key", error.to_string()))
 }
 
+fn json_of<T: serde::de::DeserializeOwned>(answer: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(answer).map_err(|error| {
+        let begin: String = String::from_utf8_lossy(answer).chars().filter(|c| !c.is_control()).take(80).collect();
+        format!("{error}, in `{begin}`")
+    })
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Issued {
@@ -79,7 +86,7 @@ struct Chain {
 
 /// The certificate in an authority's answer, in DER. Those above it are in the trusted root of whoever checks.
 pub(super) fn issued(answer: &[u8]) -> Result<Vec<u8>, String> {
-    let issued: Issued = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let issued: Issued = json_of(answer)?;
     let signed = issued.signed_certificate_embedded_sct.or(issued.signed_certificate_detached_sct);
     let chain = signed.ok_or("it has no certificate")?.chain.certificates;
     let first = chain.first().filter(|_| chain.len() <= MATERIAL_MAX);
@@ -108,7 +115,7 @@ pub(super) fn first_entry(envelope: &DsseEnvelope, certificate: &[u8]) -> Result
 
 /// What a log of version 1 says of it: one entry under its name.
 pub(super) fn first_logged(answer: &[u8]) -> Result<TransparencyLogEntry, String> {
-    let mut all: BTreeMap<String, LogEntry> = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let mut all: BTreeMap<String, LogEntry> = json_of(answer)?;
     let (Some((_, entry)), true) = (all.pop_first(), all.is_empty()) else {
         return Err("it has not one entry".to_owned());
     };
@@ -121,7 +128,7 @@ pub(super) fn first_logged(answer: &[u8]) -> Result<TransparencyLogEntry, String
 
 /// What a log says of an entry that it has taken.
 pub(super) fn logged(answer: &[u8]) -> Result<TransparencyLogEntry, String> {
-    let entry: TransparencyLogEntry = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let entry: TransparencyLogEntry = json_of(answer)?;
     match &entry.inclusion_proof {
         Some(proof) if !proof.checkpoint.is_empty() => Ok(entry),
         Some(_) | None => Err("it proves no inclusion".to_owned()),
