@@ -8,6 +8,7 @@ mod sign {
     mod keys;
     mod memory;
     mod registry;
+    mod rekor;
     mod sigstore;
     mod trust;
     mod writing;

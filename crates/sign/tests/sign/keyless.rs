@@ -69,7 +69,7 @@ fn bundle_in(memory: &Memory) -> Value {
         .unwrap()
 }
 
-fn verified(memory: &Memory, image: &Image, trust: &Trust) -> Verified {
+pub(crate) fn verified(memory: &Memory, image: &Image, trust: &Trust) -> Verified {
     verify(memory, image, &signatures(), Terms { trust, at: now() }).unwrap()
 }
 
