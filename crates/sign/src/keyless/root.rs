@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use prograde_model::Digest;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use sigstore_verify::bundle::Error as Lack;
 use sigstore_verify::crypto::{CertificateInfo, parse_certificate_info};
 use sigstore_verify::trust_root::TrustedRoot as Read;
@@ -15,7 +16,6 @@ use sigstore_verify::{Error, VerificationPolicy, VerificationResult, Verifier};
 
 use super::{KeylessError, provider};
 use crate::codes;
-use crate::key::PublicKey;
 use crate::limits::{MATERIAL_MAX, ROOT_AUTHORITIES_MAX, ROOT_BYTES_MAX};
 
 /// How the media types of trusted roots begin.
@@ -274,9 +274,7 @@ fn named(information: &CertificateInfo) -> Result<(String, String, String), Doub
     let none = |what: &str| Doubt::Certificate(format!("it names no {what}"));
     let issuer = information.issuer.clone().ok_or_else(|| none("issuer of the identity"))?;
     let subject = information.identity.as_ref().map(ToString::to_string).ok_or_else(|| none("identity"))?;
-    let key = PublicKey::from_der("the certified key", information.public_key.as_bytes());
-    let key = key.map_err(|error| Doubt::Certificate(error.to_string()))?;
-    Ok((issuer, subject, key.id()))
+    Ok((issuer, subject, hex::encode(Sha256::digest(information.public_key.as_bytes()))))
 }
 
 /// The same of a certificate that nobody has checked: what an authority has just given.

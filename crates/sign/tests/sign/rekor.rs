@@ -1,6 +1,6 @@
-//! Bundles with entries of logs of version 1. Rekor needs Trillian and a MySQL server for that, so what it answered is kept
-//! in `rekor-v1/`: made on one machine with Rekor 1.5.4, Trillian 1.7.2, MariaDB 10.11, Fulcio 1.8.8, TesseraCT 0.1.1 and
-//! cosign 3.1.3. `dated.json` is ours with a timestamp, `promised.json` ours without one, and `cosign.json` is cosign's.
+//! Bundles with entries of logs of version 1. Rekor needs Trillian and a database server for that, so what it answered is kept
+//! in `rekor-v1/`: made on one machine with Rekor 1.5.4, Trillian 1.7.2, Fulcio 1.8.8 and cosign 3.1.3. `dated.json` is ours
+//! with a timestamp, `promised.json` ours without one, and `cosign.json` is cosign's.
 
 use std::path::Path;
 
