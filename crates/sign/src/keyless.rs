@@ -19,6 +19,7 @@ mod token;
 use std::path::PathBuf;
 
 pub use chosen::{Services, is_address};
+pub(crate) use root::Signed;
 pub use root::{Certified, Doubt, TrustedRoot};
 pub use sign::{Keyless, Made, Port, Request};
 pub use token::Token;

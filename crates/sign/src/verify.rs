@@ -5,6 +5,7 @@
 
 mod collect;
 mod judge;
+mod proofs;
 
 use jiff::Timestamp;
 use prograde_model::Digest;
@@ -76,9 +77,6 @@ pub enum Refusal {
     /// A certificate stands for the signer, and nothing says whom to believe about certificates.
     #[error("a certificate stands for its signer, and there is no trusted root to check it with")]
     Certificate,
-    /// A certificate stands for the signer of a layer.
-    #[error("a certificate stands for its signer; certificates are checked in bundles only, not under tags")]
-    CertificateInTag,
     /// It does not hold by the trusted root.
     #[error(transparent)]
     Doubtful(#[from] Doubt),
@@ -117,7 +115,7 @@ impl Refusal {
             Self::TooLarge { .. } => "too_large",
             Self::Form(_) => "malformed",
             Self::NoKey => "no_trusted_key",
-            Self::Certificate | Self::CertificateInTag => "certificate",
+            Self::Certificate => "certificate",
             Self::Doubtful(doubt) => doubt.word(),
             Self::Stranger { .. } => "no_trusted_identity",
             Self::OtherDigest(_) => "other_image",

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use sigstore_verify::bundle::Error as Lack;
 use sigstore_verify::crypto::{CertificateInfo, parse_certificate_info};
 use sigstore_verify::trust_root::TrustedRoot as Read;
-use sigstore_verify::types::{Bundle, DerCertificate, Sha256Hash, SignatureContent};
+use sigstore_verify::types::{Artifact, Bundle, DerCertificate, Sha256Hash, SignatureContent};
 use sigstore_verify::{Error, VerificationPolicy, VerificationResult, Verifier};
 
 use super::{KeylessError, provider};
@@ -48,6 +48,19 @@ pub struct Certified {
     pub key_id: String,
     /// The first and the last of the moments that are proven.
     pub times: (Timestamp, Timestamp),
+}
+
+/// What the caller has read of a bundle, and goes by.
+pub(crate) enum Signed<'a> {
+    /// A statement about an image.
+    Statement {
+        /// The statement.
+        payload: &'a [u8],
+        /// The image.
+        about: &'a Digest,
+    },
+    /// A payload that is signed as it is.
+    Payload(&'a [u8]),
 }
 
 /// Why a bundle with a certificate does not hold by a trusted root.
@@ -236,20 +249,23 @@ impl TrustedRoot {
         policy
     }
 
-    /// Who signed the envelope in a bundle. `payload` is what the caller has read of it and goes by.
-    pub(crate) fn check(&self, bundle: &[u8], payload: &[u8], digest: &Digest) -> Result<Certified, Doubt> {
+    /// Who signed what a bundle carries.
+    pub(crate) fn check(&self, bundle: &[u8], signed: &Signed<'_>) -> Result<Certified, Doubt> {
         let text = std::str::from_utf8(bundle).map_err(|_| Doubt::Form("it is no text".to_owned()))?;
         check_size(text)?;
         let bundle = Bundle::from_json(text).map_err(|error| Doubt::Form(told(&error)))?;
-        let SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
-            return Err(Doubt::Form("it has no envelope".to_owned()));
+        let artifact = match (&bundle.content, signed) {
+            // Two readers of the same text must not see two statements.
+            (SignatureContent::DsseEnvelope(envelope), Signed::Statement { payload, about })
+                if envelope.payload.as_bytes() == *payload =>
+            {
+                let digest = Sha256Hash::from_hex(about.hex()).map_err(|error| Doubt::Form(told(&error)))?;
+                Artifact::from(digest)
+            }
+            (SignatureContent::MessageSignature(_), Signed::Payload(payload)) => Artifact::from(*payload),
+            _ => return Err(Doubt::Form("its content can be read in two ways".to_owned())),
         };
-        // Two readers of the same text must not see two statements.
-        if envelope.payload.as_bytes() != payload {
-            return Err(Doubt::Form("its payload can be read in two ways".to_owned()));
-        }
-        let digest = Sha256Hash::from_hex(digest.hex()).map_err(|error| Doubt::Form(told(&error)))?;
-        let result = self.0.verifier.verify(digest, &bundle, &self.policy())?;
+        let result = self.0.verifier.verify(artifact, &bundle, &self.policy())?;
         self.certified(&result)
     }
 

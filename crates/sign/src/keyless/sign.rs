@@ -9,7 +9,7 @@ use sigstore_verify::types::{
 use zeroize::Zeroizing;
 
 use super::chosen::Log;
-use super::root::read_certificate;
+use super::root::{Signed, read_certificate};
 use super::{KeylessError, Services, Token, TrustedRoot, request};
 use crate::dsse;
 use crate::key::{PrivateKey, Signer as _};
@@ -88,7 +88,8 @@ impl Keyless<'_> {
         let text = bundle.into_bundle().to_json();
         let text = text.map_err(|error| answer(AUTHORITY, &self.services.authority, error.to_string()))?;
         if let Some(root) = self.root {
-            root.check(text.as_bytes(), payload, image).map_err(KeylessError::Unsound)?;
+            let signed = Signed::Statement { payload, about: image };
+            root.check(text.as_bytes(), &signed).map_err(KeylessError::Unsound)?;
         }
         Ok((text.into_bytes(), made))
     }

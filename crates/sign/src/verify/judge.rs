@@ -1,13 +1,17 @@
 //! Whether one signature or attestation counts.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::collect::Content;
+use super::proofs::Proofs;
 use super::{Asked, Evidence, Refusal, Terms};
 use crate::dsse::{Envelope, Opened};
-use crate::keyless::{Certified, Doubt};
+use crate::keyless::{Certified, Doubt, Signed};
 use crate::payload::Payload;
 use crate::predicate::COSIGN_SIGN;
 use crate::publish::Image;
@@ -57,21 +61,24 @@ impl From<Refusal> for Unfit {
 /// Judges one.
 pub(super) fn judge(content: &Content, image: &Image, asked: &Asked, terms: Terms<'_>) -> Result<Evidence, Unfit> {
     match (content, asked) {
-        (Content::Payload { payload, signature, certificate }, Asked::Signatures(wanted)) => {
-            Ok(signed(payload, signature, *certificate, image, wanted, terms)?)
+        (Content::Payload { payload, signature, proofs }, Asked::Signatures(wanted)) => {
+            Ok(signed(payload, signature, proofs.as_ref(), image, wanted, terms)?)
         }
         (Content::Payload { .. }, Asked::Attestations(_)) => {
             Err(Refusal::Form("it is a signature, and no attestation".to_owned()).into())
         }
-        (Content::Envelope { envelope, certificate }, _) => {
-            let (opened, statement) = open(envelope, asked)?;
-            let makers = keys(&opened, terms);
-            if makers.is_empty() && *certificate {
-                return Err(Refusal::CertificateInTag.into());
-            }
-            Ok(about(statement, &makers, image, asked, terms)?)
+        (Content::Envelope { envelope, proofs }, _) => {
+            let bundle = |proofs: &Proofs| {
+                let envelope = serde_json::to_value(envelope).map_err(|error| error.to_string())?;
+                proofs.bundle(("dsseEnvelope", envelope))
+            };
+            let bundle = proofs.as_ref().map(bundle).transpose();
+            stated(envelope, bundle.map(|bytes| bytes.map(Cow::from)), image, asked, terms)
         }
-        (Content::Bundle { envelope, certified }, _) => bundled(envelope, certified.as_deref(), image, asked, terms),
+        (Content::Bundle { envelope, certified }, _) => {
+            let bundle = certified.as_ref().map(|bytes| Cow::from(bytes.as_slice()));
+            stated(envelope, Ok(bundle), image, asked, terms)
+        }
     }
 }
 
@@ -79,15 +86,30 @@ pub(super) fn judge(content: &Content, image: &Image, asked: &Asked, terms: Term
 fn signed(
     payload: &[u8],
     signature: &str,
-    certificate: bool,
+    proofs: Option<&Proofs>,
     image: &Image,
     wanted: &Map<String, Value>,
     terms: Terms<'_>,
 ) -> Result<Evidence, Refusal> {
-    let signature = STANDARD.decode(signature).map_err(|_| Refusal::Form("its signature is no base64".to_owned()))?;
-    let makers: Vec<Maker<'_>> = terms.trust.makers(payload, &signature).map(Maker::Key).collect();
+    let bytes = STANDARD.decode(signature).map_err(|_| Refusal::Form("its signature is no base64".to_owned()))?;
+    let certified;
+    let mut makers: Vec<Maker<'_>> = terms.trust.makers(payload, &bytes).map(Maker::Key).collect();
+    if let Some(proofs) = proofs.filter(|_| makers.is_empty()) {
+        let root = terms.trust.root().ok_or(Refusal::Certificate)?;
+        let hash = json!({"algorithm": "SHA2_256", "digest": STANDARD.encode(Sha256::digest(payload))});
+        let content = ("messageSignature", json!({"messageDigest": hash, "signature": signature}));
+        let bundle = proofs.bundle(content).map_err(Refusal::Form)?;
+        certified = root.check(&bundle, &Signed::Payload(payload)).map_err(|doubt| match doubt {
+            // The hash above is the payload's, so it is the entry's that is another.
+            Doubt::Other => Doubt::Log("it is about something else".to_owned()),
+            doubt @ (Doubt::Form(_) | Doubt::Certificate(_) | Doubt::Log(_) | Doubt::Time(_) | Doubt::Signature(_)) => {
+                doubt
+            }
+        })?;
+        makers = identities(&certified, terms)?;
+    }
     if makers.is_empty() {
-        return Err(if certificate { Refusal::CertificateInTag } else { Refusal::NoKey });
+        return Err(Refusal::NoKey);
     }
     let said =
         Payload::parse(payload).map_err(|why| Refusal::Form(format!("it is no payload of a signature: {why}")))?;
@@ -122,38 +144,41 @@ fn keys<'a>(opened: &'a Opened, terms: Terms<'a>) -> Vec<Maker<'a>> {
     makers.map(Maker::Key).collect()
 }
 
-/// A bundle. With a certificate the trusted root says who signed it, and the trust whether that one counts.
-fn bundled(
+/// An envelope; `bundle` is what carries it, if a certificate stands for its signer. Then the trusted root says who signed,
+/// and the trust whether that one counts.
+fn stated(
     envelope: &Envelope,
-    certified: Option<&Vec<u8>>,
+    bundle: Result<Option<Cow<'_, [u8]>>, String>,
     image: &Image,
     asked: &Asked,
     terms: Terms<'_>,
 ) -> Result<Evidence, Unfit> {
     let (opened, statement) = open(envelope, asked)?;
     let makers = keys(&opened, terms);
-    let Some(bytes) = certified.filter(|_| makers.is_empty()) else {
+    if !makers.is_empty() {
         return Ok(about(statement, &makers, image, asked, terms)?);
-    };
+    }
+    let Some(bundle) = bundle.map_err(Refusal::Form)? else { return Err(Refusal::NoKey.into()) };
     let root = terms.trust.root().ok_or(Refusal::Certificate)?;
-    let certified = root.check(bytes, &opened.payload, &image.digest).map_err(|doubt| match doubt {
+    let signed = Signed::Statement { payload: &opened.payload, about: &image.digest };
+    let certified = root.check(&bundle, &signed).map_err(|doubt| match doubt {
         Doubt::Other => Refusal::OtherDigest(statement.digests()),
         doubt @ (Doubt::Form(_) | Doubt::Certificate(_) | Doubt::Log(_) | Doubt::Time(_) | Doubt::Signature(_)) => {
             Refusal::Doubtful(doubt)
         }
     })?;
-    let makers: Vec<Maker<'_>> = terms
-        .trust
-        .identities()
-        .iter()
-        .filter(|identity| identity.is(&certified))
-        .map(|identity| Maker::Identity(identity, &certified))
-        .collect();
-    if makers.is_empty() {
-        let Certified { issuer, subject, .. } = certified;
-        return Err(Refusal::Stranger { subject: short(&subject), issuer: short(&issuer) }.into());
-    }
+    let makers = identities(&certified, terms)?;
     Ok(about(statement, &makers, image, asked, terms)?)
+}
+
+/// The trusted identities that somebody is; at least one.
+fn identities<'a>(certified: &'a Certified, terms: Terms<'a>) -> Result<Vec<Maker<'a>>, Refusal> {
+    let known = terms.trust.identities().iter().filter(|identity| identity.is(certified));
+    let makers: Vec<Maker<'_>> = known.map(|identity| Maker::Identity(identity, certified)).collect();
+    if makers.is_empty() {
+        return Err(Refusal::Stranger { subject: short(&certified.subject), issuer: short(&certified.issuer) });
+    }
+    Ok(makers)
 }
 
 fn short(text: &str) -> String {
@@ -168,9 +193,6 @@ fn about(
     asked: &Asked,
     terms: Terms<'_>,
 ) -> Result<Evidence, Refusal> {
-    if makers.is_empty() {
-        return Err(Refusal::NoKey);
-    }
     let subjects: Vec<_> = statement.subjects(&image.digest).collect();
     if subjects.is_empty() {
         return Err(Refusal::OtherDigest(statement.digests()));
