@@ -142,3 +142,38 @@ fn layers_under_tags_are_verified() {
     layer["content"] = STANDARD.encode(payload.replace("team/j", "team/k")).into();
     check_layer(&layer, "k", &root, "signature");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+
+    /// Whatever stands in them: bundles, layers and roots are refused or read, and nothing breaks.
+    #[test]
+    fn broken_texts_are_refused(at in 0_usize..20_000, byte in 0_u8..=255, cut in 0_usize..20_000, which in 0_usize..3) {
+        let names = ["dated.json", "promised.json", "cosign.json"];
+        let spoil = |text: String| {
+            let mut bytes = text.into_bytes();
+            let (length, place) = (bytes.len(), at % bytes.len());
+            bytes[place] = byte;
+            if cut % 4 == 0 {
+                bytes.truncate(cut % length);
+            }
+            bytes
+        };
+        let root = kept("root.json");
+        let (image, trust, memory) = (image("g"), trust(&root), Memory::default());
+        memory.plant_bundle(&image, &spoil(kept(names[which]).to_string()));
+        let mut layer = kept("layer-signature-promised.json");
+        let promise = "dev.sigstore.cosign/bundle";
+        let text = layer["annotations"][promise].as_str().unwrap().to_owned();
+        layer["annotations"][promise] = String::from_utf8_lossy(&spoil(text)).into();
+        let content = STANDARD.decode(layer["content"].as_str().unwrap()).unwrap();
+        let kind = layer["mediaType"].as_str().unwrap();
+        memory.plant(&signature_tag(&image.digest), &[(kind, &content, layer["annotations"].clone())]);
+        // The layer is told in any case; a bundle that says that it is of another kind is not asked for.
+        assert!(!verified(&memory, &image, &trust).found.is_empty());
+        if let Ok(text) = String::from_utf8(spoil(root.to_string())) {
+            // Both are well.
+            let _read = TrustedRoot::parse("root.json", &text);
+        }
+    }
+}
