@@ -33,10 +33,10 @@ pub(crate) struct KeylessArgs {
     /// The identity token. Set the variable: a flag can be seen by every user of the machine
     #[arg(long, env = "SIGSTORE_ID_TOKEN", hide_env_values = true, hide = true, value_name = "TOKEN")]
     sigstore_id_token: Option<String>,
-    /// Where GitHub's runner gives tokens
+    /// Where GitHub's runner gives identity tokens
     #[arg(long, env = "ACTIONS_ID_TOKEN_REQUEST_URL", hide = true, value_name = "URL")]
     actions_id_token_request_url: Option<String>,
-    /// What it wants to see for that
+    /// What GitHub's runner wants to see before it gives one
     #[arg(long, env = "ACTIONS_ID_TOKEN_REQUEST_TOKEN", hide_env_values = true, hide = true, value_name = "TOKEN")]
     actions_id_token_request_token: Option<String>,
 }
