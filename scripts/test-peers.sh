@@ -97,6 +97,25 @@ cosign() {
     done
 }
 
+# Sigstore's services: a certificate authority, a log of certificates, a log of signatures, and a timestamp authority, for
+# signatures without keys (crates/sign/tests/sign/sigstore.rs).
+sigstore() {
+    local place
+    place="$(cd "$(dirname "$0")/.." && pwd)/target/peers/sigstore"
+    sigstore_install "$place" fulcio github.com/sigstore/fulcio@v1.8.8 fulcio &&
+        sigstore_install "$place" tesseract github.com/transparency-dev/tesseract/cmd/tesseract/posix@v0.1.1 posix &&
+        sigstore_install "$place" rekor github.com/sigstore/rekor-tiles/v2/cmd/rekor-server/posix@v2.3.0 posix &&
+        peer_build sign clock
+}
+
+# One of them, by the name that its tests know; Go names it as its module does.
+sigstore_install() {
+    if [ -x "$1/$2" ]; then return; fi
+    local made
+    made="$(mktemp -d)"
+    GOBIN="$made" go_install "$3" && mkdir -p "$1" && mv "$made/$4" "$1/$2"
+}
+
 # actionlint: what it takes for a workflow is compared with what we do (crates/pipeline/tests/it/actionlint.rs).
 actionlint() {
     if type -P actionlint >/dev/null; then return; fi
@@ -289,7 +308,7 @@ debian_install() {
     apt-get -qq install -y --no-install-recommends "$1" >&2 || { apt-get -qq update >&2 && apt-get -qq install -y --no-install-recommends "$1" >&2; }
 }
 
-peers=(actionlint aiosmtpd alertmanager apiserver argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar krusty kustomize maven moto npm openfeature openssl opentelemetry prometheus ruby sarif scan semver skopeo sloth umoci)
+peers=(actionlint aiosmtpd alertmanager apiserver argo argo-cd buildah busybox conformance cosign docker-registry go helm icalendar krusty kustomize maven moto npm openfeature openssl opentelemetry prometheus ruby sarif scan semver sigstore skopeo sloth umoci)
 left_out=0
 for peer in "${@:-${peers[@]}}"; do
     if ! way=$("$peer"); then

@@ -253,6 +253,12 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1374"
     "PG1375"
     "PG1376"
+    "PG1377"
+    "PG1378"
+    "PG1379"
+    "PG1380"
+    "PG1381"
+    "PG1382"
 ];
 
 #[cfg(test)]

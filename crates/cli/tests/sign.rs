@@ -3,7 +3,10 @@
 
 mod sign {
     mod cosign;
+    mod keyless;
     mod ours;
     mod policy;
+    #[path = "../../../sign/tests/sign/sigstore.rs"]
+    mod sigstore;
     mod world;
 }

@@ -20,3 +20,15 @@ pub const STORE: &str = "PG0787";
 pub const LIMIT: &str = "PG0788";
 /// Others wrote at the same time, again and again.
 pub const CONTENDED: &str = "PG0789";
+/// A trusted root can't be used.
+pub const TRUSTED_ROOT: &str = "PG1377";
+/// A signing configuration can't be used.
+pub const SIGNING_CONFIG: &str = "PG1378";
+/// There is no identity token.
+pub const TOKEN: &str = "PG1379";
+/// A service that signs without a key can't be reached, or refuses.
+pub const SERVICE: &str = "PG1380";
+/// What a service that signs without a key answers can't be used.
+pub const ANSWER: &str = "PG1381";
+/// The pattern of an identity can't be used.
+pub const IDENTITY: &str = "PG1382";

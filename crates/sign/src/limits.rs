@@ -21,3 +21,21 @@ pub const ENVELOPE_SIGNATURES_MAX: usize = 16;
 pub const SUBJECTS_MAX: usize = 10_000;
 /// How many times something is written again because others wrote at the same time.
 pub const ATTEMPTS_MAX: u32 = 20;
+/// The largest identity token, in bytes.
+pub const TOKEN_BYTES_MAX: u64 = 64 * 1024;
+/// The largest signing configuration, in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 256 * 1024;
+/// How many services of a kind are asked for one signature.
+pub const SERVICES_MAX: usize = 8;
+/// The largest trusted root, in bytes.
+pub const ROOT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How many authorities of a kind a trusted root may name.
+pub const ROOT_AUTHORITIES_MAX: usize = 64;
+/// How many log entries, timestamps or certificates a bundle may carry.
+pub const MATERIAL_MAX: usize = 16;
+/// How many identities a trust file may name.
+pub const IDENTITIES_MAX: usize = 64;
+/// The longest pattern of an identity, in bytes, and what it may need in memory.
+pub const PATTERN_BYTES_MAX: usize = 1_000;
+/// See [`PATTERN_BYTES_MAX`].
+pub const PATTERN_MEMORY_MAX: usize = 1024 * 1024;

@@ -16,6 +16,7 @@ use crate::document::{
 };
 use crate::dsse::Envelope;
 use crate::key::Signer;
+use crate::keyless::{Keyless, Made};
 use crate::limits::{ATTEMPTS_MAX, FOUND_MAX};
 use crate::payload::Payload;
 use crate::predicate::COSIGN_SIGN;
@@ -87,7 +88,8 @@ pub fn sign(
     if form.has_bundle() {
         let statement = Statement::about(&image.repository, &image.digest, COSIGN_SIGN, json!({}));
         let envelope = sign_statement(&statement.annotated(annotations), signer)?;
-        put_bundle(store, &subject, &Bundle::new(envelope, signer.public_key()), COSIGN_SIGN, now)?;
+        let bundle = Bundle::new(envelope, signer.public_key()).to_bytes()?;
+        put_bundle(store, &subject, &bundle, COSIGN_SIGN, now)?;
     }
     if form.has_tag() {
         let made = sign_payload(image, annotations.clone(), signer)?;
@@ -116,9 +118,38 @@ pub fn attest(
         put_layer(store, &document::attestation_tag(&image.digest), &layer, &bytes)?;
     }
     if form.has_bundle() {
-        put_bundle(store, &subject, &Bundle::new(envelope, signer.public_key()), predicate_type, now)?;
+        let bundle = Bundle::new(envelope, signer.public_key()).to_bytes()?;
+        put_bundle(store, &subject, &bundle, predicate_type, now)?;
     }
     Ok(())
+}
+
+/// Signs an image without a key that anybody keeps, and stores the signature, as a bundle alone: the other form has no place
+/// for what proves when it was made.
+pub fn sign_keyless(
+    store: &dyn Store,
+    image: &Image,
+    annotations: &Map<String, Value>,
+    keyless: Keyless<'_>,
+    now: Timestamp,
+) -> Result<Made, StoreError> {
+    let statement = Statement::about(&image.repository, &image.digest, COSIGN_SIGN, json!({}));
+    attest_keyless(store, image, &statement.annotated(annotations), keyless, now)
+}
+
+/// Signs what a statement says of an image in the same way.
+pub fn attest_keyless(
+    store: &dyn Store,
+    image: &Image,
+    statement: &Statement,
+    keyless: Keyless<'_>,
+    now: Timestamp,
+) -> Result<Made, StoreError> {
+    // First: what a log has taken stays there, also if the image is missing.
+    let subject = subject(store, image)?;
+    let (bundle, made) = keyless.bundle(&statement.to_bytes()?, &image.digest)?;
+    put_bundle(store, &subject, &bundle, &statement.predicate_type, now)?;
+    Ok(made)
 }
 
 /// The image itself, which has to be there: a signature of something that nobody can pull helps nobody.
@@ -131,19 +162,18 @@ fn subject(store: &dyn Store, image: &Image) -> Result<Descriptor, StoreError> {
 fn put_bundle(
     store: &dyn Store,
     subject: &Descriptor,
-    bundle: &Bundle,
+    bytes: &[u8],
     predicate_type: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let bytes = bundle.to_bytes()?;
-    let layer = Descriptor::of(bundle::MEDIA_TYPE, &bytes);
+    let layer = Descriptor::of(bundle::MEDIA_TYPE, bytes);
     let annotations = json!({
         "dev.sigstore.bundle.content": "dsse-envelope",
         "dev.sigstore.bundle.predicateType": predicate_type,
         "org.opencontainers.image.created": format!("{now:.0}"),
     });
     let manifest = serde_json::to_vec(&document::referrer(subject, bundle::MEDIA_TYPE, &layer, &annotations))?;
-    for blob in [bytes.as_slice(), EMPTY_BYTES] {
+    for blob in [bytes, EMPTY_BYTES] {
         store.put_blob(&digest_of(blob), blob).map_err(StoreError::failed("store the bundle"))?;
     }
     let digest = digest_of(&manifest);

@@ -84,6 +84,9 @@ pub enum StoreError {
     /// A signer gave no signature.
     #[error(transparent)]
     Key(#[from] crate::key::KeyError),
+    /// It can't be signed without a key.
+    #[error(transparent)]
+    Keyless(#[from] crate::keyless::KeylessError),
     /// A document can't be written as JSON.
     #[error("a document can't be written")]
     Json(#[from] serde_json::Error),
@@ -102,6 +105,7 @@ impl StoreError {
             Self::Limit { .. } => codes::LIMIT,
             Self::Contended { .. } => codes::CONTENDED,
             Self::Key(error) => error.code(),
+            Self::Keyless(error) => error.code(),
         }
     }
 }

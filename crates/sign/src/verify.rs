@@ -5,12 +5,14 @@
 
 mod collect;
 mod judge;
+mod proofs;
 
 use jiff::Timestamp;
 use prograde_model::Digest;
 use serde_json::{Map, Value};
 
 use self::judge::Unfit;
+use crate::keyless::{Certified, Doubt};
 use crate::publish::Image;
 use crate::store::{Store, StoreError};
 use crate::trust::{Trust, Untrusted};
@@ -33,13 +35,15 @@ pub struct Terms<'a> {
     pub at: Timestamp,
 }
 
-/// What a trusted key vouches for.
+/// What a trusted key or identity vouches for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
-    /// The key's name.
+    /// The name of the key or identity.
     pub key: String,
     /// The key's id: the SHA-256 of its DER form, in hex.
     pub key_id: String,
+    /// Who signed and when, where a certificate says so.
+    pub certified: Option<Certified>,
     /// The image.
     pub digest: Digest,
     /// Whether the signature names the image's repository. cosign's signatures in bundles name none.
@@ -70,9 +74,20 @@ pub enum Refusal {
     /// No trusted key has signed this.
     #[error("no trusted key made this signature over this content")]
     NoKey,
-    /// A certificate stands for the signer.
-    #[error("a certificate stands for its signer; only signatures of keys are verified")]
+    /// A certificate stands for the signer, and nothing says whom to believe about certificates.
+    #[error("a certificate stands for its signer, and there is no trusted root to check it with")]
     Certificate,
+    /// It does not hold by the trusted root.
+    #[error(transparent)]
+    Doubtful(#[from] Doubt),
+    /// Somebody whom the trust does not name.
+    #[error("`{subject}` signed it, by the word of {issuer}: no trusted identity is that")]
+    Stranger {
+        /// Who signed.
+        subject: String,
+        /// Who says so.
+        issuer: String,
+    },
     /// It is about another image.
     #[error("it is about another image: {0}")]
     OtherDigest(String),
@@ -101,6 +116,8 @@ impl Refusal {
             Self::Form(_) => "malformed",
             Self::NoKey => "no_trusted_key",
             Self::Certificate => "certificate",
+            Self::Doubtful(doubt) => doubt.word(),
+            Self::Stranger { .. } => "no_trusted_identity",
             Self::OtherDigest(_) => "other_image",
             Self::OtherRepository(_) => "other_repository",
             Self::Annotation { .. } => "annotation",

@@ -4,9 +4,12 @@
 mod sign {
     mod attacks;
     mod cosign;
+    mod keyless;
     mod keys;
     mod memory;
     mod registry;
+    mod rekor;
+    mod sigstore;
     mod trust;
     mod writing;
 }

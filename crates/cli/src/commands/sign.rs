@@ -1,40 +1,44 @@
-//! `prograde sign`: vouch for an image with a key. Beside it what all commands about signatures share.
+//! `prograde sign`: vouch for an image with a key, or without one as somebody. Beside it what all commands about signatures share.
 
+pub(crate) mod keyless;
 pub(crate) mod keys;
 pub(crate) mod registry;
+mod services;
 
 use clap::{Args, ValueEnum};
 use prograde_sign::Form;
 use serde_json::{Map, Value, json};
 
-use self::keys::KeyArgs;
+use self::keys::MakerArgs;
 use self::registry::{Place, RegistryArgs};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::report::{self, Report};
 
-/// Sign an image as cosign does, with a key
+/// Sign an image as cosign does, with a key, or without one as the owner of an identity token
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   prograde sign --key cosign.key registry.example.com/team/app@sha256:1f2e...
   prograde sign --key signer.yaml -a commit=3f9c... registry.example.com/team/app:v1.2.0
+  prograde sign --keyless --signing-config signing_config.json registry.example.com/team/app@sha256:1f2e...
 
 A tag is resolved once; what is signed and shown is the digest. The signature names the repository, so that it can't be
 used for the same image elsewhere. It is stored beside the image, for cosign 1 and 2 under a tag and for cosign 3 as a
-bundle. Nothing is sent to a transparency log.")]
+bundle. With a key nothing is sent to a transparency log. Without one the log that the signing configuration names learns
+who signed what, for ever; there is no configuration by default, so that nothing is sent to anybody unasked.")]
 pub(crate) struct SignArgs {
     /// The image
     #[arg(value_name = "IMAGE")]
     image: String,
     #[command(flatten)]
-    key: KeyArgs,
+    maker: MakerArgs,
     /// Something else that the signature says
     #[arg(long = "annotation", short, value_name = "KEY=VALUE", value_parser = annotation)]
     annotations: Vec<(String, String)>,
-    /// How it is stored
-    #[arg(long, value_enum, default_value_t = Stored::Both, value_name = "FORM")]
-    form: Stored,
+    /// How it is stored; by default in both forms, and without a key as a bundle
+    #[arg(long, value_enum, value_name = "FORM")]
+    form: Option<Stored>,
     #[command(flatten)]
     registry: RegistryArgs,
 }
@@ -88,13 +92,19 @@ pub(crate) fn annotations(given: &[(String, String)]) -> Result<Map<String, Valu
 /// Carries out the command.
 pub(crate) fn run(app: &App, args: &SignArgs) -> Result<Exit, Report> {
     let annotations = annotations(&args.annotations)?;
-    let signer = args.key.signer(app)?;
+    let more = json!({ "annotations": annotations });
+    if args.maker.keyless.is_on() {
+        keyless::form(args.form)?;
+        let place = Place::find(app, &args.registry, &args.image)?;
+        return args.maker.keyless.run(app, "Signed", &place, None, &annotations, &more);
+    }
+    let (signer, form) = (args.maker.signer(app)?, args.form.unwrap_or(Stored::Both));
     let place = Place::find(app, &args.registry, &args.image)?;
     let now = app.printer.now();
-    let _turn = args.key.turn();
-    prograde_sign::sign(&place.store, &place.image, &annotations, signer.as_ref(), args.form.form(), now)
+    let _turn = args.maker.turn();
+    prograde_sign::sign(&place.store, &place.image, &annotations, signer.as_ref(), form.form(), now)
         .map_err(registry::report)?;
-    told(app, &place, "Signed", signer.public_key().id().as_str(), args.form, &json!({ "annotations": annotations }))
+    told(app, &place, "Signed", signer.public_key().id().as_str(), form, &more)
 }
 
 /// Says what was signed: the digest as data, the rest beside it.

@@ -1,13 +1,16 @@
 //! `prograde verify` and `prograde verify-attestation`: who vouches for an image.
 
+mod identity;
+
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use jiff::Timestamp;
 use prograde_sign::key::KeyFile;
 use prograde_sign::{Asked, Found, Terms, Trust, Verified, codes};
 use serde_json::{Value, json};
 
+use self::identity::IdentityArgs;
 use super::attest::predicate_type;
 use super::sign::registry::{self, Place, RegistryArgs};
 use super::sign::{annotation, annotations, keys};
@@ -16,12 +19,15 @@ use crate::exit::Exit;
 use crate::printer::{Tone, one_line};
 use crate::report::Report;
 
-/// Check that a trusted key vouches for an image
+/// Check that a trusted key or identity vouches for an image
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   prograde verify --key cosign.pub registry.example.com/team/app:v1.2.0
   prograde verify --trust trust.yaml --recorded-at 2026-03-01T12:00:00Z registry.example.com/team/app@sha256:1f2e...
+
+  prograde verify --trusted-root trusted_root.json --certificate-identity eve@example.com \
+    --certificate-oidc-issuer https://accounts.example.com registry.example.com/team/app:v1.2.0
 
 Every signature that is found is shown, with the reason where it does not count. Signatures by cosign count too. The exit
 code is 1 if none counts.")]
@@ -33,7 +39,7 @@ pub(crate) struct VerifyArgs {
     annotations: Vec<(String, String)>,
 }
 
-/// Check what trusted keys say of an image
+/// Check what trusted keys and identities say of an image
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -51,21 +57,24 @@ pub(crate) struct VerifyAttestationArgs {
 
 /// What both are told.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("whose").required(true))]
 struct About {
     /// The image
     #[arg(value_name = "IMAGE")]
     image: String,
     /// The public key whose signatures count
-    #[arg(long, value_name = "FILE", conflicts_with = "trust", required_unless_present = "trust")]
+    #[arg(long, value_name = "FILE", group = "whose")]
     key: Option<PathBuf>,
-    /// A file with all keys whose signatures count, and when and for which repositories they do
-    #[arg(long, value_name = "FILE")]
+    /// A file with all keys and identities whose signatures count, and when and for which repositories they do
+    #[arg(long, value_name = "FILE", group = "whose")]
     trust: Option<PathBuf>,
     /// When a record that you trust took note of the signature, for keys that have ended since; by default now
     #[arg(long, value_name = "TIME")]
     recorded_at: Option<Timestamp>,
     #[command(flatten)]
-    registry: RegistryArgs,
+    identity: Box<IdentityArgs>,
+    #[command(flatten)]
+    registry: Box<RegistryArgs>,
 }
 
 /// Carries out `prograde verify`.
@@ -97,6 +106,9 @@ fn trust(app: &App, about: &About) -> Result<Trust, Report> {
     if let Some(path) = &about.trust {
         return Trust::read(path).map_err(Report::from);
     }
+    if let Some(trust) = about.identity.trust()? {
+        return Ok(trust);
+    }
     let path = about.key.clone().unwrap_or_default();
     let file = KeyFile::read(&path).map_err(keys::report)?;
     keys::warn(app, &file, &path);
@@ -122,7 +134,7 @@ fn show(app: &App, place: &Place, verified: &Verified) -> Result<(), Report> {
             Ok(evidence) => {
                 let kind = evidence.predicate.as_ref().map(|(kind, _)| format!(", {kind}")).unwrap_or_default();
                 let bound = if evidence.bound { "" } else { ", names no repository" };
-                ("good", Tone::Good, format!("key {}{kind}{bound}", evidence.key))
+                ("good", Tone::Good, format!("{}{kind}{bound}", identity::told(evidence)))
             }
             Err(refusal) => ("refused", Tone::Bad, refusal.to_string()),
         };
@@ -143,6 +155,7 @@ fn as_json(found: &Found) -> Value {
             let (kind, predicate) = evidence.predicate.clone().unzip();
             json!({
                 "place": found.place, "form": form, "counts": true, "key": evidence.key, "key_id": evidence.key_id,
+                "certificate": evidence.certified.as_ref().map(identity::as_json),
                 "names_repository": evidence.bound, "annotations": evidence.annotations,
                 "predicate_type": kind, "predicate": predicate,
             })

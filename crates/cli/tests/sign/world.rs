@@ -189,6 +189,12 @@ impl World {
         self.start_prograde(arguments).wait_with_output().unwrap().into()
     }
 
+    /// The same with more in its environment.
+    pub(crate) fn prograde_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_prograde")), arguments);
+        command.envs(environment.iter().copied()).output().unwrap().into()
+    }
+
     /// Runs `prograde`, which has to do what it is asked.
     pub(crate) fn done(&self, arguments: &[&str]) -> Ran {
         let ran = self.prograde(arguments);

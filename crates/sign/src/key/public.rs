@@ -134,6 +134,11 @@ impl PublicKey {
         STANDARD.encode(Sha256::digest(&self.der))
     }
 
+    /// Its DER form.
+    pub(crate) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// As a PEM block.
     pub fn to_pem(&self) -> Result<String, KeyError> {
         pem::write("PUBLIC KEY", &self.der)

@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use prograde_model::Digest;
 
+use super::proofs::Proofs;
 use super::{Asked, Refusal};
 use crate::bundle::{self, Bundle};
-use crate::document::{self, CERTIFICATE, Descriptor, ENVELOPE, Manifest, SIGNATURE, SIMPLE_SIGNING};
+use crate::document::{self, Descriptor, ENVELOPE, Manifest, SIGNATURE, SIMPLE_SIGNING};
 use crate::dsse::Envelope;
 use crate::limits::{ATTESTATION_BYTES_MAX, FOUND_MAX, MANIFEST_BYTES_MAX, PAYLOAD_BYTES_MAX, READ_BYTES_MAX};
 use crate::publish::Image;
@@ -23,9 +24,11 @@ pub(super) struct Collected {
 /// What is to be judged.
 pub(super) enum Content {
     /// A payload with a signature in base64.
-    Payload { payload: Rc<Vec<u8>>, signature: String, certificate: bool },
-    /// An envelope.
-    Envelope { envelope: Envelope, certificate: bool },
+    Payload { payload: Rc<Vec<u8>>, signature: String, proofs: Option<Proofs> },
+    /// An envelope in a layer.
+    Envelope { envelope: Envelope, proofs: Option<Proofs> },
+    /// An envelope in a bundle; with a certificate also the bundle's own bytes.
+    Bundle { envelope: Envelope, certified: Option<Rc<Vec<u8>>> },
 }
 
 /// What may still be read, and what has been.
@@ -86,16 +89,16 @@ impl Reader<'_> {
             let found: String = layer.media_type.chars().take(100).collect();
             return Err(Refusal::Form(format!("its media type is `{found}`, expected is `{media_type}`")));
         }
-        let certificate = layer.annotation(CERTIFICATE).is_some_and(|text| !text.is_empty());
+        let proofs = Proofs::of(layer);
         if media_type == SIMPLE_SIGNING {
             let signature = layer.annotation(SIGNATURE).filter(|text| !text.is_empty());
             let signature = signature.ok_or_else(|| Refusal::Form(format!("it has no annotation `{SIGNATURE}`")))?;
             let payload = self.blob(layer, PAYLOAD_BYTES_MAX)?;
-            return Ok(Content::Payload { payload, signature: signature.to_owned(), certificate });
+            return Ok(Content::Payload { payload, signature: signature.to_owned(), proofs });
         }
         let bytes = self.blob(layer, ATTESTATION_BYTES_MAX)?;
         let envelope = Envelope::parse(&bytes).map_err(Refusal::Form)?;
-        Ok(Content::Envelope { envelope, certificate })
+        Ok(Content::Envelope { envelope, proofs })
     }
 
     fn bundle(&mut self, digest: &Digest) -> Result<Content, Refusal> {
@@ -110,7 +113,7 @@ impl Reader<'_> {
         let bytes = self.blob(layer, ATTESTATION_BYTES_MAX)?;
         let bundle = Bundle::parse(&bytes).map_err(Refusal::Form)?;
         let envelope = bundle.envelope().map_err(Refusal::Form)?.clone();
-        Ok(Content::Envelope { envelope, certificate: bundle.has_certificate() })
+        Ok(Content::Bundle { envelope, certified: bundle.has_certificate().then_some(bytes) })
     }
 
     fn blob(&mut self, layer: &Descriptor, bytes_max: u64) -> Result<Rc<Vec<u8>>, Refusal> {

@@ -77,5 +77,5 @@ fn faults_are_told_with_their_place() {
         9,
         "before",
     );
-    check("", 1, "unexpected end");
+    check("", 0, "there are 0 keys");
 }

@@ -11,12 +11,25 @@ use clap::Args;
 use prograde_sign::key::{KeyError, KeyFile, Password, ProgramSigner, Signer};
 use rustix::fs::FlockOperation;
 
+use super::keyless::KeylessArgs;
 use crate::app::App;
 use crate::report::Report;
 
 /// How long a turn is waited for: a minute in all.
 const TURN_WAIT: Duration = Duration::from_millis(50);
 const TURN_TRIES: u32 = 1_200;
+
+/// What signs: a key, or for a moment somebody.
+#[derive(Debug, Args)]
+pub(crate) struct MakerArgs {
+    /// A private key, or the YAML file that describes a signing program
+    #[arg(long, value_name = "FILE", required_unless_present = "keyless", conflicts_with = "keyless")]
+    key: Option<PathBuf>,
+    #[command(flatten)]
+    password: Box<PasswordArgs>,
+    #[command(flatten)]
+    pub(crate) keyless: Box<KeylessArgs>,
+}
 
 /// The key that signs.
 #[derive(Debug, Args)]
@@ -90,20 +103,25 @@ fn ask(app: &App, question: &str) -> Result<Option<Password>, Report> {
 impl KeyArgs {
     /// What signs.
     pub(crate) fn signer(&self, app: &App) -> Result<Box<dyn Signer>, Report> {
-        let file = KeyFile::read(&self.key).map_err(report)?;
-        if !file.is_pem() {
-            return ProgramSigner::from_yaml(&self.key, file.text())
-                .map(|signer| Box::new(signer) as _)
-                .map_err(report);
-        }
-        warn(app, &file, &self.key);
-        private(app, &file, &self.key, &self.password).map(|key| Box::new(key) as _)
+        signer(app, &self.key, &self.password)
+    }
+}
+
+impl MakerArgs {
+    /// The key's file; the definition of the command sees to it that there is one where it is asked for.
+    fn path(&self) -> PathBuf {
+        self.key.clone().unwrap_or_default()
+    }
+
+    /// What signs.
+    pub(crate) fn signer(&self, app: &App) -> Result<Box<dyn Signer>, Report> {
+        signer(app, &self.path(), &self.password)
     }
 
     /// Lets those who sign with the same key on this machine write one after the other, so that none has to write again.
     /// Who waits in vain goes on: what is written is looked after anyway.
     pub(crate) fn turn(&self) -> Option<Turn> {
-        let file = File::open(&self.key).ok()?;
+        let file = File::open(self.path()).ok()?;
         for _ in 0..TURN_TRIES {
             if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
                 return Some(Turn(file));
@@ -112,6 +130,15 @@ impl KeyArgs {
         }
         None
     }
+}
+
+fn signer(app: &App, path: &Path, password: &PasswordArgs) -> Result<Box<dyn Signer>, Report> {
+    let file = KeyFile::read(path).map_err(report)?;
+    if !file.is_pem() {
+        return ProgramSigner::from_yaml(path, file.text()).map(|signer| Box::new(signer) as _).map_err(report);
+    }
+    warn(app, &file, path);
+    private(app, &file, path, password).map(|key| Box::new(key) as _)
 }
 
 /// One's turn to write; it ends when this is dropped.

@@ -63,6 +63,7 @@ pub(crate) fn report(error: StoreError) -> Report {
     let report = Report::new(error.code(), error.to_string()).caused_by(&error);
     match &error {
         StoreError::Key(error) => report.hint(error.hint()),
+        StoreError::Keyless(error) => report.hint(error.hint()),
         StoreError::Contended { .. } => report.hint("run the command again: nothing that others wrote was lost"),
         StoreError::Failed { .. }
         | StoreError::NoImage(_)
