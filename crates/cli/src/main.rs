@@ -62,11 +62,18 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, printer: &Arc<Printer>) -> Result<Exit, Report> {
-    let runtime = Builder::new_multi_thread()
+    let Cli { global, command } = cli;
+    let serves = match &command {
+        Command::Serve(_) | Command::Demo(_) => true,
+        Command::Brief(Brief::Registry(args)) => args.serves(),
+        Command::Brief(_) => false,
+    };
+    // What is brief waits here while it runs on another thread, so that this one drives what is asynchronous.
+    let mut builder = if serves { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| Report::new(report::SYSTEM, "the system gives no threads").because(&error))?;
-    let Cli { global, command } = cli;
     let ended = match command {
         Command::Serve(args) => runtime.block_on(commands::serve::run(*args, &global, printer)),
         Command::Demo(args) => runtime.block_on(demo::run(args, printer)),

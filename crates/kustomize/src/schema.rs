@@ -1,6 +1,7 @@
 //! What is known of the fields of kinds: which lists are merged by which keys, and which kinds have no namespace.
 //! The Kubernetes API's own is built in as a table; a kustomization may bring another one.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -15,10 +16,14 @@ const BUILT_IN: &str = include_str!("../data/kubernetes.txt");
 
 static KUBERNETES: LazyLock<Arc<Table>> = LazyLock::new(|| Arc::new(Table::built_in()));
 
+/// A name of the built-in table, which is never copied, or of another schema.
+type Name = Cow<'static, str>;
+
 /// What is known of one value.
 #[derive(Debug, Clone, Default)]
 struct Type {
-    fields: HashMap<String, usize>,
+    /// In the order of their names.
+    fields: Vec<(Name, usize)>,
     /// What other fields are.
     others: Option<usize>,
     /// What the items are, where the value is a list.
@@ -27,13 +32,20 @@ struct Type {
     merged: Option<Vec<String>>,
 }
 
+impl Type {
+    fn field(&self, name: &str) -> Option<usize> {
+        let at = self.fields.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
+        self.fields.get(at).map(|(_, index)| *index)
+    }
+}
+
 /// All types, and the kinds that have one.
 #[derive(Clone, Default)]
 pub(crate) struct Table {
     types: Vec<Type>,
-    names: HashMap<String, usize>,
-    kinds: HashMap<(String, String), usize>,
-    namespaced: HashMap<(String, String), bool>,
+    names: HashMap<Name, usize>,
+    kinds: HashMap<(Name, Name), usize>,
+    namespaced: HashMap<(Name, Name), bool>,
     quantity: Option<usize>,
     int_or_string: Option<usize>,
 }
@@ -48,15 +60,14 @@ impl std::fmt::Debug for Table {
 /// The type of objects of a kind of Kubernetes' own API; none for other kinds.
 pub fn kubernetes_type(api_version: &str, kind: &str) -> Option<TypeOf<'static>> {
     let table: &'static Table = &KUBERNETES;
-    let index = *table.kinds.get(&(api_version.to_owned(), kind.to_owned()))?;
-    Some(TypeOf { table, index })
+    Some(TypeOf { table, index: table.kind(api_version, kind)? })
 }
 
 /// Whether objects of a kind of Kubernetes' own API have no namespace; none for other kinds.
 pub fn is_cluster_scoped(api_version: &str, kind: &str) -> Option<bool> {
-    let key = (api_version.to_owned(), kind.to_owned());
-    let known = KUBERNETES.namespaced.contains_key(&key) || KUBERNETES.kinds.contains_key(&key);
-    known.then(|| KUBERNETES.namespaced.get(&key) == Some(&false))
+    let namespaced = KUBERNETES.is_namespaced(api_version, kind);
+    let known = namespaced.is_some() || KUBERNETES.kind(api_version, kind).is_some();
+    known.then_some(namespaced == Some(false))
 }
 
 /// The type of one value.
@@ -74,7 +85,7 @@ impl<'a> TypeOf<'a> {
     /// The type of a field.
     pub fn field(self, name: &str) -> Option<TypeOf<'a>> {
         let known = self.of()?;
-        let index = known.fields.get(name).copied().or(known.others)?;
+        let index = known.field(name).or(known.others)?;
         Some(Self { table: self.table, index })
     }
 
@@ -105,37 +116,50 @@ impl<'a> TypeOf<'a> {
 }
 
 impl Table {
+    fn kind(&self, api_version: &str, kind: &str) -> Option<usize> {
+        self.kinds.get(&(Cow::Borrowed(api_version), Cow::Borrowed(kind))).copied()
+    }
+
+    fn is_namespaced(&self, api_version: &str, kind: &str) -> Option<bool> {
+        self.namespaced.get(&(Cow::Borrowed(api_version), Cow::Borrowed(kind))).copied()
+    }
+
+    /// Read anew by each process that renders, so nothing is copied that need not be.
     fn built_in() -> Self {
         let mut table = Self::default();
         let definitions = BUILT_IN.lines().filter(|line| line.starts_with('D')).count();
-        table.types.resize(definitions, Type::default());
+        // The last one is of values of which nothing is known.
+        table.types.resize(definitions + 1, Type::default());
         let mut at = 0;
         for line in BUILT_IN.lines() {
             let mut words = line.split(' ');
             match words.next() {
                 Some("D") => {
-                    table.names.insert(words.next().unwrap_or_default().to_owned(), at);
+                    table.names.insert(words.next().unwrap_or_default().into(), at);
+                    let mut known = Type::default();
                     for (name, spec) in words.filter_map(|word| word.split_once('=')) {
-                        let index = table.read_spec(spec);
-                        if let Some(known) = table.types.get_mut(at) {
-                            if name == "*" {
-                                known.others = Some(index);
-                            } else {
-                                known.fields.insert(name.to_owned(), index);
-                            }
+                        let index = table.read_spec(spec, definitions);
+                        if name == "*" {
+                            known.others = Some(index);
+                        } else {
+                            known.fields.push((name.into(), index));
                         }
+                    }
+                    known.fields.sort();
+                    if let Some(slot) = table.types.get_mut(at) {
+                        *slot = known;
                     }
                     at += 1;
                 }
                 Some("K") => {
                     if let (Some(version), Some(kind), Some(index)) = (words.next(), words.next(), words.next()) {
                         let index = index.parse().unwrap_or(usize::MAX);
-                        table.kinds.insert((version.to_owned(), kind.to_owned()), index);
+                        table.kinds.insert((version.into(), kind.into()), index);
                     }
                 }
                 Some("C") => {
                     if let (Some(version), Some(kind)) = (words.next(), words.next()) {
-                        table.namespaced.insert((version.to_owned(), kind.to_owned()), false);
+                        table.namespaced.insert((version.into(), kind.into()), false);
                     }
                 }
                 _ => {}
@@ -151,22 +175,23 @@ impl Table {
         self.types.len() - 1
     }
 
-    fn read_spec(&mut self, spec: &str) -> usize {
+    /// The type that a text of the table means; `unknown` is the one of which nothing is known.
+    fn read_spec(&mut self, spec: &str, unknown: usize) -> usize {
         if let Some(index) = spec.strip_prefix('@') {
             return index.parse().unwrap_or(usize::MAX);
         }
         if let Some(inner) = spec.strip_prefix("{}") {
-            let others = Some(self.read_spec(inner));
+            let others = Some(self.read_spec(inner, unknown));
             return self.add(Type { others, ..Type::default() });
         }
         if let Some((keys, inner)) = spec.split_once("[]") {
-            let items = Some(self.read_spec(inner));
+            let items = Some(self.read_spec(inner, unknown));
             let merged = keys
                 .strip_prefix('+')
                 .map(|keys| keys.split(',').filter(|key| !key.is_empty()).map(str::to_owned).collect());
             return self.add(Type { items, merged, ..Type::default() });
         }
-        self.add(Type::default())
+        unknown
     }
 
     /// Takes the definitions and paths of an OpenAPI document in.
@@ -174,11 +199,11 @@ impl Table {
         let Some(definitions) = document.get("definitions").and_then(Json::as_object) else { return };
         for name in definitions.keys() {
             let index = self.add(Type::default());
-            self.names.insert(name.clone(), index);
+            self.names.insert(name.clone().into(), index);
         }
         let indices = self.names.clone();
         for (name, schema) in definitions {
-            let Some(index) = indices.get(name).copied() else { continue };
+            let Some(index) = indices.get(name.as_str()).copied() else { continue };
             let known = self.read_schema(schema, &indices);
             if let Some(slot) = self.types.get_mut(index) {
                 *slot = known;
@@ -200,12 +225,13 @@ impl Table {
         }
     }
 
-    fn read_schema(&mut self, schema: &Json, indices: &HashMap<String, usize>) -> Type {
+    fn read_schema(&mut self, schema: &Json, indices: &HashMap<Name, usize>) -> Type {
         let mut known = Type::default();
         for (name, field) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
             let index = self.index_of(field, indices);
-            known.fields.insert(name.clone(), index);
+            known.fields.push((name.clone().into(), index));
         }
+        known.fields.sort();
         if let Some(others) = schema.get("additionalProperties").filter(|others| others.is_object()) {
             known.others = Some(self.index_of(others, indices));
         }
@@ -227,7 +253,7 @@ impl Table {
         known
     }
 
-    fn index_of(&mut self, schema: &Json, indices: &HashMap<String, usize>) -> usize {
+    fn index_of(&mut self, schema: &Json, indices: &HashMap<Name, usize>) -> usize {
         if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
             let name = target.rsplit('/').next().unwrap_or_default();
             return indices.get(name).copied().unwrap_or(usize::MAX);
@@ -237,14 +263,14 @@ impl Table {
     }
 }
 
-fn kind_of(value: &Json) -> Option<(String, String)> {
+fn kind_of(value: &Json) -> Option<(Name, Name)> {
     let text = |name: &str| value.get(name).and_then(Json::as_str);
     let (version, kind) = (text("version")?, text("kind")?);
     let api = match text("group") {
         Some(group) if !group.is_empty() => format!("{group}/{version}"),
         _ => version.to_owned(),
     };
-    Some((api, kind.to_owned()))
+    Some((api.into(), kind.to_owned().into()))
 }
 
 /// The schemas that hold in one rendering.
@@ -286,21 +312,20 @@ impl Schemas {
 
     /// Takes note of a kind that was read.
     pub(crate) fn note(&mut self, gvk: &Gvk) {
-        self.unknown_kinds |= !self.built_in.kinds.contains_key(&(gvk.api_version(), gvk.kind.clone()));
+        self.unknown_kinds |= self.built_in.kind(&gvk.api_version(), &gvk.kind).is_none();
     }
 
     /// The type of a kind.
     pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<TypeOf<'_>> {
         let table = self.custom.as_ref().unwrap_or(&self.built_in);
-        let index = *table.kinds.get(&(api_version.to_owned(), kind.to_owned()))?;
-        Some(TypeOf { table, index })
+        Some(TypeOf { table, index: table.kind(api_version, kind)? })
     }
 
     /// Whether objects of a kind certainly have no namespace.
     pub(crate) fn is_cluster_scoped(&self, gvk: &Gvk) -> bool {
-        let key = (gvk.api_version(), gvk.kind.clone());
-        let found = self.built_in.namespaced.get(&key);
-        let custom = || self.custom.as_ref().and_then(|custom| custom.namespaced.get(&key));
-        found.or_else(custom) == Some(&false)
+        let api_version = gvk.api_version();
+        let found = self.built_in.is_namespaced(&api_version, &gvk.kind);
+        let custom = || self.custom.as_ref().and_then(|custom| custom.is_namespaced(&api_version, &gvk.kind));
+        found.or_else(custom) == Some(false)
     }
 }
