@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use prograde_control::SystemClock;
 use prograde_kubernetes::{
-    Connection, Keeper, Line, Orders, Refused, Report as Synced, Stock, Stopped, Target, Teller, What, codes,
+    Connection, Keeper, Line, Orders, Past, Refused, Report as Synced, Stock, Stopped, Target, What, Wish, codes,
 };
 use prograde_model::Diagnostics;
 use prograde_model::quantity::Period;
@@ -112,8 +112,8 @@ pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
 /// Synchronises them, and what changes, until the user stops it.
 fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Report> {
     let printer = Arc::clone(&app.printer);
-    let teller: Teller = Arc::new(move |verb, text| printer.note(verb, one_line(&text)));
-    let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), teller);
+    let witness = Arc::new(move |verb, text: String| printer.note(verb, one_line(&text)));
+    let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
     let mut told = String::new();
     while !app.stop.is_cancelled() {
         let wrong = wanted(app, args, connection, &mut keeper).unwrap_or_else(|report| report.summary);
@@ -138,17 +138,19 @@ fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Rep
 /// Tells the keeper what the files say now, and gives what is wrong with them.
 fn wanted(app: &App, args: &SyncArgs, connection: &Connection, keeper: &mut Keeper) -> Result<String, Report> {
     let choice = args.selection.choose(app, connection)?;
-    let (mut targets, mut unreadable, mut wrong) = (Vec::new(), BTreeSet::new(), choice.problems);
+    let (mut wishes, mut unreadable, mut wrong) = (Vec::new(), BTreeSet::new(), choice.problems);
     for chosen in choice.applications {
         match chosen.target {
-            Ok(target) => targets.push((args.orders(&target), target)),
+            Ok(target) => {
+                wishes.push(Wish { orders: args.orders(&target), target, follows: true, origin: String::new() });
+            }
             Err(found) => {
                 wrong.extend(found.0);
                 unreadable.insert(chosen.name);
             }
         }
     }
-    keeper.want(targets, &unreadable);
+    keeper.want(wishes, &unreadable, &|_| Past::default());
     Ok(if wrong.is_empty() { String::new() } else { Diagnostics(wrong).to_string() })
 }
 
