@@ -252,6 +252,9 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1374"
     "PG1375"
     "PG1376"
+    "PG1386"
+    "PG1387"
+    "PG1388"
 ];
 
 #[cfg(test)]

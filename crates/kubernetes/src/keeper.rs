@@ -45,6 +45,8 @@ pub struct Past {
     pub before: Before,
     /// What a person asked for in what is to be gone on with.
     pub order: Order,
+    /// The revision of the sync that was broken off: what was asked for counts for no other.
+    pub began: Option<String>,
     /// What the attempt that failed depended on.
     pub mark: Option<String>,
 }
@@ -148,7 +150,12 @@ impl Keeper {
                 (kept.target, kept.orders, kept.follows, kept.origin) = (target, orders, follows, origin);
                 continue;
             }
-            let Past { before, order, mark } = past(&name);
+            let Past { mut before, mut order, began, mark } = past(&name);
+            if began.is_some_and(|began| began != revision) {
+                order = Order::default();
+                // What follows is synchronised because it is new.
+                before.unfinished &= !follows;
+            }
             let failed = before.tried.as_ref().is_some_and(|(_, failed, _)| *failed);
             let mut keep = Keep::new(revision.clone(), heals, backoff).after(before);
             keep.take(Fact::Wanted { revision, follows, heals, backoff });
@@ -292,6 +299,9 @@ impl Keeper {
                 kept.failed = !matches!(&*outcome, Ok(report) if report.ending == Ending::Done);
                 (kept.scope, kept.mark) = (scope, mark);
                 kept.keep.take(Fact::Ended { failed: kept.failed, at: now });
+                if kept.failed {
+                    kept.keep.take(Fact::Stale);
+                }
                 // It goes on once the cluster answers.
                 if matches!(&*outcome, Err(Stopped::Refused(refused)) if refused.is_passing()) {
                     kept.keep.take(Fact::Changed);

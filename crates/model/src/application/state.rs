@@ -223,18 +223,15 @@ impl Applications {
     pub fn ended(of: &ApplicationId, ended: Ended) -> Vec<ApplicationFact> {
         let Ended { revision, counts, failure, held } = ended;
         let mut facts = Vec::new();
-        match failure {
-            Some((ending, why, depended_on)) => {
-                let (of, why) = (of.clone(), short(&why));
-                facts.push(ApplicationFact::SyncFailed { of, revision, ending, why, counts, depended_on });
-            }
-            None => {
-                facts.push(ApplicationFact::Synced { of: of.clone(), revision: revision.clone(), counts });
-                if !held.is_empty() {
-                    let (objects, first) = (count(held.len()), held.into_iter().take(OBJECTS_MAX).collect());
-                    facts.push(ApplicationFact::PruneHeld { of: of.clone(), revision, objects, first });
-                }
-            }
+        if let Some((ending, why, depended_on)) = failure {
+            let (of, why) = (of.clone(), short(&why));
+            facts.push(ApplicationFact::SyncFailed { of, revision, ending, why, counts, depended_on });
+            return facts;
+        }
+        facts.push(ApplicationFact::Synced { of: of.clone(), revision: revision.clone(), counts });
+        if !held.is_empty() {
+            let (objects, first) = (count(held.len()), held.into_iter().take(OBJECTS_MAX).collect());
+            facts.push(ApplicationFact::PruneHeld { of: of.clone(), revision, objects, first });
         }
         facts
     }
@@ -253,7 +250,9 @@ impl Applications {
         } else {
             let objects = count(differing.len());
             differing.truncate(OBJECTS_MAX);
-            differing.iter_mut().for_each(|one| one.fields.truncate(FIELDS_MAX));
+            for one in &mut differing {
+                one.fields.truncate(FIELDS_MAX);
+            }
             let before = known.drift.as_ref();
             if before.is_none_or(|(_, all, first)| *all != objects || *first != differing) {
                 facts.push(ApplicationFact::Drifted { of: of.clone(), commit, revision, objects, first: differing });

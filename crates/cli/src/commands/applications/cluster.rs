@@ -58,6 +58,11 @@ impl Selection {
         })
     }
 
+    /// The applications that are named.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Where the applications are.
     pub(super) fn path(&self) -> &Path {
         &self.path

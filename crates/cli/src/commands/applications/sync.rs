@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use super::cluster::{Choice, Selection, wait};
+use super::order::{self, OnServer};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone, one_line};
@@ -33,13 +34,15 @@ Examples:
   prograde app sync argocd --app shop --dry-run
   prograde app sync argocd --context production --prune
   prograde app sync argocd --watch
+  prograde app sync --set platform --app shop --confirm-prune
   prograde app sync argocd --json | jq '.applications[] | select(.result != \"synced\")'
 
 Hooks run with each sync. Objects are applied wave after wave, on the server's side, where they differ; a wave begins when the
 one before is healthy. What Git names no longer is deleted with --prune, or where the application says so itself; if nothing at
 all, or less than half, would be left, or if data would go, nothing is deleted until --confirm-prune says so.
 Applications do not wait for each other. With --watch the files are read again every few seconds; what failed is tried again once
-it, or what it depends on, has changed. The exit code is 1 if one failed or would delete too much, 2 if one can't be rendered
+it, or what it depends on, has changed. With --set the server does it, for an application that it keeps, and records who said so.
+The exit code is 1 if one failed or would delete too much, 2 if one can't be rendered
 or the cluster can't be asked, 5 if something was not healthy in time.")]
 pub(super) struct SyncArgs {
     #[command(flatten)]
@@ -59,6 +62,8 @@ pub(super) struct SyncArgs {
     /// Stay: synchronise what changes in the files, and undo changes in the cluster where an application says `selfHeal`
     #[arg(long, conflicts_with = "dry_run")]
     watch: bool,
+    #[command(flatten)]
+    on_server: OnServer,
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
@@ -90,6 +95,17 @@ enum Outcome {
 
 /// Synchronises them.
 pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
+    if let Some(set) = &args.on_server.set {
+        let order = order::Ordered {
+            set,
+            names: args.selection.names(),
+            prune: args.prune,
+            confirm_prune: args.confirm_prune,
+            by: args.on_server.by.as_deref(),
+            timeout: args.timeout,
+        };
+        return order::run(app, &order);
+    }
     let connection = args.selection.connect(app)?;
     if args.watch {
         return keep(app, args, &connection);
