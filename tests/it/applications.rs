@@ -317,7 +317,9 @@ fn what_can_not_be_read_is_kept_as_it_was_and_what_is_gone_is_let_go() {
         kept.write(application, &config("a", "1"));
     }
     kept.push();
-    ["cart", "gone", "odd"].map(|application| kept.until_is(application, "synced"));
+    for application in ["cart", "gone", "odd"] {
+        kept.until_is(application, "synced");
+    }
 
     kept.write("cart", "apiVersion: v1\nkind: ConfigMap\nmetadata: [\n");
     kept.repository.edit("argocd/odd.yaml", "path: odd}", "path: odd, targetRevision: v1}");

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-use crate::changes::{Ears, WATCHES_MAX, changes};
+use crate::changes::{Ear, Ears, WATCHES_MAX, changes};
 use crate::cluster::Cluster;
 use crate::inventory::Stock;
 use crate::sync::{Orders, Report, Stopped};
@@ -78,6 +78,16 @@ struct Kept {
     scope: Scope,
 }
 
+impl Kept {
+    /// What it is from now on. What was changed before that was not heard of.
+    fn watch(&mut self, scope: Scope) {
+        if scope != self.scope {
+            self.scope = scope;
+            self.keep.take(Fact::Stale);
+        }
+    }
+}
+
 struct Running {
     task: AbortHandle,
     stopping: bool,
@@ -100,6 +110,7 @@ pub struct Keeper {
     stock: Arc<Stock>,
     listening: JoinSet<()>,
     ears: Ears,
+    listeners: BTreeMap<Ear, AbortHandle>,
     told: mpsc::Sender<(Identity, bool)>,
     heard: mpsc::Receiver<(Identity, bool)>,
     missed: Arc<AtomicBool>,
@@ -124,6 +135,7 @@ impl Keeper {
             stock: Arc::default(),
             listening: JoinSet::new(),
             ears: Ears::new(),
+            listeners: BTreeMap::new(),
             told,
             heard,
             missed: Arc::default(),
@@ -287,8 +299,8 @@ impl Keeper {
                     kept.keep.take(Fact::Changed);
                 }
                 kept.mark = Some(mark);
-                kept.scope = scope;
                 kept.keep.take(Fact::Looked { differs });
+                kept.watch(scope);
             }
             Came::Looked(Err(refused)) if refused.is_passing() => kept.keep.take(Fact::Away { at: now }),
             Came::Looked(Err(refused)) => {
@@ -297,8 +309,9 @@ impl Keeper {
             }
             Came::Synced(scope, mark, outcome) => {
                 kept.failed = !matches!(&*outcome, Ok(report) if report.ending == Ending::Done);
-                (kept.scope, kept.mark) = (scope, mark);
+                kept.mark = mark;
                 kept.keep.take(Fact::Ended { failed: kept.failed, at: now });
+                kept.watch(scope);
                 if kept.failed {
                     kept.keep.take(Fact::Stale);
                 }
@@ -331,16 +344,31 @@ impl Keeper {
                 format!("changes are heard in {WATCHES_MAX} of {all} kinds and namespaces: split the applications");
             self.witness.tells("Warning", said);
         }
-        self.listening.abort_all();
-        let (cluster, told, missed) = (Arc::clone(&self.cluster), self.told.clone(), Arc::clone(&self.missed));
-        self.listening.spawn(async move {
-            let hearing = |identity: &Identity, first: bool| {
-                if told.try_send((identity.clone(), first)).is_err() {
-                    missed.store(true, Ordering::Relaxed);
-                }
-            };
-            changes(&*cluster, &ears, &hearing).await;
+        let meant: BTreeSet<&Ear> = ears.iter().take(WATCHES_MAX).collect();
+        self.listeners.retain(|ear, task| {
+            let stays = meant.contains(ear);
+            if !stays {
+                task.abort();
+            }
+            stays
         });
+        while self.listening.try_join_next().is_some() {}
+        for ear in meant {
+            if self.listeners.contains_key(ear) {
+                continue;
+            }
+            let (cluster, told, missed) = (Arc::clone(&self.cluster), self.told.clone(), Arc::clone(&self.missed));
+            let one = Ears::from([ear.clone()]);
+            let task = self.listening.spawn(async move {
+                let hearing = |identity: &Identity, first: bool| {
+                    if told.try_send((identity.clone(), first)).is_err() {
+                        missed.store(true, Ordering::Relaxed);
+                    }
+                };
+                changes(&*cluster, &one, &hearing).await;
+            });
+            self.listeners.insert(ear.clone(), task);
+        }
     }
 }
 

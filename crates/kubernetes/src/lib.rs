@@ -20,7 +20,7 @@ mod target;
 pub mod tracking;
 
 pub use api::Api;
-pub use changes::{Ears, Told, WATCHES_MAX, changes};
+pub use changes::{Ear, Ears, Told, WATCHES_MAX, changes};
 pub use choose::{Chosen, choose};
 pub use cluster::{Cluster, Hearing, Listed, Place, Way, Write};
 pub use connect::{Connection, NoWay};

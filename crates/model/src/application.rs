@@ -17,3 +17,5 @@ pub const OBJECTS_MAX: usize = 20;
 pub const FIELDS_MAX: usize = 10;
 /// The longest text in a fact, in bytes.
 pub const TEXT_BYTES_MAX: usize = 1_000;
+/// The longest name in a fact, in bytes: of an object, a field, or who wrote it.
+pub const NAME_BYTES_MAX: usize = 600;

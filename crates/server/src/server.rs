@@ -126,7 +126,7 @@ impl Server {
 
         let stop = CancellationToken::new();
         let upstreams = Upstreams::start(options.upstreams.clone(), followed, control.clone(), repositories.clone());
-        let parts = applications::Parts {
+        let made_of = applications::Parts {
             control: control.clone(),
             repositories: repositories.clone(),
             deployments: deployments.repository().clone(),
@@ -134,7 +134,7 @@ impl Server {
             url: url.to_owned(),
             kept: Arc::new(Kept::open(journal.clone()).await?),
         };
-        let applications = Sets::start(options.applications.clone(), declared, parts).await;
+        let applications = Sets::start(options.applications.clone(), declared, made_of).await;
         let context = Context {
             upstreams,
             applications,

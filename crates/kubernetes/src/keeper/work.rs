@@ -23,7 +23,7 @@ use crate::target::{Settled, Target};
 const MARK_CHARS: usize = 16;
 
 /// Which objects are an application's, and where changes to them are heard.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Scope {
     wants: BTreeSet<Identity>,
     pub(super) ears: Ears,

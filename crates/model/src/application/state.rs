@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::fact::{ApplicationFact, ApplicationId, Because, Counts, Differing, Ending, Health, Held};
-use super::{FIELDS_MAX, OBJECTS_MAX, TEXT_BYTES_MAX};
+use super::{FIELDS_MAX, NAME_BYTES_MAX, OBJECTS_MAX, TEXT_BYTES_MAX};
 use crate::ids::CommitId;
 use crate::stored::Fold;
 
@@ -230,7 +230,8 @@ impl Applications {
         }
         facts.push(ApplicationFact::Synced { of: of.clone(), revision: revision.clone(), counts });
         if !held.is_empty() {
-            let (objects, first) = (count(held.len()), held.into_iter().take(OBJECTS_MAX).collect());
+            let short = |one: Held| Held { object: name(&one.object), why: short(&one.why) };
+            let (objects, first) = (count(held.len()), held.into_iter().take(OBJECTS_MAX).map(short).collect());
             facts.push(ApplicationFact::PruneHeld { of: of.clone(), revision, objects, first });
         }
         facts
@@ -251,7 +252,12 @@ impl Applications {
             let objects = count(differing.len());
             differing.truncate(OBJECTS_MAX);
             for one in &mut differing {
+                one.object = name(&one.object);
                 one.fields.truncate(FIELDS_MAX);
+                for field in &mut one.fields {
+                    field.path = name(&field.path);
+                    field.by = field.by.as_deref().map(name);
+                }
             }
             let before = known.drift.as_ref();
             if before.is_none_or(|(_, all, first)| *all != objects || *first != differing) {
@@ -259,7 +265,7 @@ impl Applications {
             }
         }
         if known.health.as_ref().is_none_or(|(_, before, _)| *before != health) {
-            let first = ailing.into_iter().take(OBJECTS_MAX).collect();
+            let first = ailing.iter().take(OBJECTS_MAX).map(|one| name(one)).collect();
             facts.push(ApplicationFact::HealthChanged { of: of.clone(), health, first });
         }
         facts
@@ -291,7 +297,16 @@ fn count(of: usize) -> u64 {
 
 /// A text as facts hold it.
 fn short(text: &str) -> String {
-    let mut end = text.len().min(TEXT_BYTES_MAX);
+    cut(text, TEXT_BYTES_MAX)
+}
+
+/// A name as facts hold it.
+fn name(text: &str) -> String {
+    cut(text, NAME_BYTES_MAX)
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let mut end = text.len().min(most);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
@@ -317,7 +332,9 @@ impl Fold for Applications {
                 let (hooks, prune, confirm_prune) = (*hooks, *prune, *confirm_prune);
                 let began = Began { commit, revision, hooks, prune, confirm_prune, because };
                 known.running = Some(Running { began, at });
-                known.ordered = None;
+                if matches!(because, Because::Order | Because::Resumed) {
+                    known.ordered = None;
+                }
             }
             ApplicationFact::Synced { revision, counts, .. } => {
                 known.end(at, revision, *counts, None);

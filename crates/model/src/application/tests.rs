@@ -113,3 +113,19 @@ fn texts_are_bounded_at_a_character() {
     let facts = known.read(&of(), &commit(), Some(&"ä".repeat(TEXT_BYTES_MAX)));
     assert!(matches!(&facts[..], [ApplicationFact::Unusable { why, .. }] if why.len() == TEXT_BYTES_MAX));
 }
+
+#[test]
+fn what_a_cluster_says_makes_no_fact_large() {
+    use crate::stored::Fact as _;
+    let known = Applications::default();
+    let long = || "ä".repeat(2_000);
+    let field = Field { path: long(), by: Some(long()), at: None };
+    let one = Differing { object: long(), what: What::Changed, fields: vec![field; 20] };
+    let ailing = vec![long(); 30];
+    let look = Look { differing: vec![one; 30], ailing, ..look(&[], Health::Degraded) };
+    let held = vec![Held { object: long(), why: long() }; 30];
+    let ended = Ended { held, ..ended(None, 0) };
+    for fact in known.looked(&of(), look).into_iter().chain(Applications::ended(&of(), ended)) {
+        assert!(fact.encode().1.to_string().len() < 1 << 19, "{}", fact.encode().0);
+    }
+}

@@ -258,7 +258,7 @@ fn view(set: &Set, state: &State, of: ApplicationId, known: Application) -> Appl
     let tried = known.tried.as_ref();
     let revision = known.in_step.as_ref().map(|(_, revision, _)| revision.clone());
     ApplicationView {
-        automated: state.names.get(&of.application).copied(),
+        automated: state.names.get(&of.application).copied().flatten(),
         set: of.set,
         application: of.application,
         commit: state.commit.clone(),

@@ -17,6 +17,8 @@ use super::trees::{Read, Trees};
 pub(crate) const REVISION: &str = "PG1387";
 /// Two applications are the same.
 pub(crate) const TWICE: &str = "PG1388";
+/// The longest name of an application: of a namespace and an object of Kubernetes.
+const NAME_BYTES_MAX: usize = 64 + 253;
 /// The names of the newest commit of the branch that is held.
 const NEWEST: [&str; 4] = ["", "HEAD", "main", "refs/heads/main"];
 
@@ -86,6 +88,14 @@ pub(super) fn read(
     };
     let mut applications: Vec<Chosen> = all.iter().map(chosen).collect();
     applications.dedup_by(|one, other| one.name == other.name);
+    applications.retain(|chosen| {
+        let is_name = chosen.name.len() <= NAME_BYTES_MAX;
+        if !is_name {
+            let message = "an application's name has more than 253 bytes";
+            problems.push(Diagnostic::file(apps::VALUE, &place.path, message, "shorten it"));
+        }
+        is_name
+    });
     for chosen in &mut applications {
         if let Err(found) = &mut chosen.target {
             found.0.iter_mut().for_each(here);

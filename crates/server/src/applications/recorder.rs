@@ -22,6 +22,8 @@ use crate::records::Kept;
 
 /// How long to wait after a fact could not be recorded.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How many facts are stored at once.
+const FACTS_AT_ONCE: usize = 500;
 /// How many reasons are told.
 const REASONS_MAX: usize = 3;
 
@@ -45,12 +47,21 @@ impl Recorder {
         ApplicationId { set: self.set.clone(), application: name.to_owned() }
     }
 
-    /// Records what is decided on what is known, however long that takes.
+    /// Records what is decided on what is known, however long that takes. What is recorded is not decided again.
     pub(super) async fn record(&self, decide: impl Fn(&Applications) -> Vec<ApplicationFact>) {
         loop {
-            let recorded = self.kept.record(SystemClock.now(), |known| Ok::<_, Infallible>(decide(known))).await;
-            match recorded {
-                Ok(facts) => return facts.iter().for_each(log),
+            let some = |known: &Applications| {
+                let mut facts = decide(known);
+                facts.truncate(FACTS_AT_ONCE);
+                Ok::<_, Infallible>(facts)
+            };
+            match self.kept.record(SystemClock.now(), some).await {
+                Ok(facts) => {
+                    facts.iter().for_each(log);
+                    if facts.len() < FACTS_AT_ONCE {
+                        return;
+                    }
+                }
                 Err(error) => {
                     tracing::error!(set = %self.set, "a fact about an application waits: {error}");
                     tokio::time::sleep(RETRY_AFTER).await;
@@ -112,7 +123,7 @@ impl Witness for Recorder {
     async fn begins(&self, begin: &Begin) {
         self.answers();
         let Ok(commit) = begin.origin.parse() else { return };
-        let began = model::Began {
+        let fact = model::Began {
             commit,
             revision: begin.revision.clone(),
             hooks: begin.hooks,
@@ -120,7 +131,7 @@ impl Witness for Recorder {
             confirm_prune: begin.confirmed,
             because: because(begin.because),
         };
-        self.record(|_| Applications::began(self.id(&begin.name), began.clone())).await;
+        self.record(|_| Applications::began(self.id(&begin.name), fact.clone())).await;
     }
 
     async fn ended(&self, begin: &Begin, outcome: &Result<Report, Stopped>, mark: Option<&str>) {

@@ -52,8 +52,8 @@ pub(super) struct State {
     pub(super) read_at: Option<Timestamp>,
     /// What is wrong with its way to the cluster or its files.
     pub(super) trouble: Option<Trouble>,
-    /// Its applications, and whether each follows Git by itself.
-    pub(super) names: BTreeMap<String, bool>,
+    /// Its applications, and whether each follows Git by itself where that is known.
+    pub(super) names: BTreeMap<String, Option<bool>>,
     read: Read,
     /// Whether what is allowed depends on the time.
     timed: bool,
@@ -188,12 +188,12 @@ impl Set {
         for Chosen { name, target } in applications {
             match self.claimed(inner, connection, &name, target) {
                 Ok(target) => {
-                    names.insert(name, target.automated);
+                    names.insert(name, Some(target.automated));
                     let (orders, follows) = (self.orders(&target), target.automated);
                     wishes.push(Wish { target, orders, follows, origin: commit.to_string() });
                 }
                 Err(found) => {
-                    let before = self.lock().names.get(&name).copied().unwrap_or_default();
+                    let before = self.lock().names.get(&name).copied().flatten();
                     names.insert(name.clone(), before);
                     wrong.insert(name, found.to_string());
                 }
@@ -210,9 +210,9 @@ impl Set {
             // What is wrong may be why they are not there.
             let before = std::mem::take(&mut self.lock().names);
             unreadable.extend(before.keys().cloned());
-            before.into_iter().for_each(|(name, follows)| {
+            for (name, follows) in before {
                 names.entry(name).or_insert(follows);
-            });
+            }
         }
         let is_whole = trouble.is_none();
         let decide = |known: &prograde_model::application::Applications| {
@@ -225,11 +225,12 @@ impl Set {
             }
             facts
         };
+        // What is let go does nothing any more before that is recorded.
+        keeper.want(wishes, &unreadable, &|name| self.recorder.past(name));
         self.recorder.record(decide).await;
         if is_whole {
             inner.unclaim(&self.declared.name, |name| names.contains_key(name));
         }
-        keeper.want(wishes, &unreadable, &|name| self.recorder.past(name));
         {
             let mut state = self.lock();
             (state.commit, state.read_at, state.read) = (Some(commit), Some(SystemClock.now()), read);

@@ -17,7 +17,9 @@ use crate::events::chain;
 pub(super) const DEPLOYMENTS: &str = "deployments";
 
 /// Trees that were read, each with its commit.
-pub(super) type Read = BTreeMap<ServiceName, (CommitId, Arc<FileTree>)>;
+pub(super) type Read = BTreeMap<ServiceName, AtCommit>;
+/// A tree, and the commit that it is of.
+type AtCommit = (CommitId, Arc<FileTree>);
 
 /// The repositories that the server holds.
 #[derive(Clone)]
@@ -42,7 +44,7 @@ impl Held {
         self.repositories.get(name).await.map_err(|error| chain(&error))
     }
 
-    async fn read(&self, name: &ServiceName, before: &Read) -> Result<(CommitId, Arc<FileTree>), String> {
+    async fn read(&self, name: &ServiceName, before: &Read) -> Result<AtCommit, String> {
         let repository = self.open(name).await?;
         let head = repository.head(MAIN).await.map_err(|error| chain(&error))?;
         let head = head.ok_or_else(|| format!("the repository `{name}` has no commits yet"))?;
@@ -61,7 +63,7 @@ pub(super) struct Trees {
     runtime: Handle,
     before: Read,
     known: BTreeMap<String, ServiceName>,
-    read: BTreeMap<ServiceName, OnceLock<Option<(CommitId, Arc<FileTree>)>>>,
+    read: BTreeMap<ServiceName, OnceLock<Option<AtCommit>>>,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -74,7 +76,7 @@ impl Trees {
     }
 
     /// The files of a repository.
-    pub(super) fn of(&self, name: &ServiceName) -> Option<&(CommitId, Arc<FileTree>)> {
+    pub(super) fn of(&self, name: &ServiceName) -> Option<&AtCommit> {
         let read = || match self.runtime.block_on(self.held.read(name, &self.before)) {
             Ok(found) => Some(found),
             Err(why) => {

@@ -83,7 +83,7 @@ pub(super) fn table(found: &[ApplicationView], style: Style, now: Timestamp) -> 
             Cell::new(&*view.sync).tone(sync),
             Cell::new(&*view.health).tone(health),
             Cell::new(since),
-            Cell::free(&one_line(&view.why), style),
+            Cell::free(one_line(&view.why), style),
         ]);
     }
     table.render(style)
