@@ -208,14 +208,18 @@ fn what_is_pushed_is_applied_and_what_others_change_is_undone() {
     assert_eq!(kept.names("cart").len(), before.0.len() + 3, "{:?}", kept.names("cart"));
     assert_eq!((kept.names("broken"), kept.names("hand")), (before.1, before.2));
 
-    // What was broken is put right: that is another revision.
+    put_right(&kept);
+    kept.world.end();
+}
+
+/// What was broken is put right: that is another revision.
+fn put_right(kept: &Kept) {
     kept.write("broken", &config("a", "1"));
     kept.push();
     kept.cluster.until_key(&path("broken", "a"), "1");
     kept.until_is("broken", "synced");
     let said = kept.world.cli(&["app", "status"]);
     assert!(said.code == 1 && said.stdout.contains("kubectl-edit"), "{said:?}");
-    kept.world.end();
 }
 
 #[test]

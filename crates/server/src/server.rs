@@ -126,15 +126,8 @@ impl Server {
 
         let stop = CancellationToken::new();
         let upstreams = Upstreams::start(options.upstreams.clone(), followed, control.clone(), repositories.clone());
-        let made_of = applications::Parts {
-            control: control.clone(),
-            repositories: repositories.clone(),
-            deployments: deployments.repository().clone(),
-            upstreams: upstreams.clone(),
-            url: url.to_owned(),
-            kept: Arc::new(Kept::open(journal.clone()).await?),
-        };
-        let applications = Sets::start(options.applications.clone(), declared, made_of).await;
+        let git = (&repositories, &*deployments, &upstreams);
+        let applications = keep_applications(&options, declared, (&control, &journal), git, url).await?;
         let context = Context {
             upstreams,
             applications,
@@ -222,6 +215,25 @@ fn open_journal(data: &DataDir) -> Result<Journal, ServerError> {
 
 async fn open_git(data: &DataDir) -> Result<(Repositories, Arc<Deployments>), ServerError> {
     Ok((Repositories::open(data.repos()).await?, Arc::new(Deployments::open(data.deployments()).await?)))
+}
+
+/// The applications that are kept in clusters.
+async fn keep_applications(
+    options: &ServerOptions,
+    declared: applications::config::Declaration,
+    (control, journal): (&Control, &Journal),
+    (repositories, deployments, upstreams): (&Repositories, &Deployments, &Upstreams),
+    url: &str,
+) -> Result<Sets, ServerError> {
+    let made_of = applications::Parts {
+        control: control.clone(),
+        repositories: repositories.clone(),
+        deployments: deployments.repository().clone(),
+        upstreams: upstreams.clone(),
+        url: url.to_owned(),
+        kept: Arc::new(Kept::open(journal.clone()).await?),
+    };
+    Ok(Sets::start(options.applications.clone(), declared, made_of).await)
 }
 
 fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
