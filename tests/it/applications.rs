@@ -249,6 +249,15 @@ fn a_sync_that_is_broken_off_is_gone_on_with_and_a_newer_revision_takes_its_plac
     kept.push();
     kept.cluster.until_key(&path("stuck", "a"), "3");
     kept.until_is("stuck", "synced");
+
+    // Back to what was synchronised before: the sync between the two has left something else.
+    kept.write("stuck", &(config("a", "4") + deployment));
+    kept.push();
+    kept.cluster.until_key(&path("stuck", "a"), "4");
+    kept.write("stuck", &config("a", "3"));
+    kept.push();
+    kept.cluster.until_key(&path("stuck", "a"), "3");
+    kept.until_is("stuck", "synced");
     kept.world.end();
 }
 

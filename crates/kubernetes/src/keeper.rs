@@ -165,8 +165,8 @@ impl Keeper {
             let Past { mut before, mut order, began, mark } = past(&name);
             if began.is_some_and(|began| began != revision) {
                 order = Order::default();
-                // What follows is synchronised because it is new.
-                before.unfinished &= !follows;
+                // What is there is neither of the two: what follows is synchronised because it is new.
+                (before.tried, before.unfinished) = (None, before.unfinished && !follows);
             }
             let failed = before.tried.as_ref().is_some_and(|(_, failed, _)| *failed);
             let mut keep = Keep::new(revision.clone(), heals, backoff).after(before);

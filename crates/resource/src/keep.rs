@@ -233,7 +233,8 @@ impl Keep {
                 (self.ordered, self.resumes) = (false, false);
             }
             Fact::Stopped => {
-                self.begun = None;
+                // What is there now is neither what was tried before nor what had begun.
+                (self.begun, self.tried) = (None, None);
                 self.stale = true;
             }
             Fact::Away { at } => {
@@ -357,6 +358,15 @@ mod tests {
         assert_eq!(keep.decide(at(0)), Step::Stop);
         keep.take(Fact::Stopped);
         assert_eq!(keep.decide(at(0)), NEW);
+        // Also if what is wanted is what was there before.
+        keep.take(Fact::Began(Because::Revision));
+        keep.take(Fact::Ended { failed: false, at: at(1) });
+        keep.take(wanted("other", true));
+        keep.take(Fact::Began(Because::Revision));
+        keep.take(wanted("2", true));
+        assert_eq!(keep.decide(at(1)), Step::Stop);
+        keep.take(Fact::Stopped);
+        assert_eq!(keep.decide(at(1)), NEW);
         // It may have ended before it could be broken off.
         keep.take(Fact::Began(Because::Revision));
         keep.take(Fact::Ended { failed: false, at: at(1) });
