@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its ground is gone")]
 
 mod alerts;
+mod applications;
 mod autoscaling;
 mod bad_input;
 mod by_hand;

@@ -1,11 +1,14 @@
 //! Where files of repositories come from. A port: nothing here reads a disk or asks Git.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use prograde_kustomize::{FileTree, Files, Link};
 
 use crate::helm::Charts;
 
+/// What stands in every file that has something to read.
+const MARKS: [&str; 3] = ["argoproj.io/", "image.toolkit.fluxcd.io/", "$imagepolicy"];
 /// How many symbolic links are followed for one file.
 const LINKS_MAX: usize = 8;
 
@@ -54,6 +57,45 @@ pub(crate) fn content(tree: &dyn Files, path: &str) -> Result<Arc<[u8]>, String>
         }
     }
     Err(format!("`{path}` is a link to a link, and so on"))
+}
+
+/// An address without its way of access: one repository may be reached by several.
+pub fn address_key(url: &str) -> String {
+    let url = normal_url(url);
+    url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).to_owned()
+}
+
+/// Texts of files.
+#[derive(Debug, Default)]
+pub struct Texts {
+    /// Each with its path, as seen from the folder.
+    pub found: Vec<(String, String)>,
+    /// What had to be left out, and why.
+    pub left_out: Vec<String>,
+}
+
+/// The YAML files of a tree below a folder that may have objects which are read. A link is read where it leads to, if that is
+/// here.
+pub fn texts(tree: &dyn Tree, folder: &str) -> Result<Texts, String> {
+    let Texts { mut found, mut left_out } = Texts::default();
+    for file in tree.paths()? {
+        let inner = Path::new(&file).strip_prefix(folder).ok().and_then(Path::to_str).map(str::to_owned);
+        let Some(inner) = inner else { continue };
+        let is_yaml = Path::new(&file).extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+        if !is_yaml || tree.link(&file) != Link::None {
+            continue;
+        }
+        match tree.read(&file) {
+            Ok(Some(bytes)) => match std::str::from_utf8(&bytes) {
+                Ok(text) if MARKS.iter().any(|mark| text.contains(mark)) => found.push((inner, text.to_owned())),
+                Ok(_) => {}
+                Err(_) => left_out.push(format!("{inner} is left out: it is not UTF-8")),
+            },
+            Ok(None) => {}
+            Err(why) => left_out.push(format!("{inner} is left out: {why}")),
+        }
+    }
+    Ok(Texts { found, left_out })
 }
 
 /// An address in the form in which it is compared: without user, suffix, case or way of access.

@@ -31,9 +31,10 @@ pub(crate) use stream::{Lines, Next};
 
 use crate::report::{self, Report};
 use crate::wire::{
-    AbortRequest, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest, FlagToken, FlagUnsetRequest,
-    FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered, OverrideRequest, PageView, QuarantineView,
-    ReleaseEvidence, RollbackRequest, ScaleRequest, Status, UpstreamView, VerifyView,
+    AbortRequest, ApplicationView, ApplicationsView, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest,
+    FlagToken, FlagUnsetRequest, FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered,
+    OverrideRequest, PageView, QuarantineView, ReleaseEvidence, RollbackRequest, ScaleRequest, Status, SyncRequest,
+    UpstreamView, VerifyView,
 };
 
 /// How long a connection may take.
@@ -224,6 +225,26 @@ impl Client {
     /// `GET /api/v1/upstreams`.
     pub(crate) fn upstreams(&self) -> Result<Vec<UpstreamView>, Report> {
         self.get("/api/v1/upstreams", &[])
+    }
+
+    /// `GET /api/v1/applications`.
+    pub(crate) fn applications(&self) -> Result<ApplicationsView, Report> {
+        self.get("/api/v1/applications", &[])
+    }
+
+    /// `GET /api/v1/applications/{set}/{application}`.
+    pub(crate) fn application(&self, set: &str, name: &str) -> Result<ApplicationView, Report> {
+        self.get(&format!("/api/v1/applications/{set}/{name}"), &[])
+    }
+
+    /// `POST /api/v1/applications/{set}/{application}/sync`.
+    pub(crate) fn sync_application(
+        &self,
+        set: &str,
+        name: &str,
+        request: &SyncRequest,
+    ) -> Result<ApplicationView, Report> {
+        self.post(&format!("/api/v1/applications/{set}/{name}/sync"), request, ANSWER_WAIT)
     }
 
     /// `POST /api/v1/quarantine/lift`.

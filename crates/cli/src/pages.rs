@@ -259,6 +259,9 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1380"
     "PG1381"
     "PG1382"
+    "PG1386"
+    "PG1387"
+    "PG1388"
 ];
 
 #[cfg(test)]

@@ -110,6 +110,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) options: Options,
     arrived: Notify,
+    arrivals: watch::Sender<u64>,
     stop: CancellationToken,
     troubles: Mutex<BTreeMap<Target, String>>,
     pub(crate) halted: Halted,
@@ -136,6 +137,7 @@ impl Control {
             clock,
             options,
             arrived: Notify::new(),
+            arrivals: watch::Sender::new(0),
             stop: CancellationToken::new(),
             troubles: Mutex::default(),
             halted: Halted::default(),
@@ -187,6 +189,12 @@ impl Control {
     /// Says that commits may have arrived.
     pub fn commits_arrived(&self) {
         self.inner.arrived.notify_one();
+        self.inner.arrivals.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Changes each time that commits may have arrived.
+    pub fn arrivals(&self) -> watch::Receiver<u64> {
+        self.inner.arrivals.subscribe()
     }
 
     /// Changes with every fact.

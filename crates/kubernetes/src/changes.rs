@@ -21,7 +21,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// Where is listened: a kind by its `apiVersion` and name, and a namespace where it has them.
-pub type Ears = BTreeSet<(String, String, String)>;
+pub type Ears = BTreeSet<Ear>;
+/// A kind by its `apiVersion` and name, and a namespace where it has them.
+pub type Ear = (String, String, String);
 
 /// Is told of an object, and whether it was there when listening began.
 pub type Told<'a> = &'a (dyn Fn(&Identity, bool) + Send + Sync);

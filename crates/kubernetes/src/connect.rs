@@ -98,6 +98,11 @@ impl Connection {
         Ok(Self { api: Arc::new(Api::new(client)), shown, names, server })
     }
 
+    /// The address of its API server.
+    pub fn address(&self) -> &str {
+        &self.server
+    }
+
     /// Whether this is the cluster that an application goes to: the one that runs Argo CD stands for any.
     pub fn is(&self, destination: &Destination) -> bool {
         if destination.server.is_empty() {

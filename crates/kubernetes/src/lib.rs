@@ -6,6 +6,7 @@
 
 mod api;
 mod changes;
+mod choose;
 mod cluster;
 pub mod codes;
 mod connect;
@@ -19,11 +20,12 @@ mod target;
 pub mod tracking;
 
 pub use api::Api;
-pub use changes::{Ears, Told, WATCHES_MAX, changes};
+pub use changes::{Ear, Ears, Told, WATCHES_MAX, changes};
+pub use choose::{Chosen, choose};
 pub use cluster::{Cluster, Hearing, Listed, Place, Way, Write};
 pub use connect::{Connection, NoWay};
 pub use inventory::{Inventory, Stock, inventory};
-pub use keeper::{Keeper, Teller};
+pub use keeper::{Begin, Keeper, Order, Past, Seen, Wish, Witness};
 pub use kinds::{Kinds, Resource};
 pub use refused::Refused;
 pub use standing::{Standing, look};

@@ -137,6 +137,14 @@ fn is_dns_label(text: &str) -> bool {
 }
 
 checked_text!(
+    /// The name of a set of applications, an RFC 1123 label.
+    SetName,
+    "name of a set",
+    "1 to 63 lower-case letters, digits and `-`, beginning and ending with a letter or digit",
+    is_dns_label
+);
+
+checked_text!(
     /// A flight's id: an OpenTelemetry trace id, 32 lower-case hex digits, never all zero (W3C Trace Context, section 3.2.2.3).
     FlightId,
     "flight id",

@@ -5,6 +5,7 @@
 
 // In the order in which a commit passes them.
 pub mod alert;
+pub mod application;
 pub mod autoscale;
 pub mod confinement;
 pub mod diagnostic;

@@ -99,6 +99,9 @@ pub enum ServerError {
     /// Which repositories are followed can't be read.
     #[error(transparent)]
     Upstreams(Diagnostics),
+    /// Which applications are kept in clusters can't be read.
+    #[error(transparent)]
+    Applications(Diagnostics),
     /// Somebody is on call, and nothing says how they are told.
     #[error("`--oncall` says who is on call, and nothing says how they are told")]
     OncallAlone,
@@ -143,6 +146,7 @@ impl ServerError {
             Self::OncallConfig(_) | Self::OncallAlone => crate::oncall::CODE,
             Self::TrackersConfig(_) => crate::trackers::config::CODE,
             Self::Upstreams(_) => crate::upstream::config::CODE,
+            Self::Applications(_) => crate::applications::config::CODE,
             Self::Random => "PG0309",
         }
     }
@@ -184,6 +188,7 @@ impl ServerError {
             Self::OncallConfig(_) => "correct the places named above; `prograde oncall check --file FILE` reads the same file".into(),
             Self::TrackersConfig(_) => "correct the places named above; `prograde explain PG0705` shows a file".into(),
             Self::Upstreams(_) => "correct the places named above; `prograde explain PG0310` shows a file".into(),
+            Self::Applications(_) => "correct the places named above; `prograde explain PG1386` shows a file".into(),
             Self::OncallAlone => "add `--alertmanager-config alertmanager.yml` with a receiver for each person".into(),
             Self::Random => "check /dev/urandom".into(),
         }

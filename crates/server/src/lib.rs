@@ -5,6 +5,7 @@
 mod adapters;
 mod alerts;
 pub mod api;
+mod applications;
 mod auth;
 mod by_hand;
 mod data_dir;

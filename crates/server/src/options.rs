@@ -46,6 +46,8 @@ pub struct ServerOptions {
     pub trackers: Option<PathBuf>,
     /// The file that says which repositories on Git hosts are followed; none by default.
     pub upstreams: Option<PathBuf>,
+    /// The file that says which applications are kept in which clusters; none by default.
+    pub applications: Option<PathBuf>,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
     /// Files and folders of policies that releases have to meet; none by default.
@@ -104,6 +106,7 @@ impl ServerOptions {
             oncall: None,
             trackers: None,
             upstreams: None,
+            applications: None,
             external_url: None,
             policies: Vec::new(),
             policy_set: crate::policies::DEFAULT_SET.to_owned(),

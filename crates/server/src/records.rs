@@ -6,6 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use jiff::Timestamp;
 use prograde_journal::{Journal, JournalError, NewEvent};
 use prograde_model::alert::AlertEvent;
+use prograde_model::application::ApplicationFact;
 use prograde_model::incident::IncidentEvent;
 use prograde_model::oncall::{PageFact, RosterFact};
 use prograde_model::runbook::RunbookFact;
@@ -17,8 +18,14 @@ use crate::events::chain;
 /// How many facts are read at once.
 const READ_CHUNK: usize = 1_000;
 /// The subjects of all kinds; what stands under another is a flight's.
-const SUBJECTS: [&str; 5] =
-    [AlertEvent::SUBJECT, IncidentEvent::SUBJECT, PageFact::SUBJECT, RosterFact::SUBJECT, RunbookFact::SUBJECT];
+const SUBJECTS: [&str; 6] = [
+    AlertEvent::SUBJECT,
+    ApplicationFact::SUBJECT,
+    IncidentEvent::SUBJECT,
+    PageFact::SUBJECT,
+    RosterFact::SUBJECT,
+    RunbookFact::SUBJECT,
+];
 
 /// Whether a subject is one of those.
 pub(crate) fn is_subject(subject: &str) -> bool {

@@ -33,6 +33,7 @@ use crate::adapters::scanner::CommitScanner;
 use crate::adapters::source::HostedSource;
 use crate::alerts;
 use crate::api::{self, Context};
+use crate::applications::{self, Sets};
 use crate::auth::{self, PageKey};
 use crate::by_hand::ByHand;
 use crate::data_dir::DataDir;
@@ -93,6 +94,8 @@ impl Server {
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let trackers = read_trackers(&options)?;
         let followed = upstream::read(options.upstreams.as_deref()).map_err(ServerError::Upstreams)?;
+        let declared =
+            applications::config::read(options.applications.as_deref()).map_err(ServerError::Applications)?;
         let data = DataDir::open(&options.data_dir)?;
         let journal = open_journal(&data)?;
         let token = data.token()?;
@@ -124,8 +127,11 @@ impl Server {
 
         let stop = CancellationToken::new();
         let upstreams = Upstreams::start(options.upstreams.clone(), followed, control.clone(), repositories.clone());
+        let git = (&repositories, &*deployments, &upstreams);
+        let applications = keep_applications(&options, declared, (&control, &journal), git, url).await?;
         let context = Context {
             upstreams,
+            applications,
             by_hand: ByHand::start(control.clone(), Arc::clone(&deployments)),
             elsewhere: metrics.elsewhere(),
             metrics,
@@ -171,7 +177,8 @@ impl Server {
         };
         let policies = self.policies.read_again().map_err(ServerError::Policies);
         let following = self.context.upstreams.reload().await.map_err(ServerError::Upstreams);
-        observing.and(telling).and(policies).and(following)
+        let keeping = self.context.applications.reload().await.map_err(ServerError::Applications);
+        observing.and(telling).and(policies).and(following).and(keeping)
     }
 
     /// Stops taking requests, then deciding, then the replicas, each when what needs it has stopped.
@@ -189,6 +196,7 @@ impl Server {
         }
         self.context.incidents.shutdown().await;
         self.context.upstreams.shutdown().await;
+        self.context.applications.shutdown().await;
         self.context.by_hand.shutdown().await;
         self.context.control.shutdown().await;
         self.context.node.shutdown(STOP_GRACE).await;
@@ -208,6 +216,25 @@ fn open_journal(data: &DataDir) -> Result<Journal, ServerError> {
 
 async fn open_git(data: &DataDir) -> Result<(Repositories, Arc<Deployments>), ServerError> {
     Ok((Repositories::open(data.repos()).await?, Arc::new(Deployments::open(data.deployments()).await?)))
+}
+
+/// The applications that are kept in clusters.
+async fn keep_applications(
+    options: &ServerOptions,
+    declared: applications::config::Declaration,
+    (control, journal): (&Control, &Journal),
+    (repositories, deployments, upstreams): (&Repositories, &Deployments, &Upstreams),
+    url: &str,
+) -> Result<Sets, ServerError> {
+    let made_of = applications::Parts {
+        control: control.clone(),
+        repositories: repositories.clone(),
+        deployments: deployments.repository().clone(),
+        upstreams: upstreams.clone(),
+        url: url.to_owned(),
+        kept: Arc::new(Kept::open(journal.clone()).await?),
+    };
+    Ok(Sets::start(options.applications.clone(), declared, made_of).await)
 }
 
 fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {

@@ -87,6 +87,11 @@ impl AppProject {
         Ok(Self { place, metadata, limits, windows })
     }
 
+    /// Whether it has sync windows: what it allows depends on the time.
+    pub fn is_timed(&self) -> bool {
+        !self.windows.is_empty()
+    }
+
     /// What Argo CD takes for the project `default` where nobody has written one: everything is allowed.
     pub fn default_project() -> Self {
         let all = || vec![Kinds { group: "*".to_owned(), kind: "*".to_owned(), name: String::new() }];

@@ -56,6 +56,21 @@ impl ApplicationSet {
         Ok(set)
     }
 
+    /// The repositories that its Git generators ask, each with the revision that they name.
+    pub fn git_sources(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut open: Vec<&Json> = self.generators.iter().collect();
+        while let Some(generator) = open.pop() {
+            let text = |git: &Json, field: &str| git.get(field).and_then(Json::as_str).unwrap_or_default().to_owned();
+            found.extend(generator.get("git").map(|git| (text(git, "repoURL"), text(git, "revision"))));
+            for nested in ["matrix", "merge"] {
+                let inner = generator.get(nested).and_then(|nested| nested.get("generators"));
+                open.extend(inner.and_then(Json::as_array).into_iter().flatten());
+            }
+        }
+        found
+    }
+
     fn check(&self) -> Result<(), Diagnostic> {
         let wrong = |message: String, hint: &str| Err(self.place.diagnostic(codes::VALUE, message, hint));
         let name = &self.metadata.name;

@@ -80,6 +80,9 @@ pub(crate) struct ServeArgs {
     /// The file that says which repositories on Git hosts (GitHub, GitLab and others) are followed
     #[arg(long, value_name = "FILE")]
     upstreams: Option<PathBuf>,
+    /// The file that says which Argo CD applications of which repositories are kept in which clusters
+    #[arg(long, value_name = "FILE")]
+    applications: Option<PathBuf>,
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
@@ -202,6 +205,7 @@ fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOp
         oncall: args.oncall,
         trackers: args.trackers,
         upstreams: args.upstreams,
+        applications: args.applications,
         external_url: args.external_url,
         policies: args.in_force.policies,
         policy_set: args.in_force.policy_set,

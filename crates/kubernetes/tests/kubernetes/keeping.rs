@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use prograde_control::SystemClock;
-use prograde_kubernetes::{Keeper, Teller};
+use prograde_kubernetes::{Keeper, Orders, Past, Target, Wish};
 use prograde_resource::sync::Ending;
 use serde_json::json;
 
@@ -25,9 +25,14 @@ impl Watched {
     fn new(world: World) -> Self {
         let told: Arc<Mutex<Vec<String>>> = Arc::default();
         let heard = Arc::clone(&told);
-        let teller: Teller = Arc::new(move |verb, text| heard.lock().unwrap().push(format!("{verb} {text}")));
-        let keeper = Keeper::new(Arc::clone(&world.cluster.inner.api) as _, Arc::new(SystemClock), teller);
+        let witness = move |verb: &'static str, text: String| heard.lock().unwrap().push(format!("{verb} {text}"));
+        let keeper = Keeper::new(Arc::clone(&world.cluster.inner.api) as _, Arc::new(SystemClock), Arc::new(witness));
         Self { world, keeper, told }
+    }
+
+    fn want(&mut self, wanted: Vec<(Orders, Target)>, unreadable: &BTreeSet<String>) {
+        let wish = |(orders, target)| Wish { target, orders, follows: true, origin: String::new() };
+        self.keeper.want(wanted.into_iter().map(wish).collect(), unreadable, &|_| Past::default());
     }
 
     /// Works until something is so, for some seconds at most.
@@ -62,7 +67,7 @@ async fn changes_are_undone_where_the_application_says_so() {
             (orders(), target("stays", MANUAL, &config("a", value))),
         ]
     };
-    watched.keeper.want(wanted("1"), &BTreeSet::new());
+    watched.want(wanted("1"), &BTreeSet::new());
     let (healed, stays) = ("/api/v1/namespaces/heals/configmaps/a", "/api/v1/namespaces/stays/configmaps/a");
     watched.until(async |world| key(world, healed).await == "1" && key(world, stays).await == "1").await;
     assert!(watched.calm().await <= 2);
@@ -85,10 +90,10 @@ async fn changes_are_undone_where_the_application_says_so() {
     assert_eq!(watched.calm().await, 0, "{:?}", watched.told.lock().unwrap());
 
     // What is wanted changes.
-    watched.keeper.want(wanted("2"), &BTreeSet::new());
+    watched.want(wanted("2"), &BTreeSet::new());
     watched.until(async |world| key(world, healed).await == "2" && key(world, stays).await == "2").await;
     // What can't be read any more deletes nothing, and is still healed.
-    watched.keeper.want(Vec::new(), &["heals".to_owned()].into());
+    watched.want(Vec::new(), &["heals".to_owned()].into());
     watched.world.edit(healed, json!({"data": {"key": "theirs"}})).await;
     watched.until(async |world| key(world, healed).await == "2").await;
 }
@@ -99,10 +104,10 @@ async fn a_failure_waits_until_what_it_depends_on_has_changed() {
     let mut watched = Watched::new(World::new(&server).await);
     let policy = "  syncPolicy: {automated: {selfHeal: true}, retry: {backoff: {duration: 1s}}}\n";
     let wanted = || vec![(orders(), target("depends", policy, &(config("a", "1") + &config("b", "1"))))];
-    watched.keeper.want(wanted(), &BTreeSet::new());
+    watched.want(wanted(), &BTreeSet::new());
     let mut ended = Vec::new();
     for _ in 0..20 {
-        watched.keeper.want(wanted(), &BTreeSet::new());
+        watched.want(wanted(), &BTreeSet::new());
         ended.extend(watched.keeper.work(Duration::from_millis(300)).await);
     }
     assert_eq!(ended.len(), 1, "{ended:?}");
@@ -114,7 +119,7 @@ async fn a_failure_waits_until_what_it_depends_on_has_changed() {
 async fn listening_goes_on_when_the_api_server_is_back() {
     let Some(server) = own().await else { return };
     let mut watched = Watched::new(World::new(&server).await);
-    watched.keeper.want(vec![(orders(), target("again", HEALS, &config("a", "1")))], &BTreeSet::new());
+    watched.want(vec![(orders(), target("again", HEALS, &config("a", "1")))], &BTreeSet::new());
     let path = "/api/v1/namespaces/again/configmaps/a";
     watched.until(async |world| key(world, path).await == "1").await;
     watched.calm().await;
@@ -133,7 +138,7 @@ async fn a_kind_that_comes_later_is_waited_for() {
     watched.world.namespace("later").await;
     let policy = "  syncPolicy: {automated: {}, retry: {backoff: {duration: 1s}}}\n";
     let object = "---\napiVersion: later.example/v1\nkind: Thing\nmetadata: {name: one}\n";
-    watched.keeper.want(vec![(orders(), target("later", policy, object))], &BTreeSet::new());
+    watched.want(vec![(orders(), target("later", policy, object))], &BTreeSet::new());
     assert_eq!(watched.calm().await, 1);
     assert!(watched.told.lock().unwrap().iter().any(|told| told.contains("does not know the kind Thing")));
     let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});

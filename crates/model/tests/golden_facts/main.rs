@@ -11,6 +11,7 @@ use prograde_model::stored::Fact;
 use serde_json::{Value, json};
 
 mod alerts;
+mod applications;
 mod incidents;
 mod oncall;
 mod pages;

@@ -3,6 +3,7 @@
 pub mod types;
 
 mod alertmanager;
+mod applications;
 mod behaviour;
 mod budgets;
 mod chat;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 pub use openapi::document as openapi_document;
 
 use crate::alerts::Handled;
+use crate::applications::Sets;
 use crate::auth::{self, PageKey, Token};
 use crate::by_hand::ByHand;
 use crate::events::chain;
@@ -70,6 +72,8 @@ pub(crate) struct Context {
     pub(crate) by_hand: ByHand,
     /// The repositories on Git hosts that are followed.
     pub(crate) upstreams: Upstreams,
+    /// The applications that are kept in clusters.
+    pub(crate) applications: Sets,
     pub(crate) vouching: Vouching,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
@@ -157,6 +161,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .merge(alertmanager::router())
         .merge(incidents::router())
         .merge(runbooks::router())
+        .merge(applications::router().layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
         .merge(if context.public_status { Router::new() } else { incidents::status_page() })
         .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })
@@ -184,6 +189,12 @@ pub(crate) struct Failure {
 impl Failure {
     fn new(status: StatusCode, code: &str, message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self { status, body: ErrorBody { code: code.to_owned(), message: message.into(), hint: hint.into() } }
+    }
+
+    /// The same with another hint.
+    pub(crate) fn hint(mut self, hint: &str) -> Self {
+        hint.clone_into(&mut self.body.hint);
+        self
     }
 
     pub(crate) fn unauthorised() -> Self {

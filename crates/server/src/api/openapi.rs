@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 63] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 66] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/environments", "Which release is where, service by service", "", "[ServiceView]"),
     ("get", "/api/v1/environments/difference", "How two environments of a service differ", "", "DifferenceView"),
@@ -43,6 +43,15 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 63] = [
     ("get", "/api/v1/quarantine", "Digests that may not enter an environment", "", "[QuarantineView]"),
     ("post", "/api/v1/quarantine/lift", "Let a digest into an environment again", "LiftRequest", "Ordered"),
     ("get", "/api/v1/upstreams", "Repositories on Git hosts that are followed", "", "[UpstreamView]"),
+    ("get", "/api/v1/applications", "Applications that are kept in clusters", "", "ApplicationsView"),
+    ("get", "/api/v1/applications/{set}/{application}", "One of them", "", "ApplicationView"),
+    (
+        "post",
+        "/api/v1/applications/{set}/{application}/sync",
+        "Bring it to what Git says",
+        "SyncRequest",
+        "ApplicationView",
+    ),
     ("post", "/webhooks/git/{service}", "A Git host says that something was pushed; signed by its secret", "", ""),
     ("get", "/api/v1/flags", "Feature flags where they are evaluated, with what people have set", "", "[FlagView]"),
     ("post", "/api/v1/flags/set", "Set a flag where its service serves", "FlagSetRequest", "Ordered"),

@@ -1,5 +1,6 @@
 //! The API's wire types. They are what clients see and stay as they are while the model moves.
 
+mod application;
 mod incident;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use prograde_model::scan::ScanReport;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use application::{ApplicationSetView, ApplicationView, ApplicationsView, SyncRequest};
 pub use incident::{
     ActionOrderRequest, ActionRequest, DeclareRequest, IncidentOrdered, IncidentRequest, IncidentView, MitigateRequest,
     PostmortemRequest, PostmortemView, Wanted,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use prograde_apps::forest::{Forest, Found, grow};
-use prograde_kubernetes::{Connection, Target, codes, instance};
+use prograde_apps::forest::{Found, grow};
+use prograde_kubernetes::{Chosen, Connection, choose, codes};
 use prograde_model::{Diagnostic, Diagnostics};
 
 use super::source::{Surroundings, read};
@@ -28,14 +28,6 @@ pub(super) struct Selection {
     context: Option<String>,
     #[command(flatten)]
     surroundings: Surroundings,
-}
-
-/// An application, or why it can't be synchronised.
-pub(super) struct Chosen {
-    /// Its name.
-    pub(super) name: String,
-    /// What it wants.
-    pub(super) target: Result<Target, Diagnostics>,
 }
 
 /// What was chosen.
@@ -66,6 +58,11 @@ impl Selection {
         })
     }
 
+    /// The applications that are named.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
     /// Where the applications are.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -90,7 +87,7 @@ impl Selection {
         let is_meant =
             |found: &&Found| self.names.is_empty() || self.names.iter().any(|name| name == found.application.name());
         let applications: Vec<Chosen> =
-            all.iter().filter(is_meant).map(|found| chosen(found, &forest, connection)).collect();
+            all.iter().filter(is_meant).map(|found| choose(found, &forest, connection)).collect();
         if applications.is_empty() && forest.problems.is_empty() {
             return Err(Report::new(report::ARGUMENT, format!("there are no applications in {}", self.path.display()))
                 .hint("name the directory with the Applications"));
@@ -101,32 +98,4 @@ impl Selection {
         problems.retain(|problem| !told.contains(&problem));
         Ok(Choice { applications, problems })
     }
-}
-
-fn chosen(found: &Found, forest: &Forest, connection: &Connection) -> Chosen {
-    let application = &found.application;
-    let name = instance(application);
-    let wrong = |problems: Vec<Diagnostic>| Chosen { name: name.clone(), target: Err(Diagnostics(problems)) };
-    let problems = application.problems();
-    if !problems.is_empty() {
-        return wrong(problems);
-    }
-    if !found.broken.is_empty() {
-        let told = found.broken.iter().map(|broken| Diagnostic {
-            line: broken.line,
-            ..Diagnostic::file(codes::NOT_HERE, &broken.file, &broken.message, "see the AppProject of the application")
-        });
-        return wrong(told.collect());
-    }
-    if !connection.is(&application.spec.destination) {
-        let destination = &application.spec.destination;
-        let there = if destination.server.is_empty() { &destination.name } else { &destination.server };
-        let message = format!("`{name}` goes to the cluster `{there}`, and this is `{}`", connection.shown);
-        let hint = "choose the context of its cluster with --context, or other applications with --app";
-        return wrong(vec![application.place.diagnostic(codes::NOT_HERE, message, hint)]);
-    }
-    let Some(rendered) = &found.objects else {
-        return wrong(forest.not_rendered.get(application.name()).cloned().unwrap_or_default());
-    };
-    Chosen { target: Target::of(application, rendered), name }
 }

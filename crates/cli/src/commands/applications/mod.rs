@@ -6,8 +6,10 @@ mod generate;
 mod helm;
 mod lint;
 mod list;
+mod order;
 mod render;
 pub(crate) mod source;
+mod status;
 mod sync;
 
 use clap::{Args, Subcommand};
@@ -33,6 +35,7 @@ enum AppCommand {
     Lint(lint::LintArgs),
     Diff(diff::DiffArgs),
     Sync(sync::SyncArgs),
+    Status(status::StatusArgs),
 }
 
 impl AppArgs {
@@ -51,5 +54,6 @@ pub(crate) fn run(app: &App, args: &AppArgs) -> Result<Exit, Report> {
         AppCommand::Lint(args) => lint::run(app, args),
         AppCommand::Diff(args) => diff::run(app, args),
         AppCommand::Sync(args) => sync::run(app, args),
+        AppCommand::Status(args) => status::run(app, args),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use prograde_apps::helm::Charts;
-use prograde_apps::repository::normal_url;
+use prograde_apps::repository::{self, Texts, address_key as key};
 use prograde_apps::{Cluster, Objects, Repositories, Tree, World};
 use prograde_gitops::git::RemoteBases;
 use prograde_kustomize::{Files, Link, Remotes};
@@ -59,12 +59,6 @@ impl FromStr for Mapping {
             _ => Err("expected URL=DIR, such as https://git.example/team/app=../app"),
         }
     }
-}
-
-/// An address without its way of access: one repository may be reached by several.
-fn key(url: &str) -> String {
-    let url = normal_url(url);
-    url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).to_owned()
 }
 
 /// A repository on the disk.
@@ -245,11 +239,6 @@ pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Resul
     Ok(Read { objects, checkouts, clusters: known.then_some(clusters) })
 }
 
-/// Whether a text may have objects that are read.
-fn concerns(text: &str) -> bool {
-    text.contains("argoproj.io/") || text.contains("image.toolkit.fluxcd.io/")
-}
-
 /// The texts of a file, or of the YAML files below a directory, by the names that the reader knows them by.
 pub(crate) fn texts(app: &App, path: &Path, full: &Path, own: &Checkout) -> Result<Vec<(String, String)>, Report> {
     if !full.is_dir() {
@@ -257,27 +246,14 @@ pub(crate) fn texts(app: &App, path: &Path, full: &Path, own: &Checkout) -> Resu
         return Ok(vec![(path.display().to_string(), text)]);
     }
     let inner = full.strip_prefix(own.root()).unwrap_or(Path::new(""));
-    let paths = own.paths().map_err(|why| Report::new(report::FILE, why))?;
-    let mut found = Vec::new();
-    for file in paths {
-        let Ok(rest) = Path::new(&file).strip_prefix(inner) else { continue };
-        let is_yaml = Path::new(&file).extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
-        // A link is read where it leads to, if that is here.
-        if !is_yaml || own.link(&file) != Link::None {
-            continue;
-        }
-        let shown = if path == Path::new(".") { rest.to_path_buf() } else { path.join(rest) };
-        match own.read(&file) {
-            Ok(Some(bytes)) => match std::str::from_utf8(&bytes) {
-                Ok(text) if concerns(text) || text.contains("$imagepolicy") => {
-                    found.push((shown.display().to_string(), text.to_owned()));
-                }
-                Ok(_) => {}
-                Err(_) => app.printer.warning(format_args!("{} is left out: it is not UTF-8", shown.display())),
-            },
-            Ok(None) => {}
-            Err(why) => app.printer.warning(format_args!("{} is left out: {why}", shown.display())),
-        }
+    let inner = inner.to_str().ok_or_else(|| Report::new(report::FILE, format!("{} is not UTF-8", inner.display())))?;
+    let Texts { found, left_out } = repository::texts(own, inner).map_err(|why| Report::new(report::FILE, why))?;
+    let shown = |file: &str| {
+        let shown = if path == Path::new(".") { PathBuf::from(file) } else { path.join(file) };
+        shown.display().to_string()
+    };
+    for why in left_out {
+        app.printer.warning(shown(&why));
     }
-    Ok(found)
+    Ok(found.into_iter().map(|(file, text)| (shown(&file), text)).collect())
 }

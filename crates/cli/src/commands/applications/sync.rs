@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::SignedDuration;
 use prograde_control::SystemClock;
 use prograde_kubernetes::{
-    Connection, Keeper, Line, Orders, Refused, Report as Synced, Stock, Stopped, Target, Teller, What, codes,
+    Connection, Keeper, Line, Orders, Past, Refused, Report as Synced, Stock, Stopped, Target, What, Wish, codes,
 };
 use prograde_model::Diagnostics;
 use prograde_model::quantity::Period;
@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 use tokio::task::JoinSet;
 
 use super::cluster::{Choice, Selection, wait};
+use super::order::{self, OnServer};
 use crate::app::App;
 use crate::exit::Exit;
 use crate::printer::{Printer, Tone, one_line};
@@ -33,13 +34,15 @@ Examples:
   prograde app sync argocd --app shop --dry-run
   prograde app sync argocd --context production --prune
   prograde app sync argocd --watch
+  prograde app sync --set platform --app shop --confirm-prune
   prograde app sync argocd --json | jq '.applications[] | select(.result != \"synced\")'
 
 Hooks run with each sync. Objects are applied wave after wave, on the server's side, where they differ; a wave begins when the
 one before is healthy. What Git names no longer is deleted with --prune, or where the application says so itself; if nothing at
 all, or less than half, would be left, or if data would go, nothing is deleted until --confirm-prune says so.
 Applications do not wait for each other. With --watch the files are read again every few seconds; what failed is tried again once
-it, or what it depends on, has changed. The exit code is 1 if one failed or would delete too much, 2 if one can't be rendered
+it, or what it depends on, has changed. With --set the server does it, for an application that it keeps, and records who said so.
+The exit code is 1 if one failed or would delete too much, 2 if one can't be rendered
 or the cluster can't be asked, 5 if something was not healthy in time.")]
 pub(super) struct SyncArgs {
     #[command(flatten)]
@@ -59,6 +62,8 @@ pub(super) struct SyncArgs {
     /// Stay: synchronise what changes in the files, and undo changes in the cluster where an application says `selfHeal`
     #[arg(long, conflicts_with = "dry_run")]
     watch: bool,
+    #[command(flatten)]
+    on_server: OnServer,
 }
 
 fn duration(text: &str) -> Result<SignedDuration, String> {
@@ -90,6 +95,17 @@ enum Outcome {
 
 /// Synchronises them.
 pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
+    if let Some(set) = &args.on_server.set {
+        let order = order::Ordered {
+            set,
+            names: args.selection.names(),
+            prune: args.prune,
+            confirm_prune: args.confirm_prune,
+            by: args.on_server.by.as_deref(),
+            timeout: args.timeout,
+        };
+        return order::run(app, &order);
+    }
     let connection = args.selection.connect(app)?;
     if args.watch {
         return keep(app, args, &connection);
@@ -112,8 +128,8 @@ pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
 /// Synchronises them, and what changes, until the user stops it.
 fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Report> {
     let printer = Arc::clone(&app.printer);
-    let teller: Teller = Arc::new(move |verb, text| printer.note(verb, one_line(&text)));
-    let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), teller);
+    let witness = Arc::new(move |verb, text: String| printer.note(verb, one_line(&text)));
+    let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
     let mut told = String::new();
     while !app.stop.is_cancelled() {
         let wrong = wanted(app, args, connection, &mut keeper).unwrap_or_else(|report| report.summary);
@@ -138,17 +154,19 @@ fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Rep
 /// Tells the keeper what the files say now, and gives what is wrong with them.
 fn wanted(app: &App, args: &SyncArgs, connection: &Connection, keeper: &mut Keeper) -> Result<String, Report> {
     let choice = args.selection.choose(app, connection)?;
-    let (mut targets, mut unreadable, mut wrong) = (Vec::new(), BTreeSet::new(), choice.problems);
+    let (mut wishes, mut unreadable, mut wrong) = (Vec::new(), BTreeSet::new(), choice.problems);
     for chosen in choice.applications {
         match chosen.target {
-            Ok(target) => targets.push((args.orders(&target), target)),
+            Ok(target) => {
+                wishes.push(Wish { orders: args.orders(&target), target, follows: true, origin: String::new() });
+            }
             Err(found) => {
                 wrong.extend(found.0);
                 unreadable.insert(chosen.name);
             }
         }
     }
-    keeper.want(targets, &unreadable);
+    keeper.want(wishes, &unreadable, &|_| Past::default());
     Ok(if wrong.is_empty() { String::new() } else { Diagnostics(wrong).to_string() })
 }
 

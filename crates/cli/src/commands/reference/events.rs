@@ -1,5 +1,6 @@
 //! The page on the journal's events, from the schemas of the types that are stored.
 
+use prograde_model::application::ApplicationFact;
 use prograde_model::event::{Event, VERSION};
 use prograde_model::rollout::RolloutEvent;
 use serde_json::{Map, Value};
@@ -10,11 +11,15 @@ use super::cell;
 pub(super) fn page() -> String {
     let mut text = format!(
         "# Events\n\nWritten by `prograde reference`; do not edit. All are of version {VERSION}. Times are RFC 3339; \
-         an event's own time, its flight and its place in the journal stand beside what is listed here.\n"
+         an event's own time, its flight and its place in the journal stand beside what is listed here. Those about \
+         applications in clusters are no flight's.\n"
     );
     let mut types = Map::new();
-    for (schema, in_environment) in [(schemars::schema_for!(Event), false), (schemars::schema_for!(RolloutEvent), true)]
-    {
+    for (schema, in_environment) in [
+        (schemars::schema_for!(Event), false),
+        (schemars::schema_for!(RolloutEvent), true),
+        (schemars::schema_for!(ApplicationFact), false),
+    ] {
         let schema = schema.to_value();
         for variant in items(&schema, "oneOf") {
             event(variant, in_environment, &schema, &mut text);

@@ -1,0 +1,192 @@
+//! What is done to one application: it is synchronised, or compared with what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prograde_control::Clock;
+use prograde_resource::health::{Rules, assess};
+use prograde_resource::{Drift, Identity, Object, Status};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{Begin, Came, Seen, Witness};
+use crate::changes::Ears;
+use crate::cluster::{Cluster, Place};
+use crate::inventory::{Inventory, Stock};
+use crate::kinds::Kinds;
+use crate::refused::Refused;
+use crate::standing::{Standing, look};
+use crate::sync::{Orders, Report, Stopped, sync};
+use crate::target::{Settled, Target};
+
+/// How much of the hash of what an application depends on stands for it.
+const MARK_CHARS: usize = 16;
+
+/// Which objects are an application's, and where changes to them are heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Scope {
+    wants: BTreeSet<Identity>,
+    pub(super) ears: Ears,
+}
+
+impl Scope {
+    fn of(settled: &Settled) -> Self {
+        let mut scope = Self { wants: settled.desired.keys().cloned().collect(), ears: Ears::new() };
+        let ear = |version: &str, kind: &str, space: &str| (version.to_owned(), kind.to_owned(), space.to_owned());
+        scope.ears.insert(ear("v1", "Namespace", ""));
+        scope.ears.insert(ear("apiextensions.k8s.io/v1", "CustomResourceDefinition", ""));
+        let own = settled.desired.values();
+        scope.ears.extend(own.map(|one| ear(one.api_version(), &one.identity.kind, &one.identity.namespace)));
+        scope
+    }
+
+    /// Whether an object is wanted, or what is wanted needs it.
+    pub(super) fn has(&self, identity: &Identity) -> bool {
+        let needs = |wanted: &Identity| match (identity.group.as_str(), identity.kind.as_str()) {
+            ("", "Namespace") => wanted.namespace == identity.name,
+            ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+                identity.name.split_once('.').is_some_and(|(_, group)| group == wanted.group)
+            }
+            _ => false,
+        };
+        self.wants.contains(identity) || self.wants.iter().any(needs)
+    }
+}
+
+/// What a look gave.
+pub(super) struct Looked {
+    pub(super) seen: Seen,
+    pub(super) scope: Scope,
+    pub(super) mark: String,
+}
+
+/// What is done to one application.
+pub(super) struct Work {
+    pub(super) cluster: Arc<dyn Cluster>,
+    pub(super) stock: Arc<Stock>,
+    pub(super) target: Arc<Target>,
+    pub(super) witness: Arc<dyn Witness>,
+}
+
+impl Work {
+    pub(super) async fn sync(&self, begin: Begin, orders: Orders, clock: &dyn Clock) -> Came {
+        // Nothing is said to have begun while nobody answers.
+        if let Err(refused) = self.answers().await
+            && refused.is_passing()
+        {
+            self.witness.away(&refused);
+            return Came::Away;
+        }
+        self.witness.begins(&begin).await;
+        let telling = |verb: &'static str, text: String| self.witness.tells(verb, text);
+        let outcome = sync((&*self.cluster, &self.stock), &self.target, &orders, clock, &telling).await;
+        let (scope, mark) = self.left(&outcome).await.unwrap_or_default();
+        self.witness.ended(&begin, &outcome, mark.as_deref()).await;
+        Came::Synced(scope, mark, Box::new(outcome))
+    }
+
+    pub(super) async fn look(&self, origin: String, extra: bool, clock: &dyn Clock) -> Came {
+        let looked = self.looked(extra, clock).await;
+        match &looked {
+            Err(refused) if refused.is_passing() => self.witness.away(refused),
+            Ok(_) | Err(_) => {
+                let seen = looked.as_ref().map(|looked| &looked.seen);
+                self.witness.looked(&self.target, &origin, seen).await;
+            }
+        }
+        Came::Looked(looked)
+    }
+
+    /// Whether the cluster answers at all.
+    async fn answers(&self) -> Result<(), Refused> {
+        let kinds = self.cluster.kinds(false).await?;
+        let namespace = if self.target.namespace.is_empty() { "default" } else { self.target.namespace.as_str() };
+        match kinds.find("v1", "Namespace") {
+            Some(resource) => {
+                self.cluster.get(Place { resource, namespace: "", name: namespace }).await.map(|_found| ())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What a sync leaves to listen to, and what it depended on where it failed.
+    async fn left(&self, outcome: &Result<Report, Stopped>) -> Option<(Scope, Option<String>)> {
+        let kinds = self.cluster.kinds(false).await.ok()?;
+        let settled = self.target.settle(&kinds, "").ok()?;
+        let scope = Scope::of(&settled);
+        let has_failed = !matches!(outcome, Ok(report) if report.ending == prograde_resource::sync::Ending::Done);
+        if !has_failed {
+            return Some((scope, None));
+        }
+        let standing = look(&*self.cluster, &self.target, &settled, &Inventory::default()).await.ok();
+        let mark = match standing {
+            Some(standing) => self.mark(&kinds, &settled, &standing).await.ok(),
+            None => None,
+        };
+        Some((scope, mark))
+    }
+
+    async fn looked(&self, extra: bool, clock: &dyn Clock) -> Result<Looked, Refused> {
+        let kinds = self.cluster.kinds(false).await?;
+        let settled = self.target.settle(&kinds, "").map_err(|found| Refused::Unusable(found.to_string()))?;
+        // What is there beyond what Git names does not come by itself.
+        let inventory = if extra {
+            let spaces = settled.desired.keys().map(|identity| identity.namespace.clone());
+            let spaces = spaces.chain([self.target.namespace.clone()]).filter(|space| !space.is_empty()).collect();
+            self.stock.inventory(&*self.cluster, &spaces).await?
+        } else {
+            Arc::default()
+        };
+        let standing = look(&*self.cluster, &self.target, &settled, &inventory).await?;
+        let mark = self.mark(&kinds, &settled, &standing).await?;
+        let rules = Rules::default();
+        let now = clock.now();
+        let is = |identity: &Identity| match standing.live.get(identity) {
+            Some(object) => assess(&object.value, &rules, now).status,
+            None => Status::Missing,
+        };
+        let health: BTreeMap<Identity, Status> =
+            settled.desired.keys().map(|identity| (identity.clone(), is(identity))).collect();
+        let drifts: Vec<(Identity, Drift)> = standing.drifts;
+        Ok(Looked { seen: Seen { drifts, health }, scope: Scope::of(&settled), mark })
+    }
+
+    /// What the application depends on, in short: other once any of it was changed, save for a status alone.
+    async fn mark(&self, kinds: &Kinds, settled: &Settled, standing: &Standing) -> Result<String, Refused> {
+        let mut hash = Sha256::new();
+        let mut spaces = BTreeSet::new();
+        for (identity, object) in &settled.desired {
+            let is_known = kinds.find(object.api_version(), &identity.kind).is_some();
+            let state = standing.live.get(identity).map(state_of);
+            hash.update(format!("{identity} {is_known} {}\n", state.unwrap_or_default()));
+            spaces.insert(identity.namespace.as_str());
+        }
+        if let Some(resource) = kinds.find("v1", "Namespace") {
+            for name in spaces.into_iter().filter(|name| !name.is_empty()) {
+                let found = self.cluster.get(Place { resource, namespace: "", name }).await;
+                let state = match found {
+                    Ok(found) => found.map(|value| text(&value, "uid")).unwrap_or_default(),
+                    Err(refused) if refused.is_passing() => return Err(refused),
+                    Err(_) => "unknown".to_owned(),
+                };
+                hash.update(format!("{name} {state}\n"));
+            }
+        }
+        Ok(hex::encode(hash.finalize()).chars().take(MARK_CHARS).collect())
+    }
+}
+
+/// What tells one state of an object from another.
+fn state_of(object: &Object) -> String {
+    let metadata = object.value.get("metadata");
+    let version = match metadata.and_then(|metadata| metadata.get("generation")) {
+        Some(generation) => generation.to_string(),
+        None => text(&object.value, "resourceVersion"),
+    };
+    [text(&object.value, "uid"), version].join("/")
+}
+
+fn text(object: &Value, field: &str) -> String {
+    let found = object.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Value::as_str);
+    found.unwrap_or_default().to_owned()
+}

@@ -1,0 +1,131 @@
+use jiff::Timestamp;
+
+use super::*;
+use crate::stored::Fold as _;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn of() -> ApplicationId {
+    ApplicationId { set: "platform".parse().unwrap(), application: "cart".into() }
+}
+
+fn commit() -> crate::ids::CommitId {
+    "0123456789abcdef0123456789abcdef01234567".parse().unwrap()
+}
+
+fn began(because: Because) -> Began {
+    Began { commit: commit(), revision: "1".into(), hooks: true, prune: true, confirm_prune: false, because }
+}
+
+fn ended(failure: Option<&str>, held: usize) -> Ended {
+    let failure = failure.map(|why| (Ending::Failed, why.to_owned(), Some("mark".to_owned())));
+    let held = (0..held).map(|one| Held { object: format!("Secret a/{one}"), why: "many".into() }).collect();
+    Ended { revision: "1".into(), counts: Counts::default(), failure, held }
+}
+
+fn look(differing: &[&str], health: Health) -> Look {
+    let one = |object: &&str| {
+        let fields = vec![Field { path: "data.a".into(), by: Some("kubectl-edit".into()), at: None }; 30];
+        Differing { object: (*object).to_owned(), what: What::Changed, fields }
+    };
+    let differing = differing.iter().map(one).collect();
+    Look { commit: commit(), revision: "1".into(), differing, health, ailing: Vec::new() }
+}
+
+/// Takes facts in, as they come out of the journal.
+fn take(known: &mut Applications, second: i64, decide: impl FnOnce(&Applications) -> Vec<ApplicationFact>) {
+    use crate::stored::Fact as _;
+    for fact in decide(known) {
+        let (event_type, payload) = fact.encode();
+        known.apply(&ApplicationFact::decode(&event_type, 1, payload).unwrap(), at(second));
+    }
+}
+
+fn standing(known: &Applications) -> (Standing, String) {
+    let (standing, _, why) = known.get(&of()).unwrap().standing();
+    (standing, why)
+}
+
+#[test]
+fn what_does_not_change_appends_nothing() {
+    let mut known = Applications::default();
+    take(&mut known, 0, |_| Applications::began(of(), began(Because::Revision)));
+    assert_eq!(standing(&known), (Standing::Syncing, String::new()));
+    take(&mut known, 1, |_| Applications::ended(&of(), ended(None, 0)));
+    assert_eq!(standing(&known), (Standing::Synced, String::new()));
+    assert!(known.looked(&of(), look(&[], Health::Healthy)).is_empty());
+
+    let facts = known.looked(&of(), look(&["ConfigMap shop/cart", "Secret shop/cart"], Health::Degraded));
+    assert_eq!(facts.len(), 2, "{facts:?}");
+    assert!(matches!(&facts[0], ApplicationFact::Drifted { first, .. } if first[0].fields.len() == FIELDS_MAX));
+    take(&mut known, 2, |_| facts);
+    let why = "ConfigMap shop/cart data.a was changed by kubectl-edit, and 1 more".to_owned();
+    assert_eq!(standing(&known), (Standing::Differs, why));
+    let again = look(&["ConfigMap shop/cart", "Secret shop/cart"], Health::Degraded);
+    assert!(known.looked(&of(), again).is_empty());
+    take(&mut known, 3, |known| known.looked(&of(), look(&[], Health::Healthy)));
+    assert_eq!(standing(&known).0, Standing::Synced);
+
+    take(&mut known, 4, |known| known.read(&of(), &commit(), Some("a.yaml:1: no")));
+    assert_eq!(standing(&known), (Standing::Unusable, "a.yaml:1: no".into()));
+    assert!(known.read(&of(), &commit(), Some("a.yaml:1: no")).is_empty());
+    take(&mut known, 5, |known| known.read(&of(), &commit(), None));
+    assert!(known.read(&of(), &commit(), None).is_empty());
+    take(&mut known, 6, |known| known.release(|_| false));
+    assert!(known.get(&of()).is_none());
+}
+
+#[test]
+fn what_was_broken_off_is_known() {
+    let mut known = Applications::default();
+    let order = Order { prune: false, confirm_prune: true, by: "ann".into() };
+    take(&mut known, 0, |_| Applications::order(of(), order));
+    assert_eq!(standing(&known), (Standing::Syncing, "ordered by ann".into()));
+    assert!(known.get(&of()).unwrap().unfinished().is_some_and(|order| order.confirm_prune && order.prune));
+    take(&mut known, 1, |_| Applications::began(of(), Began { confirm_prune: true, ..began(Because::Order) }));
+    assert!(known.get(&of()).unwrap().unfinished().is_some_and(|order| order.confirm_prune));
+    take(&mut known, 2, |_| Applications::ended(&of(), ended(Some("refused"), 0)));
+    assert_eq!(known.get(&of()).unwrap().unfinished(), None);
+    assert_eq!(standing(&known), (Standing::Failed, "refused".into()));
+    assert_eq!(known.get(&of()).unwrap().tried.as_ref().unwrap().depended_on.as_deref(), Some("mark"));
+    // What undoes a change is looked at anew.
+    take(&mut known, 3, |_| Applications::began(of(), began(Because::Drift)));
+    assert_eq!(known.get(&of()).unwrap().unfinished(), None);
+}
+
+#[test]
+fn what_would_be_deleted_waits_until_a_sync_deletes_it() {
+    let mut known = Applications::default();
+    take(&mut known, 0, |_| Applications::began(of(), began(Because::Revision)));
+    take(&mut known, 1, |_| Applications::ended(&of(), ended(None, 30)));
+    assert_eq!(standing(&known), (Standing::Held, "Secret a/0 would be deleted: many".into()));
+    let (_, objects, first) = known.get(&of()).unwrap().held.clone().unwrap();
+    assert_eq!((objects, first.len()), (30, OBJECTS_MAX));
+    take(&mut known, 2, |_| Applications::ended(&of(), ended(None, 0)));
+    assert_eq!(standing(&known).0, Standing::Synced);
+}
+
+#[test]
+fn texts_are_bounded_at_a_character() {
+    let known = Applications::default();
+    let facts = known.read(&of(), &commit(), Some(&"ä".repeat(TEXT_BYTES_MAX)));
+    assert!(matches!(&facts[..], [ApplicationFact::Unusable { why, .. }] if why.len() == TEXT_BYTES_MAX));
+}
+
+#[test]
+fn what_a_cluster_says_makes_no_fact_large() {
+    use crate::stored::Fact as _;
+    let known = Applications::default();
+    let long = || "ä".repeat(2_000);
+    let field = Field { path: long(), by: Some(long()), at: None };
+    let one = Differing { object: long(), what: What::Changed, fields: vec![field; 20] };
+    let ailing = vec![long(); 30];
+    let look = Look { differing: vec![one; 30], ailing, ..look(&[], Health::Degraded) };
+    let held = vec![Held { object: long(), why: long() }; 30];
+    let ended = Ended { held, ..ended(None, 0) };
+    for fact in known.looked(&of(), look).into_iter().chain(Applications::ended(&of(), ended)) {
+        assert!(fact.encode().1.to_string().len() < 1 << 19, "{}", fact.encode().0);
+    }
+}

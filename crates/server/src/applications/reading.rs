@@ -1,0 +1,172 @@
+//! What a set's files say at a commit: its applications, each with what it wants, or why that can't be told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use prograde_apps::forest::{Forest, Found, grow};
+use prograde_apps::repository::{Texts, texts};
+use prograde_apps::{Application, Objects, World, codes as apps};
+use prograde_kubernetes::{Chosen, Connection, choose};
+use prograde_model::ids::{CommitId, ServiceName};
+use prograde_model::{Diagnostic, Diagnostics};
+
+use super::trees::{Read, Trees};
+
+/// An application asks for another revision than the server holds.
+pub(crate) const REVISION: &str = "PG1387";
+/// Two applications are the same.
+pub(crate) const TWICE: &str = "PG1388";
+/// The longest name of an application: of a namespace and an object of Kubernetes.
+const NAME_BYTES_MAX: usize = 64 + 253;
+/// The names of the newest commit of the branch that is held.
+const NEWEST: [&str; 4] = ["", "HEAD", "main", "refs/heads/main"];
+
+/// What a set's files say.
+pub(super) struct Reading {
+    /// The commit of the set's repository.
+    pub(super) commit: CommitId,
+    /// The applications.
+    pub(super) applications: Vec<Chosen>,
+    /// What is wrong with files, beside what keeps a single application from being used.
+    pub(super) problems: Vec<Diagnostic>,
+    /// All that was read.
+    pub(super) read: Read,
+    /// Whether what is allowed depends on the time.
+    pub(super) timed: bool,
+}
+
+/// Where to read.
+pub(super) struct Place {
+    pub(super) repository: ServiceName,
+    pub(super) path: String,
+    /// The branches that repositories follow: in the server's own they are `main`.
+    pub(super) branches: BTreeMap<ServiceName, String>,
+}
+
+/// Reads. Blocks: call it off the runtime.
+pub(super) fn read(
+    place: &Place,
+    trees: Trees,
+    connection: &Arc<Connection>,
+    now: Timestamp,
+) -> Result<Reading, String> {
+    let Some((commit, tree)) = trees.of(&place.repository) else {
+        return Err(trees.finish().err().unwrap_or_else(|| "the repository is not there".to_owned()));
+    };
+    let commit = commit.clone();
+    let Texts { found: texts, left_out } = texts(&**tree, &place.path)?;
+    let mut objects = Objects::default();
+    for (file, text) in texts {
+        let file = if place.path.is_empty() { file } else { [place.path.as_str(), "/", &file].concat() };
+        prograde_apps::read(&file, &text, &mut objects);
+    }
+    let clusters = std::mem::take(&mut objects.clusters);
+    let timed = objects.projects.iter().any(prograde_apps::AppProject::is_timed);
+    let mut problems = revisions_of_sets(&mut objects, place, &trees);
+    let world = World { repositories: &trees, clusters: (!clusters.is_empty()).then_some(&*clusters) };
+    let mut forest = grow(objects, &world, now);
+    let all = std::mem::take(&mut forest.applications);
+    let mut seen = BTreeSet::new();
+    let twice: BTreeSet<String> = all
+        .iter()
+        .map(|found| prograde_kubernetes::instance(&found.application))
+        .filter(|name| !seen.insert(name.clone()))
+        .collect();
+    let chosen = |found: &Found| {
+        let application: &Application = &found.application;
+        let mut chosen = choose(found, &forest, connection);
+        let mut wrong = revisions(application, place, &trees);
+        if twice.contains(&chosen.name) {
+            let message = format!("there is another application `{}` in this set", chosen.name);
+            wrong.push(application.place.diagnostic(TWICE, message, "give one of them another name"));
+        }
+        if !wrong.is_empty() {
+            chosen.target = Err(Diagnostics(wrong));
+        }
+        chosen
+    };
+    let mut applications: Vec<Chosen> = all.iter().map(chosen).collect();
+    applications.dedup_by(|one, other| one.name == other.name);
+    applications.retain(|chosen| {
+        let is_name = chosen.name.len() <= NAME_BYTES_MAX;
+        if !is_name {
+            let message = "an application's name has more than 253 bytes";
+            problems.push(Diagnostic::file(apps::VALUE, &place.path, message, "shorten it"));
+        }
+        is_name
+    });
+    for chosen in &mut applications {
+        if let Err(found) = &mut chosen.target {
+            found.0.iter_mut().for_each(here);
+        }
+    }
+    problems.extend(others(forest, &applications));
+    problems.extend(left_out.into_iter().map(|why| Diagnostic::file(apps::SOURCE, &place.path, why, "")));
+    Ok(Reading { commit, applications, problems, read: trees.finish()?, timed })
+}
+
+/// What is wrong beside what is told of single applications.
+fn others(forest: Forest, applications: &[Chosen]) -> Vec<Diagnostic> {
+    let mut problems = forest.problems;
+    problems.iter_mut().for_each(here);
+    let told: Vec<&Diagnostic> =
+        applications.iter().filter_map(|one| one.target.as_ref().err()).flat_map(|found| &found.0).collect();
+    problems.retain(|problem| !told.contains(&problem));
+    problems
+}
+
+/// What commands are told to do, as it is done here.
+fn here(diagnostic: &mut Diagnostic) {
+    if diagnostic.hint.contains("--repo ") {
+        "name the repository that the server holds for this address under `addresses` in the file that `--applications` names"
+            .clone_into(&mut diagnostic.hint);
+    }
+    if diagnostic.hint.contains("--helm") {
+        "commit what `prograde app render NAME --helm` gives, and use a directory".clone_into(&mut diagnostic.hint);
+    }
+    if diagnostic.hint.contains("--context") {
+        "keep it in a set of its cluster".clone_into(&mut diagnostic.hint);
+    }
+}
+
+/// Whether a revision is the newest commit of what is held of a repository.
+fn is_newest(revision: &str, url: &str, place: &Place, trees: &Trees) -> bool {
+    let Some(name) = trees.named(url) else {
+        // That it is not known is told elsewhere.
+        return true;
+    };
+    let branch = place.branches.get(name);
+    let short = revision.strip_prefix("refs/heads/").unwrap_or(revision);
+    let is_commit = trees.of(name).is_some_and(|(commit, _)| commit.as_str() == revision);
+    match branch {
+        Some(branch) => revision.is_empty() || revision == "HEAD" || short == branch || is_commit,
+        None => NEWEST.contains(&revision) || is_commit,
+    }
+}
+
+fn other_revision(what: &str, revision: &str, place: &prograde_kustomize::Place) -> Diagnostic {
+    let revision: String = revision.chars().take(100).collect();
+    let message = format!("{what} asks for the revision `{revision}`, and the server holds the newest commit alone");
+    place.diagnostic(REVISION, message, "write `HEAD`, or let the server follow that branch (docs/guides/git-hosts.md)")
+}
+
+fn revisions(application: &Application, place: &Place, trees: &Trees) -> Vec<Diagnostic> {
+    let of_git = application.sources().into_iter().filter(|source| source.chart.is_empty());
+    let others = of_git.filter(|source| !is_newest(&source.target_revision, &source.repo_url, place, trees));
+    let what = format!("`{}`", application.name());
+    others.map(|source| other_revision(&what, &source.target_revision, &application.place)).collect()
+}
+
+/// What asks for another revision makes nothing.
+fn revisions_of_sets(objects: &mut Objects, place: &Place, trees: &Trees) -> Vec<Diagnostic> {
+    let mut wrong = Vec::new();
+    objects.sets.retain(|set| {
+        let sources = set.git_sources();
+        let other = sources.iter().find(|(url, revision)| !is_newest(revision, url, place, trees));
+        let what = format!("a Git generator of `{}`", set.metadata.name);
+        wrong.extend(other.map(|(_, revision)| other_revision(&what, revision, &set.place)));
+        other.is_none()
+    });
+    wrong
+}

@@ -1,0 +1,281 @@
+//! One set: a folder of a repository whose applications are kept in a cluster. It waits for nobody else's cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use prograde_control::{Clock as _, SystemClock};
+use prograde_kubernetes::{Chosen, Connection, Keeper, Order, Orders, Target, Wish};
+use prograde_model::Diagnostics;
+use prograde_model::ids::{CommitId, ServiceName};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Inner;
+use super::config::Declaring;
+use super::reading::{self, Reading};
+use super::recorder::{Recorder, Trouble};
+use super::trees::{DEPLOYMENTS, Read, Trees};
+
+/// How often it is looked for commits although nobody told of any, and for windows that open or close.
+const FALLBACK: Duration = Duration::from_mins(1);
+/// After how many of these all applications are compared although nothing was heard of a change.
+const LOOK_EVERY: u32 = 3;
+/// How long is waited before the way to a cluster is tried again; twice as long after each time.
+const CONNECT_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause.
+const CONNECT_PAUSE_MAX: Duration = Duration::from_mins(1);
+/// Facts come in groups: how long is waited for the rest of one.
+const FACTS_PAUSE: Duration = Duration::from_millis(200);
+/// How many problems are told.
+const PROBLEMS_MAX: usize = 5;
+
+/// What a person ordered, and of which application.
+pub(super) type Ordered = (String, Order);
+
+pub(super) struct Set {
+    pub(super) declared: Declaring,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) orders: mpsc::Sender<Ordered>,
+    state: Mutex<State>,
+}
+
+/// How a set stands.
+#[derive(Default, Clone)]
+pub(super) struct State {
+    /// What its cluster is called.
+    pub(super) cluster: Option<String>,
+    /// The commit that was read last.
+    pub(super) commit: Option<CommitId>,
+    /// When.
+    pub(super) read_at: Option<Timestamp>,
+    /// What is wrong with its way to the cluster or its files.
+    pub(super) trouble: Option<Trouble>,
+    /// Its applications, and whether each follows Git by itself where that is known.
+    pub(super) names: BTreeMap<String, Option<bool>>,
+    read: Read,
+    /// Whether what is allowed depends on the time.
+    timed: bool,
+}
+
+impl Set {
+    pub(super) fn new(declared: Declaring, recorder: Recorder, orders: mpsc::Sender<Ordered>) -> Self {
+        Self { declared, recorder: Arc::new(recorder), orders, state: Mutex::default() }
+    }
+
+    pub(super) fn state(&self) -> State {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trouble(&self, text: Option<String>) {
+        let name = &self.declared.name;
+        let mut state = self.lock();
+        match (text, state.trouble.take()) {
+            (None, None) => {}
+            (None, Some(before)) => tracing::info!(set = %name, since = %before.since, "it can be kept again"),
+            (Some(text), before) => {
+                if before.as_ref().is_none_or(|before| before.text != text) {
+                    tracing::error!(set = %name, "{text}");
+                }
+                let since = before.map_or_else(|| SystemClock.now(), |before| before.since);
+                state.trouble = Some(Trouble { since, text });
+            }
+        }
+    }
+
+    /// Keeps it until this is dropped.
+    pub(super) async fn keep(&self, inner: &Inner, orders: &mut mpsc::Receiver<Ordered>) {
+        let connection = Arc::new(self.connect().await);
+        self.lock().cluster = Some(connection.shown.clone());
+        let witness = Arc::clone(&self.recorder) as _;
+        let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
+        let (mut arrivals, mut facts) = (inner.control.arrivals(), inner.control.changed());
+        let (mut tick, mut ticks) = (Instant::now(), 0_u32);
+        loop {
+            arrivals.borrow_and_update();
+            facts.borrow_and_update();
+            let is_due = Instant::now() >= tick;
+            if is_due {
+                tick = Instant::now() + FALLBACK;
+                ticks = ticks.wrapping_add(1);
+                if ticks.is_multiple_of(LOOK_EVERY) {
+                    keeper.look_again();
+                }
+            }
+            if self.is_new(inner, is_due).await {
+                self.read(inner, &connection, &mut keeper).await;
+            }
+            let is_deployments = self.lock().read.keys().any(|name| name.as_str() == DEPLOYMENTS);
+            loop {
+                tokio::select! {
+                    _ended = keeper.work(tick.saturating_duration_since(Instant::now())) => break,
+                    came = arrivals.changed() => match came {
+                        Ok(()) => break,
+                        // Nobody is left who could push.
+                        Err(_) => return,
+                    },
+                    Ok(()) = facts.changed(), if is_deployments => {
+                        tokio::time::sleep(FACTS_PAUSE).await;
+                        break;
+                    }
+                    Some((name, order)) = orders.recv() => {
+                        // One that is not kept yet finds its order in the journal.
+                        let _is_kept = keeper.order(&name, order);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn connect(&self) -> Connection {
+        let mut pause = CONNECT_PAUSE;
+        loop {
+            let (file, context) = (self.declared.kubeconfig.as_deref(), self.declared.context.as_deref());
+            match Connection::open(file, context).await {
+                Ok(connection) => {
+                    self.trouble(None);
+                    return connection;
+                }
+                Err(error) => self.trouble(Some(format!("there is no way to the cluster: {error}"))),
+            }
+            tokio::time::sleep(pause).await;
+            pause = pause.saturating_mul(2).min(CONNECT_PAUSE_MAX);
+        }
+    }
+
+    /// Whether something is to be read: there are commits that were not, or it may come out otherwise now.
+    async fn is_new(&self, inner: &Inner, is_due: bool) -> bool {
+        let State { read, timed, trouble, .. } = self.state();
+        if read.is_empty() || (is_due && (timed || trouble.is_some())) {
+            return true;
+        }
+        for (name, (commit, _)) in &read {
+            // What can't be asked for is told by whoever reads.
+            if inner.held.head(name).await.ok().flatten().as_ref() != Some(commit) {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn read(&self, inner: &Inner, connection: &Arc<Connection>, keeper: &mut Keeper) {
+        let known = match inner.addresses().await {
+            Ok(known) => known,
+            Err(why) => return self.trouble(Some(why)),
+        };
+        let Declaring { repository, path, .. } = &self.declared;
+        let before = self.state().read;
+        let trees = Trees::new(inner.held.clone(), repository, known.repositories, before);
+        let place = reading::Place { repository: repository.clone(), path: path.clone(), branches: known.branches };
+        let (with, now) = (Arc::clone(connection), SystemClock.now());
+        let read = tokio::task::spawn_blocking(move || reading::read(&place, trees, &with, now)).await;
+        match read {
+            Ok(Ok(reading)) => self.take(inner, connection, keeper, reading).await,
+            Ok(Err(why)) => self.trouble(Some(why)),
+            Err(error) => self.trouble(Some(format!("the files can't be read: {error}"))),
+        }
+    }
+
+    /// Lets the keeper keep what was read. What can't be used is kept as it was.
+    async fn take(&self, inner: &Inner, connection: &Connection, keeper: &mut Keeper, reading: Reading) {
+        let Reading { commit, applications, problems, read, timed } = reading;
+        let (mut wishes, mut wrong, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        for Chosen { name, target } in applications {
+            match self.claimed(inner, connection, &name, target) {
+                Ok(target) => {
+                    names.insert(name, Some(target.automated));
+                    let (orders, follows) = (self.orders(&target), target.automated);
+                    wishes.push(Wish { target, orders, follows, origin: commit.to_string() });
+                }
+                Err(found) => {
+                    let before = self.lock().names.get(&name).copied().flatten();
+                    names.insert(name.clone(), before);
+                    wrong.insert(name, found.to_string());
+                }
+            }
+        }
+        let trouble = if names.is_empty() && problems.is_empty() {
+            Some(format!("there are no applications in `{}` of `{}`", self.declared.path, self.declared.repository))
+        } else {
+            let told: Vec<String> = problems.iter().take(PROBLEMS_MAX).map(ToString::to_string).collect();
+            (!told.is_empty()).then(|| told.join("\n"))
+        };
+        let mut unreadable: BTreeSet<String> = wrong.keys().cloned().collect();
+        if trouble.is_some() {
+            // What is wrong may be why they are not there.
+            let before = std::mem::take(&mut self.lock().names);
+            unreadable.extend(before.keys().cloned());
+            for (name, follows) in before {
+                names.entry(name).or_insert(follows);
+            }
+        }
+        let is_whole = trouble.is_none();
+        let decide = |known: &prograde_model::application::Applications| {
+            let read =
+                |name: &String| known.read(&self.recorder.id(name), &commit, wrong.get(name).map(String::as_str));
+            let mut facts: Vec<_> = names.keys().flat_map(read).collect();
+            if is_whole {
+                let set = &self.declared.name;
+                facts.extend(known.release(|of| of.set != *set || names.contains_key(&of.application)));
+            }
+            facts
+        };
+        // What is let go does nothing any more before that is recorded.
+        keeper.want(wishes, &unreadable, &|name| self.recorder.past(name));
+        self.recorder.record(decide).await;
+        if is_whole {
+            inner.unclaim(&self.declared.name, |name| names.contains_key(name));
+        }
+        {
+            let mut state = self.lock();
+            (state.commit, state.read_at, state.read) = (Some(commit), Some(SystemClock.now()), read);
+            (state.names, state.timed) = (names, timed || !wrong.is_empty());
+        }
+        self.trouble(trouble);
+    }
+
+    /// What an application wants, unless another set keeps one of the same name in the same cluster.
+    fn claimed(
+        &self,
+        inner: &Inner,
+        connection: &Connection,
+        name: &str,
+        target: Result<Target, Diagnostics>,
+    ) -> Result<Target, Diagnostics> {
+        let target = target?;
+        match inner.claim(connection.address(), name, &self.declared.name) {
+            None => Ok(target),
+            Some(other) => {
+                let message = format!("the set `{other}` keeps an application `{name}` in this cluster already");
+                let hint = "give one of them another name";
+                Err(target.place.diagnostic(reading::TWICE, message, hint).into())
+            }
+        }
+    }
+
+    fn orders(&self, target: &Target) -> Orders {
+        Orders {
+            prune: target.automated && target.prune,
+            confirmed: false,
+            dry: false,
+            hooks: true,
+            timeout: self.declared.timeout,
+        }
+    }
+}
+
+/// The repositories of addresses, and the branches that they follow.
+pub(super) struct Known {
+    pub(super) repositories: BTreeMap<String, ServiceName>,
+    pub(super) branches: BTreeMap<ServiceName, String>,
+}
+
+/// What the server itself calls a repository.
+pub(super) fn own_address(url: &str, name: &str) -> String {
+    prograde_apps::repository::address_key(&[url, "/git/", name].concat())
+}

@@ -1,0 +1,110 @@
+//! The files of repositories that the server holds, as they are in the newest commit: read when something asks for them, and
+//! again only once there is a newer commit.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use prograde_apps::repository::address_key;
+use prograde_apps::{Repositories as Addresses, Tree};
+use prograde_gitops::git::{MAIN, Repositories, Repository};
+use prograde_kustomize::FileTree;
+use prograde_model::ids::{CommitId, ServiceName};
+use tokio::runtime::Handle;
+
+use crate::events::chain;
+
+/// The repository that says what should run.
+pub(super) const DEPLOYMENTS: &str = "deployments";
+
+/// Trees that were read, each with its commit.
+pub(super) type Read = BTreeMap<ServiceName, AtCommit>;
+/// A tree, and the commit that it is of.
+type AtCommit = (CommitId, Arc<FileTree>);
+
+/// The repositories that the server holds.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) repositories: Repositories,
+    pub(super) deployments: Repository,
+}
+
+impl Held {
+    /// The newest commit of a repository; none where there is no such repository, or nothing in it.
+    pub(super) async fn head(&self, name: &ServiceName) -> Result<Option<CommitId>, String> {
+        match self.open(name).await {
+            Ok(repository) => repository.head(MAIN).await.map_err(|error| chain(&error)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn open(&self, name: &ServiceName) -> Result<Repository, String> {
+        if name.as_str() == DEPLOYMENTS {
+            return Ok(self.deployments.clone());
+        }
+        self.repositories.get(name).await.map_err(|error| chain(&error))
+    }
+
+    async fn read(&self, name: &ServiceName, before: &Read) -> Result<AtCommit, String> {
+        let repository = self.open(name).await?;
+        let head = repository.head(MAIN).await.map_err(|error| chain(&error))?;
+        let head = head.ok_or_else(|| format!("the repository `{name}` has no commits yet"))?;
+        if let Some((_, tree)) = before.get(name).filter(|(commit, _)| *commit == head) {
+            return Ok((head, Arc::clone(tree)));
+        }
+        let tree = repository.tree(&head, "").await;
+        let tree = tree.map_err(|error| format!("the repository `{name}` can't be read: {}", chain(&error)))?;
+        Ok((head, Arc::new(tree)))
+    }
+}
+
+/// Repositories by their addresses, for one reading. Each is read when it is asked for first. Used off the runtime.
+pub(super) struct Trees {
+    held: Held,
+    runtime: Handle,
+    before: Read,
+    known: BTreeMap<String, ServiceName>,
+    read: BTreeMap<ServiceName, OnceLock<Option<AtCommit>>>,
+    wrong: Mutex<Vec<String>>,
+}
+
+impl Trees {
+    /// `known` has the repositories by the keys of their addresses.
+    pub(super) fn new(held: Held, own: &ServiceName, known: BTreeMap<String, ServiceName>, before: Read) -> Self {
+        let names = known.values().chain([own]);
+        let read = names.map(|name| (name.clone(), OnceLock::new())).collect();
+        Self { held, runtime: Handle::current(), before, known, read, wrong: Mutex::default() }
+    }
+
+    /// The files of a repository.
+    pub(super) fn of(&self, name: &ServiceName) -> Option<&AtCommit> {
+        let read = || match self.runtime.block_on(self.held.read(name, &self.before)) {
+            Ok(found) => Some(found),
+            Err(why) => {
+                self.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(why);
+                None
+            }
+        };
+        self.read.get(name)?.get_or_init(read).as_ref()
+    }
+
+    /// The repository of an address.
+    pub(super) fn named(&self, url: &str) -> Option<&ServiceName> {
+        self.known.get(&address_key(url))
+    }
+
+    /// What was read; or what could not be.
+    pub(super) fn finish(self) -> Result<Read, String> {
+        let wrong = self.wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !wrong.is_empty() {
+            return Err(wrong.join("; "));
+        }
+        Ok(self.read.into_iter().filter_map(|(name, found)| Some((name, found.into_inner()??))).collect())
+    }
+}
+
+impl Addresses for Trees {
+    fn find(&self, url: &str) -> Option<&dyn Tree> {
+        let (_, tree) = self.of(self.named(url)?)?;
+        Some(&**tree as &dyn Tree)
+    }
+}

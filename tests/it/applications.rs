@@ -1,0 +1,379 @@
+//! The server keeps Argo CD's applications in a real cluster (`scripts/test-peers.sh apiserver`) as a repository says.
+
+#[path = "../../crates/kubernetes/tests/kubernetes/peer.rs"]
+#[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
+#[allow(dead_code, reason = "not all of it is needed here")]
+mod peer;
+
+use std::fs;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::world::repository::Repository;
+use crate::world::wait::until;
+use crate::world::{World, processes};
+
+/// A cluster, asked as other people ask it.
+struct Cluster {
+    runtime: Runtime,
+    server: peer::Server,
+}
+
+impl Cluster {
+    fn own() -> Option<Self> {
+        let runtime = Runtime::new().unwrap();
+        let server = runtime.block_on(peer::own())?;
+        Some(Self { runtime, server })
+    }
+
+    fn ask(&self, request: http::request::Builder, body: &Value) -> Option<Value> {
+        self.runtime.block_on(async {
+            let client = self.server.client("admin").await.ok()?;
+            let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+            client.request(request.body(body).unwrap()).await.ok()
+        })
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
+        self.ask(http::Request::get(path), &Value::Null)
+    }
+
+    /// Somebody else's change.
+    fn edit(&self, path: &str, change: &Value) {
+        let path = format!("{path}?fieldManager=kubectl-edit");
+        let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
+        self.ask(request, change).unwrap();
+    }
+
+    #[track_caller]
+    fn until_key(&self, path: &str, key: &str) {
+        until(&format!("{path} is {key}"), || (self.get(path)?["data"]["key"] == key).then_some(()));
+    }
+
+    fn again(&self) {
+        self.server.start();
+        self.runtime.block_on(self.server.ready());
+    }
+}
+
+/// A server that keeps the folder `argocd` of the repository `platform` in a cluster.
+struct Kept {
+    cluster: Cluster,
+    world: World,
+    repository: Repository,
+}
+
+const AUTO: &str = "automated: {selfHeal: true, prune: true}, ";
+
+fn config(name: &str, key: &str) -> String {
+    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\ndata: {{key: '{key}'}}\n")
+}
+
+fn path(application: &str, name: &str) -> String {
+    format!("/api/v1/namespaces/{application}/configmaps/{name}")
+}
+
+impl Kept {
+    /// With one more set, if it is given.
+    fn new(more: &str) -> Option<Self> {
+        let cluster = Cluster::own()?;
+        let file = format!(
+            "version: 1\napplications:\n- {{ name: main, repository: platform, path: argocd, kubeconfig: '{}', timeout: 1h }}\n{more}",
+            cluster.server.kubeconfig("admin").display()
+        );
+        let world = World::with_files(&[("applications.yaml", &file)], &["--applications", "applications.yaml"]);
+        let repository = Repository::create(&world, "platform");
+        repository.remove("prograde.yaml");
+        Some(Self { cluster, world, repository })
+    }
+
+    fn declare(&self, application: &str, policy: &str) {
+        let text = format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: {application}, namespace: argocd}}\nspec:\n  \
+             project: default\n  source: {{repoURL: '{}/git/platform.git', path: {application}}}\n  \
+             destination: {{server: 'https://kubernetes.default.svc', namespace: {application}}}\n  \
+             syncPolicy: {{{policy}syncOptions: [CreateNamespace=true, PrunePropagationPolicy=background]}}\n",
+            self.world.url()
+        );
+        self.repository.write(&format!("argocd/{application}.yaml"), &text);
+    }
+
+    fn write(&self, application: &str, objects: &str) {
+        self.repository.write(&format!("{application}/objects.yaml"), objects);
+    }
+
+    fn push(&self) -> String {
+        let commit = self.repository.commit("Say what should be");
+        self.repository.send();
+        commit
+    }
+
+    fn view(&self, application: &str) -> Option<Value> {
+        let all = self.world.get("/api/v1/applications");
+        let is = |view: &&Value| view["application"] == application;
+        all["applications"].as_array().unwrap().iter().find(is).cloned()
+    }
+
+    #[track_caller]
+    fn until_is(&self, application: &str, sync: &str) -> Value {
+        until(&format!("{application} is {sync}"), || {
+            self.view(application).filter(|view| view["sync"] == sync && view["application"] == application)
+        })
+    }
+
+    /// The facts about an application, in order.
+    fn facts(&self, application: &str) -> Vec<(String, Value)> {
+        let export = self.world.text("/api/v1/journal/export");
+        let events = export.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let of = events.filter(|event| event["data"]["application"] == application);
+        let name = |event: &Value| event["eventtype"].as_str().unwrap().replace("application.", "");
+        of.map(|event| (name(&event), event["data"].clone())).collect()
+    }
+
+    fn names(&self, application: &str) -> Vec<String> {
+        self.facts(application).into_iter().map(|(name, _)| name).collect()
+    }
+
+    fn count(&self, application: &str, fact: &str) -> usize {
+        self.names(application).iter().filter(|name| *name == fact).count()
+    }
+
+    fn trouble(&self) -> Value {
+        self.world.get("/api/v1/applications")["sets"][0]["trouble"].clone()
+    }
+}
+
+#[test]
+fn what_is_pushed_is_applied_and_what_others_change_is_undone() {
+    let Some(kept) = Kept::new("") else { return };
+    kept.declare("cart", AUTO);
+    kept.write("cart", &config("a", "1"));
+    kept.declare("broken", AUTO);
+    kept.write("broken", "apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 800000}]}\n");
+    kept.declare("hand", "");
+    kept.write(
+        "hand",
+        &(config("a", "1")
+            + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n"),
+    );
+    let commit = kept.push();
+    kept.cluster.until_key(&path("cart", "a"), "1");
+    let view = kept.until_is("cart", "synced");
+    assert_eq!(
+        (&view["commit"], &view["health"], &view["automated"]),
+        (&json!(commit), &json!("healthy"), &json!(true))
+    );
+    let view = kept.until_is("broken", "failed");
+    assert!(view["why"].as_str().unwrap().contains("800000"), "{view}");
+    // What does not follow by itself is compared, and waits for an order.
+    let view = kept.until_is("hand", "differs");
+    assert!(kept.cluster.get(&path("hand", "a")).is_none(), "{view}");
+    let said = kept.world.cli(&["app", "sync", "--set", "main", "--app", "hand", "--by", "ann"]);
+    assert!(said.code == 0 && said.stdout.contains("synced"), "{said:?}");
+    kept.cluster.until_key(&path("hand", "a"), "1");
+    let ordered = kept.facts("hand");
+    assert!(ordered.iter().any(|(name, data)| name == "sync_ordered" && data["by"] == "ann"), "{ordered:?}");
+
+    // A change is undone, and who made it is known; nothing is told of what a secret holds.
+    kept.cluster.edit(&path("cart", "a"), &json!({"data": {"key": "theirs"}}));
+    kept.cluster.until_key(&path("cart", "a"), "1");
+    until("it is recorded", || (kept.count("cart", "synced") == 2).then_some(()));
+    let facts = kept.facts("cart");
+    let (_, drifted) = facts.iter().find(|(name, _)| name == "drifted").unwrap();
+    assert_eq!(drifted["first"][0]["object"], "ConfigMap cart/a", "{drifted}");
+    assert_eq!(drifted["first"][0]["fields"][0]["by"], "kubectl-edit", "{drifted}");
+    kept.cluster.edit("/api/v1/namespaces/hand/secrets/s", &json!({"data": {"password": "aHVudGVyMw=="}}));
+    let view = kept.until_is("hand", "differs");
+    assert!(
+        view["why"].as_str().unwrap().contains("Secret hand/s data.password was changed by kubectl-edit"),
+        "{view}"
+    );
+    let export = kept.world.text("/api/v1/journal/export");
+    assert!(!export.contains("hunter") && !export.contains("aHVudGVy"));
+
+    until("it is looked at", || (kept.count("broken", "health_changed") == 1).then_some(()));
+    // A restart tries nothing again that was tried, and an application that is as it was appends nothing.
+    let mut kept = kept;
+    let before = (kept.names("cart"), kept.names("broken"), kept.names("hand"));
+    kept.world.stop();
+    kept.world.start();
+    until("it is read again", || {
+        (kept.world.get("/api/v1/applications")["sets"][0]["commit"] == json!(commit)).then_some(())
+    });
+    kept.cluster.edit(&path("cart", "a"), &json!({"data": {"key": "theirs"}}));
+    kept.cluster.until_key(&path("cart", "a"), "1");
+    until("it is recorded", || (kept.count("cart", "synced") == 3).then_some(()));
+    assert_eq!(kept.names("cart").len(), before.0.len() + 3, "{:?}", kept.names("cart"));
+    assert_eq!((kept.names("broken"), kept.names("hand")), (before.1, before.2));
+
+    put_right(&kept);
+    kept.world.end();
+}
+
+/// What was broken is put right: that is another revision.
+fn put_right(kept: &Kept) {
+    kept.write("broken", &config("a", "1"));
+    kept.push();
+    kept.cluster.until_key(&path("broken", "a"), "1");
+    kept.until_is("broken", "synced");
+    let said = kept.world.cli(&["app", "status"]);
+    assert!(said.code == 1 && said.stdout.contains("kubectl-edit"), "{said:?}");
+}
+
+#[test]
+fn a_sync_that_is_broken_off_is_gone_on_with_and_a_newer_revision_takes_its_place() {
+    let Some(mut kept) = Kept::new("") else { return };
+    kept.declare("stuck", AUTO);
+    let deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: registry.example/c}]}\n";
+    kept.write("stuck", &(config("a", "1") + deployment));
+    kept.push();
+    kept.cluster.until_key(&path("stuck", "a"), "1");
+    kept.until_is("stuck", "syncing");
+    for times in 1..=2 {
+        kept.world.kill();
+        kept.world.start();
+        let resumed = |(name, data): &(String, Value)| name == "sync_started" && data["because"] == "resumed";
+        until("it is gone on with", || {
+            (kept.facts("stuck").into_iter().filter(resumed).count() == times).then_some(())
+        });
+    }
+    assert_eq!(kept.count("stuck", "synced") + kept.count("stuck", "sync_failed"), 0);
+
+    // The sync waits for a deployment that nobody carries out, for an hour.
+    kept.write("stuck", &(config("a", "2") + deployment));
+    kept.push();
+    kept.cluster.until_key(&path("stuck", "a"), "2");
+    kept.write("stuck", &config("a", "3"));
+    kept.push();
+    kept.cluster.until_key(&path("stuck", "a"), "3");
+    kept.until_is("stuck", "synced");
+
+    // Back to what was synchronised before: the sync between the two has left something else.
+    kept.write("stuck", &(config("a", "4") + deployment));
+    kept.push();
+    kept.cluster.until_key(&path("stuck", "a"), "4");
+    kept.write("stuck", &config("a", "3"));
+    kept.push();
+    kept.cluster.until_key(&path("stuck", "a"), "3");
+    kept.until_is("stuck", "synced");
+    kept.world.end();
+}
+
+#[test]
+fn the_cluster_goes_away_and_comes_back() {
+    let more = "- { name: elsewhere, repository: platform, path: other, kubeconfig: away.yaml }\n";
+    let dir = tempfile::tempdir().unwrap();
+    let away = dir.path().join("away.yaml");
+    let nobody = "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{name: a, cluster: {server: 'https://127.0.0.1:1'}}]\nusers: [{name: a, user: {token: t}}]\ncontexts: [{name: a, context: {cluster: a, user: a}}]\n";
+    fs::write(&away, nobody).unwrap();
+    let Some(kept) = Kept::new(&more.replace("away.yaml", &away.display().to_string())) else { return };
+    kept.declare("cart", AUTO);
+    kept.write("cart", &config("a", "1"));
+    kept.declare("far", AUTO);
+    kept.write("far", &config("a", "1"));
+    fs::create_dir_all(kept.repository.path("other")).unwrap();
+    fs::rename(kept.repository.path("argocd/far.yaml"), kept.repository.path("other/far.yaml")).unwrap();
+    kept.push();
+    // One set's cluster delays no other set's.
+    kept.cluster.until_key(&path("cart", "a"), "1");
+    kept.until_is("cart", "synced");
+    let sets = || kept.world.get("/api/v1/applications")["sets"].clone();
+    until("the other is told", || {
+        sets()[1]["trouble"].as_str().filter(|told| told.contains("does not answer")).map(drop)
+    });
+    assert_eq!(kept.names("far"), Vec::<String>::new());
+
+    kept.cluster.server.stop();
+    kept.write("cart", &config("a", "2"));
+    kept.push();
+    until("it is told", || kept.trouble().as_str().filter(|told| told.contains("does not answer")).map(drop));
+    assert_eq!(kept.count("cart", "sync_failed"), 0);
+    let said = kept.world.cli(&["app", "status", "main"]);
+    assert!(said.code == 1 && said.stderr.contains("does not answer"), "{said:?}");
+    kept.cluster.again();
+    kept.cluster.until_key(&path("cart", "a"), "2");
+    kept.until_is("cart", "synced");
+    until("nothing is wrong any more", || kept.trouble().is_null().then_some(()));
+    kept.world.end();
+}
+
+#[test]
+fn what_would_be_deleted_waits_for_a_person() {
+    let Some(kept) = Kept::new("") else { return };
+    kept.declare("cart", AUTO);
+    kept.write("cart", &["a", "b", "c"].map(|name| config(name, "1")).concat());
+    kept.push();
+    kept.until_is("cart", "synced");
+    kept.write("cart", &config("d", "1"));
+    kept.push();
+    let view = kept.until_is("cart", "held");
+    assert_eq!(view["held"].as_array().unwrap().len(), 4, "{view}");
+    assert!(kept.cluster.get(&path("cart", "a")).is_some());
+    let said = kept.world.cli(&["app", "sync", "--set", "main", "--app", "cart", "--by", "ann"]);
+    assert!(said.code == 1 && said.stderr.contains("PG1373"), "{said:?}");
+    let said = kept.world.cli(&["app", "sync", "--set", "main", "--app", "cart", "--confirm-prune", "--by", "ann"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(kept.cluster.get(&path("cart", "a")).is_none());
+    let facts = kept.facts("cart");
+    let ordered = |(name, data): &&(String, Value)| name == "sync_ordered" && data["confirm_prune"] == true;
+    assert_eq!(facts.iter().filter(ordered).count(), 1, "{facts:?}");
+    kept.world.end();
+}
+
+#[test]
+fn what_can_not_be_read_is_kept_as_it_was_and_what_is_gone_is_let_go() {
+    let Some(kept) = Kept::new("") else { return };
+    for application in ["cart", "gone", "odd"] {
+        kept.declare(application, AUTO);
+        kept.write(application, &config("a", "1"));
+    }
+    kept.push();
+    for application in ["cart", "gone", "odd"] {
+        kept.until_is(application, "synced");
+    }
+
+    kept.write("cart", "apiVersion: v1\nkind: ConfigMap\nmetadata: [\n");
+    kept.repository.edit("argocd/odd.yaml", "path: odd}", "path: odd, targetRevision: v1}");
+    kept.push();
+    let view = kept.until_is("cart", "unusable");
+    assert!(view["why"].as_str().unwrap().contains("cart/objects.yaml:"), "{view}");
+    let view = kept.until_is("odd", "unusable");
+    assert!(
+        view["why"].as_str().unwrap().contains("argocd/odd.yaml:1") && view["why"].as_str().unwrap().contains("PG1387"),
+        "{view}"
+    );
+    kept.cluster.edit(&path("cart", "a"), &json!({"data": {"key": "theirs"}}));
+    kept.cluster.until_key(&path("cart", "a"), "1");
+
+    // A file that is broken as a whole may be why others are not there.
+    kept.repository.write("argocd/gone.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: [\n");
+    kept.push();
+    until("it is told", || kept.trouble().as_str().filter(|told| told.contains("argocd/gone.yaml")).map(drop));
+    kept.cluster.edit(&path("gone", "a"), &json!({"data": {"key": "theirs"}}));
+    kept.cluster.until_key(&path("gone", "a"), "1");
+
+    kept.repository.remove("argocd/gone.yaml");
+    kept.write("cart", &config("a", "2"));
+    kept.repository.edit("argocd/odd.yaml", ", targetRevision: v1}", "}");
+    kept.push();
+    kept.cluster.until_key(&path("cart", "a"), "2");
+    until("it is let go", || kept.view("gone").is_none().then_some(()));
+    assert_eq!(kept.names("gone").last().map(String::as_str), Some("released"));
+    assert!(kept.cluster.get(&path("gone", "a")).is_some());
+
+    // The file of sets is read again: one that can't be used changes nothing.
+    fs::write(kept.world.dir().join("applications.yaml"), "version: 1\napplications: [{}]\n").unwrap();
+    processes::signal(kept.world.pid(), Signal::HUP);
+    until("it is told", || kept.world.log().contains("applications.yaml:2").then_some(()));
+    kept.cluster.edit(&path("cart", "a"), &json!({"data": {"key": "theirs"}}));
+    kept.cluster.until_key(&path("cart", "a"), "2");
+    fs::write(kept.world.dir().join("applications.yaml"), "version: 1\napplications: []\n").unwrap();
+    processes::signal(kept.world.pid(), Signal::HUP);
+    until("the set is gone", || {
+        kept.world.get("/api/v1/applications")["sets"].as_array().unwrap().is_empty().then_some(())
+    });
+    assert_eq!(kept.names("cart").last().map(String::as_str), Some("released"));
+    kept.world.end();
+}
