@@ -85,8 +85,7 @@ version: 1
 service: {service}
 image:
   artifact: {service}            # what the workflow uploads with actions/upload-artifact
-  binary: {service}              # the file in it that is started, as /app/{service}; or `archive`, an image
-                           # that the workflow builds itself
+  binary: {service}              # the file in it that is started, as /app/{service}
 manifests: deploy          # the Kustomize tree that goes to the deployment repository with each release
 environments:
   - name: test

@@ -94,7 +94,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "HOST/PATH")]
     push_to: Option<String>,
     /// Speak to this registry without TLS; to this machine that is always done
-    #[arg(long, value_name = "HOST[:PORT]")]
+    #[arg(long, value_name = "HOST")]
     insecure_registry: Vec<String>,
     #[command(flatten)]
     kept: Kept,
