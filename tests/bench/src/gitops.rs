@@ -1,4 +1,7 @@
-//! Rendering beside Kustomize's own program: a process for each, both kept warm, and a repository of a thousand overlays.
+//! Rendering beside Kustomize's own program: a process for each, both kept warm, and a repository of a thousand overlays; and
+//! applications kept in a cluster.
+
+mod cluster;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,6 +25,19 @@ pub(crate) struct Extent {
     /// A program that renders a directory so many times with Kustomize's library, and prints nanoseconds.
     #[arg(long)]
     warm: Option<PathBuf>,
+    /// Nothing but these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+    /// How many applications are kept in a cluster.
+    #[arg(long, default_value_t = 10_000)]
+    applications: usize,
+}
+
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Rendering,
+    Cluster,
 }
 
 const RUNS: usize = 15;
@@ -36,13 +52,23 @@ pub(crate) fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
         prograde: fs::canonicalize(&extent.prograde)?,
         kustomize: fs::canonicalize(&extent.kustomize)?,
         warm: extent.warm.as_ref().map(fs::canonicalize).transpose()?,
+        ..extent.clone()
     };
+    let is_wanted = |part: Part| extent.only.is_empty() || extent.only.contains(&part);
+    let mut rows = if is_wanted(Part::Rendering) { rendering(&extent)? } else { Vec::new() };
+    if is_wanted(Part::Cluster) {
+        rows.extend(cluster::measure(&extent.prograde, extent.applications)?);
+    }
+    Ok(rows)
+}
+
+fn rendering(extent: &Extent) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let one = folder.path().join("one");
     write_one(&one)?;
-    let mut rows = processes(&extent, &one)?;
-    rows.push(warm(&extent, &one)?);
-    rows.extend(repository(&extent, &folder.path().join("repository"))?);
+    let mut rows = processes(extent, &one)?;
+    rows.push(warm(extent, &one)?);
+    rows.extend(repository(extent, &folder.path().join("repository"))?);
     Ok(rows)
 }
 

@@ -159,6 +159,22 @@ impl Repository {
              cp \"$BENCH_PAD\" out/{service}\n          echo \"$GITHUB_SHA\" >> out/{service}\n      - uses: actions/upload-artifact@v4\n        with:\n          name: {service}\n          path: out/{service}\n"
         );
         fs::write(folder.join(".github/workflows/ci.yml"), workflow)?;
+        Self::of(server, folder, service)
+    }
+
+    /// One with nothing in it.
+    pub(crate) fn empty(server: &Server, service: &str) -> anyhow::Result<Self> {
+        let folder = server.folder.path().join(service);
+        fs::create_dir_all(&folder)?;
+        Self::of(server, folder, service)
+    }
+
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn of(server: &Server, folder: PathBuf, service: &str) -> anyhow::Result<Self> {
         let repository = Self { folder, service: service.to_owned() };
         repository.git(&["init", "--quiet", "--initial-branch", "main"])?;
         let remote = format!("{}/git/{service}.git", server.url);
