@@ -52,12 +52,22 @@ spec:
 
 /// A policy that asks for a signature of every image by a key.
 fn signed_by(key: &str) -> String {
+    let by = json!([{"entries": [{"keys": {"publicKeys": key, "rekor": {"ignoreTlog": true}}}]}]);
+    verifying("attestors", &by)
+}
+
+/// Attested by a key, with conditions for what is attested.
+fn attested_by(key: &str, kind: &str, conditions: &Value) -> String {
+    let by = json!([{"entries": [{"keys": {"publicKeys": key, "rekor": {"ignoreTlog": true}}}]}]);
+    verifying("attestations", &json!([{"type": kind, "attestors": by, "conditions": conditions}]))
+}
+
+fn verifying(name: &str, what: &Value) -> String {
     json!({
         "apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "signed"},
         "spec": {"validationFailureAction": "Enforce", "rules": [{
             "name": "signed", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
-            "verifyImages": [{"imageReferences": ["*"], "mutateDigest": false, "verifyDigest": false,
-                "attestors": [{"entries": [{"keys": {"publicKeys": key, "rekor": {"ignoreTlog": true}}}]}]}],
+            "verifyImages": [{"imageReferences": ["*"], "mutateDigest": false, "verifyDigest": false, name: what}],
         }]},
     })
     .to_string()
@@ -88,6 +98,44 @@ fn policies_that_name_the_servers_key_let_its_releases_in_and_others_none() {
     let refused = world.ended(&repository.push("greeting=again", "Greet again"), "refused");
     let said = text(&refused, "detail");
     assert!(said.contains("PG1106") && said.contains("signs with another key"), "{said}");
+    world.end();
+}
+
+#[test]
+fn what_is_attested_is_judged_before_it_is_deployed() {
+    const SLSA: &str = "https://slsa.dev/provenance/v1";
+    let world =
+        World::with_files(&[("signed.yaml", &policy("{ prograde.dev/scan: passed }"))], &["--policies", "signed.yaml"]);
+    let own = std::fs::read_to_string(world.data().join("signing/cosign.pub")).unwrap();
+    let reload = |kind: &str, key: &str, value: &str| {
+        let before = world.log().matches("Reloaded").count();
+        let conditions = json!([{"all": [{"key": key, "operator": "Equals", "value": value}]}]);
+        std::fs::write(world.dir().join("signed.yaml"), attested_by(&own, kind, &conditions)).unwrap();
+        signal(world.pid(), Signal::HUP);
+        until("the policies to be read again", || (world.log().matches("Reloaded").count() > before).then_some(()));
+    };
+    let branch = "{{ buildDefinition.externalParameters.branch }}";
+    let repository = Repository::create(&world, "echo");
+    reload(SLSA, branch, "main");
+    let good = world.ended(&repository.push("greeting=hello", "Greet"), "landed");
+    assert_eq!(world.serves_alone("echo", "production")["flight"], good["id"]);
+
+    // What another type says is never there, which is known at the push.
+    reload("https://example.com/review/v1", branch, "main");
+    let refused = world.ended(&repository.push("greeting=again", "Greet again"), "refused");
+    assert!(text(&refused, "detail").contains("attests nothing of the type"), "{refused}");
+    assert!(refused["digest"].is_null(), "nothing is built: {refused}");
+
+    // What does not hold is known once it is built, and nothing of it runs.
+    for (key, value, told) in [(branch, "release", "condition 0 of all"), ("{{ nothing }}", "x", "can't be tried")] {
+        reload(SLSA, key, value);
+        let commit = repository.push(&format!("greeting={value}"), "Greet once more");
+        let ended = world.flight_when(&commit, "ends", |flight| !flight["ended_at"].is_null());
+        let said = ended.to_string();
+        assert!(said.contains("PG1106") && said.contains(told), "{said}");
+        assert!(!ended["digest"].is_null(), "{said}");
+    }
+    assert_eq!(world.serves_alone("echo", "production")["flight"], good["id"]);
     world.end();
 }
 

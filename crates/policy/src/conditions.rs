@@ -67,6 +67,8 @@ struct Condition {
     operator: Operator,
     value: Template,
     message: String,
+    /// How it is written, cut where it is long.
+    written: Box<str>,
 }
 
 /// One block of `any` and `all`.
@@ -86,6 +88,16 @@ pub(crate) struct Conditions {
 pub(crate) struct Outcome {
     pub(crate) holds: bool,
     pub(crate) message: String,
+    /// What does not hold, where something does not.
+    pub(crate) unmet: Option<Unmet>,
+}
+
+/// Conditions that do not hold: one of `all`, or each of `any`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unmet {
+    block: usize,
+    /// Which of `all`.
+    one: Option<usize>,
 }
 
 impl Conditions {
@@ -111,14 +123,31 @@ impl Conditions {
     /// Whether they hold. Without conditions they do.
     pub(crate) fn evaluate(&self, scope: &dyn Scope, delete: bool) -> Result<Outcome, Error> {
         let mut messages = Vec::new();
-        for block in &self.blocks {
-            let outcome = block.evaluate(scope, delete)?;
+        for (at, block) in self.blocks.iter().enumerate() {
+            let outcome = block.evaluate(at, scope, delete)?;
             if !outcome.holds {
                 return Ok(outcome);
             }
             messages.push(outcome.message);
         }
-        Ok(Outcome { holds: true, message: joined(&messages) })
+        Ok(Outcome { holds: true, message: joined(&messages), unmet: None })
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// Which conditions do not hold, as they are written.
+    pub(crate) fn told(&self, unmet: Unmet) -> String {
+        let block = self.blocks.get(unmet.block);
+        if let Some(at) = unmet.one {
+            let one = block.and_then(|block| block.all.get(at));
+            return format!("condition {at} of all, {},", one.map_or("", |condition| &condition.written));
+        }
+        let any: Vec<&str> =
+            block.and_then(|block| block.any.as_ref()).into_iter().flatten().map(|one| &*one.written).collect();
+        format!("any of {}", if any.is_empty() { "no conditions".to_owned() } else { any.join(", ") })
     }
 }
 
@@ -156,7 +185,10 @@ fn condition(value: &Value) -> Result<Condition, String> {
     let name = entries.get("operator").and_then(Value::as_str).unwrap_or_default();
     let operator = OPERATORS.iter().find(|(known, _)| *known == name).map(|(_, operator)| *operator);
     let null = Value::Null;
+    let shown =
+        |name: &str| crate::pattern::shown(entries.get(name).unwrap_or(&null)).chars().take(100).collect::<String>();
     Ok(Condition {
+        written: format!("`{} {name} {}`", shown("key"), shown("value")).into(),
         key: Template::compile(entries.get("key").unwrap_or(&null))?,
         operator: operator.ok_or_else(|| format!("unknown operator `{name}` of a condition"))?,
         value: Template::compile(entries.get("value").unwrap_or(&null))?,
@@ -165,7 +197,7 @@ fn condition(value: &Value) -> Result<Condition, String> {
 }
 
 impl Block {
-    fn evaluate(&self, scope: &dyn Scope, delete: bool) -> Result<Outcome, Error> {
+    fn evaluate(&self, at: usize, scope: &dyn Scope, delete: bool) -> Result<Outcome, Error> {
         let (mut held, mut failed) = (Vec::new(), Vec::new());
         let mut any_holds = self.any.is_none();
         for condition in self.any.iter().flatten() {
@@ -176,17 +208,17 @@ impl Block {
             }
             failed.push(condition.message.clone());
         }
-        let mut all_hold = true;
-        for condition in &self.all {
+        let mut unmet = (!any_holds).then_some(Unmet { block: at, one: None });
+        for (index, condition) in self.all.iter().enumerate() {
             if !condition.holds(scope, delete)? {
-                all_hold = false;
+                unmet = unmet.or(Some(Unmet { block: at, one: Some(index) }));
                 failed.push(condition.message.clone());
                 break;
             }
             held.push(condition.message.clone());
         }
-        let holds = any_holds && all_hold;
-        Ok(Outcome { holds, message: joined(if holds { &held } else { &failed }) })
+        let holds = unmet.is_none();
+        Ok(Outcome { holds, message: joined(if holds { &held } else { &failed }), unmet })
     }
 }
 

@@ -94,6 +94,7 @@ pub(crate) struct Frame<'f> {
     entries: &'f [Entry],
     memo: Vec<OnceCell<Result<Value, Error>>>,
     busy: Vec<Cell<bool>>,
+    foreign: bool,
 }
 
 impl<'f> Frame<'f> {
@@ -105,12 +106,20 @@ impl<'f> Frame<'f> {
             entries,
             memo: entries.iter().map(|_| OnceCell::new()).collect(),
             busy: entries.iter().map(|_| Cell::new(false)).collect(),
+            foreign: false,
         }
     }
 
     /// A frame over this one.
     pub(crate) fn child<'c>(&'c self, entries: &'c [Entry]) -> Frame<'c> {
         Frame::new(self.ground, Some(self), entries)
+    }
+
+    /// The same with values from somebody whose texts are no part of the policy.
+    pub(crate) fn with_foreign(mut self, values: impl Iterator<Item = (String, Value)>) -> Self {
+        self.values.extend(values);
+        self.foreign = true;
+        self
     }
 
     pub(crate) fn with(mut self, name: &str, value: Value) -> Self {
@@ -145,6 +154,16 @@ impl<'f> Frame<'f> {
         let of_place = |(name, list): &(String, Vec<Value>)| list.get(place).map(|value| (name.clone(), value.clone()));
         let values: Vec<(String, Value)> = each.filter_map(of_place).collect();
         self.with_dotted(&values)
+    }
+
+    /// Whether a name stands for anything, however that would be worked out.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        let own = self.entries.iter().any(|entry| entry.name == name);
+        own || self.values.iter().any(|(known, _)| known == name)
+            || match self.parent {
+                Some(parent) => parent.knows(name),
+                None => self.ground.document.get(name).is_some(),
+            }
     }
 
     pub(crate) fn delete(&self) -> bool {
@@ -327,6 +346,10 @@ impl Scope for Frame<'_> {
 
     fn draw(&self) -> Option<(u64, u64)> {
         self.ground.draw()
+    }
+
+    fn is_foreign(&self) -> bool {
+        self.foreign
     }
 }
 

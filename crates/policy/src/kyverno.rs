@@ -184,6 +184,12 @@ impl KyvernoPolicy {
         }
     }
 
+    /// A rule that asks for somebody without a key.
+    pub(crate) fn names_identities(&self) -> Option<&str> {
+        let asks = |rule: &&Rule| matches!(&rule.body, Body::VerifyImages(images) if images.names_identities());
+        self.rules.iter().find(asks).map(|rule| rule.name.as_str())
+    }
+
     fn run_rule(
         &self,
         rule: &Rule,
@@ -310,7 +316,7 @@ impl KyvernoPolicy {
                 result.generated = made;
                 Some(verdict)
             }
-            Body::VerifyImages(images) => images.run(request, rule.extracted(request).as_ref(), around.verified),
+            Body::VerifyImages(images) => images.run(request, rule.extracted(request).as_ref(), around.verified, frame),
         }
     }
 

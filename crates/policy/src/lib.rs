@@ -49,5 +49,5 @@ pub use request::{Kind, Request, User};
 pub use rule::Action;
 pub use set::{Given, KIND, POLICY, Policy, PolicyResult, PolicySet};
 pub use validate::Status;
-pub use verify::{Signature, SignedBy, Verified};
+pub use verify::{Attested, Demand, Identity, Name, PREDICATES_BYTES_MAX, Signature, SignedBy, Signer, Verified};
 pub use world::{OfRules, Outside};

@@ -222,6 +222,51 @@ static FOREACH_GENERATE: Shape = List(&Fields(&[
     ("clone", &Fields(&[("name", &TEXT), ("namespace", &TEXT)])),
     ("cloneList", &Fields(&[("namespace", &TEXT), ("kinds", &TEXTS), ("selector", &SELECTOR)])),
 ]));
+static REKOR: Shape = Fields(&[("url", &TEXT), ("pubkey", &TEXT), ("ignoreTlog", &TEXT)]);
+static CTLOG: Shape = Fields(&[("pubkey", &TEXT), ("ignoreSCT", &TEXT), ("tsaCertChain", &TEXT)]);
+static SIGNERS: Shape = Fields(&[
+    ("count", &TEXT),
+    (
+        "entries",
+        &List(&Fields(&[
+            (
+                "keys",
+                &Fields(&[
+                    ("publicKeys", &TEXT),
+                    ("signatureAlgorithm", &TEXT),
+                    ("kms", &TEXT),
+                    ("secret", &ANY),
+                    ("rekor", &REKOR),
+                    ("ctlog", &CTLOG),
+                ]),
+            ),
+            ("certificates", &Fields(&[("cert", &TEXT), ("certChain", &TEXT), ("rekor", &REKOR), ("ctlog", &CTLOG)])),
+            (
+                "keyless",
+                &Fields(&[
+                    ("issuer", &TEXT),
+                    ("issuerRegExp", &TEXT),
+                    ("subject", &TEXT),
+                    ("subjectRegExp", &TEXT),
+                    ("roots", &TEXT),
+                    ("additionalExtensions", &ANY),
+                    ("rekor", &REKOR),
+                    ("ctlog", &CTLOG),
+                ]),
+            ),
+            ("attestor", &SIGNERS),
+            ("annotations", &ANY),
+            ("repository", &TEXT),
+        ])),
+    ),
+]);
+static ATTESTATIONS: Shape = List(&Fields(&[
+    ("name", &TEXT),
+    ("type", &TEXT),
+    ("predicateType", &TEXT),
+    ("attestors", &List(&SIGNERS)),
+    ("conditions", &ANY),
+]));
 static VERIFY_IMAGES: Shape = List(&Fields(&[
     ("type", &TEXT),
     ("imageReferences", &TEXTS),
@@ -233,8 +278,8 @@ static VERIFY_IMAGES: Shape = List(&Fields(&[
     ("issuer", &TEXT),
     ("additionalExtensions", &ANY),
     ("annotations", &ANY),
-    ("attestors", &ANY),
-    ("attestations", &ANY),
+    ("attestors", &List(&SIGNERS)),
+    ("attestations", &ATTESTATIONS),
     ("repository", &TEXT),
     ("cosignOCI11", &TEXT),
     ("mutateDigest", &TEXT),

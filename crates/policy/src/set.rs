@@ -57,6 +57,14 @@ impl Policy {
         matches!(self, Self::Admission(policy) if policy.is_about_json())
     }
 
+    /// A rule of it that asks for the signature of an identity, which only a trusted root proves.
+    pub fn names_identities(&self) -> Option<&str> {
+        match self {
+            Self::Kyverno(policy) => policy.names_identities(),
+            Self::Admission(_) => None,
+        }
+    }
+
     /// Whether any of its rules is for something.
     fn has(&self, purpose: Purpose) -> bool {
         match self {

@@ -266,7 +266,7 @@ fn render_one(text: &Text, run: &mut Render<'_>) -> Result<Value, Error> {
                 bound(&made)?;
             }
             made.push_str(tail);
-            if made.contains("{{") { dynamic(&made, run) } else { Ok(Value::String(made)) }
+            if made.contains("{{") && !run.scope.is_foreign() { dynamic(&made, run) } else { Ok(Value::String(made)) }
         }
         Kind::Dynamic => dynamic(&text.raw, run),
     }
@@ -300,7 +300,7 @@ fn dynamic(raw: &str, run: &mut Render<'_>) -> Result<Value, Error> {
             return Ok(value.into_owned());
         }
         let mut made = go_string(&value);
-        if shallow {
+        if shallow || run.scope.is_foreign() {
             made = made.replace("{{", "\\{{");
         }
         text.replace_range(start..end, &made);

@@ -17,6 +17,16 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     match_chars(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>())
 }
 
+/// The same as a regular expression, which has to match the whole text.
+pub fn expression(pattern: &str) -> String {
+    let parts = pattern.chars().map(|character| match character {
+        '*' => "(?s:.*)".to_owned(),
+        '?' => "(?s:.)".to_owned(),
+        other => regex::escape(other.encode_utf8(&mut [0; 4])),
+    });
+    parts.collect()
+}
+
 /// The usual two-pointer match: on a mismatch only the last star is tried again, one character further.
 fn match_chars(pattern: &[char], text: &[char]) -> bool {
     let (mut at_pattern, mut at_text) = (0, 0);
@@ -49,8 +59,11 @@ mod tests {
 
     #[test]
     fn stars_and_question_marks() {
-        let check =
-            |pattern: &str, text: &str, want: bool| assert_eq!(matches(pattern, text), want, "{pattern} {text}");
+        let check = |pattern: &str, text: &str, want: bool| {
+            assert_eq!(matches(pattern, text), want, "{pattern} {text}");
+            let expression = regex::Regex::new(&format!(r"\A(?:{})\z", expression(pattern))).unwrap();
+            assert_eq!(expression.is_match(text), want, "{expression} {text}");
+        };
         check("*", "", true);
         check("?*", "", false);
         check("?*", "a", true);
@@ -58,6 +71,8 @@ mod tests {
         check("*:latest", "x:latest", true);
         check("*:latest", "x:latest2", false);
         check("a*b*c", "a--b--b--c", true);
+        check("a.c|*", "abc|", false);
+        check("(a*", "(a\n", true);
         check("", "", true);
         check("", "a", false);
         check("ä?ü", "äöü", true);

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use prograde_server::policies;
 
+use self::signatures::SignatureArgs;
 use crate::app::App;
-use crate::commands::image::access::Access;
 use crate::exit::Exit;
 use crate::report::Report;
 
@@ -52,21 +52,20 @@ Examples:
   prograde policy test policies/
   prograde policy test policies/ --json
   prograde policy test policies/ --signatures
+  prograde policy test policies/ --signatures --trusted-root trusted_root.json
 
 A folder is searched for files named kyverno-test.yaml. With --json there is one line an expectation:
 {\"file\", \"test\", \"policy\", \"rule\", \"resource\", \"expected\", \"actual\", \"ok\"}. A resource that no rule answers for
-has the result `none`, which is never what was expected. Rules that ask who signed an image end in `error` unless
---signatures lets the images' registries be asked.
+has the result `none`, which is never what was expected. Rules that ask who signed an image, or what is attested
+of it, end in `error` unless --signatures lets the images' registries be asked; those that name identities instead of keys
+also unless --trusted-root says whom to believe about them.
 The exit code is 1 if an expectation does not hold, 2 if a file can't be used.")]
 struct TestArgs {
     /// Files of tests, or folders that are searched for them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Ask the registries of images for the signatures that rules demand
-    #[arg(long)]
-    signatures: bool,
     #[command(flatten)]
-    access: Access,
+    signatures: SignatureArgs,
 }
 
 /// What policies are applied to.
@@ -90,11 +89,8 @@ pub(crate) struct Inputs {
     /// A set that ships with Prograde: default, baseline or restricted
     #[arg(long, value_name = "NAME")]
     set: Option<String>,
-    /// Ask the registries of images for the signatures that rules demand
-    #[arg(long)]
-    signatures: bool,
     #[command(flatten)]
-    access: Access,
+    signatures: SignatureArgs,
 }
 
 /// Apply policies to manifests and show what breaks them
@@ -105,6 +101,7 @@ Examples:
   prograde policy apply policies/ --resource deployment.yaml --json
   prograde policy apply --set restricted --resource manifests/
   prograde policy apply signed.yaml --resource manifests/ --signatures
+  prograde policy apply signed.yaml --resource manifests/ --signatures --trusted-root trusted_root.json
 
 The exit code is 1 if a policy that is enforced is broken or can't be told.")]
 struct ApplyArgs {

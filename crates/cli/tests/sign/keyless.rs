@@ -6,19 +6,19 @@ use std::net::TcpListener;
 use super::sigstore::Sigstore;
 use super::world::{Ran, World, cosign};
 
-const EVE: &str = "eve@example.com";
+pub(super) const EVE: &str = "eve@example.com";
 
-const SIGNING: [&str; 7] =
+pub(super) const SIGNING: [&str; 7] =
     ["--keyless", "--signing-config", "config.json", "--identity-token", "token", "--trusted-root", "root.json"];
 
 /// A registry, the services, and what they are told each time.
-struct Scene {
-    world: World,
-    sigstore: Sigstore,
+pub(super) struct Scene {
+    pub(super) world: World,
+    pub(super) sigstore: Sigstore,
 }
 
 impl Scene {
-    fn start() -> Option<Self> {
+    pub(super) fn start() -> Option<Self> {
         let (sigstore, world) = (Sigstore::start()?, World::start()?);
         for name in ["config.json", "root.json"] {
             world.write(name, &sigstore.read(name));
@@ -29,7 +29,7 @@ impl Scene {
     }
 
     /// A new token; Fulcio takes those of some minutes.
-    fn fresh(&self) {
+    pub(super) fn fresh(&self) {
         self.world.write("token", &self.sigstore.token(EVE));
     }
 

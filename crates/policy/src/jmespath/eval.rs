@@ -25,6 +25,10 @@ pub trait Scope {
     fn draw(&self) -> Option<(u64, u64)> {
         None
     }
+    /// Whether values come from somebody whose texts are no part of the policy, so that variables in them are left as they are.
+    fn is_foreign(&self) -> bool {
+        false
+    }
 }
 
 /// A document as a scope.

@@ -20,7 +20,7 @@ use prograde_model::flight::Flight;
 use prograde_model::group::Member;
 use prograde_model::ids::{Digest, ServiceName};
 use prograde_model::release::{Evidence, Release};
-use prograde_policy::{Signature, SignedBy};
+use prograde_policy::{Demand, Signature, SignedBy, Signer};
 use prograde_sign::key::PublicKey;
 use prograde_sign::key::{PrivateKey, Signer as _};
 use prograde_sign::predicate::{COSIGN_VULN, CYCLONEDX, SLSA_PROVENANCE_V1};
@@ -34,6 +34,7 @@ use crate::data_dir::DataDir;
 use crate::error::ServerError;
 use crate::events::chain;
 use crate::options::ServerOptions;
+use crate::policies::signatures;
 use elsewhere::Elsewhere;
 use store::Beside;
 
@@ -77,19 +78,17 @@ enum Known {
 }
 
 impl Vouching {
-    /// Opens the server's key, or makes one, and reads whose signatures count besides.
+    /// Opens the server's key, or makes one. Where nobody says whose signatures count, its own do.
     pub(crate) fn open(
         options: &ServerOptions,
         data: &DataDir,
         registry: Registry,
         url: &str,
+        trust: Option<Trust>,
     ) -> Result<Self, ServerError> {
         let key =
             key::open(&data.signing(), options.signing_password_file.as_deref()).map_err(ServerError::SigningKey)?;
-        let trust = match &options.trust {
-            Some(path) => Trust::read(path).map_err(ServerError::Trust)?,
-            None => Trust::of(OWN, key.public_key().clone()),
-        };
+        let trust = trust.unwrap_or_else(|| Trust::of(OWN, key.public_key().clone()));
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = host.split('/').next().unwrap_or(host).to_owned();
         let elsewhere = options
@@ -229,20 +228,31 @@ impl Vouching {
         .await
     }
 
-    /// Whether this server's signature, of an image that it has not built yet, will be by the key that a policy asks for.
+    /// Whether this server will sign and attest, of an image that it has not built yet, what a policy asks for. What it will
+    /// attest is known when that is there: before the image is deployed [`Self::signed`] is asked.
     pub(crate) fn will_sign(&self, asked: &SignedBy) -> Signature {
-        match PublicKey::from_pem("the policy's key", &asked.key) {
-            Err(error) => Signature::Refused(chain(&error)),
-            Ok(_) if !asked.annotations.is_empty() => {
-                Signature::Refused("the server signs without annotations".to_owned())
+        let key = match &asked.signer {
+            Signer::Key(key) => PublicKey::from_pem("the policy's key", key).map_err(|error| chain(&error)),
+            Signer::Identity(_) => Err("the server signs with a key, and not as an identity".to_owned()),
+        };
+        match (key, &asked.demand) {
+            (Err(why), _) => Signature::Refused(why),
+            (Ok(key), _) if key.id() != self.0.key.public_key().id() => {
+                Signature::Refused("the server signs with another key".to_owned())
             }
-            Ok(key) if key.id() == self.0.key.public_key().id() => Signature::Good,
-            Ok(_) => Signature::Refused("the server signs with another key".to_owned()),
+            (Ok(_), Demand::Signature(annotations)) if annotations.is_empty() => Signature::Good,
+            (Ok(_), Demand::Signature(_)) => Signature::Refused("the server signs without annotations".to_owned()),
+            (Ok(_), Demand::Attestation { kind, .. }) if statements::TYPES.contains(&kind.as_str()) => {
+                Signature::Promised
+            }
+            (Ok(_), Demand::Attestation { kind, .. }) => {
+                Signature::Refused(format!("the server attests nothing of the type {kind}"))
+            }
         }
     }
 
-    /// Whether the key that a policy asks for signed a release's image, which is in `repository` if it is signed at all.
-    /// Blocks.
+    /// Whether somebody signed or attested a release's image as a policy asks for it. The image is in `repository` if it is
+    /// signed at all. Blocks.
     pub(crate) fn signed(
         &self,
         service: &ServiceName,
@@ -253,22 +263,14 @@ impl Vouching {
         let Some(repository) = repository else {
             return Signature::Refused("it was made before images were signed".to_owned());
         };
-        let found =
-            PublicKey::from_pem("the policy's key", &asked.key).map_err(|error| chain(&error)).and_then(|key| {
-                let trust = Trust::of("the policy's key", key);
-                let terms = Terms { trust: &trust, at: SystemClock.now() };
-                let annotations =
-                    asked.annotations.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
-                let unreachable = |error: PortError| error.to_string();
-                let (image, beside) =
-                    (image(repository, digest).map_err(unreachable)?, self.beside(service).map_err(unreachable)?);
-                verify(&beside, &image, &Asked::Signatures(annotations.collect()), terms).map_err(|error| chain(&error))
-            });
-        match found {
-            Ok(found) if found.holds() => Signature::Good,
-            Ok(found) => Signature::Refused(refusals(&found)),
-            Err(why) => Signature::Unreachable(why),
-        }
+        let root = self.0.trust.root().ok_or("name a `trusted_root` in the file of `serve --trust`");
+        let found = signatures::trust(&asked.signer, root).and_then(|trust| {
+            let unreachable = |error: PortError| error.to_string();
+            let (image, beside) =
+                (image(repository, digest).map_err(unreachable)?, self.beside(service).map_err(unreachable)?);
+            signatures::look(&beside, &image, &asked.demand, &trust, SystemClock.now())
+        });
+        found.unwrap_or_else(Signature::Unreachable)
     }
 
     fn check_signature(

@@ -15,6 +15,9 @@ const BUILDER: &str = "https://prograde.dev/builder/local/v1";
 const BUILD_TYPE: &str = "https://prograde.dev/build/workflow/v1";
 const SCANNER: &str = "https://prograde.dev/scan";
 
+/// The types of what is attested of every image that the server builds.
+pub(super) const TYPES: [&str; 4] = [SLSA_PROVENANCE_V1, CYCLONEDX, TEST_RESULT, COSIGN_VULN];
+
 /// Predicates by their types.
 pub(super) fn of(flight: &Flight, member: &Member, bill: &Value, at: jiff::Timestamp) -> Vec<(&'static str, Value)> {
     let started = flight.stage_times.get("configured").copied().unwrap_or(flight.opened_at);

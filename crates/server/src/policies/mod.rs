@@ -2,6 +2,7 @@
 //! anything is built or deployed.
 
 pub mod files;
+pub mod signatures;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -11,7 +12,7 @@ use prograde_gitops::kustomize::Resource;
 use prograde_gitops::located::{Located, Place};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_policy::{
-    Action, Given, POLICY, Policy, PolicySet, Request, RuleResult, Signature, SignedBy, Status, shipped,
+    Action, Demand, Given, POLICY, Policy, PolicySet, Request, RuleResult, Signature, SignedBy, Status, shipped,
 };
 use serde_json::{Value, json};
 
@@ -44,20 +45,22 @@ pub(crate) struct InForce(Arc<Read>);
 struct Read {
     set: String,
     paths: Vec<PathBuf>,
+    /// Whether the server's trust has a root, which proves identities.
+    rooted: bool,
     policies: RwLock<Arc<Policies>>,
 }
 
 impl InForce {
-    /// Reads them for the first time.
-    pub(crate) fn read(options: &ServerOptions) -> Result<Self, Diagnostics> {
+    /// Reads them for the first time. Where the server's trust has no root, policies that need one are refused.
+    pub(crate) fn read(options: &ServerOptions, rooted: bool) -> Result<Self, Diagnostics> {
         let (set, paths) = (options.policy_set.clone(), options.policies.clone());
-        let policies = RwLock::new(Arc::new(Policies::read(&set, &paths)?));
-        Ok(Self(Arc::new(Read { set, paths, policies })))
+        let policies = RwLock::new(Arc::new(Policies::read_all(&set, &paths, rooted)?));
+        Ok(Self(Arc::new(Read { set, paths, rooted, policies })))
     }
 
     /// Reads them again. Where they can't be read, those before stay in force.
     pub(crate) fn read_again(&self) -> Result<(), Diagnostics> {
-        let policies = Arc::new(Policies::read(&self.0.set, &self.0.paths)?);
+        let policies = Arc::new(Policies::read_all(&self.0.set, &self.0.paths, self.0.rooted)?);
         *self.0.policies.write().unwrap_or_else(PoisonError::into_inner) = policies;
         Ok(())
     }
@@ -93,9 +96,13 @@ impl Vouched {
         Self { signed_by: Some("this server".to_owned()), scanned: true }
     }
 
-    /// Whether a key will have signed an image, where it is not known with which one the server signs: the server says.
-    pub fn to_be_signed(_: &SignedBy) -> Signature {
-        Signature::Good
+    /// Whether somebody will have signed an image, where it is not known who the server signs as, and what it attests: the
+    /// server says.
+    pub fn to_be_signed(asked: &SignedBy) -> Signature {
+        match &asked.demand {
+            Demand::Signature(_) => Signature::Good,
+            Demand::Attestation { .. } => Signature::Promised,
+        }
     }
 
     fn note(&self, resource: &mut Value) {
@@ -122,6 +129,11 @@ impl Vouched {
 impl Policies {
     /// A set that ships, by its name, and policies in files and folders. What can't be evaluated is an error.
     pub fn read(set: &str, paths: &[PathBuf]) -> Result<Self, Diagnostics> {
+        Self::read_all(set, paths, true)
+    }
+
+    /// The same; without a trusted root, policies that ask for identities are errors.
+    fn read_all(set: &str, paths: &[PathBuf], rooted: bool) -> Result<Self, Diagnostics> {
         let mut policies = PolicySet::default();
         let mut found = Vec::new();
         if set != NO_SET {
@@ -133,7 +145,10 @@ impl Policies {
             }
         }
         for (file, text) in files::texts(paths)? {
+            let before = policies.policies.len();
             found.extend(policies.read(&file, &text).err().into_iter().flat_map(|diagnostics| diagnostics.0));
+            let added = policies.policies.iter().skip(before).filter(|_| !rooted);
+            found.extend(added.filter_map(|policy| unproven(&file, policy)));
         }
         if found.is_empty() { Ok(Self(policies)) } else { Err(Diagnostics(found)) }
     }
@@ -171,6 +186,15 @@ impl Policies {
         }
         judged
     }
+}
+
+/// A policy that asks for the signature of an identity, which nobody here could prove.
+fn unproven(file: &str, policy: &Policy) -> Option<Diagnostic> {
+    let rule = policy.names_identities()?;
+    let what =
+        format!("rule `{rule}` of `{}` asks for signatures without a key, and there is no trusted root", policy.name());
+    let hint = "name a `trusted_root` in the file of `serve --trust`, or keys in the policy";
+    Some(Diagnostic::file(POLICY, file, what, hint))
 }
 
 fn violation(resource: &Resource, policy: &Policy, result: &RuleResult) -> Diagnostic {
@@ -215,6 +239,31 @@ mod tests {
             let known = Vouched { signed_by: Some("key".to_owned()), scanned: true };
             check(known, json!({ "a": "b", SIGNED_BY: "key", SCAN: "passed" }));
         }
+    }
+
+    #[test]
+    fn without_a_root_policies_do_not_ask_for_identities() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("policy.yaml");
+        let read = |entry: Value, rooted: bool| {
+            let rule = json!({"name": "by-ci", "match": {"any": [{"resources": {"kinds": ["Pod"]}}]},
+                "verifyImages": [{"imageReferences": ["*"], "attestations": [{"type": "x", "attestors": [{"entries": [entry]}]}]}]});
+            let policy = json!({"apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": {"name": "signed"},
+                "spec": {"rules": [rule]}});
+            std::fs::write(&file, policy.to_string()).unwrap();
+            let read = Policies::read_all(NO_SET, std::slice::from_ref(&file), rooted);
+            read.map(|_| ()).map_err(|found| found.to_string())
+        };
+        let keyless = json!({"keyless": {"issuer": "https://i", "subject": "s"}});
+        assert_eq!(read(keyless.clone(), true), Ok(()));
+        assert_eq!(read(json!({"keys": {"publicKeys": "x"}}), false), Ok(()));
+        let nested = json!({"attestor": {"entries": [keyless.clone()]}});
+        for entry in [keyless, nested] {
+            let told = read(entry, false).unwrap_err();
+            assert!(told.contains("policy.yaml") && told.contains("rule `by-ci` of `signed`"), "{told}");
+        }
+        let told = read(json!({"keyless": {"isuer": "https://i"}}), true).unwrap_err();
+        assert!(told.contains("isuer"), "{told}");
     }
 
     #[test]

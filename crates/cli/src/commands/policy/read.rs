@@ -79,7 +79,7 @@ pub(super) fn read<'a>(app: &'a App, inputs: &'a Inputs) -> Result<Read<'a>, Rep
         let namespaces = resources.iter().filter(|one| one.field(&["kind"]) == Some("Namespace"));
         let namespaces =
             namespaces.filter_map(|one| Some((one.field(&["metadata", "name"])?.to_owned(), one.value.clone())));
-        let lookup = inputs.signatures.then(|| Lookup::new(app, &inputs.access));
+        let lookup = inputs.signatures.lookup(app)?;
         return Ok(Read { lookup, namespaces: namespaces.collect(), set, resources, values, user: user_of(&user) });
     }
     for diagnostic in &found {

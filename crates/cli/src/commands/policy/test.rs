@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::TestArgs;
 use super::files::{self, Beside};
-use super::signatures::Lookup;
 use crate::app::App;
 use crate::commands::rules::files::text;
 use crate::exit::Exit;
@@ -18,7 +17,7 @@ use crate::text::counted;
 
 /// Runs all tests at the paths.
 pub(super) fn run(app: &App, args: &TestArgs) -> Result<Exit, Report> {
-    let lookup = args.signatures.then(|| Lookup::new(app, &args.access));
+    let lookup = args.signatures.lookup(app)?;
     let (mut met, mut all, mut found) = (0_u64, 0_u64, 0_u64);
     let mut finding = |diagnostics: &[Diagnostic]| {
         for diagnostic in diagnostics {
