@@ -84,7 +84,7 @@ impl VerifyImages {
     pub(crate) fn asks(&self, request: &Request<'_>, extracted: Option<&Value>, into: &mut BTreeSet<SignedBy>) {
         let found = extracted.cloned().or_else(|| images(request.resource()));
         for image in found.iter().flat_map(all_images) {
-            for entry in self.entries.iter().filter(|entry| entry.required && entry.selects(&image)) {
+            for entry in self.entries.iter().filter(|entry| entry.selects(&image)) {
                 let image = image.to_string();
                 entry.attestors.iter().for_each(|set| set.asks(&image, About::Image, into));
                 entry.attestations.iter().for_each(|one| one.asks(&image, into));
@@ -162,14 +162,14 @@ impl Entry {
         if self.verify_digest && !self.mutate_digest && image.digest.is_empty() {
             return Some(Verdict::new(Status::Fail, format!("{image} has no digest")));
         }
-        if !self.required {
-            return None;
-        }
         if self.attestors.is_empty() && self.attestations.is_empty() && self.beyond.is_none() {
-            return Some(Verdict::new(
-                Status::Fail,
-                format!("{image} is not verified: the rule names nobody who could have signed it"),
-            ));
+            // Whom a rule names is asked for whether or not somebody has to be named.
+            return self.required.then(|| {
+                Verdict::new(
+                    Status::Fail,
+                    format!("{image} is not verified: the rule names nobody who could have signed it"),
+                )
+            });
         }
         let mut unknown = self.beyond.map(str::to_owned);
         let name = image.to_string();

@@ -12,7 +12,6 @@ use prograde_gitops::git::Repositories;
 use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
 use prograde_scan::commit::Limits;
-use prograde_sign::Trust;
 use prograde_supply::client::Client as Registries;
 use prograde_supply::registry::{self, Anonymous, Hooks, OneToken, Registry, Settings};
 use prograde_supply::{Layout, SupplyError};
@@ -102,9 +101,6 @@ impl Server {
         let token = data.token()?;
         let (listener, address) = listen(options.listen).await?;
 
-        let trust = options.trust.as_deref().map(Trust::read).transpose().map_err(ServerError::Trust)?;
-        let rooted = trust.as_ref().is_some_and(|trust| trust.root().is_some());
-        let policies = InForce::read(&options, rooted).map_err(ServerError::Policies)?;
         let (repositories, deployments) = open_git(&data).await?;
         let registry = open_registry(&options, &data).await?;
         let node = start_node(&options, &data).await?;
@@ -112,7 +108,8 @@ impl Server {
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
         let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
-        let vouching = Vouching::open(&options, &data, registry.clone(), url, trust)?;
+        let vouching = Vouching::open(&options, &data, registry.clone(), url)?;
+        let policies = InForce::read(&options, vouching.is_rooted()).map_err(ServerError::Policies)?;
         let rules = (policies.clone(), &vouching);
         let mut ports = ports(&options, &data, &repositories, &deployments, &registry, observed, rules);
         ports.holds.push(Arc::new(incidents.clone()));

@@ -66,6 +66,11 @@ fn what_is_known_without_a_registry() {
     let digest = json!({"imageReferences": ["*"], "mutateDigest": false, "verifyDigest": true});
     assert_eq!(run(&digest, &none), Some(Status::Fail));
     assert_eq!(run(&json!({"imageReferences": ["*"]}), &none), Some(Status::Fail));
+    assert_eq!(run(&json!({"imageReferences": ["*"], "required": false}), &none), Some(Status::Pass));
+    let mut named = by(None, &[KEY]);
+    named["required"] = json!(false);
+    assert_eq!((asked(&named).len(), run(&named, &none)), (1, Some(Status::Error)));
+    assert_eq!(run(&named, &known(&[(KEY, Signature::Refused("no".to_owned()))])), Some(Status::Fail));
 }
 
 #[test]

@@ -78,17 +78,20 @@ enum Known {
 }
 
 impl Vouching {
-    /// Opens the server's key, or makes one. Where nobody says whose signatures count, its own do.
+    /// Opens the server's key, or makes one, and reads whose signatures count besides.
     pub(crate) fn open(
         options: &ServerOptions,
         data: &DataDir,
         registry: Registry,
         url: &str,
-        trust: Option<Trust>,
     ) -> Result<Self, ServerError> {
         let key =
             key::open(&data.signing(), options.signing_password_file.as_deref()).map_err(ServerError::SigningKey)?;
-        let trust = trust.unwrap_or_else(|| Trust::of(OWN, key.public_key().clone()));
+        // Only now: the file may name the key that was just made.
+        let trust = match &options.trust {
+            Some(path) => Trust::read(path).map_err(ServerError::Trust)?,
+            None => Trust::of(OWN, key.public_key().clone()),
+        };
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = host.split('/').next().unwrap_or(host).to_owned();
         let elsewhere = options
@@ -97,6 +100,11 @@ impl Vouching {
             .map(|below| Elsewhere::below(Client::new(options.registries.clone()), below).map_err(ServerError::PushTo));
         let elsewhere = elsewhere.transpose()?;
         Ok(Self(Arc::new(Inner { registry, key, trust, host, elsewhere, known: RwLock::default() })))
+    }
+
+    /// Whether there is a root that proves identities.
+    pub(crate) fn is_rooted(&self) -> bool {
+        self.0.trust.root().is_some()
     }
 
     /// Learns which images the journal vouches for.
