@@ -156,8 +156,10 @@ fn policies_are_asked_again_before_a_release_is_deployed_with_what_is_known_by_t
     until("the policies to be read again", || world.log().contains("Reloaded").then_some(()));
     let approved = world.cli(&["approve", text(&flight, "id"), "--by", "Eve"]);
     assert_eq!(approved.code, 0, "{approved:?}");
-    let ended = world.flight_when(&commit, "ends", |flight| !flight["ended_at"].is_null());
-    let events = ended["events"].as_array().unwrap();
+    let events = until("its end is told", || {
+        let events = world.flight_of(&commit)["events"].as_array().unwrap().clone();
+        events.iter().any(|event| event["type"] == "flight.ended").then_some(events)
+    });
     let last = events.iter().find(|event| event["type"] == "flight.ended").unwrap();
     let said = last["data"]["outcome"].to_string();
     assert!(said.contains("PG1106") && said.contains("deploy/base/deployment.yaml"), "{said}");
