@@ -153,12 +153,13 @@ impl World {
     fn drift(&self) -> anyhow::Result<f64> {
         let client = self.client()?;
         let mut took = Vec::new();
-        for _ in 0..PUSHES {
-            let path = "/api/v1/namespaces/default/configmaps/config-5?fieldManager=kubectl-edit";
+        // Each of another application: one that is changed again and again is put right ever more slowly.
+        for at in FEW..FEW + PUSHES {
+            let path = format!("/api/v1/namespaces/default/configmaps/config-{at}?fieldManager=kubectl-edit");
             let request = http::Request::patch(path).header("content-type", "application/merge-patch+json");
             let request = request.body(b"{\"data\":{\"key\":\"changed\"}}".to_vec())?;
             let _: Value = self.runtime.block_on(client.request(request))?;
-            took.push(self.until(&client, 5, "0", Instant::now())?);
+            took.push(self.until(&client, at, "0", Instant::now())?);
         }
         Ok(median(took))
     }
