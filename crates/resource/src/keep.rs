@@ -4,6 +4,7 @@
 //! changes that come back are undone ever more rarely; what does not follow Git by itself is synchronised by order alone.
 
 use jiff::{SignedDuration, Timestamp};
+pub use prograde_model::application::Because;
 
 use crate::sync::Backoff;
 
@@ -11,21 +12,6 @@ use crate::sync::Backoff;
 const AWAY_FIRST: SignedDuration = SignedDuration::from_secs(1);
 /// The longest pause.
 const AWAY_MOST: SignedDuration = SignedDuration::from_secs(30);
-
-/// Why a sync begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Because {
-    /// What is wanted is new.
-    Revision,
-    /// It failed, and something that it depends on has changed.
-    Changed,
-    /// Somebody changed an object of it.
-    Drift,
-    /// A person said so.
-    Order,
-    /// It was broken off.
-    Resumed,
-}
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]

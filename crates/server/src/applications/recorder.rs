@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use prograde_control::{Clock as _, SystemClock};
 use prograde_kubernetes::{Begin, Order, Past, Refused, Report, Seen, Stopped, Target, What, Witness};
 use prograde_model::application::{
-    self as model, ApplicationFact, ApplicationId, Applications, Because, Counts, Differing, Field, Health, Held,
+    self as model, ApplicationFact, ApplicationId, Applications, Counts, Differing, Field, Health, Held,
 };
 use prograde_model::ids::SetName;
 use prograde_model::stored::Fact as _;
-use prograde_resource::keep::{self, Before};
+use prograde_resource::keep::Before;
 use prograde_resource::sync::Ending;
 use prograde_resource::{Drift, Identity, Status};
 
@@ -129,7 +129,7 @@ impl Witness for Recorder {
             hooks: begin.hooks,
             prune: begin.prune,
             confirm_prune: begin.confirmed,
-            because: because(begin.because),
+            because: begin.because,
         };
         self.record(|_| Applications::began(self.id(&begin.name), fact.clone())).await;
     }
@@ -159,16 +159,6 @@ impl Witness for Recorder {
             ailing: ailing.map(|(identity, _)| identity.to_string()).collect(),
         };
         self.record(|known| known.looked(&self.id(&target.name), look.clone())).await;
-    }
-}
-
-fn because(because: keep::Because) -> Because {
-    match because {
-        keep::Because::Revision => Because::Revision,
-        keep::Because::Changed => Because::Changed,
-        keep::Because::Drift => Because::Drift,
-        keep::Because::Order => Because::Order,
-        keep::Because::Resumed => Because::Resumed,
     }
 }
 

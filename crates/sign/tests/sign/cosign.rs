@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use prograde_sign::key::{KeyFile, Password, PrivateKey, Signer as _};
 use prograde_sign::predicate::{self, Provenance, Scan};
 use prograde_sign::{Asked, Form, Image, Statement, Terms, Trust, Verified, attest, sign, verify};
+use prograde_supply::client::Beside;
 use serde_json::{Map, Value, json};
 
 use super::memory::{now, signatures, words};
-use super::registry::{Place, Registry, peer};
+use super::registry::{Registry, peer};
 
 /// What keeps cosign 3 from asking the world, and the flag for each form.
 const ALONE: [&str; 3] = ["--tlog-upload=false", "--use-signing-config=false", "--yes"];
@@ -27,7 +28,7 @@ fn trust(registry: &Registry, public: &str) -> Trust {
     Trust::of(public, KeyFile::read(&registry.path(public)).unwrap().public().unwrap())
 }
 
-fn judged(place: &Place, image: &Image, asked: &Asked, trust: &Trust) -> Verified {
+fn judged(place: &Beside, image: &Image, asked: &Asked, trust: &Trust) -> Verified {
     verify(place, image, asked, Terms { trust, at: now() }).unwrap()
 }
 

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use prograde_model::Digest;
-use prograde_sign::{Cause, Image, Store, StoredManifest, digest_of};
-use prograde_supply::client::{Client, ClientOptions, Reference, RegistryError, Repository, Source};
+use prograde_sign::{Image, Store as _, digest_of};
+use prograde_supply::client::{Beside, Client, ClientOptions, Repository};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -68,9 +67,9 @@ impl Registry {
     }
 
     /// A repository with an image.
-    pub(crate) fn image(&self, name: &str) -> (Place, Image) {
+    pub(crate) fn image(&self, name: &str) -> (Beside, Image) {
         let remote = Repository::new(&self.host, name).unwrap();
-        let place = Place { client: self.client.clone(), remote };
+        let place = Beside::new(self.client.clone(), remote);
         let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#;
         place.put_blob(&digest_of(config), config).unwrap();
         let described = json!({
@@ -80,7 +79,7 @@ impl Registry {
             json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": described, "layers": []}).to_string();
         place.put_manifest(Some("v1"), MANIFEST, manifest.as_bytes()).unwrap();
         let digest = digest_of(manifest.as_bytes());
-        let repository = place.remote.to_string().parse().unwrap();
+        let repository = place.repository().to_string().parse().unwrap();
         (place, Image { repository, digest })
     }
 
@@ -93,51 +92,5 @@ impl Registry {
         let output = command.output().unwrap();
         let told = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&told).into_owned())
-    }
-}
-
-/// One repository of it.
-pub(crate) struct Place {
-    client: Client,
-    remote: Repository,
-}
-
-impl Place {
-    fn reference(&self, name: &str) -> Result<Reference, RegistryError> {
-        name.parse::<Digest>().map_or_else(|_| self.remote.tagged(name), |digest| Ok(self.remote.at(&digest)))
-    }
-}
-
-impl Store for Place {
-    fn manifest(&self, name: &str) -> Result<Option<StoredManifest>, Cause> {
-        match self.client.fetch_manifest(&self.reference(name)?) {
-            Ok(found) => Ok(Some(StoredManifest { media_type: found.media_type, bytes: found.bytes })),
-            Err(RegistryError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, Cause> {
-        Ok(self.client.fetch_blob(&self.remote, digest, bytes_max)?)
-    }
-
-    fn put_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), Cause> {
-        self.client.push_blob(&self.remote, digest, Source::Bytes(bytes), &[], &mut |_| {})?;
-        Ok(())
-    }
-
-    fn put_manifest(&self, tag: Option<&str>, media_type: &str, bytes: &[u8]) -> Result<(), Cause> {
-        let reference = tag.map_or_else(|| Ok(self.remote.at(&digest_of(bytes))), |tag| self.remote.tagged(tag))?;
-        self.client.push_manifest(&reference, media_type, bytes)?;
-        Ok(())
-    }
-
-    fn referrers(&self, subject: &Digest) -> Result<Vec<(Digest, String)>, Cause> {
-        let all = self.client.referrers(&self.remote, subject, None)?;
-        Ok(all.into_iter().map(|one| (one.digest, one.artifact_type.unwrap_or_default())).collect())
-    }
-
-    fn pause(&self, _attempt: u32) {
-        std::thread::park_timeout(Duration::from_millis(10));
     }
 }
