@@ -2,17 +2,17 @@
 //! number are bounded, and an application that contains itself is an error, never a loop.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use prograde_kustomize::Node;
 use prograde_model::Diagnostic;
 
 use crate::argo::application::Application;
 use crate::argo::project::{AppProject, Broken, Rendered};
 use crate::codes;
 use crate::generate::{World, generate};
-use crate::read::{Objects, read_node};
-use crate::render::render;
+use crate::memory::{Made, Memory};
+use crate::read::Objects;
 
 /// How deep applications may contain each other.
 pub const DEPTH_MAX: usize = 8;
@@ -23,11 +23,11 @@ pub const APPLICATIONS_MAX: usize = 10_000;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// The application.
-    pub application: Application,
+    pub application: Arc<Application>,
     /// The application that deploys it.
     pub parent: Option<String>,
     /// What it deploys, where its sources are here.
-    pub objects: Option<Vec<Rendered>>,
+    pub objects: Option<Arc<[Rendered]>>,
     /// What its project does not allow.
     pub broken: Vec<Broken>,
 }
@@ -45,17 +45,18 @@ pub struct Forest {
 
 struct Growing<'a> {
     world: &'a World<'a>,
+    memory: &'a mut Memory,
     forest: Forest,
     projects: BTreeMap<String, AppProject>,
 }
 
-/// All applications of these objects, those that ApplicationSets make, and those that others deploy.
-pub fn grow(mut objects: Objects, world: &World<'_>, now: Timestamp) -> Forest {
-    let mut growing = Growing { world, forest: Forest::default(), projects: BTreeMap::new() };
-    growing.forest.problems.append(&mut objects.problems);
+/// All applications of these objects, those that ApplicationSets make, and those that others deploy. What is remembered from
+/// before is not made again.
+pub fn grow(objects: &Objects, world: &World<'_>, now: Timestamp, memory: &mut Memory) -> Forest {
+    let mut growing = Growing { world, memory, forest: Forest::default(), projects: BTreeMap::new() };
     growing.add(objects, &mut Vec::new());
-    let mut forest = growing.forest;
-    let mut projects = growing.projects;
+    growing.memory.settle();
+    let Growing { mut forest, mut projects, .. } = growing;
     projects.entry("default".to_owned()).or_insert_with(AppProject::default_project);
     for found in &mut forest.applications {
         let application = &found.application;
@@ -105,14 +106,15 @@ fn duplicates(forest: &mut Forest) {
 
 impl Growing<'_> {
     /// Adds objects that the last of a chain of applications deploys.
-    fn add(&mut self, objects: Objects, chain: &mut Vec<String>) {
-        for project in objects.projects {
-            self.projects.insert(project.metadata.name.clone(), project);
+    fn add(&mut self, objects: &Objects, chain: &mut Vec<String>) {
+        self.forest.problems.extend_from_slice(&objects.problems);
+        for project in &objects.projects {
+            self.projects.insert(project.metadata.name.clone(), project.clone());
         }
-        let mut applications = objects.applications;
+        let mut applications = objects.applications.clone();
         for set in &objects.sets {
             match generate(set, self.world) {
-                Ok(made) => applications.extend(made),
+                Ok(made) => applications.extend(made.into_iter().map(Arc::new)),
                 Err(problems) => self.forest.problems.extend(problems.0),
             }
         }
@@ -121,7 +123,7 @@ impl Growing<'_> {
         }
     }
 
-    fn plant(&mut self, application: Application, chain: &mut Vec<String>) {
+    fn plant(&mut self, application: Arc<Application>, chain: &mut Vec<String>) {
         let name = application.name().to_owned();
         let parent = chain.last().cloned();
         if chain.contains(&name) {
@@ -142,33 +144,18 @@ impl Growing<'_> {
             self.forest.problems.push(application.place.diagnostic(code, message, "deploy the inner ones directly"));
             return;
         }
-        let rendered = match render(&application, self.world.repositories) {
-            Ok(rendered) => Some(rendered),
+        let (application, rendered, inner) = match self.memory.make(Arc::clone(&application), self.world.repositories) {
+            Ok(Made { application, rendered, inner, .. }) => (application, Some(rendered), inner),
             Err(problems) => {
                 self.forest.not_rendered.insert(name.clone(), problems.0);
-                None
+                (application, None, None)
             }
         };
-        let inner = rendered.as_deref().map(inner).unwrap_or_default();
         self.forest.applications.push(Found { application, parent, objects: rendered, broken: Vec::new() });
-        if !inner.is_empty() {
-            let mut inner = inner;
-            self.forest.problems.append(&mut inner.problems);
+        if let Some(inner) = inner {
             chain.push(name);
-            self.add(inner, chain);
+            self.add(&inner, chain);
             chain.pop();
         }
     }
-}
-
-/// The applications, ApplicationSets and projects among objects.
-fn inner(objects: &[Rendered]) -> Objects {
-    let mut found = Objects::default();
-    for one in objects {
-        let version = one.object.get("apiVersion").and_then(serde_json::Value::as_str).unwrap_or_default();
-        if version.starts_with("argoproj.io/") {
-            read_node(&Node::from_json(&one.object, &one.place), &mut found);
-        }
-    }
-    found
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prograde_kustomize::{documents, is_within, join};
+use prograde_kustomize::{documents, join};
 use prograde_model::{Diagnostic, Diagnostics};
 
 use crate::argo::application::{Application, Helm, Source};
@@ -129,7 +129,7 @@ impl Asked<'_> {
         let Some((tree, path)) = self.place else { return self.remote(source) };
         let unreadable = |why: String| self.wrong(codes::SOURCE, why, "see `spec.source.path`");
         let (mut files, mut bytes) = (BTreeMap::new(), 0);
-        for file in tree.paths().map_err(unreadable)?.into_iter().filter(|file| is_within(file, path)) {
+        for file in tree.paths(path).map_err(unreadable)? {
             let content = content(tree, &file).map_err(unreadable)?;
             bytes += content.len();
             let inner = if path.is_empty() { file.as_str() } else { file.get(path.len() + 1..).unwrap_or_default() };

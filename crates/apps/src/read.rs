@@ -1,12 +1,14 @@
 //! Objects in a file's text. Invariant: an object that is wrong leaves the others of the file alone, and is told.
 
+use std::sync::Arc;
+
 use prograde_kustomize::{Node, documents};
 use prograde_model::Diagnostic;
 use serde_json::Value as Json;
 
 use crate::argo::application::{API_VERSION, Application};
 use crate::argo::fields;
-use crate::argo::project::AppProject;
+use crate::argo::project::{AppProject, Rendered};
 use crate::argo::set::ApplicationSet;
 use crate::codes;
 use crate::generate::Cluster;
@@ -18,7 +20,7 @@ use crate::schema::{Struct, Type, check, nearest};
 #[derive(Debug, Default)]
 pub struct Objects {
     /// Applications.
-    pub applications: Vec<Application>,
+    pub applications: Vec<Arc<Application>>,
     /// ApplicationSets.
     pub sets: Vec<ApplicationSet>,
     /// Projects.
@@ -40,6 +42,18 @@ impl Objects {
     pub fn is_empty(&self) -> bool {
         self.applications.is_empty() && self.sets.is_empty() && self.projects.is_empty() && self.problems.is_empty()
     }
+
+    /// Puts others with these.
+    pub(crate) fn add(&mut self, others: &Self) {
+        self.applications.extend_from_slice(&others.applications);
+        self.sets.extend_from_slice(&others.sets);
+        self.projects.extend_from_slice(&others.projects);
+        self.clusters.extend_from_slice(&others.clusters);
+        self.repositories.extend_from_slice(&others.repositories);
+        self.policies.extend_from_slice(&others.policies);
+        self.automations.extend_from_slice(&others.automations);
+        self.problems.extend_from_slice(&others.problems);
+    }
 }
 
 /// Reads the objects of a file and puts them with the others. What is none of ours is left alone.
@@ -50,7 +64,19 @@ pub fn read(file: &str, text: &str, into: &mut Objects) {
     }
 }
 
-pub(crate) fn read_node(node: &Node, into: &mut Objects) {
+/// The applications, ApplicationSets and projects among rendered objects.
+pub(crate) fn read_objects(rendered: &[Rendered]) -> Objects {
+    let mut found = Objects::default();
+    for one in rendered {
+        let version = one.object.get("apiVersion").and_then(Json::as_str).unwrap_or_default();
+        if version.starts_with("argoproj.io/") {
+            read_node(&Node::from_json(&one.object, &one.place), &mut found);
+        }
+    }
+    found
+}
+
+fn read_node(node: &Node, into: &mut Objects) {
     if node.text_at(&["kind"]) == "List" {
         node.get("items").map(Node::items).unwrap_or_default().iter().for_each(|item| read_node(item, into));
         return;
@@ -78,7 +104,7 @@ fn argo(node: &Node, kind: &str, into: &mut Objects) {
     let place = node.place.clone();
     let told = match kind {
         "Application" => checked(node, &fields::APPLICATION, into)
-            .map(|json| Application::new(place, None, &json).map(|one| into.applications.push(one))),
+            .map(|json| Application::new(place, None, &json).map(|one| into.applications.push(Arc::new(one)))),
         "ApplicationSet" => checked(node, &fields::APPLICATION_SET, into)
             .map(|json| ApplicationSet::new(place, &json).map(|one| into.sets.push(one))),
         "AppProject" => {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Kind, Link, Node, Remotes, Renderer, documents, is_within, join};
+use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Kind, Link, Node, Remotes, Renderer, documents, join};
 use prograde_model::{Diagnostic, Diagnostics};
 use serde_json::{Map, Value as Json};
 
@@ -347,11 +347,9 @@ fn plain(
     };
     let include = (!directory.include.is_empty()).then(|| glob(&directory.include)).transpose()?;
     let exclude = (!directory.exclude.is_empty()).then(|| glob(&directory.exclude)).transpose()?;
-    let mut paths = tree.paths().map_err(|why| wrong(codes::REPOSITORY, why, ""))?;
+    let mut paths = tree.paths(path).map_err(|why| wrong(codes::REPOSITORY, why, ""))?;
     paths.retain(|file| {
-        let Some(inner) = file.strip_prefix(path).filter(|_| path.is_empty() || is_within(file, path)) else {
-            return false;
-        };
+        let Some(inner) = file.strip_prefix(path) else { return false };
         let inner = inner.trim_start_matches('/');
         let ending = inner.rsplit_once('.').map_or("", |(_, ending)| ending);
         ["yaml", "yml", "json", "jsonnet"].contains(&ending)

@@ -14,8 +14,9 @@ const LINKS_MAX: usize = 8;
 
 /// A repository's files, of which all can be listed.
 pub trait Tree: Files {
-    /// The paths of all files and links that belong to the repository, in any order.
-    fn paths(&self) -> Result<Vec<String>, String>;
+    /// The paths of all files and links below a directory that belong to the repository, in any order; the empty path is the
+    /// root.
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String>;
 }
 
 /// Repositories by their addresses.
@@ -29,8 +30,8 @@ pub trait Repositories {
 }
 
 impl Tree for FileTree {
-    fn paths(&self) -> Result<Vec<String>, String> {
-        Ok(self.files().map(|(path, _)| path.to_owned()).chain(self.links().map(|(path, _)| path.to_owned())).collect())
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
+        Ok(self.below(dir))
     }
 }
 
@@ -78,7 +79,7 @@ pub struct Texts {
 /// here.
 pub fn texts(tree: &dyn Tree, folder: &str) -> Result<Texts, String> {
     let Texts { mut found, mut left_out } = Texts::default();
-    for file in tree.paths()? {
+    for file in tree.paths(folder)? {
         let inner = Path::new(&file).strip_prefix(folder).ok().and_then(Path::to_str).map(str::to_owned);
         let Some(inner) = inner else { continue };
         let is_yaml = Path::new(&file).extension().is_some_and(|ending| ending == "yaml" || ending == "yml");

@@ -1,5 +1,7 @@
 //! Which applications can be synchronised with a cluster, and why the others can't.
 
+use std::sync::Arc;
+
 use prograde_apps::forest::{Forest, Found};
 use prograde_model::{Diagnostic, Diagnostics};
 
@@ -13,11 +15,12 @@ pub struct Chosen {
     /// Its name.
     pub name: String,
     /// What it wants.
-    pub target: Result<Target, Diagnostics>,
+    pub target: Result<Arc<Target>, Diagnostics>,
 }
 
-/// What an application of a forest wants of a cluster.
-pub fn choose(found: &Found, forest: &Forest, connection: &Connection) -> Chosen {
+/// What an application of a forest wants of a cluster. `before` is what it wanted before, and is used again where it was made
+/// of the same.
+pub fn choose(found: &Found, forest: &Forest, connection: &Connection, before: Option<&Arc<Target>>) -> Chosen {
     let application = &found.application;
     let name = instance(application);
     let wrong = |problems: Vec<Diagnostic>| Chosen { name: name.clone(), target: Err(Diagnostics(problems)) };
@@ -42,5 +45,8 @@ pub fn choose(found: &Found, forest: &Forest, connection: &Connection) -> Chosen
     let Some(rendered) = &found.objects else {
         return wrong(forest.not_rendered.get(application.name()).cloned().unwrap_or_default());
     };
-    Chosen { target: Target::of(application, rendered), name }
+    if let Some(before) = before.filter(|before| before.is_of(application, rendered)) {
+        return Chosen { target: Ok(Arc::clone(before)), name };
+    }
+    Chosen { target: Target::of(application, rendered).map(Arc::new), name }
 }

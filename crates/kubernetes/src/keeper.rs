@@ -1,15 +1,17 @@
 //! Keeps applications as Git says, for as long as it is let work: what is new is synchronised, and changes in the cluster are
 //! undone where an application says so. What to do is decided by [`Keep`]; a [`Witness`] is told before and after.
 
+mod scopes;
 mod witness;
 mod work;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prograde_control::Clock;
 use prograde_resource::Identity;
 use prograde_resource::keep::{Because, Before, Fact, Keep, Step};
@@ -23,8 +25,9 @@ use crate::cluster::Cluster;
 use crate::inventory::Stock;
 use crate::sync::{Orders, Report, Stopped};
 use crate::target::Target;
+use scopes::{Scope, Scopes};
 pub use witness::{Begin, Seen, Witness};
-use work::{Looked, Scope, Work};
+use work::{Looked, Work};
 
 /// How many changes may wait to be looked at. If there are more, all applications are.
 const CHANGES_MAX: usize = 10_000;
@@ -55,13 +58,13 @@ pub struct Past {
 #[derive(Debug)]
 pub struct Wish {
     /// What it wants of the cluster.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// How it is synchronised.
     pub orders: Orders,
     /// Whether it is synchronised without being asked for.
     pub follows: bool,
     /// What it was read from, for whoever is told.
-    pub origin: String,
+    pub origin: Arc<str>,
 }
 
 /// An application that is kept.
@@ -69,23 +72,14 @@ struct Kept {
     keep: Keep,
     target: Arc<Target>,
     orders: Orders,
-    origin: String,
+    origin: Arc<str>,
     follows: bool,
     order: Order,
     mark: Option<String>,
     running: Option<Running>,
     failed: bool,
-    scope: Scope,
-}
-
-impl Kept {
-    /// What it is from now on. What was changed before that was not heard of.
-    fn watch(&mut self, scope: Scope) {
-        if scope != self.scope {
-            self.scope = scope;
-            self.keep.take(Fact::Stale);
-        }
-    }
+    /// When it is to be decided again although nothing happened.
+    alarm: Option<Timestamp>,
 }
 
 struct Running {
@@ -109,7 +103,12 @@ pub struct Keeper {
     running: JoinSet<Came>,
     stock: Arc<Stock>,
     listening: JoinSet<()>,
-    ears: Ears,
+    scopes: Scopes,
+    /// Which application a task is of.
+    tasks: HashMap<Id, String>,
+    /// The applications of which something has happened since it was decided what to do.
+    awake: BTreeSet<String>,
+    alarms: BTreeSet<(Timestamp, String)>,
     listeners: BTreeMap<Ear, AbortHandle>,
     told: mpsc::Sender<(Identity, bool)>,
     heard: mpsc::Receiver<(Identity, bool)>,
@@ -134,7 +133,10 @@ impl Keeper {
             running: JoinSet::new(),
             stock: Arc::default(),
             listening: JoinSet::new(),
-            ears: Ears::new(),
+            scopes: Scopes::default(),
+            tasks: HashMap::new(),
+            awake: BTreeSet::new(),
+            alarms: BTreeSet::new(),
             listeners: BTreeMap::new(),
             told,
             heard,
@@ -145,23 +147,30 @@ impl Keeper {
     /// These are wanted now. Of those whose wish can't be read what they wanted last is kept; all others are no longer
     /// kept, and stay in the cluster as they are. `past` is asked of those that were not kept before.
     pub fn want(&mut self, wishes: Vec<Wish>, unreadable: &BTreeSet<String>, past: &dyn Fn(&str) -> Past) {
-        let names: BTreeSet<String> = wishes.iter().map(|wish| wish.target.name.clone()).collect();
+        let names: BTreeSet<&str> = wishes.iter().map(|wish| wish.target.name.as_str()).collect();
+        let scopes = &mut self.scopes;
         self.kept.retain(|name, kept| {
-            let stays = names.contains(name) || unreadable.contains(name);
-            if let (false, Some(running)) = (stays, &kept.running) {
+            let stays = names.contains(name.as_str()) || unreadable.contains(name);
+            if stays {
+                return true;
+            }
+            if let Some(running) = &kept.running {
                 running.task.abort();
             }
-            stays
+            scopes.forget(name);
+            false
         });
         for Wish { target, orders, follows, origin } in wishes {
             let (heals, backoff, revision) = (target.self_heal, target.backoff, target.revision.clone());
-            let name = target.name.clone();
-            let target = Arc::new(target);
-            if let Some(kept) = self.kept.get_mut(&name) {
-                kept.keep.take(Fact::Wanted { revision, follows, heals, backoff });
+            if let Some(kept) = self.kept.get_mut(&target.name) {
+                if !Arc::ptr_eq(&kept.target, &target) || kept.follows != follows {
+                    kept.keep.take(Fact::Wanted { revision, follows, heals, backoff });
+                    self.awake.insert(target.name.clone());
+                }
                 (kept.target, kept.orders, kept.follows, kept.origin) = (target, orders, follows, origin);
                 continue;
             }
+            let name = target.name.clone();
             let Past { mut before, mut order, began, mark } = past(&name);
             if began.is_some_and(|began| began != revision) {
                 order = Order::default();
@@ -171,8 +180,9 @@ impl Keeper {
             let failed = before.tried.as_ref().is_some_and(|(_, failed, _)| *failed);
             let mut keep = Keep::new(revision.clone(), heals, backoff).after(before);
             keep.take(Fact::Wanted { revision, follows, heals, backoff });
-            let (running, scope) = (None, Scope::default());
-            self.kept.insert(name, Kept { keep, target, orders, origin, follows, order, mark, running, failed, scope });
+            let (running, alarm) = (None, None);
+            self.awake.insert(name.clone());
+            self.kept.insert(name, Kept { keep, target, orders, origin, follows, order, mark, running, failed, alarm });
         }
     }
 
@@ -180,13 +190,26 @@ impl Keeper {
     pub fn order(&mut self, name: &str, order: Order) -> bool {
         let Some(kept) = self.kept.get_mut(name) else { return false };
         kept.order = order;
-        kept.keep.take(Fact::Ordered);
+        self.tell(name, Fact::Ordered);
         true
+    }
+
+    /// Something has happened to an application.
+    fn tell(&mut self, name: &str, fact: Fact) {
+        if let Some(kept) = self.kept.get_mut(name) {
+            kept.keep.take(fact);
+            self.awake.insert(name.to_owned());
+        }
+    }
+
+    fn tell_all(&mut self, fact: &Fact) {
+        self.kept.values_mut().for_each(|kept| kept.keep.take(fact.clone()));
+        self.awake.extend(self.kept.keys().cloned());
     }
 
     /// How all applications stand is to be looked at anew.
     pub fn look_again(&mut self) {
-        self.kept.values_mut().for_each(|kept| kept.keep.take(Fact::Stale));
+        self.tell_all(&Fact::Stale);
     }
 
     /// Works for so long, and gives the syncs that have ended. May be left at any time.
@@ -213,65 +236,83 @@ impl Keeper {
     /// Begins what is due, and says when something will be.
     fn begin_due(&mut self) -> Option<Duration> {
         if self.missed.swap(false, Ordering::Relaxed) {
-            self.kept.values_mut().for_each(|kept| kept.keep.take(Fact::Changed));
+            self.tell_all(&Fact::Changed);
         }
         let now = self.clock.now();
-        let mut next: Option<Duration> = None;
-        for (name, kept) in &mut self.kept {
-            let step = kept.keep.decide(now);
-            if let Some(running) = &mut kept.running {
-                if step == Step::Stop && !running.stopping {
-                    running.task.abort();
-                    running.stopping = true;
-                }
-                continue;
-            }
-            let work = || Work {
-                cluster: Arc::clone(&self.cluster),
-                stock: Arc::clone(&self.stock),
-                target: Arc::clone(&kept.target),
-                witness: Arc::clone(&self.witness),
-            };
-            let (clock, origin) = (Arc::clone(&self.clock), kept.origin.clone());
-            let task = match step {
-                Step::Rest | Step::Stop => continue,
-                Step::WaitUntil(at) => {
-                    let pause = Duration::try_from(at.duration_since(now)).unwrap_or_default();
-                    next = Some(next.map_or(pause, |other| other.min(pause)));
-                    continue;
-                }
-                Step::Sync { hooks, because } => {
-                    kept.keep.take(Fact::Began(because));
-                    let orders = ordered(&kept.orders, hooks, because, kept.order);
-                    let begin = Begin {
-                        name: name.clone(),
-                        revision: kept.target.revision.clone(),
-                        origin,
-                        hooks,
-                        because,
-                        prune: orders.prune,
-                        confirmed: orders.confirmed,
-                    };
-                    let work = work();
-                    self.running.spawn(async move { work.sync(begin, orders, &*clock).await })
-                }
-                Step::Look => {
-                    kept.keep.take(Fact::Looking);
-                    let (work, extra) = (work(), !kept.follows);
-                    self.running.spawn(async move { work.look(origin, extra, &*clock).await })
-                }
-            };
-            kept.running = Some(Running { task, stopping: false });
+        while let Some((_, name)) = self.alarms.first().filter(|(at, _)| *at <= now).cloned() {
+            self.alarms.pop_first();
+            self.awake.insert(name);
         }
-        next
+        for name in std::mem::take(&mut self.awake) {
+            self.begin(&name, now);
+        }
+        self.alarms.first().map(|(at, _)| Duration::try_from(at.duration_since(now)).unwrap_or_default())
+    }
+
+    /// Does what is to be done about an application.
+    fn begin(&mut self, name: &str, now: Timestamp) {
+        let Some(kept) = self.kept.get_mut(name) else { return };
+        if let Some(before) = kept.alarm.take() {
+            self.alarms.remove(&(before, name.to_owned()));
+        }
+        let step = kept.keep.decide(now);
+        if let Some(running) = &mut kept.running {
+            if step == Step::Stop && !running.stopping {
+                running.task.abort();
+                running.stopping = true;
+            }
+            return;
+        }
+        let work = || Work {
+            cluster: Arc::clone(&self.cluster),
+            stock: Arc::clone(&self.stock),
+            target: Arc::clone(&kept.target),
+            witness: Arc::clone(&self.witness),
+        };
+        let (clock, origin) = (Arc::clone(&self.clock), kept.origin.to_string());
+        let task = match step {
+            Step::Rest | Step::Stop => return,
+            Step::WaitUntil(at) => {
+                kept.alarm = Some(at);
+                self.alarms.insert((at, name.to_owned()));
+                return;
+            }
+            Step::Sync { hooks, because } => {
+                kept.keep.take(Fact::Began(because));
+                let orders = ordered(&kept.orders, hooks, because, kept.order);
+                let begin = Begin {
+                    name: name.to_owned(),
+                    revision: kept.target.revision.clone(),
+                    origin,
+                    hooks,
+                    because,
+                    prune: orders.prune,
+                    confirmed: orders.confirmed,
+                };
+                let work = work();
+                self.running.spawn(async move { work.sync(begin, orders, &*clock).await })
+            }
+            Step::Look => {
+                kept.keep.take(Fact::Looking);
+                let (work, extra) = (work(), !kept.follows);
+                self.running.spawn(async move { work.look(origin, extra, &*clock).await })
+            }
+        };
+        self.tasks.insert(task.id(), name.to_owned());
+        kept.running = Some(Running { task, stopping: false });
     }
 
     /// The application that a task is of, if it is still kept: the task is over.
     fn of(&mut self, id: Id) -> Option<(String, &mut Kept)> {
-        let is = |kept: &Kept| kept.running.as_ref().is_some_and(|running| running.task.id() == id);
-        let (name, kept) = self.kept.iter_mut().find(|(_, kept)| is(kept))?;
+        let name = self.tasks.remove(&id)?;
+        let kept = self.kept.get_mut(&name)?;
+        // One that was let go and is kept again has another task.
+        if kept.running.as_ref().is_none_or(|running| running.task.id() != id) {
+            return None;
+        }
         kept.running = None;
-        Some((name.clone(), kept))
+        self.awake.insert(name.clone());
+        Some((name, kept))
     }
 
     fn broken_off(&mut self, error: JoinError) {
@@ -292,7 +333,7 @@ impl Keeper {
             Came::Looked(Ok(Looked { seen, scope, mark })) => {
                 let differs = !seen.drifts.is_empty();
                 if differs {
-                    witness.tells("Differs", name);
+                    witness.tells("Differs", name.clone());
                 }
                 // What it depends on was changed while nobody listened.
                 if kept.failed && kept.mark.as_ref() != Some(&mark) {
@@ -300,7 +341,7 @@ impl Keeper {
                 }
                 kept.mark = Some(mark);
                 kept.keep.take(Fact::Looked { differs });
-                kept.watch(scope);
+                self.watch(&name, scope);
             }
             Came::Looked(Err(refused)) if refused.is_passing() => kept.keep.take(Fact::Away { at: now }),
             Came::Looked(Err(refused)) => {
@@ -308,16 +349,16 @@ impl Keeper {
                 kept.keep.take(Fact::Looked { differs: false });
             }
             Came::Synced(scope, mark, outcome) => {
-                kept.failed = !matches!(&*outcome, Ok(report) if report.ending == Ending::Done);
-                kept.mark = mark;
-                kept.keep.take(Fact::Ended { failed: kept.failed, at: now });
-                kept.watch(scope);
-                if kept.failed {
-                    kept.keep.take(Fact::Stale);
+                let failed = !matches!(&*outcome, Ok(report) if report.ending == Ending::Done);
+                (kept.failed, kept.mark) = (failed, mark);
+                kept.keep.take(Fact::Ended { failed, at: now });
+                self.watch(&name, scope);
+                if failed {
+                    self.tell(&name, Fact::Stale);
                 }
                 // It goes on once the cluster answers.
                 if matches!(&*outcome, Err(Stopped::Refused(refused)) if refused.is_passing()) {
-                    kept.keep.take(Fact::Changed);
+                    self.tell(&name, Fact::Changed);
                 }
                 return Some((name, *outcome));
             }
@@ -325,19 +366,25 @@ impl Keeper {
         None
     }
 
+    /// What an application depends on from now on. What was changed before that was not heard of.
+    fn watch(&mut self, name: &str, scope: Scope) {
+        if self.scopes.set(name, scope) {
+            self.tell(name, Fact::Stale);
+        }
+    }
+
     /// What is there when listening begins may have changed before; what has failed is not tried again for that.
     fn mark(&mut self, identity: &Identity, first: bool) {
-        let concerned = self.kept.values_mut().filter(|kept| !(first && kept.failed) && kept.scope.has(identity));
-        concerned.for_each(|kept| kept.keep.take(Fact::Changed));
+        for name in self.scopes.concerned(identity) {
+            if !first || self.kept.get(&name).is_some_and(|kept| !kept.failed) {
+                self.tell(&name, Fact::Changed);
+            }
+        }
     }
 
     /// Listens where objects of applications are.
     fn listen(&mut self) {
-        let ears: Ears = self.kept.values().flat_map(|kept| kept.scope.ears.iter().cloned()).collect();
-        if ears == self.ears {
-            return;
-        }
-        self.ears.clone_from(&ears);
+        let Some(ears) = self.scopes.new_ears() else { return };
         if ears.len() > WATCHES_MAX {
             let all = ears.len();
             let said =

@@ -28,7 +28,7 @@ pub use inventory::{Inventory, Stock, inventory};
 pub use keeper::{Begin, Keeper, Order, Past, Seen, Wish, Witness};
 pub use kinds::{Kinds, Resource};
 pub use refused::Refused;
-pub use standing::{Standing, look};
+pub use standing::{Standing, look, look_all};
 pub use sync::{Line, Orders, Report, Stopped, Telling, What, sync};
 pub use target::{Settled, Target, instance};
 

@@ -188,12 +188,12 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Looks at all that there is.
-    async fn look(&mut self) -> Result<(), Refused> {
+    /// Looks for what is there beyond what is wanted.
+    async fn take_stock(&mut self) -> Result<(), Refused> {
         let spaces = self.settled.desired.keys().map(|identity| identity.namespace.clone());
         let spaces = spaces.chain([self.target.namespace.clone()]).filter(|space| !space.is_empty()).collect();
         let inventory = self.stock.inventory(self.cluster, &spaces).await?;
-        self.standing = look(self.cluster, self.target, &self.settled, &inventory).await?;
+        self.standing.take(self.target, &self.settled, &inventory);
         self.blind.clone_from(&inventory.blind);
         Ok(())
     }
@@ -221,7 +221,7 @@ impl Work<'_> {
                 if run.attempt() > 1 {
                     known(self.cluster, self.settled.desired.values()).await?;
                 }
-                self.look().await?;
+                self.standing = look(self.cluster, self.target, &self.settled).await?;
                 run.take(Event::Tried(self.try_all().await?));
             }
             Action::Apply(_) | Action::Look(_) if self.orders.dry => return self.only_tried().await.map(Some),

@@ -1,6 +1,7 @@
 //! What an application wants of a cluster: its objects, each where the cluster has its kind, and how they are brought there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use prograde_apps::Rendered;
@@ -54,11 +55,13 @@ pub struct Target {
     /// What is wanted, in short: the same for the same objects and options.
     pub revision: String,
     namespace_metadata: Option<Value>,
+    /// What this was made of.
+    of: (Arc<Application>, Arc<[Rendered]>),
 }
 
 impl Target {
     /// What an application wants. What can't be followed is an error with its place.
-    pub fn of(application: &Application, rendered: &[Rendered]) -> Result<Self, Diagnostics> {
+    pub fn of(application: &Arc<Application>, rendered: &Arc<[Rendered]>) -> Result<Self, Diagnostics> {
         let place = application.place.clone();
         let policy = application.spec.sync_policy.clone().unwrap_or_default();
         let mut wrong = Vec::new();
@@ -71,7 +74,7 @@ impl Target {
         }
         let namespace = application.spec.destination.namespace.clone();
         let mut objects = Vec::new();
-        for one in rendered {
+        for one in &**rendered {
             match Object::new(one.object.clone(), &namespace) {
                 Ok(object) => objects.push(Object { place: Some(one.place.clone()), ..object }),
                 Err(why) => {
@@ -106,7 +109,13 @@ impl Target {
             objects,
             revision,
             namespace_metadata: policy.managed_namespace_metadata,
+            of: (Arc::clone(application), Arc::clone(rendered)),
         })
+    }
+
+    /// Whether it was made of the very same.
+    pub fn is_of(&self, application: &Arc<Application>, rendered: &Arc<[Rendered]>) -> bool {
+        Arc::ptr_eq(&self.of.0, application) && Arc::ptr_eq(&self.of.1, rendered)
     }
 
     /// The objects as this cluster has them: each in its namespace, with what says whose it is. Hooks whose name the server

@@ -34,7 +34,7 @@ pub trait Files {
 
 impl Files for FileTree {
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
-        Ok(self.get(path).map(Arc::from))
+        Ok(self.share(path))
     }
 
     fn is_directory(&self, path: &str) -> bool {
@@ -43,7 +43,7 @@ impl Files for FileTree {
 
     fn link(&self, path: &str) -> Link {
         let Some(link) = self.link_on(path) else { return Link::None };
-        let target = self.links().find(|(name, _)| *name == link).map_or("", |(_, target)| target);
+        let target = self.target(link).unwrap_or_default();
         let rest = path.get(link.len()..).unwrap_or_default();
         let above = link.rsplit_once('/').map_or("", |(above, _)| above);
         join(above, &format!("{target}{rest}")).map_or_else(|| Link::Outside(link.to_owned()), Link::To)

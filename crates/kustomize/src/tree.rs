@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// The most files in a tree.
 pub const FILES_MAX: usize = 20_000;
@@ -22,10 +23,10 @@ pub enum TreeError {
     TooLarge,
 }
 
-/// Files and symbolic links by path, with `/` between components.
+/// Files and symbolic links by path, with `/` between components. A copy shares the contents.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct FileTree {
-    files: BTreeMap<String, Vec<u8>>,
+    files: BTreeMap<String, Arc<[u8]>>,
     links: BTreeMap<String, String>,
     bytes: usize,
 }
@@ -50,14 +51,20 @@ impl FileTree {
     /// Puts a file in, replacing what was there.
     pub fn insert(&mut self, path: impl Into<String>, content: impl Into<Vec<u8>>) -> Result<(), TreeError> {
         let (path, content) = (checked(path.into())?, content.into());
-        let replaced = self.files.get(&path).map_or(0, Vec::len);
+        let replaced = self.files.get(&path).map_or(0, |before| before.len());
         let bytes = self.bytes - replaced + content.len();
         if bytes > BYTES_MAX || self.files.len() + self.links.len() >= FILES_MAX {
             return Err(TreeError::TooLarge);
         }
         self.bytes = bytes;
-        self.files.insert(path, content);
+        self.files.insert(path, Arc::from(content));
         Ok(())
+    }
+
+    /// Takes a file or a symbolic link out, if it is there.
+    pub fn remove(&mut self, path: &str) {
+        self.bytes -= self.files.remove(path).map_or(0, |content| content.len());
+        self.links.remove(path);
     }
 
     /// Puts a symbolic link in. It is never followed; it is kept so that whoever needs the file is told what it is.
@@ -72,12 +79,17 @@ impl FileTree {
 
     /// A file's content.
     pub fn get(&self, path: &str) -> Option<&[u8]> {
-        self.files.get(path).map(Vec::as_slice)
+        self.files.get(path).map(|content| &**content)
+    }
+
+    /// A file's content, to be kept.
+    pub fn share(&self, path: &str) -> Option<Arc<[u8]>> {
+        self.files.get(path).cloned()
     }
 
     /// All files in the order of their paths.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.files.iter().map(|(path, content)| (path.as_str(), content.as_slice()))
+        self.files.iter().map(|(path, content)| (path.as_str(), &**content))
     }
 
     /// All symbolic links with their targets.
@@ -85,9 +97,28 @@ impl FileTree {
         self.links.iter().map(|(path, target)| (path.as_str(), target.as_str()))
     }
 
+    /// Where a symbolic link points.
+    pub fn target(&self, link: &str) -> Option<&str> {
+        self.links.get(link).map(String::as_str)
+    }
+
+    /// The paths of all files and symbolic links below a directory; the empty path is the whole tree.
+    pub fn below(&self, dir: &str) -> Vec<String> {
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let files = self.files.range(prefix.clone()..).map(|(path, _)| path);
+        let links = self.links.range(prefix.clone()..).map(|(path, _)| path);
+        let is_below = |path: &&String| path.starts_with(&prefix);
+        files.take_while(is_below).chain(links.take_while(is_below)).cloned().collect()
+    }
+
     /// The symbolic link that this path is, or lies below.
     pub fn link_on(&self, path: &str) -> Option<&str> {
-        self.links.keys().map(String::as_str).find(|link| is_within(path, link))
+        if self.links.is_empty() {
+            return None;
+        }
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        let above = ends.filter_map(|end| path.get(..end));
+        above.filter_map(|part| self.links.get_key_value(part)).map(|(link, _)| link.as_str()).next()
     }
 
     /// Whether any file lies below the directory; the empty path is the whole tree.
@@ -176,6 +207,22 @@ mod tests {
         tree.insert("one", "x").unwrap();
         let many = FileTree::from_files((0..=FILES_MAX).map(|n| (n.to_string(), "")));
         assert_eq!(many, Err(TreeError::TooLarge));
+    }
+
+    #[test]
+    fn what_is_below_a_directory() {
+        let mut tree = FileTree::from_files([("a/x", "1"), ("a/b/y", "2"), ("ab/z", "3"), ("a.yaml", "4")]).unwrap();
+        tree.insert_link("a/link", "../ab").unwrap();
+        assert_eq!(tree.below("a"), ["a/b/y", "a/x", "a/link"]);
+        assert_eq!(tree.below("").len(), 5);
+        assert_eq!(tree.below("a/x"), [""; 0]);
+        assert_eq!(tree.link_on("a/link/below"), Some("a/link"));
+        let copy = tree.clone();
+        tree.remove("a/x");
+        tree.remove("a/link");
+        tree.remove("nowhere");
+        assert_eq!((tree.below("a"), tree.link_on("a/link"), tree.bytes), (vec!["a/b/y".to_owned()], None, 3));
+        assert_eq!((copy.get("a/x"), copy.bytes), (Some(&b"1"[..]), 4));
     }
 
     #[test]

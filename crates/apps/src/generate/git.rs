@@ -23,7 +23,7 @@ pub(super) fn params(generation: &Generation<'_>, body: &Json) -> Result<Vec<Par
         let hint = format!("say where it is checked out: `--repo {url}=DIR`");
         return Err(generation.wrong(codes::REPOSITORY, message, &hint));
     };
-    let paths = tree.paths().map_err(|why| {
+    let paths = tree.paths("").map_err(|why| {
         generation.wrong(codes::REPOSITORY, format!("the files of `{url}` can't be listed: {why}"), "")
     })?;
     let directories = body.get("directories").and_then(Json::as_array).filter(|list| !list.is_empty());

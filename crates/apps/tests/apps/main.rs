@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 
 mod argo;
+mod memory;
 mod properties;
 mod semver;
 

@@ -39,6 +39,8 @@ pub(super) struct Entry {
 pub(super) const MODE_LINK: &str = "120000";
 pub(super) const MODE_SUBMODULE: &str = "160000";
 pub(super) const MODE_EXECUTABLE: &str = "100755";
+/// What `diff-tree` says of a file that is not there.
+const MODE_NONE: &str = "000000";
 
 impl Repository {
     /// The commit that a branch points at; `None` where there is no such branch.
@@ -122,30 +124,62 @@ impl Repository {
     /// All files below a directory at a commit, with paths relative to it. Symbolic links are kept as links, and
     /// submodules left out.
     pub async fn tree(&self, commit: &CommitId, dir: &str) -> Result<FileTree, GitError> {
-        let too_large = || GitError::TooLarge { what: "the directory", limit: BYTES_MAX as u64 };
         let entries = self.entries(commit, dir).await?;
         let files: Vec<&Entry> = entries.iter().filter(|entry| entry.mode != MODE_SUBMODULE).collect();
         let bytes: u64 = files.iter().filter_map(|entry| entry.size).sum();
         if files.len() > FILES_MAX || bytes > BYTES_MAX as u64 {
-            return Err(too_large());
+            return Err(tree_too_large());
         }
-        let request: String = files.iter().flat_map(|entry| [entry.object.as_str(), "\n"]).collect();
+        let mut tree = FileTree::new();
+        let files = files.into_iter().map(|entry| (entry.mode.as_str(), entry.object.as_str(), entry.path.as_str()));
+        self.put(&mut tree, files.collect()).await?;
+        Ok(tree)
+    }
+
+    /// All files at a commit, where those of another one are known: what both have is shared and not read again. They need
+    /// not follow each other; where the known one is not in the repository any more, everything is read.
+    pub async fn tree_after(
+        &self,
+        commit: &CommitId,
+        (known, before): (&CommitId, &FileTree),
+    ) -> Result<FileTree, GitError> {
+        let arguments =
+            ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", known.as_str(), commit.as_str()];
+        let command = command::command(&self.dir, &[], arguments);
+        let answer = command::answer(command, None, command::STDOUT_BYTES_MAX, command::COMMAND_TIMEOUT).await?;
+        // What is wrong with a name is told by whoever reads everything.
+        let listing = std::str::from_utf8(&answer.stdout).ok().filter(|_| answer.code == Some(0));
+        let Some(listing) = listing else { return self.tree(commit, "").await };
+        let changes = parse_changes(listing)?;
+        let mut tree = before.clone();
+        changes.iter().for_each(|change| tree.remove(change.path));
+        let is_read = |change: &&Change<'_>| change.mode != MODE_NONE && change.mode != MODE_SUBMODULE;
+        let read = changes.iter().filter(is_read).map(|change| (change.mode, change.object, change.path));
+        self.put(&mut tree, read.collect()).await?;
+        Ok(tree)
+    }
+
+    /// Reads files, each with its mode, object and path, into a tree.
+    async fn put(&self, tree: &mut FileTree, files: Vec<(&str, &str, &str)>) -> Result<(), GitError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let request: String = files.iter().flat_map(|(_, object, _)| [*object, "\n"]).collect();
         let answer = self.run("read files", &["cat-file", "--batch"], Some(request.as_bytes())).await?;
         let mut rest = answer.as_slice();
-        let mut tree = FileTree::new();
-        for entry in files {
+        for (mode, _, path) in files {
             let content = next_object(&mut rest).ok_or(GitError::Answer { what: "read files" })?;
-            let put = if entry.mode == MODE_LINK {
-                tree.insert_link(entry.path.as_str(), String::from_utf8_lossy(content))
+            let put = if mode == MODE_LINK {
+                tree.insert_link(path, String::from_utf8_lossy(content))
             } else {
-                tree.insert(entry.path.as_str(), content)
+                tree.insert(path, content)
             };
             put.map_err(|error| match error {
                 TreeError::Path(path) => GitError::Name { what: "path", text: path },
-                TreeError::TooLarge => too_large(),
+                TreeError::TooLarge => tree_too_large(),
             })?;
         }
-        Ok(tree)
+        Ok(())
     }
 
     /// The paths that differ between two commits, in order.
@@ -189,6 +223,31 @@ impl Repository {
             _ => Err(answer.failure("compare commits")),
         }
     }
+}
+
+fn tree_too_large() -> GitError {
+    GitError::TooLarge { what: "the directory", limit: BYTES_MAX as u64 }
+}
+
+/// A path that differs between two commits, and what it is in the later one.
+#[derive(Debug, PartialEq)]
+struct Change<'a> {
+    mode: &'a str,
+    object: &'a str,
+    path: &'a str,
+}
+
+/// `:mode mode object object status NUL path NUL`, as `diff-tree --raw -z` answers.
+fn parse_changes(listing: &str) -> Result<Vec<Change<'_>>, GitError> {
+    let wrong = || GitError::Answer { what: "compare commits" };
+    let mut parts = listing.split_terminator('\0');
+    let mut changes = Vec::new();
+    while let Some(head) = parts.next() {
+        let path = parts.next().ok_or_else(wrong)?;
+        let [_, mode, _, object, _] = head.split(' ').collect::<Vec<_>>()[..] else { return Err(wrong()) };
+        changes.push(Change { mode, object, path });
+    }
+    Ok(changes)
 }
 
 /// `mode type object size TAB path NUL`, as `ls-tree -l -z` answers.
@@ -261,6 +320,15 @@ mod tests {
         assert_eq!((info.time.as_second(), info.parents.len()), (1_700_000_000, 1));
         assert_eq!(info.message, "Subject\n\nBody");
         assert_eq!(parse_commit("tree 1\n"), None);
+    }
+
+    #[test]
+    fn changes_are_read() {
+        let listing = ":100644 120000 aa bb T\0a b\0:100644 000000 cc 00 D\0d\0";
+        let all = parse_changes(listing).unwrap();
+        assert_eq!(all[0], Change { mode: MODE_LINK, object: "bb", path: "a b" });
+        assert_eq!((all[1].mode, all[1].path, all.len()), (MODE_NONE, "d", 2));
+        assert!(parse_changes(":100644 100644 aa bb M\0").is_err() && parse_changes("x\0y\0").is_err());
     }
 
     #[test]

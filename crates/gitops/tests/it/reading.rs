@@ -74,6 +74,29 @@ async fn commits_and_files_are_read() {
 }
 
 #[tokio::test]
+async fn a_tree_is_read_again_as_far_as_it_is_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (repository, work) = repository(dir.path()).await;
+    std::os::unix::fs::symlink("a.txt", work.join("link")).unwrap();
+    commit(&work, "gone/x.txt", "gone", "One").await;
+    let first = commit(&work, "a.txt", "same", "Two").await;
+    std::fs::remove_file(work.join("link")).unwrap();
+    git_ok(&work, &["mv", "gone/x.txt", "moved \u{e4}.txt"]).await;
+    commit(&work, "link", "a file now", "Three").await;
+    let second = commit(&work, "b/c.txt", "new", "Four").await;
+    git_ok(&work, &["push", "-q", "origin", "HEAD:main"]).await;
+    let (old, new) = (repository.tree(&first, "").await.unwrap(), repository.tree(&second, "").await.unwrap());
+    let after = repository.tree_after(&second, (&first, &old)).await.unwrap();
+    assert_eq!(after, new);
+    assert!(std::sync::Arc::ptr_eq(&after.share("a.txt").unwrap(), &old.share("a.txt").unwrap()));
+    assert_eq!(repository.tree_after(&first, (&second, &new)).await.unwrap(), old);
+    // A commit that was rewritten and collected is known no longer.
+    let nobody = "0123456789012345678901234567890123456789".parse().unwrap();
+    assert_eq!(repository.tree_after(&second, (&nobody, &old)).await.unwrap(), new);
+    assert!(matches!(repository.tree_after(&nobody, (&first, &old)).await, Err(GitError::NoCommit(_))));
+}
+
+#[tokio::test]
 async fn exports_have_all_files_and_nothing_of_git() {
     let dir = tempfile::tempdir().unwrap();
     let (repository, work) = repository(dir.path()).await;

@@ -9,10 +9,10 @@ use prograde_resource::{Drift, Identity, Object, Status};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use super::scopes::Scope;
 use super::{Begin, Came, Seen, Witness};
-use crate::changes::Ears;
 use crate::cluster::{Cluster, Place};
-use crate::inventory::{Inventory, Stock};
+use crate::inventory::Stock;
 use crate::kinds::Kinds;
 use crate::refused::Refused;
 use crate::standing::{Standing, look};
@@ -21,37 +21,6 @@ use crate::target::{Settled, Target};
 
 /// How much of the hash of what an application depends on stands for it.
 const MARK_CHARS: usize = 16;
-
-/// Which objects are an application's, and where changes to them are heard.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Scope {
-    wants: BTreeSet<Identity>,
-    pub(super) ears: Ears,
-}
-
-impl Scope {
-    fn of(settled: &Settled) -> Self {
-        let mut scope = Self { wants: settled.desired.keys().cloned().collect(), ears: Ears::new() };
-        let ear = |version: &str, kind: &str, space: &str| (version.to_owned(), kind.to_owned(), space.to_owned());
-        scope.ears.insert(ear("v1", "Namespace", ""));
-        scope.ears.insert(ear("apiextensions.k8s.io/v1", "CustomResourceDefinition", ""));
-        let own = settled.desired.values();
-        scope.ears.extend(own.map(|one| ear(one.api_version(), &one.identity.kind, &one.identity.namespace)));
-        scope
-    }
-
-    /// Whether an object is wanted, or what is wanted needs it.
-    pub(super) fn has(&self, identity: &Identity) -> bool {
-        let needs = |wanted: &Identity| match (identity.group.as_str(), identity.kind.as_str()) {
-            ("", "Namespace") => wanted.namespace == identity.name,
-            ("apiextensions.k8s.io", "CustomResourceDefinition") => {
-                identity.name.split_once('.').is_some_and(|(_, group)| group == wanted.group)
-            }
-            _ => false,
-        };
-        self.wants.contains(identity) || self.wants.iter().any(needs)
-    }
-}
 
 /// What a look gave.
 pub(super) struct Looked {
@@ -118,7 +87,7 @@ impl Work {
         if !has_failed {
             return Some((scope, None));
         }
-        let standing = look(&*self.cluster, &self.target, &settled, &Inventory::default()).await.ok();
+        let standing = look(&*self.cluster, &self.target, &settled).await.ok();
         let mark = match standing {
             Some(standing) => self.mark(&kinds, &settled, &standing).await.ok(),
             None => None,
@@ -129,15 +98,13 @@ impl Work {
     async fn looked(&self, extra: bool, clock: &dyn Clock) -> Result<Looked, Refused> {
         let kinds = self.cluster.kinds(false).await?;
         let settled = self.target.settle(&kinds, "").map_err(|found| Refused::Unusable(found.to_string()))?;
+        let mut standing = look(&*self.cluster, &self.target, &settled).await?;
         // What is there beyond what Git names does not come by itself.
-        let inventory = if extra {
+        if extra {
             let spaces = settled.desired.keys().map(|identity| identity.namespace.clone());
             let spaces = spaces.chain([self.target.namespace.clone()]).filter(|space| !space.is_empty()).collect();
-            self.stock.inventory(&*self.cluster, &spaces).await?
-        } else {
-            Arc::default()
-        };
-        let standing = look(&*self.cluster, &self.target, &settled, &inventory).await?;
+            standing.take(&self.target, &settled, &*self.stock.inventory(&*self.cluster, &spaces).await?);
+        }
         let mark = self.mark(&kinds, &settled, &standing).await?;
         let rules = Rules::default();
         let now = clock.now();

@@ -25,6 +25,7 @@ impl Work<'_> {
     /// Deletes it, and says what failed.
     pub(super) async fn prune(&mut self) -> Result<Vec<(Identity, String)>, Refused> {
         self.pruning = Pruned::default();
+        self.take_stock().await?;
         let extra: Vec<Identity> = self.extra().cloned().collect();
         if extra.is_empty() {
             return Ok(Vec::new());

@@ -31,7 +31,12 @@ impl Watched {
     }
 
     fn want(&mut self, wanted: Vec<(Orders, Target)>, unreadable: &BTreeSet<String>) {
-        let wish = |(orders, target)| Wish { target, orders, follows: true, origin: String::new() };
+        let wish = |(orders, target): (Orders, Target)| Wish {
+            target: Arc::new(target),
+            orders,
+            follows: true,
+            origin: Arc::default(),
+        };
         self.keeper.want(wanted.into_iter().map(wish).collect(), unreadable, &|_| Past::default());
     }
 

@@ -127,7 +127,9 @@ impl World {
         let kinds = self.cluster.kinds(true).await.unwrap();
         let settled = target.settle(&kinds, "x").unwrap();
         let found: Inventory = inventory(&self.cluster, &[target.namespace.clone()].into()).await.unwrap();
-        look(&self.cluster, target, &settled, &found).await.unwrap()
+        let mut standing = look(&self.cluster, target, &settled).await.unwrap();
+        standing.take(target, &settled, &found);
+        standing
     }
 
     /// A request of somebody else.
@@ -192,7 +194,7 @@ pub(crate) fn try_target(name: &str, policy: &str, objects: &str) -> Result<Targ
     let mut read = Objects::default();
     prograde_apps::read("app.yaml", &text, &mut read);
     assert!(read.problems.is_empty(), "{:?}", read.problems);
-    let rendered: Vec<Rendered> = prograde_kustomize::documents("objects.yaml", objects)
+    let rendered: Arc<[Rendered]> = prograde_kustomize::documents("objects.yaml", objects)
         .unwrap()
         .iter()
         .map(|node| Rendered { object: node.to_json().unwrap(), place: node.place.clone() })

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use prograde_apps::forest::{Forest, Found, grow};
 use prograde_apps::repository::{Texts, texts};
-use prograde_apps::{Application, Objects, World, codes as apps};
-use prograde_kubernetes::{Chosen, Connection, choose};
+use prograde_apps::{Application, Memory, Objects, World, codes as apps};
+use prograde_kubernetes::{Chosen, Connection, Target, choose};
 use prograde_model::ids::{CommitId, ServiceName};
 use prograde_model::{Diagnostic, Diagnostics};
 
@@ -36,6 +36,14 @@ pub(super) struct Reading {
     pub(super) timed: bool,
 }
 
+/// What was made of files when they were read before.
+#[derive(Default)]
+pub(super) struct Before {
+    memory: Memory,
+    /// What applications wanted, by their names.
+    targets: BTreeMap<String, Arc<Target>>,
+}
+
 /// Where to read.
 pub(super) struct Place {
     pub(super) repository: ServiceName,
@@ -50,32 +58,29 @@ pub(super) fn read(
     trees: Trees,
     connection: &Arc<Connection>,
     now: Timestamp,
+    before: &mut Before,
 ) -> Result<Reading, String> {
     let Some((commit, tree)) = trees.of(&place.repository) else {
         return Err(trees.finish().err().unwrap_or_else(|| "the repository is not there".to_owned()));
     };
     let commit = commit.clone();
     let Texts { found: texts, left_out } = texts(&**tree, &place.path)?;
-    let mut objects = Objects::default();
-    for (file, text) in texts {
+    let named = |(file, text): (String, String)| {
         let file = if place.path.is_empty() { file } else { [place.path.as_str(), "/", &file].concat() };
-        prograde_apps::read(&file, &text, &mut objects);
-    }
+        (file, text)
+    };
+    let mut objects = before.memory.read(texts.into_iter().map(named).collect());
     let clusters = std::mem::take(&mut objects.clusters);
     let timed = objects.projects.iter().any(prograde_apps::AppProject::is_timed);
     let mut problems = revisions_of_sets(&mut objects, place, &trees);
     let world = World { repositories: &trees, clusters: (!clusters.is_empty()).then_some(&*clusters) };
-    let mut forest = grow(objects, &world, now);
+    let mut forest = grow(&objects, &world, now, &mut before.memory);
     let all = std::mem::take(&mut forest.applications);
     let mut seen = BTreeSet::new();
-    let twice: BTreeSet<String> = all
-        .iter()
-        .map(|found| prograde_kubernetes::instance(&found.application))
-        .filter(|name| !seen.insert(name.clone()))
-        .collect();
+    let twice: BTreeSet<String> = all.iter().map(name_of).filter(|name| !seen.insert(name.clone())).collect();
     let chosen = |found: &Found| {
         let application: &Application = &found.application;
-        let mut chosen = choose(found, &forest, connection);
+        let mut chosen = choose(found, &forest, connection, before.targets.get(&name_of(found)));
         let mut wrong = revisions(application, place, &trees);
         if twice.contains(&chosen.name) {
             let message = format!("there is another application `{}` in this set", chosen.name);
@@ -103,7 +108,13 @@ pub(super) fn read(
     }
     problems.extend(others(forest, &applications));
     problems.extend(left_out.into_iter().map(|why| Diagnostic::file(apps::SOURCE, &place.path, why, "")));
+    let target = |chosen: &Chosen| Some((chosen.name.clone(), Arc::clone(chosen.target.as_ref().ok()?)));
+    before.targets = applications.iter().filter_map(target).collect();
     Ok(Reading { commit, applications, problems, read: trees.finish()?, timed })
+}
+
+fn name_of(found: &Found) -> String {
+    prograde_kubernetes::instance(&found.application)
 }
 
 /// What is wrong beside what is told of single applications.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::config::Declaring;
-use super::reading::{self, Reading};
+use super::reading::{self, Before, Reading};
 use super::recorder::{Recorder, Trouble};
 use super::trees::{DEPLOYMENTS, Read, Trees};
 
@@ -96,6 +96,7 @@ impl Set {
         let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
         let (mut arrivals, mut facts) = (inner.control.arrivals(), inner.control.changed());
         let (mut tick, mut ticks) = (Instant::now(), 0_u32);
+        let mut before = Before::default();
         loop {
             arrivals.borrow_and_update();
             facts.borrow_and_update();
@@ -108,7 +109,7 @@ impl Set {
                 }
             }
             if self.is_new(inner, is_due).await {
-                self.read(inner, &connection, &mut keeper).await;
+                self.read(inner, &connection, &mut keeper, &mut before).await;
             }
             let is_deployments = self.lock().read.keys().any(|name| name.as_str() == DEPLOYMENTS);
             loop {
@@ -163,20 +164,28 @@ impl Set {
         false
     }
 
-    async fn read(&self, inner: &Inner, connection: &Arc<Connection>, keeper: &mut Keeper) {
+    async fn read(&self, inner: &Inner, connection: &Arc<Connection>, keeper: &mut Keeper, before: &mut Before) {
         let known = match inner.addresses().await {
             Ok(known) => known,
             Err(why) => return self.trouble(Some(why)),
         };
         let Declaring { repository, path, .. } = &self.declared;
-        let before = self.state().read;
-        let trees = Trees::new(inner.held.clone(), repository, known.repositories, before);
+        let trees = Trees::new(inner.held.clone(), repository, known.repositories, self.state().read);
         let place = reading::Place { repository: repository.clone(), path: path.clone(), branches: known.branches };
         let (with, now) = (Arc::clone(connection), SystemClock.now());
-        let read = tokio::task::spawn_blocking(move || reading::read(&place, trees, &with, now)).await;
-        match read {
-            Ok(Ok(reading)) => self.take(inner, connection, keeper, reading).await,
-            Ok(Err(why)) => self.trouble(Some(why)),
+        let mut kept = std::mem::take(before);
+        let read = tokio::task::spawn_blocking(move || {
+            let read = reading::read(&place, trees, &with, now, &mut kept);
+            (read, kept)
+        });
+        match read.await {
+            Ok((read, kept)) => {
+                *before = kept;
+                match read {
+                    Ok(reading) => self.take(inner, connection, keeper, reading).await,
+                    Err(why) => self.trouble(Some(why)),
+                }
+            }
             Err(error) => self.trouble(Some(format!("the files can't be read: {error}"))),
         }
     }
@@ -184,13 +193,14 @@ impl Set {
     /// Lets the keeper keep what was read. What can't be used is kept as it was.
     async fn take(&self, inner: &Inner, connection: &Connection, keeper: &mut Keeper, reading: Reading) {
         let Reading { commit, applications, problems, read, timed } = reading;
+        let origin: Arc<str> = commit.as_str().into();
         let (mut wishes, mut wrong, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for Chosen { name, target } in applications {
             match self.claimed(inner, connection, &name, target) {
                 Ok(target) => {
                     names.insert(name, Some(target.automated));
                     let (orders, follows) = (self.orders(&target), target.automated);
-                    wishes.push(Wish { target, orders, follows, origin: commit.to_string() });
+                    wishes.push(Wish { target, orders, follows, origin: Arc::clone(&origin) });
                 }
                 Err(found) => {
                     let before = self.lock().names.get(&name).copied().flatten();
@@ -245,8 +255,8 @@ impl Set {
         inner: &Inner,
         connection: &Connection,
         name: &str,
-        target: Result<Target, Diagnostics>,
-    ) -> Result<Target, Diagnostics> {
+        target: Result<Arc<Target>, Diagnostics>,
+    ) -> Result<Arc<Target>, Diagnostics> {
         let target = target?;
         match inner.claim(connection.address(), name, &self.declared.name) {
             None => Ok(target),

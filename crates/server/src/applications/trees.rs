@@ -48,10 +48,11 @@ impl Held {
         let repository = self.open(name).await?;
         let head = repository.head(MAIN).await.map_err(|error| chain(&error))?;
         let head = head.ok_or_else(|| format!("the repository `{name}` has no commits yet"))?;
-        if let Some((_, tree)) = before.get(name).filter(|(commit, _)| *commit == head) {
-            return Ok((head, Arc::clone(tree)));
-        }
-        let tree = repository.tree(&head, "").await;
+        let tree = match before.get(name) {
+            Some((commit, tree)) if *commit == head => return Ok((head, Arc::clone(tree))),
+            Some((commit, tree)) => repository.tree_after(&head, (commit, tree)).await,
+            None => repository.tree(&head, "").await,
+        };
         let tree = tree.map_err(|error| format!("the repository `{name}` can't be read: {}", chain(&error)))?;
         Ok((head, Arc::new(tree)))
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use prograde_apps::Memory;
 use prograde_apps::forest::{Found, grow};
 use prograde_kubernetes::{Chosen, Connection, choose, codes};
 use prograde_model::{Diagnostic, Diagnostics};
@@ -68,11 +69,10 @@ impl Selection {
         &self.path
     }
 
-    /// Reads the applications that are meant.
-    pub(super) fn choose(&self, app: &App, connection: &Connection) -> Result<Choice, Report> {
-        let mut read = read(app, &self.path, &self.surroundings)?;
-        let objects = std::mem::take(&mut read.objects);
-        let mut forest = grow(objects, &read.world(), app.printer.now());
+    /// Reads the applications that are meant, and renders what is not remembered.
+    pub(super) fn choose(&self, app: &App, connection: &Connection, memory: &mut Memory) -> Result<Choice, Report> {
+        let read = read(app, &self.path, &self.surroundings)?;
+        let mut forest = grow(&read.objects, &read.world(), app.printer.now(), memory);
         for name in &self.names {
             if !forest.applications.iter().any(|found| found.application.name() == name) {
                 // What is wrong may be why it is not there.
@@ -87,7 +87,7 @@ impl Selection {
         let is_meant =
             |found: &&Found| self.names.is_empty() || self.names.iter().any(|name| name == found.application.name());
         let applications: Vec<Chosen> =
-            all.iter().filter(is_meant).map(|found| choose(found, &forest, connection)).collect();
+            all.iter().filter(is_meant).map(|found| choose(found, &forest, connection, None)).collect();
         if applications.is_empty() && forest.problems.is_empty() {
             return Err(Report::new(report::ARGUMENT, format!("there are no applications in {}", self.path.display()))
                 .hint("name the directory with the Applications"));

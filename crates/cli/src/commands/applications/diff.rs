@@ -1,7 +1,10 @@
 //! `prograde app diff`.
 
+use std::sync::Arc;
+
 use clap::Args;
-use prograde_kubernetes::{Cluster, Inventory, Refused, Settled, Standing, Target, codes, inventory, look};
+use prograde_apps::Memory;
+use prograde_kubernetes::{Cluster, Inventory, Refused, Settled, Standing, Target, codes, inventory, look_all};
 use prograde_model::Diagnostics;
 use serde_json::{Value as Json, json};
 
@@ -31,14 +34,14 @@ pub(super) struct DiffArgs {
 
 /// An application beside the cluster.
 struct Compared {
-    target: Target,
+    target: Arc<Target>,
     standing: Standing,
 }
 
 /// Shows what differs.
 pub(super) fn run(app: &App, args: &DiffArgs) -> Result<Exit, Report> {
     let connection = args.selection.connect(app)?;
-    let choice = args.selection.choose(app, &connection)?;
+    let choice = args.selection.choose(app, &connection, &mut Memory::default())?;
     let (compared, wrong, inventory) = wait(app, compare(&*connection.api, choice))??;
     for (plural, why) in &inventory.blind {
         app.printer.warning(format_args!("{plural} were not looked through: {}", one_line(why)));
@@ -73,7 +76,7 @@ pub(super) fn run(app: &App, args: &DiffArgs) -> Result<Exit, Report> {
 async fn compare(cluster: &dyn Cluster, choice: Choice) -> Result<(Vec<Compared>, Diagnostics, Inventory), Report> {
     let mut wrong = choice.problems;
     let kinds = cluster.kinds(true).await.map_err(|refused| unreachable(&refused))?;
-    let mut settled: Vec<(Target, Settled)> = Vec::new();
+    let mut settled: Vec<(Arc<Target>, Settled)> = Vec::new();
     for chosen in choice.applications {
         let made = chosen.target.and_then(|target| Ok((target.settle(&kinds, "NAME")?, target)));
         match made {
@@ -86,12 +89,9 @@ async fn compare(cluster: &dyn Cluster, choice: Choice) -> Result<(Vec<Compared>
     });
     let spaces = spaces.filter(|space| !space.is_empty()).collect();
     let inventory = inventory(cluster, &spaces).await.map_err(|refused| unreachable(&refused))?;
-    let mut compared = Vec::new();
-    for (target, made) in settled {
-        let standing = look(cluster, &target, &made, &inventory).await.map_err(|refused| unreachable(&refused))?;
-        compared.push(Compared { target, standing });
-    }
-    Ok((compared, Diagnostics(wrong), inventory))
+    let standings = look_all(cluster, &settled, &inventory).await.map_err(|refused| unreachable(&refused))?;
+    let compared = settled.into_iter().zip(standings).map(|((target, _), standing)| Compared { target, standing });
+    Ok((compared.collect(), Diagnostics(wrong), inventory))
 }
 
 /// A cluster that can't be asked.

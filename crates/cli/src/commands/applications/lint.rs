@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use prograde_apps::codes;
 use prograde_apps::forest::grow;
+use prograde_apps::{Memory, codes};
 use prograde_model::{Diagnostic, Diagnostics};
 use serde_json::json;
 
@@ -33,10 +33,9 @@ pub(super) struct LintArgs {
 
 /// Checks them.
 pub(super) fn run(app: &App, args: &LintArgs) -> Result<Exit, Report> {
-    let mut read = read(app, &args.path, &args.surroundings)?;
-    let objects = std::mem::take(&mut read.objects);
-    let sets = objects.sets.len();
-    let forest = grow(objects, &read.world(), app.printer.now());
+    let read = read(app, &args.path, &args.surroundings)?;
+    let sets = read.objects.sets.len();
+    let forest = grow(&read.objects, &read.world(), app.printer.now(), &mut Memory::default());
     let mut errors = forest.problems;
     for (name, problems) in &forest.not_rendered {
         let elsewhere = |problem: &Diagnostic| [codes::UNSUPPORTED, codes::REPOSITORY].contains(&problem.code.as_str());

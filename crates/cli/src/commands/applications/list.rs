@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use prograde_apps::Memory;
 use prograde_apps::forest::{Forest, Found, grow};
 use prograde_model::Diagnostics;
 use serde_json::{Value as Json, json};
@@ -35,9 +36,8 @@ pub(super) struct ListArgs {
 
 /// Lists them.
 pub(super) fn run(app: &App, args: &ListArgs) -> Result<Exit, Report> {
-    let mut read = read(app, &args.path, &args.surroundings)?;
-    let objects = std::mem::take(&mut read.objects);
-    let forest = grow(objects, &read.world(), app.printer.now());
+    let read = read(app, &args.path, &args.surroundings)?;
+    let forest = grow(&read.objects, &read.world(), app.printer.now(), &mut Memory::default());
     if app.printer.style().json {
         let applications: Vec<Json> = forest.applications.iter().map(|found| document(found, &forest)).collect();
         app.printer.json(&json!({ "applications": applications, "problems": forest.problems }))?;
@@ -62,7 +62,7 @@ fn document(found: &Found, forest: &Forest) -> Json {
         "application_set": application.set,
         "parent": found.parent,
         "automated": application.is_automated(),
-        "objects": found.objects.as_ref().map(Vec::len),
+        "objects": found.objects.as_ref().map(|objects| objects.len()),
         "broken_limits": found.broken,
         "not_rendered": forest.not_rendered.get(application.name()),
         "spec": application.object().get("spec"),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use prograde_apps::Memory;
 use prograde_apps::forest::grow;
 use prograde_model::Diagnostics;
 use serde_json::Value as Json;
@@ -35,9 +36,8 @@ pub(super) struct RenderArgs {
 
 /// Prints them.
 pub(super) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
-    let mut read = read(app, &args.path, &args.surroundings)?;
-    let objects = std::mem::take(&mut read.objects);
-    let mut forest = grow(objects, &read.world(), app.printer.now());
+    let read = read(app, &args.path, &args.surroundings)?;
+    let mut forest = grow(&read.objects, &read.world(), app.printer.now(), &mut Memory::default());
     let Some(found) = forest.applications.iter().find(|found| found.application.name() == args.name) else {
         // What is wrong may be why it is not there.
         if !forest.problems.is_empty() {

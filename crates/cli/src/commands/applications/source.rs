@@ -1,5 +1,6 @@
 //! Where the files of applications come from: this repository, and checkouts of others.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -64,17 +65,23 @@ impl FromStr for Mapping {
 /// A repository on the disk.
 pub(crate) struct Checkout {
     disk: Disk,
+    /// What is there, in order, once it was asked for.
+    paths: OnceCell<Result<Vec<String>, String>>,
 }
 
 impl Checkout {
     /// The repository that a directory is in; the directory itself where it is in none.
     pub(crate) fn around(dir: &Path) -> Self {
         let repository = dir.ancestors().find(|above| above.join(".git").exists()).unwrap_or(dir);
-        Self { disk: Disk::at(repository) }
+        Self::on(Disk::at(repository))
+    }
+
+    fn on(disk: Disk) -> Self {
+        Self { disk, paths: OnceCell::new() }
     }
 
     fn with_bases(self, bases: Option<RemoteBases>) -> Self {
-        Self { disk: self.disk.with_bases(bases) }
+        Self::on(self.disk.with_bases(bases))
     }
 
     /// Where paths begin.
@@ -148,8 +155,8 @@ impl Files for Checkout {
     }
 }
 
-impl Tree for Checkout {
-    fn paths(&self) -> Result<Vec<String>, String> {
+impl Checkout {
+    fn listed(&self) -> Result<Vec<String>, String> {
         // What is new counts, what Git ignores does not.
         let listed = self.git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let mut paths = match listed {
@@ -163,6 +170,16 @@ impl Tree for Checkout {
         paths.sort();
         paths.dedup();
         Ok(paths)
+    }
+}
+
+impl Tree for Checkout {
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
+        let all = self.paths.get_or_init(|| self.listed()).as_ref().map_err(String::clone)?;
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let from = all.partition_point(|path| *path < prefix);
+        let below = all.iter().skip(from).take_while(|path| path.starts_with(&prefix));
+        Ok(below.cloned().collect())
     }
 }
 
@@ -230,7 +247,7 @@ pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Resul
             Report::new(report::FILE, format!("{} is not a folder", mapping.dir.display()))
                 .hint("write `--repo URL=DIR` with the folder of a checkout")
         })?;
-        Ok((mapping.url.clone(), Checkout { disk: Disk::at(&dir).with_bases(bases.clone()) }))
+        Ok((mapping.url.clone(), Checkout::on(Disk::at(&dir).with_bases(bases.clone()))))
     });
     let others = others.collect::<Result<_, Report>>()?;
     let helm =

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::SignedDuration;
+use prograde_apps::Memory;
 use prograde_control::SystemClock;
 use prograde_kubernetes::{
     Connection, Keeper, Line, Orders, Past, Refused, Report as Synced, Stock, Stopped, Target, What, Wish, codes,
@@ -110,7 +111,7 @@ pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
     if args.watch {
         return keep(app, args, &connection);
     }
-    let Choice { applications, problems } = args.selection.choose(app, &connection)?;
+    let Choice { applications, problems } = args.selection.choose(app, &connection, &mut Memory::default())?;
     let mut came = Vec::new();
     let mut targets = Vec::new();
     for chosen in applications {
@@ -130,9 +131,9 @@ fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Rep
     let printer = Arc::clone(&app.printer);
     let witness = Arc::new(move |verb, text: String| printer.note(verb, one_line(&text)));
     let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
-    let mut told = String::new();
+    let (mut memory, mut told) = (Memory::default(), String::new());
     while !app.stop.is_cancelled() {
-        let wrong = wanted(app, args, connection, &mut keeper).unwrap_or_else(|report| report.summary);
+        let wrong = wanted(app, args, connection, (&mut keeper, &mut memory)).unwrap_or_else(|report| report.summary);
         if wrong != told && !wrong.is_empty() {
             app.printer.warning(&wrong);
         }
@@ -152,13 +153,18 @@ fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Rep
 }
 
 /// Tells the keeper what the files say now, and gives what is wrong with them.
-fn wanted(app: &App, args: &SyncArgs, connection: &Connection, keeper: &mut Keeper) -> Result<String, Report> {
-    let choice = args.selection.choose(app, connection)?;
+fn wanted(
+    app: &App,
+    args: &SyncArgs,
+    connection: &Connection,
+    (keeper, memory): (&mut Keeper, &mut Memory),
+) -> Result<String, Report> {
+    let choice = args.selection.choose(app, connection, memory)?;
     let (mut wishes, mut unreadable, mut wrong) = (Vec::new(), BTreeSet::new(), choice.problems);
     for chosen in choice.applications {
         match chosen.target {
             Ok(target) => {
-                wishes.push(Wish { orders: args.orders(&target), target, follows: true, origin: String::new() });
+                wishes.push(Wish { orders: args.orders(&target), target, follows: true, origin: Arc::default() });
             }
             Err(found) => {
                 wrong.extend(found.0);
@@ -171,7 +177,7 @@ fn wanted(app: &App, args: &SyncArgs, connection: &Connection, keeper: &mut Keep
 }
 
 /// Synchronises applications beside each other. The client bounds how many requests are under way.
-async fn all(connection: Connection, targets: Vec<(Orders, Target)>, printer: &Arc<Printer>) -> Vec<Came> {
+async fn all(connection: Connection, targets: Vec<(Orders, Arc<Target>)>, printer: &Arc<Printer>) -> Vec<Came> {
     let connection = Arc::new(connection);
     let stock = Arc::new(Stock::default());
     let mut running = JoinSet::new();
@@ -182,7 +188,7 @@ async fn all(connection: Connection, targets: Vec<(Orders, Target)>, printer: &A
             let synced =
                 prograde_kubernetes::sync((&*connection.api, &stock), &target, &orders, &SystemClock, &telling).await;
             let outcome = synced.map_or_else(Outcome::Stopped, Outcome::Synced);
-            Came { name: target.name, outcome }
+            Came { name: target.name.clone(), outcome }
         });
     }
     running.join_all().await
