@@ -151,8 +151,11 @@ impl Set {
 
     /// Whether something is to be read: there are commits that were not, or it may come out otherwise now.
     async fn is_new(&self, inner: &Inner, is_due: bool) -> bool {
-        let State { read, timed, trouble, .. } = self.state();
-        if read.is_empty() || (is_due && (timed || trouble.is_some())) {
+        let (read, may_differ) = {
+            let state = self.lock();
+            (state.read.clone(), state.timed || state.trouble.is_some())
+        };
+        if read.is_empty() || (is_due && may_differ) {
             return true;
         }
         for (name, (commit, _)) in &read {
@@ -170,7 +173,7 @@ impl Set {
             Err(why) => return self.trouble(Some(why)),
         };
         let Declaring { repository, path, .. } = &self.declared;
-        let trees = Trees::new(inner.held.clone(), repository, known.repositories, self.state().read);
+        let trees = Trees::new(inner.held.clone(), repository, known.repositories, self.lock().read.clone());
         let place = reading::Place { repository: repository.clone(), path: path.clone(), branches: known.branches };
         let (with, now) = (Arc::clone(connection), SystemClock.now());
         let mut kept = std::mem::take(before);
