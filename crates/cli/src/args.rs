@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use crate::client::{Location, Token};
 use crate::commands;
@@ -21,8 +22,7 @@ use crate::report::{self, Report};
     version,
     after_help = exit::HELP,
     max_term_width = 100,
-    subcommand_required = true,
-    arg_required_else_help = true
+    subcommand_required = true
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -31,8 +31,48 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// Reads the command line, or ends with what is wrong with it. What all commands take is only found out where that is told:
+    /// it takes longer than a short command does.
+    pub(crate) fn read() -> Self {
+        let mut command = Self::command();
+        let arguments: Vec<OsString> = std::env::args_os().collect();
+        let first = arguments.get(1).and_then(|first| first.to_str());
+        if first.and_then(|name| command.find_subcommand(name)).is_none() {
+            command.build();
+        }
+        let read = command.try_get_matches_from_mut(&arguments);
+        let read = read.and_then(|mut found| Self::from_arg_matches_mut(&mut found));
+        read.unwrap_or_else(|error| {
+            if error.kind() == ErrorKind::MissingSubcommand {
+                help(command, &arguments);
+            }
+            error.format(&mut command).exit()
+        })
+    }
+}
+
+/// Ends with the help of a command that has others, of which none was named.
+fn help(mut command: clap::Command, arguments: &[OsString]) -> ! {
+    command.build();
+    let (mut at, mut path) = (&command, vec![OsString::from("prograde")]);
+    for argument in arguments.iter().skip(1) {
+        if let Some(found) = argument.to_str().and_then(|name| at.find_subcommand(name)) {
+            (at, path) = (found, [path, vec![argument.clone()]].concat());
+        }
+    }
+    path.push(OsString::from("--help"));
+    match command.clone().try_get_matches_from(path) {
+        // Where nothing can be printed the status still says it.
+        Err(told) => drop(told.print()),
+        Ok(_) => {}
+    }
+    std::process::exit(2)
+}
+
 /// What `prograde` can do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     Serve(Box<commands::serve::ServeArgs>),
     /// See it work on this machine, under traffic: commits that fly well and badly, or an incident from symptom to lesson
@@ -43,6 +83,7 @@ pub(crate) enum Command {
 
 /// Commands that ask, order or print, and are done.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Brief {
     Status(commands::status::StatusArgs),
     Env(commands::env::EnvArgs),
@@ -242,17 +283,18 @@ impl Global {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn no_command_has_a_flag_of_a_global_ones_name() {
-        let cli = Cli::command();
+        let mut cli = Cli::command();
+        cli.build();
         let globals: Vec<&str> =
             cli.get_arguments().filter(|arg| arg.is_global_set()).map(|arg| arg.get_id().as_str()).collect();
         assert!(globals.contains(&"system_user"));
         let mut waiting: Vec<&clap::Command> = cli.get_subcommands().collect();
         while let Some(command) = waiting.pop() {
-            let both = command.get_arguments().find(|arg| globals.contains(&arg.get_id().as_str()));
+            let is_own = |arg: &&clap::Arg| !arg.is_global_set() && globals.contains(&arg.get_id().as_str());
+            let both = command.get_arguments().find(is_own);
             assert!(both.is_none(), "{}: {both:?}", command.get_name());
             waiting.extend(command.get_subcommands());
         }

@@ -24,7 +24,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
 use prograde_confine::helper;
 use tokio::runtime::{Builder, Runtime};
 
@@ -52,7 +51,7 @@ fn main() -> ExitCode {
     if arguments.next().is_some_and(|first| first == helper::ARGUMENT) && arguments.next().is_none() {
         return helper::main();
     }
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let printer = Arc::new(Printer::new(cli.global.style()));
     let exit = run(cli, &printer).unwrap_or_else(|report| {
         printer.report(&report);
