@@ -209,6 +209,11 @@ fn what_is_pushed_is_applied_and_what_others_change_is_undone() {
     assert_eq!((kept.names("broken"), kept.names("hand")), (before.1, before.2));
 
     put_right(&kept);
+    // A repository of applications flies only where it says what should be deployed from it.
+    assert_eq!(kept.world.get("/api/v1/flights")["flights"], json!([]));
+    kept.repository.write("prograde.yaml", "version: 1\n");
+    kept.push();
+    until("a flight is opened", || (kept.world.get("/api/v1/flights")["flights"][0]["outcome"] != json!(null)).then_some(()));
     kept.world.end();
 }
 

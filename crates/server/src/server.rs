@@ -30,7 +30,7 @@ use crate::adapters::pipelines::WorkflowPipelines;
 use crate::adapters::prober::HttpProber;
 use crate::adapters::runtime::LocalRuntime;
 use crate::adapters::scanner::CommitScanner;
-use crate::adapters::source::HostedSource;
+use crate::adapters::source::{HostedSource, ReadFrom};
 use crate::alerts;
 use crate::api::{self, Context};
 use crate::applications::{self, Sets};
@@ -111,7 +111,10 @@ impl Server {
         let vouching = Vouching::open(&options, &data, registry.clone(), url)?;
         let policies = InForce::read(&options, vouching.is_rooted()).map_err(ServerError::Policies)?;
         let rules = (policies.clone(), &vouching);
-        let mut ports = ports(&options, &data, &repositories, &deployments, &registry, observed, rules);
+        let read_from = ReadFrom::default();
+        read_from.set(declared.repositories());
+        let source = Arc::new(HostedSource::new(repositories.clone(), read_from.clone()));
+        let mut ports = ports(&options, &data, (source, &repositories), &deployments, &registry, observed, rules);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal, &vouching).await?;
 
@@ -127,7 +130,7 @@ impl Server {
 
         let stop = CancellationToken::new();
         let upstreams = Upstreams::start(options.upstreams.clone(), followed, control.clone(), repositories.clone());
-        let git = (&repositories, &*deployments, &upstreams);
+        let git = (&repositories, &*deployments, &upstreams, read_from);
         let applications = keep_applications(&options, declared, (&control, &journal), git, url).await?;
         let context = Context {
             upstreams,
@@ -223,7 +226,7 @@ async fn keep_applications(
     options: &ServerOptions,
     declared: applications::config::Declaration,
     (control, journal): (&Control, &Journal),
-    (repositories, deployments, upstreams): (&Repositories, &Deployments, &Upstreams),
+    (repositories, deployments, upstreams, read_from): (&Repositories, &Deployments, &Upstreams, ReadFrom),
     url: &str,
 ) -> Result<Sets, ServerError> {
     let made_of = applications::Parts {
@@ -231,6 +234,7 @@ async fn keep_applications(
         repositories: repositories.clone(),
         deployments: deployments.repository().clone(),
         upstreams: upstreams.clone(),
+        read_from,
         url: url.to_owned(),
         kept: Arc::new(Kept::open(journal.clone()).await?),
     };
@@ -352,7 +356,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Server
 fn ports(
     options: &ServerOptions,
     data: &DataDir,
-    repositories: &Repositories,
+    (source, repositories): (Arc<HostedSource>, &Repositories),
     deployments: &Arc<Deployments>,
     registry: &Registry,
     (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
@@ -367,7 +371,7 @@ fn ports(
     let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
     let pass_env = CI_PASS_ENV.iter().map(|&name| name.to_owned()).chain(options.ci_pass_env.iter().cloned());
     Ports {
-        source: Arc::new(HostedSource(repositories.clone())),
+        source,
         scanner: Arc::new(CommitScanner {
             repositories: repositories.clone(),
             limits: Limits {

@@ -1,6 +1,10 @@
 //! The repositories that this server hosts, as the controllers' source of commits.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
 use async_trait::async_trait;
+use prograde_control::config::FILE;
 use prograde_control::ports::{Files, Head, PortError, Source};
 use prograde_gitops::git::{GitError, MAIN, Repositories, Repository};
 use prograde_model::event::{Opened, Person};
@@ -10,11 +14,41 @@ use prograde_model::{Diagnostic, Diagnostics};
 
 use crate::events::chain;
 
-pub(crate) struct HostedSource(pub(crate) Repositories);
+/// The repositories that applications in clusters are read from. A commit of one of them flies only if it has a
+/// `prograde.yaml`; elsewhere that this is missing is told to its author. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct ReadFrom(Arc<RwLock<BTreeSet<ServiceName>>>);
+
+impl ReadFrom {
+    /// These and no others.
+    pub(crate) fn set(&self, names: BTreeSet<ServiceName>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = names;
+    }
+
+    /// These too.
+    pub(crate) fn add(&self, names: impl Iterator<Item = ServiceName>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    fn has(&self, name: &ServiceName) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+}
+
+pub(crate) struct HostedSource {
+    repositories: Repositories,
+    read_from: ReadFrom,
+    /// Whether the newest commits that were looked at have a `prograde.yaml`.
+    looked: Mutex<BTreeMap<ServiceName, (CommitId, bool)>>,
+}
 
 impl HostedSource {
+    pub(crate) fn new(repositories: Repositories, read_from: ReadFrom) -> Self {
+        Self { repositories, read_from, looked: Mutex::default() }
+    }
+
     async fn repository(&self, service: &ServiceName) -> Result<Repository, PortError> {
-        self.0.get(service).await.map_err(|error| from_git(&error))
+        self.repositories.get(service).await.map_err(|error| from_git(&error))
     }
 }
 
@@ -46,9 +80,10 @@ pub(crate) fn from_git(error: &GitError) -> PortError {
 impl Source for HostedSource {
     async fn heads(&self) -> Result<Vec<Head>, PortError> {
         let mut heads = Vec::new();
-        for service in self.0.list().await.map_err(|error| from_git(&error))? {
+        for service in self.repositories.list().await.map_err(|error| from_git(&error))? {
             // A repository that went away or is damaged must not keep the others from flying.
             match self.newest(&service).await {
+                Ok(Some(commit)) if !self.flies(&service, &commit).await => {}
                 Ok(Some(commit)) => heads.push(Head { service, branch: MAIN.to_owned(), commit }),
                 Ok(None) => {}
                 Err(error) => tracing::error!(%service, "the repository can't be read: {error}"),
@@ -87,6 +122,25 @@ impl Source for HostedSource {
 }
 
 impl HostedSource {
+    /// Whether a commit is a service's, and not one that only says what applications want.
+    async fn flies(&self, name: &ServiceName, commit: &CommitId) -> bool {
+        if !self.read_from.has(name) {
+            return true;
+        }
+        let looked = || self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, flies)) = looked().get(name).filter(|(known, _)| known == commit) {
+            return *flies;
+        }
+        match self.file(name, commit, FILE).await {
+            Ok(found) => {
+                looked().insert(name.clone(), (commit.clone(), found.is_some()));
+                found.is_some()
+            }
+            // Whoever reads it next tells what is wrong.
+            Err(_) => true,
+        }
+    }
+
     async fn newest(&self, service: &ServiceName) -> Result<Option<CommitId>, PortError> {
         self.repository(service).await?.head(MAIN).await.map_err(|error| from_git(&error))
     }

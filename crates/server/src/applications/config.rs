@@ -62,6 +62,13 @@ pub(crate) struct Declaration {
     pub(crate) addresses: BTreeMap<String, ServiceName>,
 }
 
+impl Declaration {
+    /// The repositories that it names.
+    pub(crate) fn repositories(&self) -> BTreeSet<ServiceName> {
+        self.sets.iter().map(|set| &set.repository).chain(self.addresses.values()).cloned().collect()
+    }
+}
+
 /// A folder of a repository whose applications are kept in a cluster.
 #[derive(Debug, Clone)]
 pub(crate) struct Declaring {

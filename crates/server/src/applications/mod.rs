@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::adapters::source::ReadFrom;
 use crate::api::types::{ApplicationSetView, ApplicationView, ApplicationsView};
 use crate::events::chain;
 use crate::records::{KeepError, Kept};
@@ -45,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) repositories: Repositories,
     pub(crate) deployments: Repository,
     pub(crate) upstreams: Upstreams,
+    /// Where it is told which repositories applications are read from.
+    pub(crate) read_from: ReadFrom,
     /// Where people find the server.
     pub(crate) url: String,
     pub(crate) kept: Arc<Kept<Applications>>,
@@ -55,6 +58,7 @@ struct Inner {
     control: Control,
     held: Held,
     upstreams: Upstreams,
+    read_from: ReadFrom,
     url: String,
     kept: Arc<Kept<Applications>>,
     running: Mutex<Running>,
@@ -91,9 +95,10 @@ pub(crate) enum NotOrdered {
 impl Sets {
     /// Begins to keep what a file says, if there is one.
     pub(crate) async fn start(file: Option<PathBuf>, declaration: Declaration, parts: Parts) -> Self {
-        let Parts { control, repositories, deployments, upstreams, url, kept } = parts;
+        let Parts { control, repositories, deployments, upstreams, read_from, url, kept } = parts;
         let held = Held { repositories, deployments };
-        let this = Self(Arc::new(Inner { file, control, held, upstreams, url, kept, running: Mutex::default() }));
+        let running = Mutex::default();
+        let this = Self(Arc::new(Inner { file, control, held, upstreams, read_from, url, kept, running }));
         this.follow(declaration).await;
         this
     }
@@ -125,6 +130,7 @@ impl Sets {
             // They are let go at the next start or reload.
             Err(error) => tracing::error!("applications of sets that are gone: {error}"),
         }
+        self.0.read_from.set(declaration.repositories());
         let mut running = Running { declaration: declaration.clone(), ..Running::default() };
         let mut begun = Vec::new();
         for declared in declaration.sets {

@@ -244,6 +244,7 @@ impl Set {
         if is_whole {
             inner.unclaim(&self.declared.name, |name| names.contains_key(name));
         }
+        inner.read_from.add(read.keys().cloned());
         {
             let mut state = self.lock();
             (state.commit, state.read_at, state.read) = (Some(commit), Some(SystemClock.now()), read);
