@@ -1,10 +1,12 @@
 //! What a cluster has of each application: all objects that say whose they are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{self, Arc, PoisonError};
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use prograde_resource::{Identity, Object};
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -26,10 +28,17 @@ pub struct Inventory {
     narrow: bool,
 }
 
+/// How long what was seen says that nothing is left over.
+const RECENT: Duration = Duration::from_mins(1);
+
 /// Looks for many at once: whoever asks while it is being looked waits for the next look, together with all others who do.
 /// So nobody is given what was seen before they asked.
 #[derive(Debug, Default)]
-pub struct Stock(Mutex<Option<Held>>);
+pub struct Stock {
+    last: Mutex<Option<Held>>,
+    /// When applications had applied all that they wanted.
+    applied: sync::Mutex<BTreeMap<String, Instant>>,
+}
 
 #[derive(Debug)]
 struct Held {
@@ -46,16 +55,37 @@ impl Stock {
         namespaces: &BTreeSet<String>,
     ) -> Result<Arc<Inventory>, Refused> {
         let asked = Instant::now();
-        let mut last = self.0.lock().await;
-        if let Some(held) = last.as_ref().filter(|held| held.began >= asked)
-            && (!held.found.narrow || held.namespaces.is_superset(namespaces))
-        {
+        let mut last = self.last.lock().await;
+        if let Some(held) = last.as_ref().filter(|held| held.began >= asked && held.covers(namespaces)) {
             return Ok(Arc::clone(&held.found));
         }
         let began = Instant::now();
         let found = Arc::new(inventory(cluster, namespaces).await?);
         *last = Some(Held { began, namespaces: namespaces.clone(), found: Arc::clone(&found) });
         Ok(found)
+    }
+
+    /// What was seen lately, for an application that has just applied all that it wants. It knows what the application applied
+    /// before that; what others make may be missing. So it may tell that nothing is left over, and nothing else.
+    pub async fn recent(&self, name: &str, namespaces: &BTreeSet<String>) -> Option<Arc<Inventory>> {
+        let now = Instant::now();
+        let before = {
+            let mut applied = self.applied.lock().unwrap_or_else(PoisonError::into_inner);
+            applied.retain(|_, at| now.duration_since(*at) < RECENT);
+            applied.insert(name.to_owned(), now)
+        };
+        let last = self.last.lock().await;
+        let is_recent = |held: &&Held| {
+            let is_after = before.is_none_or(|before| held.began >= before);
+            is_after && now.saturating_duration_since(held.began) < RECENT && held.covers(namespaces)
+        };
+        last.as_ref().filter(is_recent).map(|held| Arc::clone(&held.found))
+    }
+}
+
+impl Held {
+    fn covers(&self, namespaces: &BTreeSet<String>) -> bool {
+        !self.found.narrow || self.namespaces.is_superset(namespaces)
     }
 }
 
@@ -66,7 +96,11 @@ impl Inventory {
     }
 
     fn add(&mut self, listed: Listed) {
-        for value in listed.objects {
+        for mut value in listed.objects {
+            // Most of what is listed, and nobody asks for it.
+            if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
+                metadata.shift_remove("managedFields");
+            }
             // What has no name in a list is no object.
             let Ok(object) = Object::new(value, "") else { continue };
             if let Some(owner) = owner(&object).map(str::to_owned) {

@@ -16,7 +16,7 @@ use prograde_control::Clock;
 use prograde_resource::Identity;
 use prograde_resource::keep::{Because, Before, Fact, Keep, Step};
 use prograde_resource::sync::Ending;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -31,6 +31,9 @@ use work::{Looked, Work};
 
 /// How many changes may wait to be looked at. If there are more, all applications are.
 const CHANGES_MAX: usize = 10_000;
+
+/// How many applications are looked at, at once: a sync does not wait until all of them were.
+const LOOKS_MAX: usize = 32;
 
 /// What a person asks for beyond what the application says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,6 +105,7 @@ pub struct Keeper {
     kept: BTreeMap<String, Kept>,
     running: JoinSet<Came>,
     stock: Arc<Stock>,
+    looks: Arc<Semaphore>,
     listening: JoinSet<()>,
     scopes: Scopes,
     /// Which application a task is of.
@@ -132,6 +136,7 @@ impl Keeper {
             kept: BTreeMap::new(),
             running: JoinSet::new(),
             stock: Arc::default(),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             listening: JoinSet::new(),
             scopes: Scopes::default(),
             tasks: HashMap::new(),
@@ -294,8 +299,12 @@ impl Keeper {
             }
             Step::Look => {
                 kept.keep.take(Fact::Looking);
-                let (work, extra) = (work(), !kept.follows);
-                self.running.spawn(async move { work.look(origin, extra, &*clock).await })
+                let (work, looks, extra) = (work(), Arc::clone(&self.looks), !kept.follows);
+                self.running.spawn(async move {
+                    // It is never closed.
+                    let _slot = looks.acquire().await;
+                    work.look(origin, extra, &*clock).await
+                })
             }
         };
         self.tasks.insert(task.id(), name.to_owned());

@@ -2,8 +2,10 @@
 //! outlives its deadline or its caller, or answers with more than was allowed.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -44,7 +46,7 @@ pub(crate) fn command<A: AsRef<OsStr>>(
 
 /// A command for no repository.
 pub(crate) fn bare_command() -> Command {
-    let mut command = Command::new("git");
+    let mut command = Command::new(program());
     command.env_clear();
     // Not a setting of ours: without it, neither Git nor what Git starts is found.
     if let Some(path) = std::env::var_os("PATH") {
@@ -65,6 +67,22 @@ pub(crate) fn bare_command() -> Command {
         .stderr(Stdio::piped())
         .process_group(0);
     command
+}
+
+/// Where Git is. A program that is named by its path is started without a copy of this process' memory map, which takes longer
+/// the more memory a server has.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let is_program = |file: &PathBuf| {
+            file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        };
+        let dirs = std::env::split_paths(&path).filter(|dir| dir.is_absolute());
+        let found = dirs.map(|dir| dir.join("git")).find(is_program);
+        // Where there is none, starting it says so.
+        found.unwrap_or_else(|| PathBuf::from("git"))
+    })
 }
 
 /// Makes a bare repository of an empty folder.

@@ -1,7 +1,7 @@
 //! The files of repositories that the server holds, as they are in the newest commit: read when something asks for them, and
 //! again only once there is a newer commit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prograde_apps::repository::address_key;
@@ -64,6 +64,8 @@ pub(super) struct Trees {
     runtime: Handle,
     before: Read,
     known: BTreeMap<String, ServiceName>,
+    /// The keys of addresses that were asked for.
+    keys: Mutex<HashMap<String, String>>,
     read: BTreeMap<ServiceName, OnceLock<Option<AtCommit>>>,
     wrong: Mutex<Vec<String>>,
 }
@@ -73,7 +75,8 @@ impl Trees {
     pub(super) fn new(held: Held, own: &ServiceName, known: BTreeMap<String, ServiceName>, before: Read) -> Self {
         let names = known.values().chain([own]);
         let read = names.map(|name| (name.clone(), OnceLock::new())).collect();
-        Self { held, runtime: Handle::current(), before, known, read, wrong: Mutex::default() }
+        let (keys, wrong) = (Mutex::default(), Mutex::default());
+        Self { held, runtime: Handle::current(), before, known, keys, read, wrong }
     }
 
     /// The files of a repository.
@@ -90,7 +93,14 @@ impl Trees {
 
     /// The repository of an address.
     pub(super) fn named(&self, url: &str) -> Option<&ServiceName> {
-        self.known.get(&address_key(url))
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = keys.get(url) {
+            return self.known.get(key);
+        }
+        let key = address_key(url);
+        let found = self.known.get(&key);
+        keys.insert(url.to_owned(), key);
+        found
     }
 
     /// What was read; or what could not be.
