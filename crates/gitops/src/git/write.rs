@@ -160,10 +160,17 @@ impl Repository {
             _ => Err(answer.failure("move a branch")),
         }
     }
+
+    /// Removes a branch, if it still points where it did.
+    pub(crate) async fn remove_branch(&self, branch: &str, at: &CommitId) -> Result<(), GitError> {
+        let reference = format!("refs/heads/{branch}");
+        self.run("remove a branch", &["update-ref", "-d", "--no-deref", &reference, at.as_str()], None).await?;
+        Ok(())
+    }
 }
 
 /// A name or address without what Git's commit headers can't hold.
-fn person(text: &str, or: &str) -> String {
+pub(super) fn person(text: &str, or: &str) -> String {
     let clean: String = text.chars().filter(|c| !c.is_control() && !"<>".contains(*c)).take(200).collect();
     // Git itself takes these off the ends and refuses what is then empty.
     let clean = clean.trim_matches(|c: char| c.is_whitespace() || ".,:;\"\\'".contains(c));

@@ -24,6 +24,8 @@ mod runbooks;
 mod toil;
 mod views;
 
+pub(crate) use views::words;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
