@@ -30,9 +30,10 @@ fn waits(world: &World, commit: &str) -> Value {
     })
 }
 
+/// The last fact of a kind.
 fn event<'a>(flight: &'a Value, kind: &str) -> &'a Value {
     let events = flight["events"].as_array().unwrap();
-    &events.iter().find(|event| event["type"] == kind).unwrap_or_else(|| panic!("no {kind}"))["data"]
+    &events.iter().rfind(|event| event["type"] == kind).unwrap_or_else(|| panic!("no {kind}"))["data"]
 }
 
 /// Fetches all there is, until the branch is where it should be.
@@ -161,7 +162,7 @@ fn what_is_stale_or_held_is_refused_with_the_reason() {
     refused("HEAD:refs/heads/main", "production/echo can't be merged: flight");
     refused("HEAD:refs/heads/main", "gave way to flight");
     refused(MERGE, "held: it is frozen until 2120-01-01T00:00:00Z: the antenna is painted");
-    refused(&format!("HEAD:refs/heads/{BRANCH}"), "only main can be pushed to");
+    refused(&format!("+HEAD:refs/heads/{BRANCH}"), "only main can be pushed to");
     ann.git(&["checkout", "--quiet", "-B", "edited", &format!("origin/{BRANCH}")]);
     ann.write("production/echo/more.yaml", "a: b\n");
     refused("HEAD:refs/heads/main", "would become something that no release was there");

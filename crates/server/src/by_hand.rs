@@ -10,10 +10,11 @@ use std::time::Duration;
 use prograde_control::{Control, OrderError};
 use prograde_gitops::deploy::{DeployError, Deployments, Proposed, RevertRequest};
 use prograde_gitops::git::{FolderRules, FolderState, GitError, MAIN};
+use prograde_model::entry::Entry;
 use prograde_model::fleet::WaysBack;
 use prograde_model::flight::Refusal;
 use prograde_model::gate::proposal::{Proposal, ProposalState};
-use prograde_model::ids::Target;
+use prograde_model::ids::{FlightId, Target};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -164,7 +165,14 @@ impl Inner {
         };
         let kept = self.proposals().into_iter().filter(is_kept);
         let kept: Vec<Proposed> = kept.map(|Proposal { target, commit, .. }| Proposed { target, commit }).collect();
-        Ok(self.deployments.keep_proposals(&kept).await?)
+        let is_over = |target: &Target, flight: &FlightId| {
+            let is_in = |entry: &Entry| entry.merged.is_some() || entry.passed_at.is_some();
+            self.control.with_fleet(|fleet| {
+                let flight = fleet.flight(flight);
+                flight.is_none_or(|of| of.outcome.is_some() || of.entry(target).is_some_and(is_in))
+            })
+        };
+        Ok(self.deployments.keep_proposals(&kept, is_over).await?)
     }
 
     /// Orders that what people have merged enters; answers with the places that say what was proposed for them.

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use prograde_model::gate::proposal::branch;
-use prograde_model::{CommitId, Target};
+use prograde_model::{CommitId, FlightId, Target};
 
-use super::{DeployChange, DeployError, Deployments, Written, message, path};
+use super::{DeployChange, DeployError, Deployment, Deployments, Written, message, path};
 use crate::git::{Author, GitError, MAIN, NOBODY};
 
 /// Where the branches are, as a prefix of references.
@@ -57,9 +57,13 @@ impl Deployments {
         Ok(commit)
     }
 
-    /// Brings each branch onto what `main` is now, and removes those of which nothing is left to merge. Doing it again makes
-    /// nothing.
-    pub async fn keep_proposals(&self, alive: &[Proposed]) -> Result<(), GitError> {
+    /// Brings each branch onto what `main` is now, and removes those of flights that have nothing left to merge: one that is
+    /// not known yet may have been made a moment ago. Doing it again makes nothing.
+    pub async fn keep_proposals(
+        &self,
+        alive: &[Proposed],
+        is_over: impl Fn(&Target, &FlightId) -> bool,
+    ) -> Result<(), GitError> {
         let _writing = self.writing.lock().await;
         let mut tips = self.tips().await?;
         let head = self.repository.head(MAIN).await?;
@@ -70,7 +74,10 @@ impl Deployments {
             failed = failed.or(self.keep(proposed, tip, head.as_ref()).await.err());
         }
         for (branch, tip) in tips {
-            self.repository.remove_branch(&branch, &tip.commit).await?;
+            let of = self.describe(&tip.commit).await?;
+            if of.is_none_or(|of| is_over(&of.target, &of.flight)) {
+                self.repository.remove_branch(&branch, &tip.commit).await?;
+            }
         }
         failed.map_or(Ok(()), Err)
     }
@@ -91,6 +98,13 @@ impl Deployments {
         let tree = self.tree_with(head, target, Some(folder)).await?;
         let again = self.repository.write_commit(&tree, head, &author, &format!("{}\n", info.message)).await?;
         self.repository.move_branch(&branch(target), tip.as_ref().map(|tip| &tip.commit), &again).await
+    }
+
+    /// What a commit of ours says of itself; none where it is somebody else's.
+    async fn describe(&self, commit: &CommitId) -> Result<Option<Deployment>, GitError> {
+        let arguments = ["log", "-1", "--no-show-signature", "--format=%H %ct%n%B", commit.as_str()];
+        let answer = self.repository.run("read a commit", &arguments, None).await?;
+        Ok(message::parse(&String::from_utf8_lossy(&answer)))
     }
 
     /// All branches with proposals.
@@ -125,15 +139,15 @@ impl Deployments {
     pub async fn last_merge(&self, target: &Target) -> Result<Option<Merge>, GitError> {
         let Some((commit, ..)) = self.last_change(target).await? else { return Ok(None) };
         let what = "read a commit";
-        let format = "--format=%an %at%x00%cn %ct%x00%cn%x00%H %ct%n%B";
+        let format = "--format=%an %at%x00%cn %ct%x00%cn%x00";
         let arguments = ["log", "-1", "--no-show-signature", format, commit.as_str()];
         let answer = self.repository.run(what, &arguments, None).await?;
         let answer = String::from_utf8_lossy(&answer);
-        let [wrote, committed, committer, entry] = answer.splitn(4, '\0').collect::<Vec<_>>()[..] else {
+        let [wrote, committed, committer, _] = answer.split('\0').collect::<Vec<_>>()[..] else {
             return Err(GitError::Answer { what });
         };
         // What was proposed has one name and one time, which are those of who wrote the release.
-        let is_proposed = message::parse(entry).is_some() && wrote == committed;
+        let is_proposed = wrote == committed && self.describe(&commit).await?.is_some();
         let by = if is_proposed {
             self.repository.pusher(&commit).await?.unwrap_or_else(|| NOBODY.to_owned())
         } else {

@@ -286,21 +286,24 @@ async fn what_is_proposed_follows_main_and_goes_when_nothing_is_left_to_merge() 
     let commit = deployments.propose(change("production", 1, manifests.clone())).await.unwrap();
     deployments.propose(change("test", 1, manifests.clone())).await.unwrap();
     let before = lies(&deployments, PROPOSAL).await.unwrap();
+    let over = |_: &Target, of: &FlightId| *of == flight(1);
+    deployments.keep_proposals(&[], |_, _| false).await.unwrap();
+    assert_eq!(lies(&deployments, PROPOSAL).await, Some(before.clone()), "it may be known in a moment");
     let proposed = Proposed { target: target("production"), commit: commit.clone() };
-    deployments.keep_proposals(std::slice::from_ref(&proposed)).await.unwrap();
+    deployments.keep_proposals(std::slice::from_ref(&proposed), over).await.unwrap();
     assert_eq!(lies(&deployments, PROPOSAL).await.unwrap(), before, "main is where it was");
     assert_eq!(deployments.repository().head("proposals/test/web").await.unwrap(), None);
 
     let main = deployments.commit(change("staging", 2, manifests.clone())).await.unwrap();
-    deployments.keep_proposals(std::slice::from_ref(&proposed)).await.unwrap();
+    deployments.keep_proposals(std::slice::from_ref(&proposed), over).await.unwrap();
     let (again, parents, folder) = lies(&deployments, PROPOSAL).await.unwrap();
     assert_eq!((parents.as_slice(), folder), ([main.clone()].as_slice(), before.2.clone()));
     assert!(again != commit && !deployments.repository().tree(&again, "staging/web").await.unwrap().is_empty());
     // One that was lost is made again, and what lies there counts as proposed.
     assert_eq!(deployments.propose(change("production", 1, manifests)).await.unwrap(), again);
-    deployments.keep_proposals(&[]).await.unwrap();
+    deployments.keep_proposals(&[], over).await.unwrap();
     assert_eq!(lies(&deployments, PROPOSAL).await, None);
-    deployments.keep_proposals(&[proposed]).await.unwrap();
+    deployments.keep_proposals(&[proposed], over).await.unwrap();
     assert_eq!(lies(&deployments, PROPOSAL).await.unwrap(), (again, vec![main], before.2));
 }
 
