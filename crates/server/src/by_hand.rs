@@ -11,10 +11,11 @@ use prograde_control::{Control, OrderError};
 use prograde_gitops::deploy::{DeployError, Deployments, Proposed, RevertRequest};
 use prograde_gitops::git::{FolderRules, FolderState, GitError, MAIN};
 use prograde_model::entry::Entry;
+use prograde_model::event::Event;
 use prograde_model::fleet::WaysBack;
 use prograde_model::flight::Refusal;
 use prograde_model::gate::proposal::{Proposal, ProposalState};
-use prograde_model::ids::{FlightId, Target};
+use prograde_model::ids::{EnvironmentName, FlightId, Target};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,7 +27,21 @@ use crate::events::chain;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// How long facts are gathered before it is looked whether proposals stand otherwise since.
-const GATHER: Duration = Duration::from_millis(300);
+const GATHER: Duration = Duration::from_secs(1);
+
+/// Why what is proposed was not merged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MergeError {
+    /// Nothing lies there, or it may not enter now.
+    #[error("{0}")]
+    Refused(String),
+    /// It could not be merged.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// It was merged, and that is not recorded yet.
+    #[error(transparent)]
+    Order(#[from] OrderError),
+}
 
 /// Looks at what was pushed. Cheap to clone.
 #[derive(Clone)]
@@ -71,6 +86,34 @@ impl ByHand {
     /// Something was pushed.
     pub(crate) fn pushed(&self) {
         self.0.pushed.notify_one();
+    }
+
+    /// Merges what a flight has proposed, as a push of its branch would.
+    pub(crate) async fn merge(
+        &self,
+        flight: &FlightId,
+        environment: Option<&EnvironmentName>,
+        by: &str,
+    ) -> Result<Vec<Event>, MergeError> {
+        let inner = &self.0;
+        let is_meant =
+            |one: &Proposal| one.flight == *flight && environment.is_none_or(|name| *name == one.target.environment);
+        let refused = |why: &str| MergeError::Refused(format!("flight {flight} {why}"));
+        let Some(Proposal { target, commit, state, .. }) = inner.proposals().into_iter().find(is_meant) else {
+            return Err(refused("has nothing to merge"));
+        };
+        match state {
+            ProposalState::Open => {}
+            ProposalState::Merged => return Err(refused("was merged before")),
+            ProposalState::Waiting(missing) => return Err(refused(&words(&missing).join(", "))),
+            ProposalState::Over(why) => return Err(MergeError::Refused(why)),
+        }
+        let environment = target.environment.clone();
+        let merged = inner.deployments.merge(&Proposed { target, commit }, by).await?;
+        let ordered = inner.control.merged(flight, &environment, &merged, by).await;
+        // Whatever came of it, what Git says now is looked at as after a push.
+        self.pushed();
+        Ok(ordered?)
     }
 
     /// What folders may be pushed, with what is said to whoever pushes something else.

@@ -57,6 +57,17 @@ impl Deployments {
         Ok(commit)
     }
 
+    /// Merges what is proposed for a place, in the name of somebody, as a push of its branch to `main` would.
+    pub async fn merge(&self, proposed: &Proposed, by: &str) -> Result<CommitId, GitError> {
+        let _writing = self.writing.lock().await;
+        let branch = branch(&proposed.target);
+        let (tip, head) = (self.tips().await?.remove(&branch), self.repository.head(MAIN).await?);
+        self.keep(proposed, tip, head.as_ref()).await?;
+        let commit = self.repository.head(&branch).await?.ok_or(GitError::NoCommit(proposed.commit.clone()))?;
+        self.repository.move_branch_for(by, (MAIN, head.as_ref()), &commit).await?;
+        Ok(commit)
+    }
+
     /// Brings each branch onto what `main` is now, and removes those of flights that have nothing left to merge: one that is
     /// not known yet may have been made a moment ago. Doing it again makes nothing.
     pub async fn keep_proposals(

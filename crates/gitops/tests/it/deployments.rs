@@ -321,4 +321,13 @@ async fn a_release_that_was_merged_needs_no_other_commit() {
     assert!(strange != first && strange != copy, "that commit does not have it");
     let merge = deployments.last_merge(&target("production")).await.unwrap().unwrap();
     assert_eq!((merge.commit, merge.by.as_str()), (strange, "git push"), "nobody said who pushed it");
+
+    // The server merges for somebody, also when `main` has moved on.
+    let commit = deployments.propose(change("production", 4, manifests.clone())).await.unwrap();
+    deployments.commit(change("staging", 4, manifests)).await.unwrap();
+    let proposed = Proposed { target: target("production"), commit: commit.clone() };
+    let merged = deployments.merge(&proposed, "Ann <script>").await.unwrap();
+    assert!(merged != commit && deployments.repository().head("main").await.unwrap() == Some(merged.clone()));
+    let merge = deployments.last_merge(&target("production")).await.unwrap().unwrap();
+    assert_eq!((merge.commit, merge.by.as_str()), (merged, "Ann script"));
 }

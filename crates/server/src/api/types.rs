@@ -353,6 +353,9 @@ pub struct ApproveRequest {
     pub environment: Option<EnvironmentName>,
     /// Who approves.
     pub by: String,
+    /// Whether what it has proposed is merged, instead of an approval.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge: bool,
 }
 
 /// Body of `POST /api/v1/flights/{id}/override`.

@@ -215,6 +215,7 @@ pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
         }
         if let Some(branch) = entry.proposal.as_ref().filter(|_| entry.missing.len() == 1) {
             steps.push(format!("git push origin origin/{branch}:main, in a clone of the deployment repository"));
+            steps.push(format!("prograde approve {id} --environment {} --merge", entry.environment));
         }
         for hold in &entry.holds {
             let place = &entry.environment;
@@ -262,8 +263,9 @@ mod tests {
     fn what_is_proposed_is_merged_with_git() {
         let page = page(&fixtures::proposed(), fixtures::TERMINAL);
         assert!(page.contains("waits at the gate: waits for proposals/production/pad to be merged"), "{page}");
-        let next = "git push origin origin/proposals/production/pad:main, in a clone of the deployment repository";
-        assert!(page.ends_with(&format!("next: {next}\n")), "{page}");
+        let next = "next: git push origin origin/proposals/production/pad:main, in a clone of the deployment repository; \
+                    prograde approve ";
+        assert!(page.contains(next) && page.ends_with("--environment production --merge\n"), "{page}");
     }
 
     #[test]
