@@ -154,15 +154,15 @@ impl Deployments {
         let arguments = ["log", "-1", "--no-show-signature", format, commit.as_str()];
         let answer = self.repository.run(what, &arguments, None).await?;
         let answer = String::from_utf8_lossy(&answer);
-        let [wrote, committed, committer, _] = answer.split('\0').collect::<Vec<_>>()[..] else {
+        let [wrote, made, name, _] = answer.split('\0').collect::<Vec<_>>()[..] else {
             return Err(GitError::Answer { what });
         };
         // What was proposed has one name and one time, which are those of who wrote the release.
-        let is_proposed = wrote == committed && self.describe(&commit).await?.is_some();
+        let is_proposed = wrote == made && self.describe(&commit).await?.is_some();
         let by = if is_proposed {
             self.repository.pusher(&commit).await?.unwrap_or_else(|| NOBODY.to_owned())
         } else {
-            committer.to_owned()
+            name.to_owned()
         };
         Ok(Some(Merge { commit, by }))
     }

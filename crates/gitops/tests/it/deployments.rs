@@ -254,7 +254,7 @@ async fn lies(deployments: &Deployments, branch: &str) -> Option<(CommitId, Vec<
     let commit = repository.head(branch).await.unwrap()?;
     let folders = deployments.folders(&[(target("production"), commit.clone())]).await.unwrap();
     let parents = repository.commit_info(&commit).await.unwrap().parents;
-    Some((commit, parents, folders[0].clone().unwrap()))
+    Some((commit, parents, folders.into_iter().next().flatten().unwrap()))
 }
 
 const PROPOSAL: &str = "proposals/production/web";
