@@ -29,6 +29,7 @@ mod observe;
 mod oncall;
 mod orders;
 mod promotion;
+mod proposals;
 mod scanning;
 mod story;
 mod strategies;

@@ -123,6 +123,14 @@ pub(crate) fn waiting() -> FlightView {
     view(summary, json!([]), vec![entry("production", &production)], Vec::new())
 }
 
+/// A flight that waits for a merge.
+pub(crate) fn proposed() -> FlightView {
+    let missing = "waits for proposals/production/pad to be merged";
+    let production = json!({"missing": [missing], "proposal": "proposals/production/pad"});
+    let summary = summary("waiting", Some("production"), missing, false);
+    view(summary, json!([]), vec![entry("production", &production)], Vec::new())
+}
+
 /// A flight that was taken back.
 pub(crate) fn rolled_back() -> FlightView {
     let reason = "step 1 failed: more than 1% of the requests fail";

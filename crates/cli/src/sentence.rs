@@ -146,6 +146,8 @@ fn tone(event: &Event) -> Tone {
         | Event::JobStarted { .. }
         | Event::ReleaseRecorded(_)
         | Event::Approved { .. }
+        | Event::Proposed { .. }
+        | Event::Merged { .. }
         | Event::GatePassed { .. }
         | Event::Unchanged { .. }
         | Event::Deployed { .. }
@@ -197,6 +199,8 @@ fn known(event: &Event) -> String {
         Event::Ended { outcome: how } => outcome(how),
         Event::Approved { .. }
         | Event::Overridden { .. }
+        | Event::Proposed { .. }
+        | Event::Merged { .. }
         | Event::GatePassed { .. }
         | Event::Unchanged { .. }
         | Event::Deployed { .. }
@@ -221,6 +225,10 @@ fn in_environment(event: &Event) -> String {
         Event::Overridden { environment, hold, by, reason } => {
             format!("{environment}: let past {hold} by {by}: {reason}")
         }
+        Event::Proposed { place, commit } => {
+            format!("{place}: proposed in the deployment repository as {}", commit.short())
+        }
+        Event::Merged { place, commit, by } => format!("{place}: merged by {by} as {}", commit.short()),
         Event::GatePassed { place, replaces } => match replaces {
             Some(flight) => format!("{place}: entered, in the place of flight {}", flight.short()),
             None => format!("{place}: entered, as the first"),

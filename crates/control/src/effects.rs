@@ -136,7 +136,7 @@ impl Effects {
 /// given up, and a deployment, which may have been written before it failed, only when asking again changes nothing.
 fn gives_up(effect: &Effect, error: &PortError, often: bool) -> bool {
     match (effect, error) {
-        (Effect::Revert(_), _) | (Effect::Deploy(_), PortError::Passing(_)) => false,
+        (Effect::Revert(_), _) | (Effect::Propose(_) | Effect::Deploy(_), PortError::Passing(_)) => false,
         (_, PortError::Input(_) | PortError::Final(_)) => true,
         (_, PortError::Passing(_)) => often,
     }
@@ -176,7 +176,9 @@ impl Inner {
             (Effect::Build, error) => {
                 vec![Event::PipelineFinished { succeeded: false, detail: Some(error.to_string()) }]
             }
-            (Effect::Deploy(target), error) => flight.not_deployed(fleet, target, error.to_string()),
+            (Effect::Propose(target) | Effect::Deploy(target), error) => {
+                flight.not_deployed(fleet, target, error.to_string())
+            }
             (Effect::Read | Effect::MakeImage, error) => {
                 vec![Event::Ended { outcome: Outcome::Rejected { reason: error.to_string() } }]
             }

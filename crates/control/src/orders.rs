@@ -3,7 +3,7 @@
 
 use prograde_model::event::Event;
 use prograde_model::flight::Refusal;
-use prograde_model::ids::{Digest, EnvironmentName, FlightId, ServiceName, Target};
+use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
 
 use crate::controller::{Control, log};
 use crate::ports::AppendError;
@@ -48,6 +48,17 @@ impl Control {
     ) -> Result<Vec<Event>, OrderError> {
         let holds = self.holds();
         self.order(flight, |flight, _| flight.override_hold(&holds, (environment, hold), by, reason)).await
+    }
+
+    /// Takes in that a person has merged what a flight proposed for an environment, by a commit of the deployment repository.
+    pub async fn merged(
+        &self,
+        flight: &FlightId,
+        environment: &EnvironmentName,
+        commit: &CommitId,
+        by: &str,
+    ) -> Result<Vec<Event>, OrderError> {
+        self.order(flight, |flight, fleet| flight.merge(fleet, environment, commit, by)).await
     }
 
     /// Gives what serves another number of replicas.

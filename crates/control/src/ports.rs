@@ -183,6 +183,8 @@ pub struct Deployment {
     pub author: Person,
     /// First line of its message.
     pub subject: String,
+    /// The commit by which a person merged it, where it was proposed.
+    pub merged: Option<CommitId>,
     /// Now.
     pub at: Timestamp,
 }
@@ -227,7 +229,11 @@ pub trait Deployments: Send + Sync {
         manifests: &Files,
         unconfined: &[Part],
     ) -> Result<Checked, PortError>;
-    /// Writes a release, if the policies in force let it; the same flight and target give the same commit.
+    /// Writes on a branch of its own what [`Deployments::commit`] would write, if the policies in force let it. A later
+    /// flight's takes the place of an earlier one's.
+    async fn propose(&self, deployment: Deployment) -> Result<CommitId, PortError>;
+    /// Writes a release, if the policies in force let it; the same flight and target give the same commit. Where a person
+    /// has merged it, that is the commit.
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError>;
     /// Takes a release out again; the same flight and target give the same commit.
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError>;

@@ -10,6 +10,10 @@ use crate::runtime::Counters;
 /// What happened to a flight in one environment so far.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Entry {
+    /// The commit by which its change was proposed, where the gate asks for a merge.
+    pub proposed: Option<CommitId>,
+    /// The commit by which a person merged that.
+    pub merged: Option<CommitId>,
     /// When the gate opened.
     pub passed_at: Option<Timestamp>,
     /// The flight that served here before.

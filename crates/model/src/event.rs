@@ -110,6 +110,26 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The gate asks for a merge, and its change lies on a branch of the deployment repository.
+    #[serde(rename = "gate.proposed")]
+    Proposed {
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
+        /// The commit on the branch.
+        commit: CommitId,
+    },
+    /// A person merged its change: the deployment repository says that it should run.
+    #[serde(rename = "gate.merged")]
+    Merged {
+        /// Where.
+        #[serde(flatten)]
+        place: Place,
+        /// The commit by which `main` says so.
+        commit: CommitId,
+        /// Who.
+        by: String,
+    },
     /// The gate is open and nobody else is inside: it enters.
     #[serde(rename = "gate.passed")]
     GatePassed {

@@ -167,6 +167,8 @@ impl Fleet {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Proposed { .. }
+            | Event::Merged { .. }
             | Event::Overridden { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }

@@ -112,6 +112,8 @@ pub enum Effect {
     Build,
     /// Make the image.
     MakeImage,
+    /// Propose the release on a branch of the deployment repository.
+    Propose(Target),
     /// Commit the release to the deployment repository and say how its rollout starts.
     Deploy(Target),
     /// Run the release's migration, and say how its rollout starts.
@@ -276,6 +278,7 @@ impl Flight {
             Stage::Reading => vec![Effect::Read],
             Stage::Building => vec![Effect::Build],
             Stage::Imaging => vec![Effect::MakeImage],
+            Stage::At(target, Standing::Outside) if self.is_to_propose(&target) => vec![Effect::Propose(target)],
             Stage::At(target, Standing::Entering) => vec![Effect::Deploy(target)],
             Stage::At(target, Standing::Migrating) if self.entry(&target).is_some_and(Entry::is_migrating) => {
                 vec![Effect::Migrate(target)]
@@ -586,7 +589,9 @@ impl Flight {
             Event::Overridden { environment, hold, .. } => {
                 self.overrides.entry(environment.clone()).or_default().insert(hold.clone());
             }
-            Event::GatePassed { place, .. }
+            Event::Proposed { place, .. }
+            | Event::Merged { place, .. }
+            | Event::GatePassed { place, .. }
             | Event::Unchanged { place, .. }
             | Event::Deployed { place, .. }
             | Event::MigrationStarted { place, .. }
@@ -623,6 +628,8 @@ impl Flight {
     fn apply_at(&mut self, target: Target, event: &Event, at: Timestamp) -> Result<(), Conflict> {
         let entry = self.entries.entry(target).or_default();
         match event {
+            Event::Proposed { commit, .. } => entry.proposed = Some(commit.clone()),
+            Event::Merged { commit, .. } => entry.merged = Some(commit.clone()),
             Event::GatePassed { replaces, .. } => {
                 entry.passed_at = Some(at);
                 entry.replaces.clone_from(replaces);

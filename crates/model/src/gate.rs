@@ -2,6 +2,7 @@
 
 mod hold;
 mod promotion;
+pub mod proposal;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,11 @@ pub enum Missing {
         /// What.
         holds: Vec<Hold>,
     },
+    /// A person has to merge what is proposed in the deployment repository.
+    Merge {
+        /// The branch, once it is there.
+        branch: Option<String>,
+    },
 }
 
 /// Why a flight can't enter.
@@ -92,10 +98,12 @@ pub fn gate(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName, holds
     {
         missing.push(Missing::Occupied { by: other.id.clone() });
     }
-    let holds = holds.on(flight, environment);
+    // What was merged is in Git: what began to keep releases out since does not make that untrue.
+    let holds = if flight.is_merged(environment) { Vec::new() } else { holds.on(flight, environment) };
     if !holds.is_empty() {
         missing.push(Missing::Held { holds });
     }
+    missing.extend(flight.missing_merge(environment));
     if missing.is_empty() { GateState::Open } else { GateState::Waiting { missing } }
 }
 
@@ -115,5 +123,7 @@ fn closure(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName) -> Opt
         .map(|f| Closure::Superseded { by: f.id.clone() })
 }
 
+#[cfg(test)]
+mod proposal_tests;
 #[cfg(test)]
 mod tests;

@@ -96,6 +96,13 @@ pub(crate) fn problems(service: &Service, found: &mut Vec<Problem>) {
         let message = format!("a group has at most {MEMBERS_MAX} services, this one has {}", service.services.len());
         found.push(problem(&["services"], message, "split it into repositories that fly by themselves"));
     }
+    for (at, _) in service.environments.iter().enumerate().filter(|(_, environment)| environment.gate.merge) {
+        found.push(problem(
+            &["environments", &at.to_string(), "gate", "merge"],
+            "the services of a group enter one after the other, and a proposal would be of one".to_owned(),
+            "ask for `approvals` here, or let services that are proposed fly by themselves",
+        ));
+    }
     member_problems(service, found);
     check_problems(service, found);
 }

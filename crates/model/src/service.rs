@@ -124,6 +124,10 @@ pub struct GateRules {
     /// Whether the approval of the commit's author counts; default false.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub author_may_approve: bool,
+    /// Whether its change is proposed on a branch of the deployment repository, and it enters when a person has merged that;
+    /// default false.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge: bool,
     /// How long it has to have served in the environment before; default `0s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<Period>,

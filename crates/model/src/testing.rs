@@ -285,6 +285,12 @@ impl Story {
         self.order(flight, |f, _| f.approve(name.map(environment).as_ref(), by, seen, now))
     }
 
+    /// A person merges what a flight proposed for production.
+    pub(crate) fn merge(&mut self, flight: char) -> Result<(), Refusal> {
+        let (at, merged) = (environment("production"), commit('4'));
+        self.order(flight, |f, fleet| f.merge(fleet, &at, &merged, "ann"))
+    }
+
     pub(crate) fn abort(&mut self, flight: char) -> Result<(), Refusal> {
         self.order(flight, |f, _| f.abort("ann", "not today"))
     }
@@ -382,6 +388,7 @@ impl Story {
                 };
                 self.config.members().iter().map(release).collect()
             }
+            Effect::Propose(target) => vec![Event::Proposed { place: flight.place(&target), commit: git('3') }],
             Effect::Deploy(target) => {
                 let deployed = Event::Deployed { place: flight.place(&target), commit: git('1') };
                 let migrates = flight.migration(&target).is_some();

@@ -191,7 +191,7 @@ impl Act {
     pub fn instead(self) -> Option<&'static str> {
         match self {
             Self::Approved => {
-                Some("let checks and a soak time decide where nobody ever refuses, and take `approvals` out")
+                Some("let checks and a soak time decide where nobody ever refuses, and take `approvals` or `merge` out")
             }
             Self::RolledBack => {
                 Some("give `analysis` the metric that people looked at, so that the judge takes it back")
@@ -221,9 +221,9 @@ pub fn by_person<'a>(
 /// What a person does with a fact, if a person does it.
 fn act(event: &Event) -> Option<(&str, Act)> {
     match event {
-        Event::Approved { by, .. } | Event::Rollout { event: RolloutEvent::StepPassed { by: Some(by), .. }, .. } => {
-            Some((by, Act::Approved))
-        }
+        Event::Approved { by, .. }
+        | Event::Merged { by, .. }
+        | Event::Rollout { event: RolloutEvent::StepPassed { by: Some(by), .. }, .. } => Some((by, Act::Approved)),
         Event::Rollout { event: RolloutEvent::Failed { cause: Cause::Ordered { by, .. }, .. }, .. }
         | Event::Migrated { by: Some(by), .. }
         | Event::Ended { outcome: FlightOutcome::Aborted { by, .. } } => Some((by, Act::Ended)),
@@ -242,6 +242,7 @@ fn act(event: &Event) -> Option<(&str, Act)> {
         | Event::JobFinished { .. }
         | Event::PipelineFinished { .. }
         | Event::ReleaseRecorded(_)
+        | Event::Proposed { .. }
         | Event::GatePassed { .. }
         | Event::Unchanged { .. }
         | Event::Deployed { .. }

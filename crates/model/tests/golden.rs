@@ -38,6 +38,8 @@ forms! {
         Event::ReleaseRecorded(_) => "release.recorded",
         Event::Approved { .. } => "gate.approved",
         Event::Overridden { .. } => "gate.overridden",
+        Event::Proposed { .. } => "gate.proposed",
+        Event::Merged { .. } => "gate.merged",
         Event::GatePassed { .. } => "gate.passed",
         Event::Unchanged { .. } => "environment.unchanged",
         Event::Deployed { .. } => "environment.deployed",
@@ -187,6 +189,8 @@ fn form(of: &Event) -> String {
         Event::Rollout { event, .. } => return rollout_event(event).to_owned(),
         Event::Opened(_)
         | Event::Overridden { .. }
+        | Event::Proposed { .. }
+        | Event::Merged { .. }
         | Event::Configured { .. }
         | Event::Scanned(_)
         | Event::JobStarted { .. }

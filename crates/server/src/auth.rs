@@ -28,15 +28,22 @@ impl Token {
         if scheme.eq_ignore_ascii_case("bearer") {
             return Self::new(rest.trim()).0 == self.0;
         }
-        if !scheme.eq_ignore_ascii_case("basic") {
-            return false;
-        }
-        let decoded = STANDARD.decode(rest.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        decoded
-            .as_deref()
-            .and_then(|pair| pair.split_once(':'))
-            .is_some_and(|(_, password)| Self::new(password).0 == self.0)
+        basic(headers).is_some_and(|(_, password)| Self::new(&password).0 == self.0)
     }
+}
+
+/// Name and password of basic authentication.
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, rest) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    decoded.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
+}
+
+/// Who asks, where basic authentication gives a name beside the token. As with every order, whoever has the token says who
+/// they are.
+pub(crate) fn name(headers: &HeaderMap) -> Option<String> {
+    basic(headers).map(|(name, _)| name).filter(|name| !name.trim().is_empty())
 }
 
 /// What services show to evaluate flags, made from the server's token so that both end together. It is good for nothing
@@ -147,6 +154,11 @@ mod tests {
         assert!(shown("Bearer s3cret"));
         assert!(shown("bearer s3cret"));
         assert!(shown(&format!("Basic {}", STANDARD.encode("anyone:s3cret"))));
+        let named = |pair: &str| {
+            let value = format!("Basic {}", STANDARD.encode(pair)).parse().unwrap();
+            name(&HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+        };
+        assert_eq!((named("ann:s3cret").as_deref(), named(":s3cret")), (Some("ann"), None));
         for wrong in ["Bearer", "Bearer s3cre", "Bearer s3crett", "Basic s3cret", "Digest s3cret", "Basic !!!", ""] {
             assert!(!shown(wrong), "{wrong}");
         }

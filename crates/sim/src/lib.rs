@@ -9,6 +9,7 @@
 mod character;
 mod check;
 mod life;
+mod merging;
 mod pages;
 mod random;
 mod run;
@@ -21,6 +22,7 @@ mod world;
 pub use character::{Character, Readiness};
 pub use check::{Broken, Checker, Invariant};
 pub use life::{APPEND_TAKES, Fate, Life};
+pub use merging::{merge_open, take_in_merges};
 pub use pages::run_pages;
 pub use random::Random;
 pub use run::{Run, Tally, paused_runtime, run, run_mutant};

@@ -380,6 +380,10 @@ impl Deployments for Life {
         Ok(self.call(Part::Git, |world| world.deploy(deployment)).await?)
     }
 
+    async fn propose(&self, deployment: Deployment) -> Result<CommitId, PortError> {
+        Ok(self.call(Part::Git, |world| world.git.propose(&deployment)).await?)
+    }
+
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError> {
         self.call(Part::Git, |world| world.revert(&revert)).await?
     }

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 
 use crate::check::{Broken, Invariant};
 use crate::life::{Fate, Life};
+use crate::merging::{merge_open, take_in_merges};
 use crate::random::Random;
 use crate::scenario::{Order, Scenario, Wish};
 use crate::story::{Kind, Line};
@@ -179,7 +180,9 @@ async fn attend(world: &Arc<World>, scenario: &Scenario, life: &Arc<Life>, tally
         }
         if now_ms >= scenario.calm_ms {
             approve_all(&control).await;
+            merge_open(world, &control);
         }
+        take_in_merges(world, &control).await;
         tally.ticks += 1;
         if look(world, scenario, &control, life.now_ms(), &mut quiet_since) {
             break;
@@ -267,6 +270,10 @@ async fn obey(world: &World, control: &Control, order: &Order, random: &mut Rand
         },
         (_, None) => Ok("finds no flight".to_owned()),
         (Wish::Approve, Some(flight)) => {
+            // Whoever looks at one release looks at what is proposed as well.
+            if merge_open(world, control) > 0 {
+                return Ok("merges what is proposed".to_owned());
+            }
             control.approve(&flight, None, order.by).await?;
             Ok(format!("approves {}", flight.short()))
         }

@@ -126,6 +126,7 @@ impl Scenario {
         let mut random = Random::new(seed);
         // From a number of its own, so that what is added here changes no other draw.
         let drawn = grouped(&service_text(&mut random.branch()), &mut Random::new(seed ^ 0x6772_6f75_7073));
+        let drawn = merged(drawn, &mut Random::new(seed ^ 0x6d65_7267_6564));
         let config = settings.config.clone().unwrap_or(drawn);
         let service = config::read(&config)?;
         let (unit_ms, wait_ms) = lengths(&service);
@@ -254,6 +255,18 @@ fn grouped(text: &str, random: &mut Random) -> String {
         0..8 => text.replace(ALONE, GROUP),
         8..12 => text.replace(ALONE, &format!("{GROUP}{THIRD}")),
         _ => text.to_owned(),
+    }
+}
+
+/// Now and then what comes into the last environment is merged by a person; a group is not proposed.
+fn merged(text: String, random: &mut Random) -> String {
+    if !random.chance(120) || text.contains("services:") {
+        return text;
+    }
+    if text.contains("gate: {") {
+        text.replace("gate: {", "gate: { merge: true,")
+    } else {
+        format!("{text}    gate: {{ merge: true }}\n")
     }
 }
 

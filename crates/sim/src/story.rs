@@ -79,6 +79,8 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
         Event::Overridden { environment, hold, by, reason } => {
             format!("let past {hold} into {environment} by {by}: {reason}")
         }
+        Event::Proposed { place, commit } => format!("proposed for {place} by {}", commit.short()),
+        Event::Merged { place, commit, by } => format!("merged into {place} by {} by {by}", commit.short()),
         Event::GatePassed { place, replaces } => match replaces {
             Some(other) => format!("enters {place}, where {} serves", named(other)),
             None => format!("enters {place}, where nothing serves"),

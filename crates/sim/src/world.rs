@@ -457,6 +457,13 @@ impl State {
         Ok(self.wrote(wrote))
     }
 
+    /// A person merges what a flight proposed; whether it is there to be merged.
+    pub(crate) fn merge(&mut self, target: &Target, flight: &FlightId) -> bool {
+        let Some(id) = self.git.merge(target, flight) else { return false };
+        self.tell(Kind::Person, || format!("merges {} into {target} by {}", story::named(flight), id.short()));
+        true
+    }
+
     fn wrote(&mut self, wrote: Result<CommitId, String>) -> CommitId {
         let last = || self.git.commits.last().map_or_else(|| commit(0), |c| c.id.clone());
         let id = wrote.clone().unwrap_or_else(|_| last());

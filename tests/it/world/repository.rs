@@ -144,6 +144,25 @@ impl Desk {
         Self(dir)
     }
 
+    /// Another one, cloned by somebody who says who they are.
+    pub(crate) fn clone_as(world: &World, name: &str) -> Self {
+        let url = world.url().replace("http://", &format!("http://{name}:{}@", world.token()));
+        git(world.dir(), &["clone", "--quiet", &format!("{url}/git/deployments.git"), name]);
+        Self(world.dir().join(name))
+    }
+
+    /// Runs the client there.
+    #[track_caller]
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
+        git(&self.0, arguments)
+    }
+
+    /// Tries to push to where it was cloned from; what was said where it was refused.
+    pub(crate) fn push_origin(&self, what: &str) -> Result<(), String> {
+        let output = run(&self.0, &["push", "--quiet", "origin", what]);
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    }
+
     /// Takes a commit back.
     pub(crate) fn revert(&self, commit: &str) {
         git(&self.0, &["revert", "--no-edit", commit]);

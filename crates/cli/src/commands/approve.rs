@@ -1,4 +1,5 @@
-//! `prograde approve`: lets a flight into an environment, or past what holds its gate.
+//! `prograde approve`: lets a flight into an environment, by an approval or by merging what it has proposed, or past what holds
+//! its gate.
 
 use clap::Args;
 use prograde_model::ids::EnvironmentName;
@@ -16,6 +17,7 @@ use crate::wire::{ApproveRequest, FlightView, OverrideRequest};
 Examples:
   prograde approve 3f2a91bc
   prograde approve 3f2a91bc --environment production --by 'Ada Lovelace'
+  prograde approve 3f2a91bc --merge
   prograde approve 3f2a91bc --override budget/pad-availability --reason 'the customer waits for it'")]
 pub(crate) struct ApproveArgs {
     /// The flight's id, or its first four or more digits
@@ -24,6 +26,9 @@ pub(crate) struct ApproveArgs {
     /// The environment; by default the one that the flight waits for
     #[arg(long, short, value_name = "NAME")]
     environment: Option<EnvironmentName>,
+    /// Merge what it has proposed in the deployment repository, as a push of that branch does
+    #[arg(long, conflicts_with = "past")]
+    merge: bool,
     /// What holds the gate, such as a spent error budget; `prograde flight show` names it
     #[arg(long = "override", value_name = "HOLD", requires = "reason")]
     past: Option<String>,
@@ -40,7 +45,8 @@ pub(crate) fn run(app: &App, args: &ApproveArgs) -> Result<Exit, Report> {
     if let (Some(hold), Some(reason)) = (&args.past, &args.reason) {
         return let_past(app, args, (hold, reason));
     }
-    let request = ApproveRequest { environment: args.environment.clone(), by: app.by(args.order.by.as_deref())? };
+    let (environment, by) = (args.environment.clone(), app.by(args.order.by.as_deref())?);
+    let request = ApproveRequest { environment, by, merge: args.merge };
     if args.order.dry_run {
         let flight = client.flight(args.flight.as_str())?;
         let path = format!("/api/v1/flights/{}/approve", flight.summary.id);
@@ -49,7 +55,7 @@ pub(crate) fn run(app: &App, args: &ApproveArgs) -> Result<Exit, Report> {
     let ordered = client.approve(args.flight.as_str(), &request)?;
     let place = args.environment.as_ref().map_or_else(String::new, |name| format!(" for {name}"));
     let what = format!("flight {}{place}, by {}", ordered.flight.short(), request.by);
-    let exit = tell(app, "Approved", &what, &ordered)?;
+    let exit = tell(app, if args.merge { "Merged" } else { "Approved" }, &what, &ordered)?;
     follow(app, &ordered);
     Ok(exit)
 }
@@ -81,5 +87,6 @@ fn plan(flight: &FlightView, request: &ApproveRequest) -> String {
         Some(entry) => format!("{}, where it {}", entry.environment, entry.missing.join(" and ")),
         None => "no environment: it waits for none".to_owned(),
     };
-    format!("approve flight {} as {} for {place}", flight.summary.id.short(), request.by)
+    let what = if request.merge { "merge" } else { "approve" };
+    format!("{what} flight {} as {} for {place}", flight.summary.id.short(), request.by)
 }

@@ -52,6 +52,8 @@ impl Moment {
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
             | Event::Overridden { .. }
+            | Event::Proposed { .. }
+            | Event::Merged { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }
             | Event::MigrationStarted { .. }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use prograde_model::entry::Entry;
 use prograde_model::event::{Event, Outcome};
 use prograde_model::flag::Flags;
 use prograde_model::flight::{Effect, Flight};
@@ -37,6 +39,7 @@ impl Inner {
             Effect::Read => self.read(flight).await,
             Effect::Build => return self.build(flight, cancel).await,
             Effect::MakeImage => self.make_image(flight).await,
+            Effect::Propose(target) => self.propose(flight, target).await,
             Effect::Deploy(target) => self.deploy(flight, target).await,
             Effect::Migrate(target) => self.migrate(flight, target, cancel).await,
             Effect::Check(target) => self.check(flight, target).await,
@@ -166,49 +169,90 @@ impl Inner {
         Ok(facts)
     }
 
-    async fn deploy(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
+    /// What is to be written of a release.
+    async fn deployment(&self, flight: &Flight, target: &Target) -> Result<Deployment, PortError> {
         let environment = environment(flight, target)?;
         let release = release(flight, target)?;
         self.ports.images.vouched(&target.service, release).await?;
-        // The same time again after a crash, so that the commits are the same.
-        let at = flight.entry(target).and_then(|e| e.passed_at).unwrap_or_else(|| self.clock.now());
         let folder = member(flight, target)?.manifests_path();
         let manifests = self.ports.source.files(&flight.service, flight.commit(), &folder).await?;
-        let commit = self
-            .ports
-            .deployments
-            .commit(Deployment {
-                target: target.clone(),
-                flight: flight.id.clone(),
-                commit: flight.commit().clone(),
-                digest: release.digest.clone(),
-                evidence: release.evidence.clone(),
-                scanned: flight.scan.is_some(),
-                overlay: environment.overlay_path(),
-                manifests,
-                author: flight.opened.author.clone(),
-                subject: flight.opened.subject.clone(),
-                at,
-            })
-            .await
-            .map_err(|error| below(&folder, error))?;
+        Ok(Deployment {
+            target: target.clone(),
+            flight: flight.id.clone(),
+            commit: flight.commit().clone(),
+            digest: release.digest.clone(),
+            evidence: release.evidence.clone(),
+            scanned: flight.scan.is_some(),
+            overlay: environment.overlay_path(),
+            manifests,
+            author: flight.opened.author.clone(),
+            subject: flight.opened.subject.clone(),
+            merged: flight.entry(target).and_then(|entry| entry.merged.clone()),
+            at: self.entered_at(flight, target),
+        })
+    }
+
+    /// The same time again after a crash, so that the commits are the same.
+    fn entered_at(&self, flight: &Flight, target: &Target) -> Timestamp {
+        flight.entry(target).and_then(|entry| entry.passed_at).unwrap_or_else(|| self.clock.now())
+    }
+
+    async fn propose(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
+        let deployment = self.deployment(flight, target).await?;
+        let proposed = self.ports.deployments.propose(deployment).await;
+        let commit = proposed.map_err(|error| in_folder(flight, target, error))?;
+        Ok(vec![Event::Proposed { place: flight.place(target), commit }])
+    }
+
+    async fn commit(&self, flight: &Flight, target: &Target) -> Result<CommitId, PortError> {
+        let deployment = self.deployment(flight, target).await?;
+        let committed = self.ports.deployments.commit(deployment).await;
+        committed.map_err(|error| in_folder(flight, target, error))
+    }
+
+    async fn deploy(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
+        let environment = environment(flight, target)?;
+        let commit = match (self.commit(flight, target).await, flight.entry(target).and_then(|e| e.merged.clone())) {
+            (Ok(commit), _) => commit,
+            (Err(error), Some(merged)) => return Err(self.take_out(flight, target, merged, error).await),
+            (Err(error), None) => return Err(error),
+        };
         let workload = match self.ports.deployments.workload(&commit, target).await {
             Ok(workload) => workload,
-            Err(error @ PortError::Passing(_)) => return Err(error),
-            // The flight ends with this error, and Git must not go on naming what never ran.
-            Err(error @ (PortError::Input(_) | PortError::Final(_))) => {
-                let reason = error.to_string();
-                let (target, flight) = (target.clone(), flight.id.clone());
-                let revert = Revert { target, flight, commit, restore: None, supersedes: None, reason, at };
-                self.ports.deployments.revert(revert).await?;
-                return Err(error);
-            }
+            Err(error) => return Err(self.take_out(flight, target, commit, error).await),
         };
         // What has to be migrated first has no replica before that is done.
         let migrates = flight.migration(target).is_some();
         let started = (!migrates).then(|| self.rollout_started(flight, (target, environment), &workload));
         let deployed = Event::Deployed { place: flight.place(target), commit };
         Ok([deployed].into_iter().chain(started).collect())
+    }
+
+    /// What Git says and can't be run: the flight ends with this error, and Git must not go on naming what never ran.
+    async fn take_out(&self, flight: &Flight, target: &Target, commit: CommitId, error: PortError) -> PortError {
+        if matches!(error, PortError::Passing(_)) {
+            return error;
+        }
+        let revert = Revert {
+            target: target.clone(),
+            flight: flight.id.clone(),
+            commit,
+            restore: flight.entry(target).and_then(|entry| self.restored(entry, target)),
+            supersedes: None,
+            reason: error.to_string(),
+            at: self.entered_at(flight, target),
+        };
+        let reverted = self.ports.deployments.revert(revert).await;
+        reverted.err().unwrap_or(error)
+    }
+
+    /// The commit of what is to be there again, where that is not what lies right before the deployment: a rollback may go
+    /// further back, and a merge brings along whatever lies between.
+    fn restored(&self, entry: &Entry, target: &Target) -> Option<CommitId> {
+        let replaces = entry.replaces.as_ref();
+        let to = entry.rollback.as_ref().and_then(|r| r.to.as_ref()).filter(|to| Some(*to) != replaces);
+        let to = to.or_else(|| entry.merged.as_ref().and(replaces))?;
+        self.ledger.with(|fleet| fleet.flight(to)?.entry(target)?.deploy_commit.clone())
     }
 
     async fn check(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
@@ -247,12 +291,8 @@ impl Inner {
         let cause = entry.rollout.as_ref().and_then(|r| r.failure()).map(ToString::to_string);
         let cause = cause.or_else(|| entry.migration_failure().map(ToString::to_string));
         let reason = entry.rollback.as_ref().map(|r| format!("ordered by {}: {}", r.by, r.reason)).or(cause);
-        // A rollback may go further back than to what was there before.
-        let to = entry.rollback.as_ref().and_then(|r| r.to.as_ref()).filter(|to| Some(*to) != entry.replaces.as_ref());
-        let restore =
-            self.ledger.with(|fleet| to.and_then(|id| fleet.flight(id)?.entry(target)?.deploy_commit.clone()));
         let revert = Revert {
-            restore,
+            restore: self.restored(entry, target),
             supersedes: entry.rollback.as_ref().and_then(|rollback| rollback.supersedes.clone()),
             target: target.clone(),
             flight: flight.id.clone(),
@@ -338,6 +378,14 @@ fn no_config() -> PortError {
 
 fn not_text(file: &str) -> PortError {
     Diagnostics::from(Diagnostic::file("PG0101", file, "the file is not UTF-8 text", "save it as UTF-8")).into()
+}
+
+/// What is wrong with a flight's manifests, by their place in its repository.
+fn in_folder(flight: &Flight, target: &Target, error: PortError) -> PortError {
+    match member(flight, target) {
+        Ok(member) => below(&member.manifests_path(), error),
+        Err(_) => error,
+    }
 }
 
 /// Manifests are read below their folder; people know them by their path in the repository.

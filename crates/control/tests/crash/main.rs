@@ -19,7 +19,7 @@ use prograde_model::ids::{CommitId, FlightId, Target, Weight};
 use prograde_model::rollout::RolloutEvent;
 use prograde_sim::{
     APPEND_TAKES, Character, Fate, Life, Migrating, Part, Readiness, Scenario, State, Trouble, Window, World, Wrote,
-    commit, paused_runtime,
+    commit, merge_open, paused_runtime, take_in_merges,
 };
 
 fn config(approvals: u32) -> String {
@@ -121,6 +121,8 @@ async fn rest(world: &World, life: &Arc<Life>) {
 async fn until(world: &World, control: &Control, wanted: impl Fn(&Fleet) -> bool) {
     let done = async {
         while !control.with_fleet(&wanted) {
+            merge_open(world, control);
+            take_in_merges(world, control).await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
@@ -154,12 +156,15 @@ struct Story {
     second: bool,
     /// What it does to its data first.
     migrating: Option<Migrating>,
+    /// Whether production's gate asks for a merge.
+    merge: bool,
 }
 
 impl Story {
     /// The world in which the commit has just been pushed.
     fn begin(&self) -> State {
-        let mut state = quiet(0);
+        let gate = if self.merge { "    gate: { merge: true }\n" } else { "" };
+        let mut state = State::new(&Scenario::quiet(&format!("{CONFIG}{gate}"), 2, 8).unwrap());
         if self.second {
             state.push(BEFORE, Character::GOOD);
             let world = Arc::new(World::new(state));
@@ -257,6 +262,7 @@ const FIRST: Story = Story {
     reverted: &[],
     second: false,
     migrating: None,
+    merge: false,
 };
 const GOOD: Story = Story { second: true, ..FIRST };
 const BAD: Story = Story {
@@ -266,6 +272,7 @@ const BAD: Story = Story {
     reverted: &["production"],
     second: true,
     migrating: None,
+    merge: false,
 };
 const UNREADY: Story = Story {
     character: Character { readiness: Readiness::Never, ..Character::GOOD },
@@ -285,7 +292,11 @@ const MIGRATED_BAD: Story = Story { migrating: Some(MIGRATES), ..BAD };
 const UNMIGRATED: Story = Story { migrating: Some(Migrating { fails: true, ..MIGRATES }), ..UNREADY };
 const FIRST_UNMIGRATED: Story = Story { second: false, ..UNMIGRATED };
 
-const STORIES: [(&str, &Story); 13] = [
+const FIRST_MERGED: Story = Story { merge: true, ..FIRST };
+const MERGED: Story = Story { merge: true, ..GOOD };
+const MERGED_BAD: Story = Story { merge: true, ..BAD };
+
+const STORIES: [(&str, &Story); 16] = [
     ("first", &FIRST),
     ("good", &GOOD),
     ("bad", &BAD),
@@ -299,6 +310,9 @@ const STORIES: [(&str, &Story); 13] = [
     ("migrated, but bad", &MIGRATED_BAD),
     ("unmigrated", &UNMIGRATED),
     ("first unmigrated", &FIRST_UNMIGRATED),
+    ("first merged", &FIRST_MERGED),
+    ("merged", &MERGED),
+    ("merged, but bad", &MERGED_BAD),
 ];
 
 #[test]
@@ -349,7 +363,9 @@ fn a_death_anywhere_changes_nothing() {
 
 #[test]
 fn neither_do_two() {
-    for (name, story) in [("good", &GOOD), ("bad", &BAD), ("unchecked", &UNCHECKED), ("migrated", &MIGRATED)] {
+    let stories =
+        [("good", &GOOD), ("bad", &BAD), ("unchecked", &UNCHECKED), ("migrated", &MIGRATED), ("merged", &MERGED)];
+    for (name, story) in stories {
         // The second life dies at another point each time, often before it has come as far as the first.
         let points = story.disturb(|point| vec![death(point), death(point * 7 % 41)]);
         assert!(points > 50, "{name} was disturbed at {points} points");

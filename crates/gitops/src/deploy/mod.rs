@@ -1,8 +1,9 @@
 //! The deployment repository: one commit for each release that enters an environment, and one for each that leaves it
-//! again. Invariant: `main` only moves forward, each flight deploys a target at most once, and reverts it once for each order, and the same
+//! again; and branches with what is proposed. Invariant: `main` only moves forward, each flight deploys a target at most once, and reverts it once for each order, and the same
 //! inputs make the same commits.
 
 mod message;
+mod proposals;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::git::{Author, GitError, MAIN, Repositories, Repository, TreeEntry};
 use crate::kustomize::{self, Resource};
 use message::Trailers;
 use prograde_kustomize::{FileTree, join};
+pub use proposals::{Merge, Proposed};
 
 /// The name of the repository, which no service may have.
 pub const REPOSITORY: &str = "deployments";
@@ -104,6 +106,8 @@ pub struct DeployChange {
     pub author: (String, String),
     /// The first line of the message.
     pub subject: String,
+    /// The commit by which a person merged it, where it was proposed.
+    pub merged: Option<CommitId>,
     /// When.
     pub at: Timestamp,
 }
@@ -171,6 +175,12 @@ pub struct Rendered {
     pub resources: Vec<Resource>,
 }
 
+/// A release's folder, which is in the repository though no commit has it yet, and the message of the commit.
+struct Written {
+    folder: String,
+    message: String,
+}
+
 /// What a target's folder becomes.
 enum Folder<'a> {
     /// This object.
@@ -205,18 +215,27 @@ impl Deployments {
         &self.repository
     }
 
-    /// Records that a release enters an environment. Doing it again gives the same commit and makes nothing.
+    /// Records that a release enters an environment. Doing it again gives the same commit and makes nothing; where a person
+    /// has merged it, nothing is made at all.
     pub async fn commit(&self, change: DeployChange) -> Result<CommitId, DeployError> {
-        let overlay = checked_overlay(&change.manifests, &change.overlay)?;
         let _writing = self.writing.lock().await;
-        let note =
-            format!("# Written by Prograde for flight {}, from commit {}.\n", change.flight, change.source_commit);
-        let files = folder(&change.target, &overlay, &change.manifests, change.digest.as_str(), &note)?;
-        let folder = self.repository.write_files(&files).await?;
-        let message = message::deploy(&change);
+        let Written { folder, message } = self.write(&change).await?;
+        if let Some(merged) = &change.merged
+            && self.is_merged(&change.target, merged, &folder).await?
+        {
+            return Ok(merged.clone());
+        }
         let author = Author { name: &change.author.0, email: &change.author.1, at: change.at };
         let wanted = Trailers::of(Action::Deploy, &change.target, &change.flight);
         self.record(&wanted, &author, &message, &Folder::New(folder)).await
+    }
+
+    async fn write(&self, change: &DeployChange) -> Result<Written, DeployError> {
+        let overlay = checked_overlay(&change.manifests, &change.overlay)?;
+        let note =
+            format!("# Written by Prograde for flight {}, from commit {}.\n", change.flight, change.source_commit);
+        let files = folder(&change.target, &overlay, &change.manifests, change.digest.as_str(), &note)?;
+        Ok(Written { folder: self.repository.write_files(&files).await?, message: message::deploy(change) })
     }
 
     /// The commit by which a flight entered a target, if it did.
@@ -299,7 +318,7 @@ impl Deployments {
         head: Option<&CommitId>,
         target: &Target,
         folder: Option<String>,
-    ) -> Result<String, DeployError> {
+    ) -> Result<String, GitError> {
         let (mut root, mut environment) = match head {
             None => (BTreeMap::new(), BTreeMap::new()),
             Some(head) => (
@@ -317,7 +336,7 @@ impl Deployments {
             let object = self.repository.write_tree(&environment).await?;
             root.insert(target.environment.to_string(), TreeEntry::directory(object));
         }
-        Ok(self.repository.write_tree(&root).await?)
+        self.repository.write_tree(&root).await
     }
 
     /// The commit with these trailers.

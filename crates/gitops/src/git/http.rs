@@ -12,8 +12,11 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::task::JoinSet;
 
-use super::{FolderState, GitError, MAIN, Repository, command, folders};
+use super::write::person;
+use super::{FolderRules, GitError, MAIN, Repository, command, folders};
 
+/// Who moved a reference, where the push did not say.
+pub(crate) const NOBODY: &str = "git push";
 /// The largest answer of `info/refs`.
 const ADVERTISEMENT_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The largest list of references in a push.
@@ -78,7 +81,7 @@ pub enum Takes {
     /// Everything.
     All,
     /// Only `main`, and only such that each folder that changes, two parts deep, becomes one of these.
-    Folders(Vec<FolderState>, String),
+    Folders(FolderRules),
     /// Nothing.
     Nothing(String),
 }
@@ -99,6 +102,8 @@ pub struct RpcOptions {
     pub protocol: Option<String>,
     /// What it may do, where it is a push.
     pub rules: PushRules,
+    /// Who pushes, where the request says so.
+    pub pusher: Option<String>,
 }
 
 /// One reference that a push asks to change. Whether it was changed is seen in the repository afterwards.
@@ -157,6 +162,9 @@ impl Repository {
         settings.extend(hooks.iter().map(|dir| format!("core.hooksPath={}", dir.path().display())));
         let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
         let mut command = self.service(service, &settings, &[], protocol);
+        // As `git http-backend` has it: then the log of the reference says who moved it.
+        command.env("GIT_COMMITTER_NAME", person(options.pusher.as_deref().unwrap_or(NOBODY), NOBODY));
+        command.env("GIT_COMMITTER_EMAIL", NOBODY);
         command.stdin(Stdio::piped());
         let mut running = command::Running::start(command)?;
         let (Some(stdin), Some(stdout)) = (running.child.stdin.take(), running.child.stdout.take()) else {
@@ -214,6 +222,7 @@ fn settings(service: GitService, rules: &PushRules, updates: &[RefUpdate]) -> Ve
                 format!("receive.denyDeletes={protected}"),
                 format!("receive.denyNonFastForwards={protected}"),
                 format!("receive.maxInputSize={}", rules.pack_bytes_max),
+                format!("core.logAllRefUpdates={}", matches!(rules.takes, Takes::Folders(_))),
                 "receive.autogc=false".into(),
                 "receive.fsckObjects=true".into(),
             ];

@@ -13,7 +13,8 @@ mod write;
 
 pub use bases::RemoteBases;
 pub use export::EXPORT_BYTES_MAX;
-pub use folders::FolderState;
+pub use folders::{FolderRules, FolderState};
+pub(crate) use http::NOBODY;
 pub use http::{GitService, PushRules, RefUpdate, Rpc, RpcOptions, Takes};
 pub use read::{CommitInfo, FILE_BYTES_MAX};
 pub use upstream::Upstream;

@@ -9,6 +9,9 @@ use prograde_kustomize::{BYTES_MAX, FILES_MAX, FileTree, TreeError, is_plain};
 /// The largest single file that is read.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// How far back it is looked for who pushed a commit.
+const PUSHES_MAX: usize = 1_000;
+
 /// A commit without its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitInfo {
@@ -209,6 +212,16 @@ impl Repository {
             found.push((commit, info));
         }
         Ok(found)
+    }
+
+    /// Who pushed a commit as the newest one of `main`, where that is on record and the push said it.
+    pub(crate) async fn pusher(&self, commit: &CommitId) -> Result<Option<String>, GitError> {
+        let most = format!("--max-count={PUSHES_MAX}");
+        let arguments = ["log", "-g", &most, "--no-show-signature", "--format=%H %gn", "refs/heads/main", "--"];
+        let answer = self.run("read who pushed", &arguments, None).await?;
+        let answer = String::from_utf8_lossy(&answer);
+        let named = answer.lines().find_map(|line| line.strip_prefix(commit.as_str())?.strip_prefix(' '));
+        Ok(named.map(str::to_owned))
     }
 
     /// Whether `older` is `newer` or one of its ancestors.

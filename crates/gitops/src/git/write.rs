@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use prograde_model::CommitId;
 
-use super::{GitError, Repository, command};
+use super::{GitError, NOBODY, Repository, command};
 use prograde_kustomize::FileTree;
 
 /// Who a commit is by; the text is cleaned where it is written.
@@ -146,11 +146,35 @@ impl Repository {
         from: Option<&CommitId>,
         to: &CommitId,
     ) -> Result<(), GitError> {
+        self.update(branch, from, to, None).await
+    }
+
+    /// Moves a branch for somebody, whom the log of the reference names as it does for a push.
+    pub(crate) async fn move_branch_for(
+        &self,
+        by: &str,
+        (branch, from): (&str, Option<&CommitId>),
+        to: &CommitId,
+    ) -> Result<(), GitError> {
+        self.update(branch, from, to, Some(by)).await
+    }
+
+    async fn update(
+        &self,
+        branch: &str,
+        from: Option<&CommitId>,
+        to: &CommitId,
+        by: Option<&str>,
+    ) -> Result<(), GitError> {
         let reference = format!("refs/heads/{branch}");
         let zeros = "0".repeat(to.as_str().len());
         let from = from.map_or(zeros.as_str(), CommitId::as_str);
         let arguments = ["update-ref", "--no-deref", &reference, to.as_str(), from];
-        let command = command::command(&self.dir, &[], arguments);
+        let settings: &[&str] = if by.is_some() { &["core.logAllRefUpdates=true"] } else { &[] };
+        let mut command = command::command(&self.dir, settings, arguments);
+        if let Some(by) = by {
+            command.env("GIT_COMMITTER_NAME", person(by, NOBODY)).env("GIT_COMMITTER_EMAIL", NOBODY);
+        }
         let answer = command::answer(command, None, 1024, command::COMMAND_TIMEOUT).await?;
         match answer.code {
             Some(0) => Ok(()),
@@ -160,10 +184,17 @@ impl Repository {
             _ => Err(answer.failure("move a branch")),
         }
     }
+
+    /// Removes a branch, if it still points where it did.
+    pub(crate) async fn remove_branch(&self, branch: &str, at: &CommitId) -> Result<(), GitError> {
+        let reference = format!("refs/heads/{branch}");
+        self.run("remove a branch", &["update-ref", "-d", "--no-deref", &reference, at.as_str()], None).await?;
+        Ok(())
+    }
 }
 
 /// A name or address without what Git's commit headers can't hold.
-fn person(text: &str, or: &str) -> String {
+pub(super) fn person(text: &str, or: &str) -> String {
     let clean: String = text.chars().filter(|c| !c.is_control() && !"<>".contains(*c)).take(200).collect();
     // Git itself takes these off the ends and refuses what is then empty.
     let clean = clean.trim_matches(|c: char| c.is_whitespace() || ".,:;\"\\'".contains(c));

@@ -66,7 +66,7 @@ async fn answer(State(service): State<Service>, request: Request) -> Response {
         return StatusCode::NOT_FOUND.into_response();
     };
     let body = StreamReader::new(body.into_data_stream().map_err(std::io::Error::other));
-    let options = RpcOptions { gzip, protocol, rules: service.rules.clone() };
+    let options = RpcOptions { gzip, protocol, rules: service.rules.clone(), pusher: None };
     match service.repository.rpc(git, Box::pin(body), options).await {
         Ok(rpc) => {
             let kind = format!("application/x-{}-result", git.name());

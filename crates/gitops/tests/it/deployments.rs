@@ -1,7 +1,9 @@
 //! The deployment repository.
 
 use jiff::Timestamp;
-use prograde_gitops::deploy::{self, Action, DeployChange, DeployError, Deployments, RenderError, RevertRequest};
+use prograde_gitops::deploy::{
+    self, Action, DeployChange, DeployError, Deployments, Proposed, RenderError, RevertRequest,
+};
 use prograde_gitops::{FileTree, kustomize, workload};
 use prograde_model::{CommitId, FlightId, Target};
 
@@ -26,6 +28,7 @@ fn change(environment: &str, n: u8, manifests: FileTree) -> DeployChange {
         overlay: "production".into(),
         manifests,
         author: ("Ada <script>\n".into(), "ada@example.org".into()),
+        merged: None,
         subject: format!("Deploy number {n}\nPrograde-Flight: {}", flight(99)),
         at: Timestamp::from_second(1_700_000_000 + i64::from(n)).unwrap(),
     }
@@ -243,4 +246,88 @@ async fn what_can_not_be_deployed_is_refused() {
         assert!(deployments.commit(refused).await.is_err(), "{overlay:?}");
     }
     assert_eq!(deployments.repository().head("main").await.unwrap(), None);
+}
+
+/// A commit of the file tree, its parents, and what of it is the place's folder.
+async fn lies(deployments: &Deployments, branch: &str) -> Option<(CommitId, Vec<CommitId>, String)> {
+    let repository = deployments.repository();
+    let commit = repository.head(branch).await.unwrap()?;
+    let folders = deployments.folders(&[(target("production"), commit.clone())]).await.unwrap();
+    let parents = repository.commit_info(&commit).await.unwrap().parents;
+    Some((commit, parents, folders.into_iter().next().flatten().unwrap()))
+}
+
+const PROPOSAL: &str = "proposals/production/web";
+
+#[tokio::test]
+async fn what_is_proposed_is_the_commit_that_would_be_made() {
+    let (_dir, deployments) = open().await;
+    let manifests = fixture::tree(MANIFESTS);
+    // Also where nothing was deployed yet.
+    let first = deployments.propose(change("production", 1, manifests.clone())).await.unwrap();
+    assert_eq!(lies(&deployments, PROPOSAL).await.unwrap().1, []);
+    assert_eq!(deployments.repository().head("main").await.unwrap(), None);
+    assert_eq!(deployments.propose(change("production", 1, manifests.clone())).await.unwrap(), first);
+    let made = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
+    assert_eq!(made, first, "the very commit");
+    // A later one takes its place.
+    let second = deployments.propose(change("production", 2, manifests.clone())).await.unwrap();
+    let (commit, parents, _) = lies(&deployments, PROPOSAL).await.unwrap();
+    assert_eq!((&commit, parents.as_slice()), (&second, [made].as_slice()));
+    deployments.propose(change("staging", 2, manifests.clone())).await.unwrap();
+    let made = deployments.commit(change("production", 2, manifests)).await.unwrap();
+    assert_eq!(made, second);
+}
+
+#[tokio::test]
+async fn what_is_proposed_follows_main_and_goes_when_nothing_is_left_to_merge() {
+    let (_dir, deployments) = open().await;
+    let manifests = fixture::tree(MANIFESTS);
+    let commit = deployments.propose(change("production", 1, manifests.clone())).await.unwrap();
+    deployments.propose(change("test", 1, manifests.clone())).await.unwrap();
+    let before = lies(&deployments, PROPOSAL).await.unwrap();
+    let over = |_: &Target, of: &FlightId| *of == flight(1);
+    deployments.keep_proposals(&[], |_, _| false).await.unwrap();
+    assert_eq!(lies(&deployments, PROPOSAL).await, Some(before.clone()), "it may be known in a moment");
+    let proposed = Proposed { target: target("production"), commit: commit.clone() };
+    deployments.keep_proposals(std::slice::from_ref(&proposed), over).await.unwrap();
+    assert_eq!(lies(&deployments, PROPOSAL).await.unwrap(), before, "main is where it was");
+    assert_eq!(deployments.repository().head("proposals/test/web").await.unwrap(), None);
+
+    let main = deployments.commit(change("staging", 2, manifests.clone())).await.unwrap();
+    deployments.keep_proposals(std::slice::from_ref(&proposed), over).await.unwrap();
+    let (again, parents, folder) = lies(&deployments, PROPOSAL).await.unwrap();
+    assert_eq!((parents.as_slice(), folder), ([main.clone()].as_slice(), before.2.clone()));
+    assert!(again != commit && !deployments.repository().tree(&again, "staging/web").await.unwrap().is_empty());
+    // One that was lost is made again, and what lies there counts as proposed.
+    assert_eq!(deployments.propose(change("production", 1, manifests)).await.unwrap(), again);
+    deployments.keep_proposals(&[], over).await.unwrap();
+    assert_eq!(lies(&deployments, PROPOSAL).await, None);
+    deployments.keep_proposals(&[proposed], over).await.unwrap();
+    assert_eq!(lies(&deployments, PROPOSAL).await.unwrap(), (again, vec![main], before.2));
+}
+
+#[tokio::test]
+async fn a_release_that_was_merged_needs_no_other_commit() {
+    let (_dir, deployments) = open().await;
+    let manifests = fixture::tree(MANIFESTS);
+    let first = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
+    // As somebody would who copies what is proposed.
+    let copy = deployments.commit(change("production", 2, manifests.clone())).await.unwrap();
+    let merged =
+        |by: &CommitId| DeployChange { merged: Some(by.clone()), ..change("production", 2, manifests.clone()) };
+    assert_eq!(deployments.commit(merged(&copy)).await.unwrap(), copy);
+    let strange = deployments.commit(DeployChange { flight: flight(3), ..merged(&first) }).await.unwrap();
+    assert!(strange != first && strange != copy, "that commit does not have it");
+    let merge = deployments.last_merge(&target("production")).await.unwrap().unwrap();
+    assert_eq!((merge.commit, merge.by.as_str()), (strange, "git push"), "nobody said who pushed it");
+
+    // The server merges for somebody, also when `main` has moved on.
+    let commit = deployments.propose(change("production", 4, manifests.clone())).await.unwrap();
+    deployments.commit(change("staging", 4, manifests)).await.unwrap();
+    let proposed = Proposed { target: target("production"), commit: commit.clone() };
+    let merged = deployments.merge(&proposed, "Ann <script>").await.unwrap();
+    assert!(merged != commit && deployments.repository().head("main").await.unwrap() == Some(merged.clone()));
+    let merge = deployments.last_merge(&target("production")).await.unwrap().unwrap();
+    assert_eq!((merge.commit, merge.by.as_str()), (merged, "Ann script"));
 }

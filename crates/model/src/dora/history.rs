@@ -102,6 +102,8 @@ impl History {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Proposed { .. }
+            | Event::Merged { .. }
             | Event::Overridden { .. }
             | Event::GatePassed { .. }
             | Event::Unchanged { .. }

@@ -186,6 +186,8 @@ impl Fleet {
             | Event::PipelineFinished { .. }
             | Event::ReleaseRecorded(_)
             | Event::Approved { .. }
+            | Event::Proposed { .. }
+            | Event::Merged { .. }
             | Event::Overridden { .. }
             | Event::GatePassed { .. }
             | Event::Unchanged { .. }

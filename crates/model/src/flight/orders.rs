@@ -63,6 +63,24 @@ pub enum Refusal {
         /// Who may.
         may: Vec<String>,
     },
+    /// Nothing of it lies there to be merged.
+    #[error("flight {flight} has nothing to merge for {environment}")]
+    NotProposed {
+        /// Which flight.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+    },
+    /// What was merged does not enter.
+    #[error("flight {flight} does not enter {environment}: {reason}")]
+    GateShut {
+        /// Which flight.
+        flight: FlightId,
+        /// Which environment.
+        environment: EnvironmentName,
+        /// Why.
+        reason: String,
+    },
     /// That does not keep it out.
     #[error("flight {flight} is not held by {hold:?} in {environment}{}", held_by(.holds))]
     NotHeld {

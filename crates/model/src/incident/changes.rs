@@ -161,6 +161,8 @@ impl Changes {
             | Event::JobFinished { .. }
             | Event::PipelineFinished { .. }
             | Event::Approved { .. }
+            | Event::Proposed { .. }
+            | Event::Merged { .. }
             | Event::Overridden { .. }
             | Event::Unchanged { .. }
             | Event::Deployed { .. }

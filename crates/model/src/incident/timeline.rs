@@ -230,6 +230,8 @@ fn of_flight(event: &Event) -> Option<(crate::event::Place, String, Option<&str>
         | Event::PipelineFinished { .. }
         | Event::ReleaseRecorded(_)
         | Event::Approved { .. }
+        | Event::Proposed { .. }
+        | Event::Merged { .. }
         | Event::Unchanged { .. }
         | Event::Deployed { .. }
         | Event::Checked { failure: None, .. }

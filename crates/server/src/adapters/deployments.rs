@@ -56,8 +56,9 @@ impl GitDeployments {
         });
         let judged = judged.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
         let refused = judged.map_err(as_written)?.refused;
-        // What Git has already was let in then: a crash may have come before that was recorded.
-        let is_there = !refused.is_empty() && self.committed(deployment).await?;
+        // What Git has already was let in then: a crash may have come before that was recorded. What a person has merged was
+        // let in when it was proposed, which may be long ago.
+        let is_there = !refused.is_empty() && deployment.merged.is_none() && self.committed(deployment).await?;
         if refused.is_empty() || is_there { Ok(()) } else { Err(as_written(PortError::Input(Diagnostics(refused)))) }
     }
 
@@ -101,20 +102,14 @@ impl Port for GitDeployments {
         checked.map_err(as_written)
     }
 
+    async fn propose(&self, deployment: Deployment) -> Result<CommitId, PortError> {
+        self.admit(&deployment).await?;
+        self.deployments.propose(change(deployment)?).await.map_err(|error| from_deploy(&error))
+    }
+
     async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
         self.admit(&deployment).await?;
-        let change = DeployChange {
-            target: deployment.target,
-            flight: deployment.flight,
-            source_commit: deployment.commit,
-            digest: deployment.digest,
-            overlay: deployment.overlay,
-            manifests: tree(&deployment.manifests)?,
-            author: (deployment.author.name, deployment.author.email),
-            subject: deployment.subject,
-            at: deployment.at,
-        };
-        self.deployments.commit(change).await.map_err(|error| from_deploy(&error))
+        self.deployments.commit(change(deployment)?).await.map_err(|error| from_deploy(&error))
     }
 
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError> {
@@ -145,6 +140,21 @@ impl Port for GitDeployments {
         })?;
         Ok(workload::decode(target, &rendered.resources)?.0)
     }
+}
+
+fn change(deployment: Deployment) -> Result<DeployChange, PortError> {
+    Ok(DeployChange {
+        target: deployment.target,
+        flight: deployment.flight,
+        source_commit: deployment.commit,
+        digest: deployment.digest,
+        overlay: deployment.overlay,
+        manifests: tree(&deployment.manifests)?,
+        author: (deployment.author.name, deployment.author.email),
+        subject: deployment.subject,
+        merged: deployment.merged,
+        at: deployment.at,
+    })
 }
 
 fn from_preview(error: PreviewError) -> PortError {

@@ -11,15 +11,17 @@ use serde::Deserialize;
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use super::{Context, Failure};
+use crate::auth;
 use crate::events::chain;
 use crate::upstream;
 
 /// The repository that says what should run.
 const DEPLOYMENTS: &str = "deployments";
-/// What is said to whoever pushes something there that is no way back.
+/// What is said to whoever pushes something there that is no way back, and not proposed.
 const ONLY_BACK: &str = "\
 prograde: a release is taken out of an environment by `git revert` of its commit here, while no other is on its way
-prograde: there. Everything else follows from a push to the service's repository.";
+prograde: there. One that is proposed, on `proposals/ENVIRONMENT/SERVICE`, is let in by merging that as it is. Everything
+prograde: else follows from a push to the service's repository.";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct AdvertiseQuery {
@@ -58,8 +60,8 @@ async fn rpc(context: Context, name: String, service: GitService, request: Reque
     let repository = open(&context, &name, service).await?;
     let mut rules = PushRules::default();
     if is_deployments(&name) && service == GitService::ReceivePack {
-        let allowed = context.by_hand.allowed().await.map_err(|error| failure(&error))?;
-        rules.takes = Takes::Folders(allowed, ONLY_BACK.to_owned());
+        let folders = context.by_hand.folders(ONLY_BACK).await.map_err(|error| failure(&error))?;
+        rules.takes = Takes::Folders(folders);
     }
     if service == GitService::ReceivePack
         && let Some(url) = followed(&context, &name)
@@ -69,6 +71,7 @@ async fn rpc(context: Context, name: String, service: GitService, request: Reque
     let options = RpcOptions {
         gzip: request.headers().get(header::CONTENT_ENCODING).is_some_and(|v| v == "gzip"),
         protocol: protocol(request.headers()).map(str::to_owned),
+        pusher: auth::name(request.headers()),
         rules,
     };
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other);

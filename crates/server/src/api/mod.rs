@@ -24,6 +24,8 @@ mod runbooks;
 mod toil;
 mod views;
 
+pub(crate) use views::words;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -48,7 +50,7 @@ pub use openapi::document as openapi_document;
 use crate::alerts::Handled;
 use crate::applications::Sets;
 use crate::auth::{self, PageKey, Token};
-use crate::by_hand::ByHand;
+use crate::by_hand::{ByHand, MergeError};
 use crate::events::chain;
 use crate::evidence::Vouching;
 use crate::incidents::Desk;
@@ -239,6 +241,16 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         (self.status, axum::Json(self.body)).into_response()
+    }
+}
+
+impl From<MergeError> for Failure {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Refused(why) => Self::refused(why, "`prograde flight show` tells what the flight waits for"),
+            MergeError::Git(error) => Self::internal(&error),
+            MergeError::Order(error) => error.into(),
+        }
     }
 }
 

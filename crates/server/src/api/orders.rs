@@ -29,7 +29,12 @@ pub(super) async fn approve(
 ) -> Result<Json<Ordered>, Failure> {
     let order = body(order)?;
     let flight = find_flight(&context, &id)?;
-    let events = context.control.approve(&flight, order.environment.as_ref(), named(&order.by)?).await?;
+    let (environment, by) = (order.environment.as_ref(), named(&order.by)?);
+    let events = if order.merge {
+        context.by_hand.merge(&flight, environment, by).await?
+    } else {
+        context.control.approve(&flight, environment, by).await?
+    };
     Ok(ordered(flight, &events))
 }
 

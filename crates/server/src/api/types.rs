@@ -196,6 +196,9 @@ pub struct EntryView {
     /// What holds the gate, where something that is no part of the release does; a person can let the flight past each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
+    /// The branch of the deployment repository on which its change is proposed, while it waits there to be merged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<String>,
     /// Who approved.
     pub approvals: Vec<String>,
     /// The candidate's share of traffic in percent.
@@ -350,6 +353,9 @@ pub struct ApproveRequest {
     pub environment: Option<EnvironmentName>,
     /// Who approves.
     pub by: String,
+    /// Whether what it has proposed is merged, instead of an approval.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merge: bool,
 }
 
 /// Body of `POST /api/v1/flights/{id}/override`.

@@ -313,7 +313,7 @@ fn missing(fleet: &Fleet, flight: &Flight, environment: &EnvironmentName, holds:
 }
 
 /// What a gate waits for, each thing in words.
-fn words(missing: &[Missing]) -> Vec<String> {
+pub(crate) fn words(missing: &[Missing]) -> Vec<String> {
     let of = |missing: &Missing| match missing {
         Missing::Approvals { given, needed, point_of_no_return } => {
             let why = if *point_of_no_return { ": its migration can't be undone" } else { "" };
@@ -321,6 +321,8 @@ fn words(missing: &[Missing]) -> Vec<String> {
         }
         Missing::Occupied { by } => vec![format!("waits for flight {} to leave", by.short())],
         Missing::Held { holds } => holds.iter().map(ToString::to_string).collect(),
+        Missing::Merge { branch: Some(branch) } => vec![format!("waits for {branch} to be merged")],
+        Missing::Merge { branch: None } => vec!["is about to be proposed".to_owned()],
     };
     missing.iter().flat_map(of).collect()
 }
@@ -378,6 +380,7 @@ fn entry_view(
     EntryView {
         standing: standing_name(flight, target).to_owned(),
         missing: words(&waits_for),
+        proposal: waits_for.iter().find_map(proposed),
         holds: waits_for.into_iter().flat_map(held).collect(),
         approvals: flight.approvals.get(&environment).cloned().unwrap_or_default(),
         weight: seen.version(&flight.id).map_or(0, |v| v.weight.percent()),
@@ -394,10 +397,14 @@ fn entry_view(
     }
 }
 
+fn proposed(missing: &Missing) -> Option<String> {
+    if let Missing::Merge { branch } = missing { branch.clone() } else { None }
+}
+
 fn held(missing: Missing) -> Vec<Hold> {
     match missing {
         Missing::Held { holds } => holds,
-        Missing::Approvals { .. } | Missing::Occupied { .. } => Vec::new(),
+        Missing::Approvals { .. } | Missing::Occupied { .. } | Missing::Merge { .. } => Vec::new(),
     }
 }
 

@@ -45,7 +45,12 @@ pub struct Git {
     /// All commits, the oldest first.
     pub commits: Vec<Commit>,
     by_work: BTreeMap<Work, usize>,
+    /// What is proposed for each target.
+    proposed: BTreeMap<Target, (FlightId, CommitId)>,
 }
+
+/// What a commit was asked for with that a person made.
+const MERGED: &str = "merged by a person";
 
 impl Git {
     /// Writes a release. Asked again it must be with the same words; the error says so.
@@ -60,6 +65,40 @@ impl Git {
             names: Some(deployment.flight.clone()),
             asked: format!("{deployment:?}"),
         })
+    }
+
+    /// Writes beside what is said what would be written; a later flight's takes the place of an earlier one's.
+    pub(crate) fn propose(&mut self, deployment: &Deployment) -> CommitId {
+        let proposed = self.proposed.get(&deployment.target).filter(|(flight, _)| *flight == deployment.flight);
+        if let Some((_, commit)) = proposed {
+            return commit.clone();
+        }
+        let commit: CommitId = name(&format!("{:0>40}", deployment.flight.as_str()));
+        self.proposed.insert(deployment.target.clone(), (deployment.flight.clone(), commit.clone()));
+        commit
+    }
+
+    /// A person merges what a flight proposed, if it is what lies there.
+    pub(crate) fn merge(&mut self, target: &Target, flight: &FlightId) -> Option<CommitId> {
+        self.proposed.get(target).filter(|(of, _)| of == flight)?;
+        self.proposed.remove(target);
+        let merged = self.write(Commit {
+            id: self.next_id(),
+            wrote: Wrote::Deploy,
+            flight: flight.clone(),
+            target: target.clone(),
+            reason: String::new(),
+            supersedes: None,
+            names: Some(flight.clone()),
+            asked: MERGED.to_owned(),
+        });
+        merged.ok()
+    }
+
+    /// The commit by which a person merged what the repository says of a target, if that is this flight.
+    pub(crate) fn merged(&self, target: &Target, flight: &FlightId) -> Option<CommitId> {
+        let last = self.commits.iter().rfind(|c| c.target == *target)?;
+        (last.asked == MERGED && last.flight == *flight).then(|| last.id.clone())
     }
 
     /// Takes a release out: its target's folder is again what it was before, or what it was after the commit to restore.
@@ -97,7 +136,7 @@ impl Git {
     fn write(&mut self, commit: Commit) -> Result<CommitId, String> {
         let key = (commit.wrote, commit.flight.clone(), commit.target.clone(), commit.supersedes.clone());
         if let Some(before) = self.by_work.get(&key).and_then(|at| self.commits.get(*at)) {
-            if before.asked != commit.asked {
+            if before.asked != commit.asked && before.asked != MERGED {
                 return Err(format!("asked again with other words:\n{}\n{}", before.asked, commit.asked));
             }
             return Ok(before.id.clone());

@@ -3,7 +3,7 @@
 use prograde_control::ports::PortError;
 use prograde_model::event::Event;
 use prograde_model::gate::{Hold, Holds};
-use prograde_model::ids::FlightId;
+use prograde_model::ids::{EnvironmentName, FlightId};
 
 use super::{Mutant, State};
 use crate::check::Invariant;
@@ -55,6 +55,11 @@ impl State {
         let entered = events.iter().filter_map(|event| {
             if let Event::GatePassed { place, .. } = event { Some(&place.environment) } else { None }
         });
+        // What people have merged enters all the same.
+        let merged = |name: &&EnvironmentName| {
+            flight.places_in(name).any(|target| flight.entry(target).is_some_and(|entry| entry.merged.is_some()))
+        };
+        let entered = entered.filter(|name| !merged(name));
         let held = entered.flat_map(|environment| self.answered.on(flight, environment)).next();
         if let Some(hold) = held {
             self.broke(Invariant::Held, format!("{} enters although {hold}", id.short()));

@@ -213,6 +213,10 @@ pub(crate) fn next_steps(view: &FlightView) -> Vec<String> {
         if entry.missing.iter().any(|what| what.contains("approval")) {
             steps.push(format!("prograde approve {id} --environment {}", entry.environment));
         }
+        if let Some(branch) = entry.proposal.as_ref().filter(|_| entry.missing.len() == 1) {
+            steps.push(format!("git push origin origin/{branch}:main, in a clone of the deployment repository"));
+            steps.push(format!("prograde approve {id} --environment {} --merge", entry.environment));
+        }
         for hold in &entry.holds {
             let place = &entry.environment;
             steps.push(format!("prograde approve {id} --environment {place} --override {} --reason TEXT", hold.id));
@@ -253,6 +257,15 @@ mod tests {
         let page = render(view, style, "2026-02-01T12:00:00Z".parse().unwrap());
         assert!(!page.contains('\x1b') && !page.contains('\x07'));
         format!("{page}\nnext: {}\n", next_steps(view).join("; "))
+    }
+
+    #[test]
+    fn what_is_proposed_is_merged_with_git() {
+        let page = page(&fixtures::proposed(), fixtures::TERMINAL);
+        assert!(page.contains("waits at the gate: waits for proposals/production/pad to be merged"), "{page}");
+        let next = "next: git push origin origin/proposals/production/pad:main, in a clone of the deployment repository; \
+                    prograde approve ";
+        assert!(page.contains(next) && page.ends_with("--environment production --merge\n"), "{page}");
     }
 
     #[test]
