@@ -213,7 +213,9 @@ fn what_is_pushed_is_applied_and_what_others_change_is_undone() {
     assert_eq!(kept.world.get("/api/v1/flights")["flights"], json!([]));
     kept.repository.write("prograde.yaml", "version: 1\n");
     kept.push();
-    until("a flight is opened", || (kept.world.get("/api/v1/flights")["flights"][0]["outcome"] != json!(null)).then_some(()));
+    until("a flight is opened", || {
+        (kept.world.get("/api/v1/flights")["flights"][0]["outcome"] != json!(null)).then_some(())
+    });
     kept.world.end();
 }
 
