@@ -62,10 +62,9 @@ fn help(mut command: clap::Command, arguments: &[OsString]) -> ! {
         }
     }
     path.push(OsString::from("--help"));
-    match command.clone().try_get_matches_from(path) {
-        // Where nothing can be printed the status still says it.
-        Err(told) => drop(told.print()),
-        Ok(_) => {}
+    // Where nothing can be printed the status still says it.
+    if let Err(told) = command.clone().try_get_matches_from(path) {
+        drop(told.print());
     }
     std::process::exit(2)
 }
@@ -75,7 +74,6 @@ fn help(mut command: clap::Command, arguments: &[OsString]) -> ! {
 #[command(defer = true)]
 pub(crate) enum Command {
     Serve(Box<commands::serve::ServeArgs>),
-    /// See it work on this machine, under traffic: commits that fly well and badly, or an incident from symptom to lesson
     Demo(demo::DemoArgs),
     #[command(flatten)]
     Brief(Brief),

@@ -55,7 +55,7 @@ use crate::printer::Printer;
 use crate::report::{self, Report};
 use crate::text::span_ms;
 
-/// Settings of `prograde demo`.
+/// See it work on this machine, under traffic: commits that fly well and badly, or an incident from symptom to lesson
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
     /// What is shown: commits that are rolled out, well and badly; or an incident, from the first symptom to the next release

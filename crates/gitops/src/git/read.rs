@@ -155,7 +155,9 @@ impl Repository {
         let Some(listing) = listing else { return self.tree(commit, "").await };
         let changes = parse_changes(listing)?;
         let mut tree = before.clone();
-        changes.iter().for_each(|change| tree.remove(change.path));
+        for change in &changes {
+            tree.remove(change.path);
+        }
         let is_read = |change: &&Change<'_>| change.mode != MODE_NONE && change.mode != MODE_SUBMODULE;
         let read = changes.iter().filter(is_read).map(|change| (change.mode, change.object, change.path));
         self.put(&mut tree, read.collect()).await?;
