@@ -17,6 +17,11 @@ use serde::de::DeserializeOwned;
 /// The largest file that is read, in bytes. Kubernetes' own limit for an object is 1.5 MiB.
 pub const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// The largest file that a program wrote, in bytes: see [`large_documents`].
+pub const LARGE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The most values in one of those. A value takes some hundred bytes of memory.
+const LARGE_NODES_MAX: usize = 4_000_000;
+
 /// The stack that a parser is given, in bytes.
 const STACK_BYTES: usize = 16 * 1024 * 1024;
 
@@ -25,27 +30,36 @@ pub const CODE: &str = "PG0101";
 
 /// Decodes the one document in `text`. `file` is only for messages.
 pub fn decode<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Diagnostic> {
-    check_size(file, text)?;
+    check_size(file, text, FILE_BYTES_MAX)?;
     serde_saphyr::from_str_with_options(text, options()).map_err(|error| diagnostic(file, &error))
 }
 
 /// All documents in `text` as located trees; empty documents are left out.
 pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
-    check_size(file, text)?;
-    let found = parse_documents(file, text)?;
-    Ok(found.into_iter().filter(|node| !matches!(node.value, Value::Null)).collect())
+    check_size(file, text, FILE_BYTES_MAX)?;
+    parse_documents(file, text, options)
+}
+
+/// The same of a file that no person wrote, and that may be large: a lock file of a monorepo.
+pub fn large_documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
+    check_size(file, text, LARGE_BYTES_MAX)?;
+    parse_documents(file, text, large_options)
 }
 
 /// Parses on a stack of its own: a tree as deep as the reader allows takes more than a worker thread's when unoptimised.
-fn parse_documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
-    let parse = || serde_saphyr::from_multiple_with_options(text, options()).map_err(|error| diagnostic(file, &error));
-    std::thread::scope(|scope| {
+fn parse_documents(file: &str, text: &str, options: fn() -> serde_saphyr::Options) -> Result<Vec<Node>, Diagnostic> {
+    let parse = || {
+        let found: Result<Vec<Node>, _> = serde_saphyr::from_multiple_with_options(text, options());
+        found.map_err(|error| diagnostic(file, &error))
+    };
+    let found = std::thread::scope(|scope| {
         let parser = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, parse);
         let parsed = parser
             .map_err(|error| error.to_string())
             .and_then(|parser| parser.join().map_err(|_| "the parser gave up".to_owned()));
         parsed.unwrap_or_else(|why| Err(Diagnostic::file(CODE, file, format!("the file can't be parsed: {why}"), "")))
-    })
+    })?;
+    Ok(found.into_iter().filter(|node| !matches!(node.value, Value::Null)).collect())
 }
 
 /// A value as YAML.
@@ -57,14 +71,20 @@ fn options() -> serde_saphyr::Options {
     serde_saphyr::options! { with_snippet: false, strict_booleans: true }
 }
 
-fn check_size(file: &str, text: &str) -> Result<(), Diagnostic> {
-    if text.len() <= FILE_BYTES_MAX {
+fn large_options() -> serde_saphyr::Options {
+    let mut options = options();
+    options.budget = serde_saphyr::budget! { max_nodes: LARGE_NODES_MAX, max_events: 2 * LARGE_NODES_MAX };
+    options
+}
+
+fn check_size(file: &str, text: &str, bytes_max: usize) -> Result<(), Diagnostic> {
+    if text.len() <= bytes_max {
         return Ok(());
     }
     Err(Diagnostic::file(
         CODE,
         file,
-        format!("the file has {} bytes, more than the {FILE_BYTES_MAX} that are read", text.len()),
+        format!("the file has {} bytes, more than the {bytes_max} that are read", text.len()),
         "split it, or keep data that is not configuration elsewhere",
     ))
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use granit_parser::{Event, Parser, ScalarStyle, ScanError};
 use prograde_model::Diagnostic;
 
-use crate::{CODE, check_size, position};
+use crate::{CODE, FILE_BYTES_MAX, check_size, position};
 
 /// How deeply a document may be nested.
 pub const SYNTAX_DEPTH_MAX: usize = 200;
@@ -56,7 +56,7 @@ pub enum SyntaxValue {
 
 /// All documents in `text`, also the empty ones.
 pub fn syntax(file: &str, text: &str) -> Result<Vec<Syntax>, Diagnostic> {
-    check_size(file, text)?;
+    check_size(file, text, FILE_BYTES_MAX)?;
     let mut builder = Builder { file, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, done: Vec::new() };
     for event in Parser::new_from_str(text).keep_tags(true) {
         let (event, span) = event.map_err(|error| scan_error(file, &error))?;

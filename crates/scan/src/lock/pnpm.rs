@@ -24,7 +24,7 @@ enum Form {
 }
 
 pub(super) fn parse(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
-    let documents = prograde_yaml::documents(path, text)?;
+    let documents = prograde_yaml::large_documents(path, text)?;
     // Since version 11 of pnpm a first document may hold pnpm itself; the project is in the last.
     let document = documents.last().ok_or_else(|| malformed(path, 0, "it is empty", HINT))?;
     let form = form(path, document)?;

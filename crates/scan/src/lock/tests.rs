@@ -40,6 +40,18 @@ impl crate::package::Package {
     }
 }
 
+/// A lock file of pnpm with so many packages.
+fn large(count: usize) -> String {
+    let package = |at: usize| {
+        let integrity = "A".repeat(86);
+        format!(
+            "  package-{at}@1.0.0:\n    resolution: {{integrity: sha512-{integrity}==}}\n    engines: {{node: '>=18'}}\n    peerDependencies:\n      a: '*'\n"
+        )
+    };
+    let packages: String = (0..count).map(package).collect();
+    format!("lockfileVersion: '9.0'\npackages:\n{packages}")
+}
+
 fn check(path: &str, text: &str, expected: &[&str]) -> Inventory {
     let inventory = read(path, text);
     assert_eq!(shown(&inventory), expected, "{path}");
@@ -190,6 +202,8 @@ fn pnpm_of_all_versions() {
     );
     assert_eq!(found.roots[0].needs.len(), 2);
     assert_eq!(refused("pnpm-lock.yaml", "lockfileVersion: 3\n").line, 1);
+    assert_eq!(read("pnpm-lock.yaml", &large(30_000)).packages.len(), 30_000);
+    assert!(refused("pnpm-lock.yaml", &large(200_000)).message.contains("33554432"));
 }
 
 #[test]

@@ -140,7 +140,7 @@ fn origin(resolved: Option<&str>, range: &str) -> Origin {
 }
 
 fn berry(path: &str, text: &str) -> Result<Inventory, Diagnostic> {
-    let documents = prograde_yaml::documents(path, text)?;
+    let documents = prograde_yaml::large_documents(path, text)?;
     let document = documents.first().ok_or_else(|| malformed(path, 0, "it is empty", HINT))?;
     let entries: Vec<_> = document.entries().iter().filter(|(key, _)| key.name != "__metadata").collect();
     let mut inventory = Inventory::of_file(path);
