@@ -210,12 +210,10 @@ fn what_is_pushed_is_applied_and_what_others_change_is_undone() {
 
     put_right(&kept);
     // A repository of applications flies only where it says what should be deployed from it.
-    assert_eq!(kept.world.get("/api/v1/flights")["flights"], json!([]));
+    assert_eq!(kept.world.get("/api/v1/flights"), json!([]));
     kept.repository.write("prograde.yaml", "version: 1\n");
-    kept.push();
-    until("a flight is opened", || {
-        (kept.world.get("/api/v1/flights")["flights"][0]["outcome"] != json!(null)).then_some(())
-    });
+    let commit = kept.push();
+    until("a flight is opened", || (kept.world.get("/api/v1/flights")[0]["commit"] == json!(commit)).then_some(()));
     kept.world.end();
 }
 
@@ -265,6 +263,39 @@ fn a_sync_that_is_broken_off_is_gone_on_with_and_a_newer_revision_takes_its_plac
     kept.push();
     kept.cluster.until_key(&path("stuck", "a"), "3");
     kept.until_is("stuck", "synced");
+    kept.world.end();
+}
+
+/// A flight's deployment commit is what an application says: so a cluster gets each release, and a rollback as well.
+#[test]
+fn releases_of_flights_come_to_a_cluster_and_go_back() {
+    let Some(kept) = Kept::new("") else { return };
+    let application = format!(
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: echo, namespace: argocd}}\nspec:\n  project: default\n  \
+         source: {{repoURL: '{}/git/deployments.git', path: production/echo, kustomize: {{images: ['echo=registry.example/team/echo']}}}}\n  \
+         destination: {{server: 'https://kubernetes.default.svc', namespace: shop}}\n  \
+         syncPolicy: {{automated: {{selfHeal: true, prune: true}}, syncOptions: [CreateNamespace=true]}}\n",
+        kept.world.url()
+    );
+    kept.repository.write("argocd/echo.yaml", &application);
+    kept.push();
+    until("it waits for a release", || kept.view("echo").filter(|view| view["sync"] == "unusable").map(drop));
+    let service = Repository::create(&kept.world, "echo");
+    service.enter_at_once();
+    let runs = |flight: &Value| {
+        let image = format!("registry.example/team/echo@{}", flight["digest"].as_str().unwrap());
+        until("the cluster has it", || {
+            let deployment = kept.cluster.get("/apis/apps/v1/namespaces/shop/deployments/echo")?;
+            (deployment["spec"]["template"]["spec"]["containers"][0]["image"] == image.as_str()).then_some(())
+        });
+    };
+    let first = kept.world.ended(&service.push("greeting=first", "Serve"), "landed");
+    runs(&first);
+    let second = kept.world.ended(&service.push("greeting=second", "Serve something else"), "landed");
+    runs(&second);
+    let said = kept.world.cli(&["rollback", "echo", "-e", "production", "--reason", "It is wrong", "--by", "ann"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    runs(&first);
     kept.world.end();
 }
 

@@ -7,9 +7,7 @@ use crate::world::{World, text};
 /// Two releases that serve in both environments.
 fn two_releases(world: &World) -> (serde_json::Value, serde_json::Value) {
     let repository = Repository::create(world, "echo");
-    let config = std::fs::read_to_string(repository.path("prograde.yaml")).unwrap();
-    let (before, _) = config.split_once("environments:").unwrap();
-    repository.write("prograde.yaml", &format!("{before}environments:\n  - name: test\n  - name: production\n"));
+    repository.enter_at_once();
     let first = world.ended(&repository.push("greeting=first", "Serve"), "landed");
     let second = world.ended(&repository.push("greeting=second", "Serve something else"), "landed");
     (first, second)

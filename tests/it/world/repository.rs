@@ -76,6 +76,13 @@ impl Repository {
         self.write(path, &text.replace(from, to));
     }
 
+    /// Lets releases enter both environments at once, with nothing asked of them.
+    pub(crate) fn enter_at_once(&self) {
+        let config = fs::read_to_string(self.path("prograde.yaml")).unwrap();
+        let (before, _) = config.split_once("environments:").unwrap();
+        self.write("prograde.yaml", &format!("{before}environments:\n  - name: test\n  - name: production\n"));
+    }
+
     /// Commits everything and returns the commit's id.
     pub(crate) fn commit(&self, message: &str) -> String {
         self.git(&["add", "--all"]);

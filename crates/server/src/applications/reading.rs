@@ -63,7 +63,7 @@ pub(super) fn read(
     let Some((commit, tree)) = trees.of(&place.repository) else {
         return Err(trees.finish().err().unwrap_or_else(|| "the repository is not there".to_owned()));
     };
-    let commit = commit.clone();
+    let commit = commit.clone().ok_or_else(|| format!("the repository `{}` has no commits yet", place.repository))?;
     let Texts { found: texts, left_out } = texts(&**tree, &place.path)?;
     let named = |(file, text): (String, String)| {
         let file = if place.path.is_empty() { file } else { [place.path.as_str(), "/", &file].concat() };
@@ -149,7 +149,8 @@ fn is_newest(revision: &str, url: &str, place: &Place, trees: &Trees) -> bool {
     };
     let branch = place.branches.get(name);
     let short = revision.strip_prefix("refs/heads/").unwrap_or(revision);
-    let is_commit = trees.of(name).is_some_and(|(commit, _)| commit.as_str() == revision);
+    let is_commit =
+        trees.of(name).and_then(|(commit, _)| commit.as_ref()).is_some_and(|commit| commit.as_str() == revision);
     match branch {
         Some(branch) => revision.is_empty() || revision == "HEAD" || short == branch || is_commit,
         None => NEWEST.contains(&revision) || is_commit,

@@ -160,7 +160,7 @@ impl Set {
         }
         for (name, (commit, _)) in &read {
             // What can't be asked for is told by whoever reads.
-            if inner.held.head(name).await.ok().flatten().as_ref() != Some(commit) {
+            if inner.held.head(name).await.ok().flatten() != *commit {
                 return true;
             }
         }

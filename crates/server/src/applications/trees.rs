@@ -18,8 +18,8 @@ pub(super) const DEPLOYMENTS: &str = "deployments";
 
 /// Trees that were read, each with its commit.
 pub(super) type Read = BTreeMap<ServiceName, AtCommit>;
-/// A tree, and the commit that it is of.
-type AtCommit = (CommitId, Arc<FileTree>);
+/// A tree, and the commit that it is of: none where nothing was pushed yet, and the tree is empty.
+type AtCommit = (Option<CommitId>, Arc<FileTree>);
 
 /// The repositories that the server holds.
 #[derive(Clone)]
@@ -47,14 +47,14 @@ impl Held {
     async fn read(&self, name: &ServiceName, before: &Read) -> Result<AtCommit, String> {
         let repository = self.open(name).await?;
         let head = repository.head(MAIN).await.map_err(|error| chain(&error))?;
-        let head = head.ok_or_else(|| format!("the repository `{name}` has no commits yet"))?;
+        let Some(head) = head else { return Ok((None, Arc::default())) };
         let tree = match before.get(name) {
-            Some((commit, tree)) if *commit == head => return Ok((head, Arc::clone(tree))),
-            Some((commit, tree)) => repository.tree_after(&head, (commit, tree)).await,
-            None => repository.tree(&head, "").await,
+            Some((Some(commit), tree)) if *commit == head => return Ok((Some(head), Arc::clone(tree))),
+            Some((Some(commit), tree)) => repository.tree_after(&head, (commit, tree)).await,
+            Some((None, _)) | None => repository.tree(&head, "").await,
         };
         let tree = tree.map_err(|error| format!("the repository `{name}` can't be read: {}", chain(&error)))?;
-        Ok((head, Arc::new(tree)))
+        Ok((Some(head), Arc::new(tree)))
     }
 }
 
