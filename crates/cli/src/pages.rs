@@ -259,6 +259,7 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1380"
     "PG1381"
     "PG1382"
+    "PG1383"
     "PG1386"
     "PG1387"
     "PG1388"

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 mod attach;
 mod build;
+mod commit;
 mod diff;
 mod inspect;
 mod meter;

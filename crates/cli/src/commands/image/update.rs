@@ -18,6 +18,7 @@ use serde_json::{Value as Json, json};
 use crate::app::App;
 use crate::commands::applications::source::{Checkout, texts};
 use crate::commands::image::access::Access;
+use crate::commands::image::commit::Committing;
 use crate::commands::image::tell;
 use crate::exit::Exit;
 use crate::report::{self, Report};
@@ -33,11 +34,14 @@ Examples:
   prograde image update
   prograde image update clusters/production --write
   prograde image update --tags tags.yaml --json
+  prograde image update clusters/production --push --ask-server
   prograde image update --quarantined sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 
 ImageRepository, ImagePolicy and ImageUpdateAutomation are read as Flux has them. Only marked values change; every other byte
 of a file stays. Without --write nothing is written and the difference is printed. Tags come from the registry, or from
---tags: a YAML file with lists of tags, or with digests by tag, under each image. An image in quarantine is never chosen.")]
+--tags: a YAML file with lists of tags, or with digests by tag, under each image. An image in quarantine is never chosen.
+--commit and --push do so as the ImageUpdateAutomation says: its author, its message, its branch. They are refused where a
+file has changes of somebody else, or where a policy can't be followed; nothing is forced.")]
 pub(crate) struct UpdateArgs {
     /// A directory with the policies and the marked files
     #[arg(default_value = ".", value_name = "PATH")]
@@ -45,8 +49,14 @@ pub(crate) struct UpdateArgs {
     /// Write the files
     #[arg(long)]
     write: bool,
+    /// Write the files, and commit them alone
+    #[arg(long)]
+    commit: bool,
+    /// Write and commit the files, and push the commit to `origin`
+    #[arg(long)]
+    push: bool,
     /// Write nothing and print the difference; this is the default
-    #[arg(long, conflicts_with = "write")]
+    #[arg(long, conflicts_with_all = ["write", "commit", "push"])]
     dry_run: bool,
     /// A file with the tags of images; no registry is asked
     #[arg(long, value_name = "FILE")]
@@ -70,6 +80,12 @@ enum Registry<'a> {
     Remote(&'a App, &'a Access),
 }
 
+impl UpdateArgs {
+    fn commits(&self) -> bool {
+        self.commit || self.push
+    }
+}
+
 /// Everything that is found out.
 #[derive(Default)]
 struct Outcome {
@@ -78,6 +94,9 @@ struct Outcome {
     changes: Vec<Change>,
     files: Vec<(String, String, String)>,
     problems: Vec<Diagnostic>,
+    written: bool,
+    commit: Option<String>,
+    pushed: Option<String>,
 }
 
 /// Brings them up to date.
@@ -121,13 +140,31 @@ pub(super) fn run(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
             Err(problem) => outcome.problems.push(problem),
         }
     }
+    write(args, &objects, own.root(), &mut outcome)?;
     tell_all(app, args, &objects, &outcome)?;
-    if args.write {
+    if outcome.problems.is_empty() { Ok(Exit::Done) } else { Err(Diagnostics(outcome.problems).into()) }
+}
+
+/// Writes what was asked for, and commits and pushes it. Where something is wrong nothing is committed.
+fn write(args: &UpdateArgs, objects: &Objects, root: &Path, outcome: &mut Outcome) -> Result<(), Report> {
+    let files: Vec<&str> = outcome.files.iter().map(|(file, _, _)| file.as_str()).collect();
+    let commits = args.commits() && outcome.problems.is_empty();
+    let committing = commits.then(|| Committing::new(root, &objects.automations)).transpose()?;
+    let committing = committing.filter(|_| !files.is_empty());
+    if let Some(committing) = &committing {
+        committing.check(&files)?;
+    }
+    if args.write || committing.is_some() {
+        outcome.written = true;
         for (file, _, text) in &outcome.files {
             replace(Path::new(file), text)?;
         }
     }
-    if outcome.problems.is_empty() { Ok(Exit::Done) } else { Err(Diagnostics(outcome.problems).into()) }
+    if let Some(committing) = &committing {
+        outcome.commit = Some(committing.commit(&files, &outcome.changes)?);
+        outcome.pushed = args.push.then(|| committing.push()).transpose()?;
+    }
+    Ok(())
 }
 
 /// Whether an automation looks at a file; without automations all are looked at.
@@ -306,12 +343,14 @@ fn tell_all(app: &App, args: &UpdateArgs, objects: &Objects, outcome: &Outcome) 
             "policies": outcome.choices,
             "changes": outcome.changes,
             "messages": messages,
-            "written": args.write,
+            "written": outcome.written,
+            "commit": outcome.commit,
+            "pushed": outcome.pushed,
             "problems": outcome.problems,
         }));
     }
     for (file, before, after) in &outcome.files {
-        if args.write {
+        if outcome.written {
             app.printer.note("Updated", file);
         } else {
             let diff = similar::TextDiff::from_lines(before.as_str(), after.as_str());
@@ -322,10 +361,16 @@ fn tell_all(app: &App, args: &UpdateArgs, objects: &Objects, outcome: &Outcome) 
         app.printer
             .note("Sets", format_args!("{}:{} {} -> {}", change.file, change.line, change.old_value, change.new_value));
     }
+    if let Some(commit) = &outcome.commit {
+        app.printer.note("Committed", commit);
+    }
+    if let Some(branch) = &outcome.pushed {
+        app.printer.note("Pushed", format_args!("to {branch} of origin"));
+    }
     let files = counted(outcome.files.len() as u64, "file");
     if outcome.changes.is_empty() {
         app.printer.note("Good", "every marked image is what its policy chooses");
-    } else if !args.write {
+    } else if !outcome.written {
         app.printer.next(format_args!("`prograde image update {} --write` writes {files}", args.path.display()));
     }
     Ok(())
