@@ -209,12 +209,16 @@ fn what_is_pushed_is_applied_and_what_others_change_is_undone() {
     assert_eq!((kept.names("broken"), kept.names("hand")), (before.1, before.2));
 
     put_right(&kept);
-    // A repository of applications flies only where it says what should be deployed from it.
+    flies_only_where_it_says_what_is_deployed(&kept);
+    kept.world.end();
+}
+
+/// A repository of applications opens flights only for commits that say what is deployed from it.
+fn flies_only_where_it_says_what_is_deployed(kept: &Kept) {
     assert_eq!(kept.world.get("/api/v1/flights"), json!([]));
     kept.repository.write("prograde.yaml", "version: 1\n");
     let commit = kept.push();
     until("a flight is opened", || (kept.world.get("/api/v1/flights")[0]["commit"] == json!(commit)).then_some(()));
-    kept.world.end();
 }
 
 /// What was broken is put right: that is another revision.

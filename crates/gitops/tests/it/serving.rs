@@ -172,13 +172,17 @@ async fn nonsense_is_refused_and_a_dropped_request_ends_its_process() {
                 .is_ok_and(|line| String::from_utf8_lossy(&line).contains(served))
         })
     };
-    assert!(processes(&served));
-    drop(rpc);
-    let gone = async {
-        while processes(&served) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+    let until = async |is_there: bool| {
+        let looking = async {
+            while processes(&served) != is_there {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_mins(1), looking).await.unwrap();
     };
-    tokio::time::timeout(std::time::Duration::from_mins(1), gone).await.unwrap();
+    // What a process was started with is to be seen a moment after its start.
+    until(true).await;
+    drop(rpc);
+    until(false).await;
     drop(client);
 }
