@@ -130,6 +130,28 @@ fn nothing_is_committed_where_that_would_take_something_along() {
 }
 
 #[test]
+fn what_no_automation_takes_stays_as_it_is() {
+    let place = Place::new();
+    let selector = "  policySelector: {matchLabels: {keep: 'yes'}}\n";
+    place.write("automation.yaml", &format!("{AUTOMATION}{selector}"));
+    let none = place.update(&["--write"]);
+    assert!(none.code == 0 && place.read().contains("1.0.0"), "{}", none.err);
+    place.write(
+        "policies.yaml",
+        &POLICIES.replace("ImagePolicy\nmetadata: {", "ImagePolicy\nmetadata: {labels: {keep: 'yes'}, "),
+    );
+    let taken = place.update(&["--write"]);
+    assert!(taken.code == 0 && place.read().contains("1.2.0"), "{}", taken.err);
+    // A suspended policy is no mistake.
+    place.write(
+        "policies.yaml",
+        &POLICIES.replace("spec:\n  imageRepositoryRef", "spec:\n  suspend: true\n  imageRepositoryRef"),
+    );
+    let suspended = place.update(&["--write"]);
+    assert!(suspended.code == 0 && place.read().contains("1.2.0"), "{}", suspended.err);
+}
+
+#[test]
 fn a_branch_that_has_moved_on_is_not_overwritten() {
     let place = Place::new();
     place.write("automation.yaml", AUTOMATION);

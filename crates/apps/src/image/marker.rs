@@ -3,7 +3,7 @@
 //!
 //! Source: Flux 2.7, documentation, "Image Update Automations", "Update strategy".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prograde_kustomize::{Tag as ScalarTag, Value as NodeValue, documents};
 use prograde_model::Diagnostic;
@@ -90,8 +90,14 @@ pub fn is_marked(text: &str) -> bool {
     text.contains(KEY)
 }
 
-/// Sets marked values to the images of their policies: by `NAMESPACE:NAME`. A policy without namespace stands for each.
-pub fn rewrite(file: &str, text: &str, images: &BTreeMap<String, ImageRef>) -> Result<Rewritten, Diagnostic> {
+/// Sets marked values to the images of their policies: by `NAMESPACE:NAME`. A policy without namespace stands for each. Values of
+/// the policies in `left` stay as they are.
+pub fn rewrite(
+    file: &str,
+    text: &str,
+    images: &BTreeMap<String, ImageRef>,
+    left: &BTreeSet<String>,
+) -> Result<Rewritten, Diagnostic> {
     if !is_marked(text) {
         return Ok(Rewritten { text: text.to_owned(), ..Rewritten::default() });
     }
@@ -107,7 +113,7 @@ pub fn rewrite(file: &str, text: &str, images: &BTreeMap<String, ImageRef>) -> R
         match marked(file, index, line, &lines, &scalars) {
             Ok(None) => {}
             Ok(Some((setter, scalar))) => {
-                let set = set(file, &setter, scalar, &mut lines, images);
+                let set = set(file, &setter, scalar, &mut lines, (images, left));
                 match set {
                     Ok(change) => done.changes.extend(change),
                     Err(problem) => done.problems.push(problem),
@@ -285,7 +291,7 @@ fn set(
     setter: &str,
     scalar: &Scalar,
     lines: &mut [String],
-    images: &BTreeMap<String, ImageRef>,
+    (images, left): (&BTreeMap<String, ImageRef>, &BTreeSet<String>),
 ) -> Result<Option<Change>, Diagnostic> {
     let number = u32::try_from(scalar.line + 1).unwrap_or(u32::MAX);
     let wrong = |message: String, hint: &str| Diagnostic::file(codes::MARKER, file, message, hint).at(number, 0);
@@ -294,7 +300,11 @@ fn set(
         let message = format!("the marker `{}` names no policy", crate::schema::shortened(setter));
         return Err(wrong(message, "write `NAMESPACE:NAME`"));
     };
-    let image = images.get(&format!("{namespace}:{name}")).or_else(|| images.get(&format!(":{name}")));
+    let policies = [format!("{namespace}:{name}"), format!(":{name}")];
+    if policies.iter().any(|policy| left.contains(policy)) {
+        return Ok(None);
+    }
+    let image = policies.iter().find_map(|policy| images.get(policy));
     let Some(image) = image else {
         let message = format!("no image is known for the policy `{}`", crate::schema::shortened(setter));
         return Err(wrong(message, "the ImagePolicy has to be among the files, and its tags have to be known"));
@@ -370,11 +380,11 @@ mod tests {
     }
 
     fn check(before: &str, after: &str) {
-        let done = rewrite("a.yaml", before, &images()).unwrap();
+        let done = rewrite("a.yaml", before, &images(), &BTreeSet::new()).unwrap();
         assert!(done.problems.is_empty(), "{before}: {:?}", done.problems);
         assert_eq!(done.text, after);
         // What is set stays set.
-        assert!(rewrite("a.yaml", after, &images()).unwrap().changes.is_empty());
+        assert!(rewrite("a.yaml", after, &images(), &BTreeSet::new()).unwrap().changes.is_empty());
     }
 
     #[test]
@@ -426,18 +436,18 @@ mod tests {
             ("# {\"$imagepolicy\": \"flux:app\"}\na: b\n", "beside no value"),
             ("a: {b: c} # {\"$imagepolicy\": \"flux:app\"}\n", "beside no value"),
         ] {
-            let done = rewrite("a.yaml", text, &images()).unwrap();
+            let done = rewrite("a.yaml", text, &images(), &BTreeSet::new()).unwrap();
             let shown: Vec<String> = done.problems.iter().map(ToString::to_string).collect();
             assert!(shown.iter().any(|problem| problem.contains(expected)), "{text}: {shown:?}");
             assert_eq!(done.text, text);
         }
-        assert!(rewrite("a.yaml", "a: [ # {\"$imagepolicy\": \"flux:app\"}\n", &images()).is_err());
+        assert!(rewrite("a.yaml", "a: [ # {\"$imagepolicy\": \"flux:app\"}\n", &images(), &BTreeSet::new()).is_err());
     }
 
     #[test]
     fn changes_name_their_objects() {
         let text = "kind: Deployment\nmetadata: {name: web, namespace: prod}\nspec:\n  image: q # {\"$imagepolicy\": \"flux:app\"}\n";
-        let done = rewrite("a.yaml", text, &images()).unwrap();
+        let done = rewrite("a.yaml", text, &images(), &BTreeSet::new()).unwrap();
         let change = &done.changes[0];
         assert_eq!((change.line, change.object.kind.as_str(), change.object.name.as_str()), (4, "Deployment", "web"));
     }

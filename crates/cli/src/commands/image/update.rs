@@ -9,7 +9,7 @@ use prograde_apps::Objects;
 use prograde_apps::codes;
 use prograde_apps::image::marker::{Change, ImageRef, is_marked, rewrite};
 use prograde_apps::image::message::message;
-use prograde_apps::image::objects::{Digests, ImagePolicy, ImageRepository};
+use prograde_apps::image::objects::{Digests, ImagePolicy, ImageRepository, ImageUpdateAutomation};
 use prograde_apps::image::policy::{Choice, NoChoice, Tag, choose};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_supply::client::Reference;
@@ -129,7 +129,7 @@ pub(super) fn run(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
     }
     for (file, text) in texts.iter().filter(|(file, text)| is_marked(text) && is_looked_at(file, &objects, &args.path))
     {
-        match rewrite(file, text, &outcome.images) {
+        match rewrite(file, text, &outcome.images, &left(file, &objects, &args.path)) {
             Ok(done) => {
                 outcome.problems.extend(done.problems);
                 if !done.changes.is_empty() {
@@ -167,11 +167,26 @@ fn write(args: &UpdateArgs, objects: &Objects, root: &Path, outcome: &mut Outcom
     Ok(())
 }
 
-/// Whether an automation looks at a file; without automations all are looked at.
-fn is_looked_at(file: &str, objects: &Objects, path: &Path) -> bool {
+/// The automations that look at a file; nothing without automations, when all files are looked at.
+fn looking<'a>(file: &str, objects: &'a Objects, path: &Path) -> Option<Vec<&'a ImageUpdateAutomation>> {
     let inner = Path::new(file).strip_prefix(path).map_or(file, |inner| inner.to_str().unwrap_or(file));
-    let mut automations = objects.automations.iter().filter(|automation| !automation.suspend).peekable();
-    automations.peek().is_none() || automations.any(|automation| automation.looks_at(inner))
+    let mut active = objects.automations.iter().filter(|automation| !automation.suspend).peekable();
+    active.peek()?;
+    Some(active.filter(|automation| automation.looks_at(inner)).collect())
+}
+
+fn is_looked_at(file: &str, objects: &Objects, path: &Path) -> bool {
+    looking(file, objects, path).is_none_or(|automations| !automations.is_empty())
+}
+
+/// The policies whose values stay as they are in a file: suspended ones, and those that no automation takes there.
+fn left(file: &str, objects: &Objects, path: &Path) -> BTreeSet<String> {
+    let automations = looking(file, objects, path);
+    let is_taken = |policy: &ImagePolicy| {
+        automations.as_ref().is_none_or(|automations| automations.iter().any(|automation| automation.takes(policy)))
+    };
+    let left = objects.policies.iter().filter(|policy| policy.suspend || !is_taken(policy));
+    left.map(ImagePolicy::marker).collect()
 }
 
 fn one(
