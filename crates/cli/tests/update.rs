@@ -57,12 +57,21 @@ impl Place {
     }
 
     fn update(&self, more: &[&str]) -> Ran {
+        let Output { status, stdout, stderr } = self.run(more);
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// Whether it was killed.
+    fn killed(&self, more: &[&str]) -> bool {
+        std::os::unix::process::ExitStatusExt::signal(&self.run(more).status) == Some(9)
+    }
+
+    fn run(&self, more: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_prograde"));
         command.args(["image", "update", "--tags", "tags.yaml"]).args(more).current_dir(&self.clone);
         command.env_clear().env("HOME", self.dir.path()).env("PATH", env!("PATH")).stdin(Stdio::null());
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Ran { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+        command.output().unwrap()
     }
 
     /// What was committed last at the origin: author, message, and the files.
@@ -162,5 +171,43 @@ fn a_branch_that_has_moved_on_is_not_overwritten() {
     git(&other, &["push", "--quiet", "origin", "HEAD:main"]);
     let refused = place.update(&["--push"]);
     assert!(refused.code == 2 && refused.err.contains("Git pushes nothing"), "{}", refused.err);
-    assert!(place.pushed().contains("Theirs"));
+    assert!(refused.err.contains("git pull --rebase") && place.pushed().contains("Theirs"), "{}", refused.err);
+    // The commit is not forgotten.
+    assert_eq!(place.update(&["--push"]).code, 2);
+    git(&place.clone, &["-c", "user.name=A", "-c", "user.email=a@e", "pull", "--quiet", "--rebase"]);
+    let pushed = place.update(&["--push"]);
+    assert!(pushed.code == 0 && place.pushed().contains("Update 1 image"), "{}", pushed.err);
+}
+
+/// A hook of Git that kills who started Git.
+fn killing(place: &Place, hook: &str) -> PathBuf {
+    let file = place.clone.join(".git/hooks").join(hook);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::write(&file, "#!/bin/sh\nkill -9 $(cut -d' ' -f4 /proc/$PPID/stat)\nexit 1\n").unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    file
+}
+
+#[test]
+fn what_was_broken_off_is_gone_on_with_or_told() {
+    let place = Place::new();
+    place.write("automation.yaml", AUTOMATION);
+    place.commit("Automate");
+    // Killed when the files are written, and before they are committed.
+    let hook = killing(&place, "pre-commit");
+    assert!(place.killed(&["--push"]));
+    fs::remove_file(hook).unwrap();
+    assert!(place.read().contains("1.2.0"));
+    let told = place.update(&["--push"]);
+    assert!(told.code == 2 && told.err.contains("`app/deploy.yaml` has changes"), "{}", told.err);
+    git(&place.clone, &["checkout", "--quiet", "HEAD", "--", "app"]);
+    // Killed when they are committed, and before that is pushed.
+    let hook = killing(&place, "pre-push");
+    assert!(place.killed(&["--push"]));
+    fs::remove_file(hook).unwrap();
+    assert!(!place.pushed().contains("Update 1 image"));
+    let pushed = place.update(&["--push", "--json"]);
+    let told: Value = serde_json::from_str(&pushed.out).unwrap();
+    assert_eq!((&told["commit"], &told["pushed"]), (&Value::Null, &Value::from("main")), "{}", pushed.err);
+    assert!(place.pushed().contains("Update 1 image"));
 }

@@ -1,6 +1,7 @@
 //! Commits what `prograde image update` wrote, and pushes it. Invariant: a commit has the files that were updated and nothing
 //! that somebody else has changed; nothing is forced, and nothing asked for.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
@@ -42,20 +43,29 @@ impl<'a> Committing<'a> {
         Ok(Self { root: root.to_path_buf(), automation: active.first().copied() })
     }
 
-    /// Fails where one of the files has changes already: they would be committed too.
+    /// Fails where one of the files has changes already: they would be committed too, or are what a run that was broken off
+    /// has written.
     pub(super) fn check(&self, files: &[&str]) -> Result<(), Report> {
+        let root = fs::canonicalize(&self.root).map_err(|error| Report::file("read", &self.root, &error))?;
         let paths = full(files)?;
-        let mut arguments: Vec<&OsStr> = ["status", "--porcelain", "--"].map(OsStr::new).to_vec();
-        arguments.extend(paths.iter().map(|path| path.as_os_str()));
-        let changed = self.git("looks at no files", &arguments, "")?;
-        match changed.lines().next() {
-            None => Ok(()),
-            Some(first) => {
-                let file = first.get(3..).unwrap_or(first);
-                Err(Report::new(CODE, format!("`{file}` has changes that are not committed"))
-                    .hint(format!("commit them, or put them aside: `git stash push {file}`")))
+        let ours: BTreeSet<&Path> = paths.iter().filter_map(|path| path.strip_prefix(&root).ok()).collect();
+        let changed = ["diff", "--name-only", "-z", "HEAD"].map(OsStr::new);
+        let new = ["ls-files", "--others", "--exclude-standard", "-z"].map(OsStr::new);
+        for asked in [changed, new] {
+            let found = self.git("looks at no files", &asked, "")?;
+            if let Some(file) = found.split_terminator('\0').find(|file| ours.contains(Path::new(file))) {
+                return Err(Report::new(CODE, format!("`{file}` has changes that are not committed")).hint(format!(
+                    "see them with `git diff HEAD -- {file}`; commit them, or take them back with `git checkout HEAD -- {file}`"
+                )));
             }
         }
+        Ok(())
+    }
+
+    /// Whether there are commits that `origin` did not have when it was asked last: from a run that was broken off, say.
+    pub(super) fn is_ahead(&self) -> Result<bool, Report> {
+        let asked = ["rev-list", "--max-count=1", "HEAD", "--not", "--remotes=origin"].map(OsStr::new);
+        Ok(!self.git("tells no commits", &asked, "")?.is_empty())
     }
 
     /// Commits the files as they are now, and gives the commit.
@@ -88,7 +98,10 @@ impl<'a> Committing<'a> {
             self.git("has no branch checked out", &head, "")?.trim().to_owned()
         };
         let to = format!("HEAD:refs/heads/{branch}");
-        self.git("pushes nothing", &["push", "--quiet", "origin", &to].map(OsStr::new), "")?;
+        let pushed = self.git("pushes nothing", &["push", "--quiet", "origin", &to].map(OsStr::new), "");
+        pushed.map_err(|report| {
+            report.hint("the commit stays: where the branch has moved on, `git pull --rebase`; `--push` pushes it then")
+        })?;
         Ok(branch)
     }
 

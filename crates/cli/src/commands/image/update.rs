@@ -52,7 +52,7 @@ pub(crate) struct UpdateArgs {
     /// Write the files, and commit them alone
     #[arg(long)]
     commit: bool,
-    /// Write and commit the files, and push the commit to `origin`
+    /// Write and commit the files, and push what is committed to `origin`
     #[arg(long)]
     push: bool,
     /// Write nothing and print the difference; this is the default
@@ -93,6 +93,8 @@ struct Outcome {
     choices: Vec<Json>,
     changes: Vec<Change>,
     files: Vec<(String, String, String)>,
+    /// All files with markers that were looked at.
+    looked: Vec<String>,
     problems: Vec<Diagnostic>,
     written: bool,
     commit: Option<String>,
@@ -129,6 +131,7 @@ pub(super) fn run(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
     }
     for (file, text) in texts.iter().filter(|(file, text)| is_marked(text) && is_looked_at(file, &objects, &args.path))
     {
+        outcome.looked.push(file.clone());
         match rewrite(file, text, &outcome.images, &left(file, &objects, &args.path)) {
             Ok(done) => {
                 outcome.problems.extend(done.problems);
@@ -150,19 +153,21 @@ fn write(args: &UpdateArgs, objects: &Objects, root: &Path, outcome: &mut Outcom
     let files: Vec<&str> = outcome.files.iter().map(|(file, _, _)| file.as_str()).collect();
     let commits = args.commits() && outcome.problems.is_empty();
     let committing = commits.then(|| Committing::new(root, &objects.automations)).transpose()?;
-    let committing = committing.filter(|_| !files.is_empty());
     if let Some(committing) = &committing {
-        committing.check(&files)?;
+        committing.check(&outcome.looked.iter().map(String::as_str).collect::<Vec<_>>())?;
     }
     if args.write || committing.is_some() {
-        outcome.written = true;
+        outcome.written = args.write || !files.is_empty();
         for (file, _, text) in &outcome.files {
             replace(Path::new(file), text)?;
         }
     }
-    if let Some(committing) = &committing {
+    let Some(committing) = committing else { return Ok(()) };
+    if !files.is_empty() {
         outcome.commit = Some(committing.commit(&files, &outcome.changes)?);
-        outcome.pushed = args.push.then(|| committing.push()).transpose()?;
+    }
+    if args.push && committing.is_ahead()? {
+        outcome.pushed = Some(committing.push()?);
     }
     Ok(())
 }
