@@ -270,6 +270,30 @@ fn a_sync_that_is_broken_off_is_gone_on_with_and_a_newer_revision_takes_its_plac
     kept.world.end();
 }
 
+#[test]
+fn what_policies_refuse_is_not_synchronised() {
+    let Some(kept) = Kept::new("") else { return };
+    kept.declare("cart", AUTO);
+    let on_host = "---\napiVersion: apps/v1\nkind: DaemonSet\nmetadata: {name: d}\nspec:\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec:\n      hostNetwork: true\n      containers:\n      - {name: c, image: registry.example/c}\n";
+    kept.write("cart", &config("a", "1"));
+    kept.push();
+    kept.until_is("cart", "synced");
+    kept.write("cart", &(config("a", "2") + on_host));
+    kept.push();
+    let why = kept.until_is("cart", "unusable")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("PG1106") && why.contains("cart/objects.yaml:") && why.contains("hostNetwork"), "{why}");
+    assert_eq!(kept.cluster.get(&path("cart", "a")).unwrap()["data"]["key"], "1");
+
+    // In a set that only tells, it is synchronised and logged.
+    let file = kept.world.dir().join("applications.yaml");
+    let audited = fs::read_to_string(&file).unwrap().replace("timeout: 1h", "timeout: 1h, policies: audit");
+    fs::write(&file, audited).unwrap();
+    processes::signal(kept.world.pid(), Signal::HUP);
+    kept.cluster.until_key(&path("cart", "a"), "2");
+    until("it is logged", || kept.world.log().contains("hostNetwork is true").then_some(()));
+    kept.world.end();
+}
+
 /// A flight's deployment commit is what an application says: so a cluster gets each release, and a rollback as well.
 #[test]
 fn releases_of_flights_come_to_a_cluster_and_go_back() {

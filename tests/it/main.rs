@@ -30,6 +30,7 @@ mod oncall;
 mod orders;
 mod promotion;
 mod proposals;
+mod registry;
 mod scanning;
 mod story;
 mod strategies;

@@ -1,9 +1,12 @@
 //! What happened, in a sentence: the journal's events, verdicts and outcomes as people read them.
 
+use std::collections::BTreeSet;
+
 use prograde_model::event::{Event, JobConclusion, Outcome, VERSION};
 use prograde_model::flag::Setting;
 use prograde_model::judge::{Count, Sample, Verdict};
 use prograde_model::metric::{MetricSummary, MetricVerdict};
+use prograde_model::policy::PolicyAnswers;
 use prograde_model::rollout::{RolloutEvent, Start, Strategy};
 use prograde_model::runtime::Counters;
 use prograde_model::scan::ScanReport;
@@ -163,13 +166,14 @@ fn known(event: &Event) -> String {
     match event {
         Event::Opened(opened) => format!("opened: {}, by {}", opened.subject, opened.author.name),
         Event::Scanned(report) => format!("looked through: {}", scanned(report)),
-        Event::Configured { service, notices, .. } => {
+        Event::Configured { service, notices, policies, .. } => {
             let names: Vec<&str> = service.environments.iter().map(|e| e.name.as_str()).collect();
             let noticed = match notices.len() {
                 0 => String::new(),
                 n => format!(", with {}", counted(n as u64, "notice")),
             };
-            format!("read: on its way to {}{noticed}", names.join(", "))
+            let asked = asked(policies);
+            format!("read: on its way to {}{noticed}{asked}", names.join(", "))
         }
         Event::JobStarted { job } => format!("{job} started"),
         Event::JobFinished { job, result } => {
@@ -236,8 +240,9 @@ fn in_environment(event: &Event) -> String {
         Event::Unchanged { place, serves } => {
             format!("{place}: stays as flight {} brought it, as nothing has changed", serves.short())
         }
-        Event::Deployed { place, commit } => {
-            format!("{place}: committed to the deployment repository as {}", commit.short())
+        Event::Deployed { place, commit, policies } => {
+            let asked = asked(policies);
+            format!("{place}: committed to the deployment repository as {}{asked}", commit.short())
         }
         Event::MigrationStarted { place, args, point_of_no_return } => {
             let for_good = if *point_of_no_return { ", which can't be undone" } else { "" };
@@ -322,6 +327,36 @@ pub(crate) fn scanned(report: &ScanReport) -> String {
         text.extend([format!("; {}", counted(report.excepted, "exception"))]);
     }
     text
+}
+
+/// How many policies let a release in, behind what else is said.
+fn asked(answers: &PolicyAnswers) -> String {
+    let passed = match answers.passed.len() {
+        0 => String::new(),
+        count => format!(", {} passed", policies(count)),
+    };
+    match answers.violated.len() {
+        0 => passed,
+        count => format!("{passed}, {} violated", policies(count)),
+    }
+}
+
+/// So many policies.
+pub(crate) fn policies(count: usize) -> String {
+    if count == 1 { "1 policy".to_owned() } else { format!("{count} policies") }
+}
+
+/// Which policies let a release in.
+pub(crate) fn answered(answers: &PolicyAnswers) -> String {
+    let names = |of: &BTreeSet<String>| of.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    let passed = match answers.passed.len() {
+        0 => "none passed".to_owned(),
+        count => format!("{count} passed: {}", names(&answers.passed)),
+    };
+    match answers.violated.len() {
+        0 => passed,
+        count => format!("{passed}; {count} violated: {}", names(&answers.violated)),
+    }
 }
 
 /// What a flag is set to.

@@ -15,6 +15,7 @@ use prograde_model::gate::Holds;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target, Weight};
 use prograde_model::metric::{Found, MetricSource};
+use prograde_model::policy::PolicyAnswers;
 use prograde_model::release::{Evidence, Release};
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::scan::ScanReport;
@@ -215,6 +216,17 @@ pub struct Checked {
     pub notices: Vec<String>,
     /// Digest of what was rendered, less the image.
     pub digest: Digest,
+    /// What the policies said.
+    pub policies: PolicyAnswers,
+}
+
+/// A release that Git names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The commit by which it does.
+    pub commit: CommitId,
+    /// What the policies said before.
+    pub policies: PolicyAnswers,
 }
 
 /// The deployment repository.
@@ -234,7 +246,7 @@ pub trait Deployments: Send + Sync {
     async fn propose(&self, deployment: Deployment) -> Result<CommitId, PortError>;
     /// Writes a release, if the policies in force let it; the same flight and target give the same commit. Where a person
     /// has merged it, that is the commit.
-    async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError>;
+    async fn commit(&self, deployment: Deployment) -> Result<Committed, PortError>;
     /// Takes a release out again; the same flight and target give the same commit.
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError>;
     /// What a commit says should run at a target.

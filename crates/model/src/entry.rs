@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::ids::{CommitId, FlightId};
 use crate::migration::MigrationState;
+use crate::policy::PolicyAnswers;
 use crate::rollout::{Phase, Rollout, RolloutEvent};
 use crate::runtime::Counters;
 
@@ -22,6 +23,8 @@ pub struct Entry {
     pub unchanged: Option<FlightId>,
     /// The commit in the deployment repository.
     pub deploy_commit: Option<CommitId>,
+    /// What the policies said before that.
+    pub policies: PolicyAnswers,
     /// How its migration goes, once it was started.
     pub migration: Option<MigrationState>,
     /// The rollout that brings it in.

@@ -14,6 +14,7 @@ use crate::diagnostic::Diagnostic;
 use crate::flag::{Flags, Setting};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName};
 use crate::judge::Sample;
+use crate::policy::PolicyAnswers;
 use crate::quantity::Share;
 use crate::release::Release;
 use crate::rollout::RolloutEvent;
@@ -60,6 +61,9 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         #[schemars(with = "BTreeMap<String, Value>")]
         flags: BTreeMap<String, Flags>,
+        /// What the policies in force said to what is rendered for its environments.
+        #[serde(default, skip_serializing_if = "PolicyAnswers::is_empty")]
+        policies: PolicyAnswers,
     },
     /// Its files, and the commits since the last one that was let past, were looked through, and nothing was found that
     /// may not be there.
@@ -156,6 +160,9 @@ pub enum Event {
         place: Place,
         /// The commit in the deployment repository.
         commit: CommitId,
+        /// What the policies in force by then said to what is rendered for it with the image.
+        #[serde(default, skip_serializing_if = "PolicyAnswers::is_empty")]
+        policies: PolicyAnswers,
     },
     /// What it does to the environment's data is about to be run, before its first replica starts.
     #[serde(rename = "environment.migration_started")]

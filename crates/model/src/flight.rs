@@ -23,6 +23,7 @@ use crate::gate::{Closure, GateState, Holds, gate};
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target};
 use crate::judge::SEGMENTS;
 use crate::migration::MigrationState;
+use crate::policy::PolicyAnswers;
 use crate::release::Release;
 use crate::rollout::{Cause, Caution, Conflict, Phase, RolloutEvent, Start, Strategy};
 use crate::runtime::Observation;
@@ -48,6 +49,8 @@ pub struct Flight {
     pub config: Option<Box<Service>>,
     /// What its manifests ask that the runtime can't do.
     pub notices: Vec<String>,
+    /// What the policies said to it when it was read.
+    pub policies: PolicyAnswers,
     /// What it was looked through for.
     pub scan: Option<ScanReport>,
     /// Digest of its rendered manifests, by place.
@@ -138,6 +141,7 @@ impl Flight {
             version: 1,
             config: None,
             notices: Vec::new(),
+            policies: PolicyAnswers::default(),
             scan: None,
             manifests: BTreeMap::new(),
             flags: BTreeMap::new(),
@@ -554,11 +558,12 @@ impl Flight {
             | Event::FlagSet { .. }
             | Event::FlagUnset { .. }
             | Event::FlagWatched { .. } => {}
-            Event::Configured { service, notices, manifests, group, flags } => {
+            Event::Configured { service, notices, manifests, group, flags, policies } => {
                 self.take_places(service, manifests, group);
                 self.flags = flags.iter().map(|(file, flags)| (file.clone(), Arc::new(flags.clone()))).collect();
                 self.config = Some(service.clone());
                 self.notices.clone_from(notices);
+                self.policies.clone_from(policies);
                 self.stage_times.insert("configured", at);
             }
             Event::Scanned(report) => self.scan = Some(report.clone()),
@@ -635,7 +640,10 @@ impl Flight {
                 entry.replaces.clone_from(replaces);
             }
             Event::Unchanged { serves, .. } => entry.unchanged = Some(serves.clone()),
-            Event::Deployed { commit, .. } => entry.deploy_commit = Some(commit.clone()),
+            Event::Deployed { commit, policies, .. } => {
+                entry.deploy_commit = Some(commit.clone());
+                entry.policies.clone_from(policies);
+            }
             Event::MigrationStarted { point_of_no_return, .. } => {
                 entry.times.entry("environment.migration_started").or_insert(at);
                 entry.migration = Some(MigrationState { point_of_no_return: *point_of_no_return, ended: None });

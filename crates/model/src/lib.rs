@@ -30,6 +30,7 @@ pub mod migration;
 pub mod objective;
 pub mod oncall;
 pub mod pattern;
+pub mod policy;
 pub mod postmortem;
 pub mod quantity;
 pub mod release;

@@ -15,6 +15,7 @@ use crate::gate::Holds;
 use crate::group::Member;
 use crate::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceName, Target, Weight};
 use crate::migration::Migration;
+use crate::policy::PolicyAnswers;
 use crate::release::Release;
 use crate::rollout::RolloutEvent;
 use crate::runtime::{Counters, Observation, VersionSeen};
@@ -349,7 +350,8 @@ impl Story {
         let flags = self.flags.iter().map(|flags| ("flags.json".to_owned(), flags.clone())).collect();
         let group = self.config.services.iter().map(|member| (member.name.clone(), of(&member.name))).collect();
         let manifests = if self.config.is_group() { BTreeMap::new() } else { of(&self.config.service) };
-        Event::Configured { service: Box::new(self.config.clone()), notices: Vec::new(), manifests, group, flags }
+        let (service, notices, policies) = (Box::new(self.config.clone()), Vec::new(), PolicyAnswers::default());
+        Event::Configured { service, notices, manifests, group, flags, policies }
     }
 
     fn carry_out(&mut self) {
@@ -390,7 +392,8 @@ impl Story {
             }
             Effect::Propose(target) => vec![Event::Proposed { place: flight.place(&target), commit: git('3') }],
             Effect::Deploy(target) => {
-                let deployed = Event::Deployed { place: flight.place(&target), commit: git('1') };
+                let (place, policies) = (flight.place(&target), PolicyAnswers::default());
+                let deployed = Event::Deployed { place, commit: git('1'), policies };
                 let migrates = flight.migration(&target).is_some();
                 [deployed].into_iter().chain((!migrates).then(|| self.started(flight, &target))).collect()
             }

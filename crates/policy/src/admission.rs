@@ -178,6 +178,11 @@ pub struct AdmissionPolicy {
 }
 
 impl AdmissionPolicy {
+    /// Whether a kind stands in it by its name.
+    pub(crate) fn names_kind(&self, kind: &Kind) -> bool {
+        self.forms.iter().any(|form| form.constraints.names_kind(kind))
+    }
+
     pub(crate) fn compile(value: &Value) -> Result<Self, String> {
         let spec = value.get("spec").unwrap_or(&Value::Null);
         let kind = text(value, &["kind"]);

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::matching::{Selector, texts};
-use crate::request::{Request, at, text};
+use crate::request::{Kind, Request, at, text};
 use crate::world::is_cluster_kind;
 
 /// Which resources and operations.
@@ -62,6 +62,12 @@ pub(crate) fn plural(kind: &str) -> String {
 }
 
 impl ResourceRule {
+    /// Whether it names a kind of this group, and not just by a wildcard.
+    fn names(&self, kind: &Kind) -> bool {
+        let resource = plural(&kind.kind);
+        self.resources.contains(&resource) && self.groups.iter().any(|group| group == "*" || *group == kind.group)
+    }
+
     fn fits(&self, request: &Request<'_>) -> bool {
         let one = |wanted: &[String], found: &str| wanted.iter().any(|wanted| wanted == "*" || wanted == found);
         let resource = plural(&request.kind.kind);
@@ -97,6 +103,11 @@ impl Constraints {
             namespaces: selector("namespaceSelector")?,
             objects: selector("objectSelector")?,
         })
+    }
+
+    /// Whether a kind stands in them by its name.
+    pub(crate) fn names_kind(&self, kind: &Kind) -> bool {
+        self.rules.iter().any(|rule| rule.names(kind))
     }
 
     /// Whether they select a request. A binding without rules selects everything that its policy does.

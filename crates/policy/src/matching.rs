@@ -56,6 +56,11 @@ impl KindSelector {
         self.kind == kind
     }
 
+    /// Whether it names this kind, and not just by a wildcard.
+    fn names(&self, kind: &Kind) -> bool {
+        self.is_kind(&kind.kind) && self.matches(kind, "")
+    }
+
     pub(crate) fn matches(&self, kind: &Kind, subresource: &str) -> bool {
         let ephemeral =
             kind.group.is_empty() && kind.version == "v1" && kind.kind == "Pod" && subresource == "ephemeralcontainers";
@@ -341,6 +346,15 @@ impl Match {
         Ok(Self::One(Box::new(Filter::compile(value)?)))
     }
 
+    /// Whether a kind stands in it by its name.
+    pub(crate) fn names_kind(&self, kind: &Kind) -> bool {
+        let filters = match self {
+            Self::Any(filters) | Self::All(filters) => filters.as_slice(),
+            Self::One(filter) => std::slice::from_ref(&**filter),
+        };
+        filters.iter().flat_map(|filter| &filter.kinds).any(|selector| selector.names(kind))
+    }
+
     pub(crate) fn includes(&self, request: &Request<'_>) -> bool {
         match self {
             Self::Any(filters) => filters.iter().any(|filter| filter.includes(request)),
@@ -390,6 +404,10 @@ mod tests {
         check("Deployment.scale", "apps", "v1", "Deployment", "scale", true);
         check("networking.k8s.io/v1/NetworkPolicy/status", "networking.k8s.io", "v1", "NetworkPolicy", "status", true);
         check("Pod", "", "v1", "Pod", "ephemeralcontainers", true);
+        let pod = Kind { group: String::new(), version: "v1".to_owned(), kind: "Pod".to_owned() };
+        for (selector, named) in [("Pod", true), ("v1/Pod", true), ("*", false), ("P*", false), ("a/v1/Pod", false)] {
+            assert_eq!(KindSelector::parse(selector).names(&pod), named, "{selector}");
+        }
     }
 
     #[test]

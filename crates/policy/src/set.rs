@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::admission::{AdmissionPolicy, Among, Binding};
 use crate::exception::Exception;
 use crate::kyverno::{KyvernoPolicy, Purpose, RuleResult, Surroundings};
-use crate::request::{Request, text};
+use crate::request::{Kind, Request, text};
 use crate::schema::{self, Shape};
 use crate::validate::Status;
 use crate::verify::{SignedBy, Verified};
@@ -62,6 +62,14 @@ impl Policy {
         match self {
             Self::Kyverno(policy) => policy.names_identities(),
             Self::Admission(_) => None,
+        }
+    }
+
+    /// Whether it names a kind among those that it is about, and not just by a wildcard.
+    fn names_kind(&self, kind: &Kind) -> bool {
+        match self {
+            Self::Kyverno(policy) => policy.rules.iter().any(|rule| rule.matches.names_kind(kind)),
+            Self::Admission(policy) => policy.names_kind(kind),
         }
     }
 
@@ -184,6 +192,14 @@ impl PolicySet {
             _ => self.policies.push(Policy::Admission(Box::new(AdmissionPolicy::compile(value).map_err(here)?))),
         }
         Ok(())
+    }
+
+    /// Those of its policies that name a kind, with their bindings and exceptions.
+    #[must_use]
+    pub fn naming(&self, kind: &Kind) -> Self {
+        let mut named = self.clone();
+        named.policies.retain(|policy| policy.names_kind(kind));
+        named
     }
 
     /// What all policies say to a request, in the order mutate, verify, validate, generate, as at admission: what mutation

@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::adapters::admission::NotInQuarantine;
+use crate::adapters::admission::AsPoliciesSay;
 use crate::adapters::deployments::GitDeployments;
 use crate::adapters::images::LayoutImages;
 use crate::adapters::jobs::NodeJobs;
@@ -131,7 +131,9 @@ impl Server {
         let stop = CancellationToken::new();
         let upstreams = Upstreams::start(options.upstreams.clone(), followed, control.clone(), repositories.clone());
         let git = (&repositories, &*deployments, &upstreams, read_from);
-        let applications = keep_applications(&options, declared, (&control, &journal), git, url).await?;
+        let rules = (&policies, &vouching);
+        let applications = keep_applications(&options, declared, (&control, &journal), git, (rules, url)).await?;
+        let registry = registry_router(registry, &options, &token, (&control, &policies, &vouching));
         let context = Context {
             upstreams,
             applications,
@@ -154,7 +156,6 @@ impl Server {
             flag_token: auth::flag_token(&token),
             stop: stop.clone(),
         };
-        let registry = registry_router(registry, &options, &token, &control);
         let serving = serve(listener, api::router(context.clone(), &token).merge(registry), stop);
         data.announce(address)?;
         Ok(Self { address, data, context, serving, policies })
@@ -227,7 +228,7 @@ async fn keep_applications(
     declared: applications::config::Declaration,
     (control, journal): (&Control, &Journal),
     (repositories, deployments, upstreams, read_from): (&Repositories, &Deployments, &Upstreams, ReadFrom),
-    url: &str,
+    ((policies, vouching), url): ((&InForce, &Vouching), &str),
 ) -> Result<Sets, ServerError> {
     let made_of = applications::Parts {
         control: control.clone(),
@@ -237,6 +238,8 @@ async fn keep_applications(
         read_from,
         url: url.to_owned(),
         kept: Arc::new(Kept::open(journal.clone()).await?),
+        policies: policies.clone(),
+        vouching: vouching.clone(),
     };
     Ok(Sets::start(options.applications.clone(), declared, made_of).await)
 }
@@ -259,12 +262,20 @@ async fn open_registry(options: &ServerOptions, data: &DataDir) -> Result<Regist
 }
 
 /// The registry's HTTP API, for whoever shows the server's token.
-fn registry_router(registry: Registry, options: &ServerOptions, token: &str, control: &Control) -> axum::Router {
+fn registry_router(
+    registry: Registry,
+    options: &ServerOptions,
+    token: &str,
+    (control, policies, vouching): (&Control, &InForce, &Vouching),
+) -> axum::Router {
     let anonymous = if options.registry_anonymous_pull { Anonymous::Pull } else { Anonymous::Nothing };
-    let hooks = Hooks {
-        authorize: Arc::new(OneToken::new(token, anonymous)),
-        admission: Arc::new(NotInQuarantine(control.clone())),
+    let admission = AsPoliciesSay {
+        control: control.clone(),
+        policies: policies.clone(),
+        vouching: vouching.clone(),
+        registry: registry.clone(),
     };
+    let hooks = Hooks { authorize: Arc::new(OneToken::new(token, anonymous)), admission: Arc::new(admission) };
     registry::router(registry, hooks)
 }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use prograde_control::ports::{
-    AppendError, Build, Checked, Deployment, Deployments, EventLog, Files, Gatekeeper, Head, Images, JobEnd, JobFact,
-    JobRun, Jobs, MeasureError, Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober, ReplicaUse,
-    Revert, RunVersion, Runtime, Scanner, Source,
+    AppendError, Build, Checked, Committed, Deployment, Deployments, EventLog, Files, Gatekeeper, Head, Images, JobEnd,
+    JobFact, JobRun, Jobs, MeasureError, Measurement, Measures, Notice, Notifier, Pipelines, PortError, Prober,
+    ReplicaUse, Revert, RunVersion, Runtime, Scanner, Source,
 };
 use prograde_control::{Clock, FlightIds, Options, Ports};
 use prograde_model::confinement::Part as Unconfined;
@@ -22,6 +22,7 @@ use prograde_model::gate::Holds;
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, FlightId, ServiceName, Target};
 use prograde_model::metric::Found;
+use prograde_model::policy::PolicyAnswers;
 use prograde_model::release::Release;
 use prograde_model::runtime::{Observation, Routing};
 use prograde_model::scan::ScanReport;
@@ -372,12 +373,14 @@ impl Images for Life {
 #[async_trait]
 impl Deployments for Life {
     async fn check(&self, _: &Target, _: &str, _: &Files, _: &[Unconfined]) -> Result<Checked, PortError> {
-        let checked = |_: &mut State| Checked { notices: Vec::new(), digest: Digest::from_sha256([0; 32]) };
+        let (notices, digest) = (Vec::new(), Digest::from_sha256([0; 32]));
+        let checked = |_: &mut State| Checked { notices, digest, policies: PolicyAnswers::default() };
         Ok(self.call(Part::Git, checked).await?)
     }
 
-    async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
-        Ok(self.call(Part::Git, |world| world.deploy(deployment)).await?)
+    async fn commit(&self, deployment: Deployment) -> Result<Committed, PortError> {
+        let commit = self.call(Part::Git, |world| world.deploy(deployment)).await?;
+        Ok(Committed { commit, policies: PolicyAnswers::default() })
     }
 
     async fn propose(&self, deployment: Deployment) -> Result<CommitId, PortError> {

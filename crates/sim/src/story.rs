@@ -86,7 +86,7 @@ pub(crate) fn fact(recorded: &Recorded) -> String {
             None => format!("enters {place}, where nothing serves"),
         },
         Event::Unchanged { place, serves } => format!("leaves {place} to {}, as nothing has changed", named(serves)),
-        Event::Deployed { place, commit } => format!("deployed to {place} by {}", commit.short()),
+        Event::Deployed { place, commit, .. } => format!("deployed to {place} by {}", commit.short()),
         Event::MigrationStarted { place, point_of_no_return, .. } => {
             format!("migration starts in {place}{}", if *point_of_no_return { ", for good" } else { "" })
         }

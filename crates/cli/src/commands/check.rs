@@ -177,7 +177,7 @@ fn rendered(
         let target = Target { environment: environment.name.clone(), service: member.name.clone() };
         let decoded = match preview(&target, &environment.overlay_path(), &tree, None) {
             Ok(resources) => {
-                let Judged { refused, told } =
+                let Judged { refused, told, .. } =
                     policies.judge(&resources, (&Vouched::to_be(), &Vouched::to_be_signed), now);
                 found.refuse(as_written(Diagnostics(refused), &folder));
                 found.notices.extend(as_written(Diagnostics(told), &folder).0);

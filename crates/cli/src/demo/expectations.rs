@@ -8,7 +8,7 @@ use super::chapter::Chapter;
 use super::record::{Flown, PRODUCTION, Record, TEST};
 use super::repository::AUTHOR;
 use super::tally::{Count, Failure};
-use crate::sentence::scanned;
+use crate::sentence::{answered, policies, scanned};
 use crate::text::counted;
 
 /// Something that was expected, and whether it happened.
@@ -33,7 +33,7 @@ const FIRST: &[OfFlight] = &[
 
 const GOOD: &[OfFlight] = &[
     ("the good commit lands", lands),
-    ("it was looked through, and its image is signed and attested", vouched_for),
+    ("it was looked through, its image is signed and attested, and it meets the policies", vouched_for),
     ("it gets 1%, 10% and 100% of the traffic, each step judged", every_step_is_judged),
     ("no request fails while it rolls out", |flown| no_failures(flown, None)),
     ("users are served by it", |flown| only(flown, Chapter::Good)),
@@ -130,7 +130,25 @@ fn vouched_for(flown: &Flown) -> Finding {
     let evidence = releases.last().and_then(|release| release.evidence.as_ref()).ok_or("the image is not signed")?;
     let attested = evidence.attestations.len() as u64;
     let key = evidence.key_id.get(..8).unwrap_or_default();
-    Ok(format!("{}; signed by key {key}, {}", scanned(scan), counted(attested, "attestation")))
+    let attested = counted(attested, "attestation");
+    let asked = passed_in(flown, PRODUCTION)?;
+    Ok(format!("{}; signed by key {key}, {attested}; {asked} passed", scanned(scan)))
+}
+
+/// How many policies were asked before it was deployed, all of which hold.
+fn passed_in(flown: &Flown, environment: &str) -> Result<String, String> {
+    let answers = flown.facts(|event| {
+        if let Event::Deployed { place, policies, .. } = event {
+            (place.environment.as_str() == environment).then_some(policies)
+        } else {
+            None
+        }
+    });
+    let answers = answers.last().ok_or_else(|| format!("it was not deployed to {environment}"))?;
+    if answers.passed.is_empty() || !answers.violated.is_empty() {
+        return Err(format!("not all policies passed in {environment}: {}", answered(answers)));
+    }
+    Ok(policies(answers.passed.len()))
 }
 
 /// How it ended, in the server's words.

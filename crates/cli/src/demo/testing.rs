@@ -65,6 +65,8 @@ fn facts(chapter: Chapter) -> Vec<(&'static str, Value)> {
     let vouched = json!({"repository": "127.0.0.1:7878/pad", "key_id": "e".repeat(64), "attestations": attestations});
     let release =
         json!({"commit": commit(chapter), "digest": digest(chapter), "size_bytes": 2_000_000, "evidence": vouched});
+    let deployed = json!({"environment": "production", "commit": commit(chapter),
+        "policies": {"passed": ["disallow-host-namespaces", "disallow-privileged"]}});
     let scanned = json!({"files": 14, "commits": 1, "packages": 20});
     let mut facts = vec![("flight.opened", opened)];
     match chapter {
@@ -81,6 +83,7 @@ fn facts(chapter: Chapter) -> Vec<(&'static str, Value)> {
             landed,
             ("flight.scanned", scanned),
             ("release.recorded", release),
+            ("environment.deployed", deployed),
         ]),
         Chapter::Failing => {
             let cause = json!({"cause": "judged", "step": 0, "limit": "1%"});

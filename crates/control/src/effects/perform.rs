@@ -10,6 +10,7 @@ use prograde_model::flag::Flags;
 use prograde_model::flight::{Effect, Flight};
 use prograde_model::group::Member;
 use prograde_model::ids::{CommitId, Digest, EnvironmentName, Target};
+use prograde_model::policy::PolicyAnswers;
 use prograde_model::release::Release;
 use prograde_model::service::{Check, Environment, Service};
 use prograde_model::{Diagnostic, Diagnostics};
@@ -20,13 +21,20 @@ use crate::config;
 use crate::controller::Inner;
 use crate::effects::Failure;
 use crate::flags;
-use crate::ports::{Build, Deployment, JobFact, Notice, PortError, Revert};
+use crate::ports::{Build, Committed, Deployment, JobFact, Notice, PortError, Revert};
 
 /// How often a check is tried, and the wait between two tries: one lost request must not take a release back.
 const CHECK_TRIES: u32 = 3;
 const CHECK_PAUSE: Duration = Duration::from_secs(1);
 /// How many job facts may wait to be recorded.
 const JOB_FACTS_MAX: usize = 256;
+
+/// What has been told about manifests that can be used.
+#[derive(Default)]
+struct Told {
+    notices: Vec<String>,
+    policies: PolicyAnswers,
+}
 
 impl Inner {
     pub(crate) async fn perform(
@@ -67,11 +75,12 @@ impl Inner {
         }
         self.ports.pipelines.check(&flight.service, commit).await?;
         let scanned = self.ports.scanner.scan(&flight.service, commit, self.let_past(flight).as_ref()).await?;
-        let (mut notices, mut digests) = (Vec::new(), BTreeMap::new());
+        let (mut told, mut digests) = (Told::default(), BTreeMap::new());
         for member in service.members() {
-            let rendered = self.render(flight, &service, &member, &mut notices).await?;
+            let rendered = self.render(flight, &service, &member, &mut told).await?;
             digests.insert(member.name, rendered);
         }
+        let Told { mut notices, policies } = told;
         notices.sort();
         notices.dedup();
         let flags = self.read_flags(flight, &service).await?;
@@ -80,7 +89,7 @@ impl Inner {
         } else {
             (digests.into_values().next().unwrap_or_default(), BTreeMap::new())
         };
-        let configured = Event::Configured { service: Box::new(service), notices, manifests, group, flags };
+        let configured = Event::Configured { service: Box::new(service), notices, manifests, group, flags, policies };
         Ok(vec![Event::Scanned(scanned), configured])
     }
 
@@ -99,7 +108,7 @@ impl Inner {
         flight: &Flight,
         service: &Service,
         member: &Member,
-        notices: &mut Vec<String>,
+        told: &mut Told,
     ) -> Result<BTreeMap<EnvironmentName, Digest>, PortError> {
         let folder = member.manifests_path();
         let manifests = self.ports.source.files(&flight.service, flight.commit(), &folder).await?;
@@ -109,7 +118,8 @@ impl Inner {
             let (overlay, unconfined) = (environment.overlay_path(), environment.unconfined());
             let found = self.ports.deployments.check(&target, &overlay, &manifests, unconfined).await;
             let checked = found.map_err(|error| below(&folder, error))?;
-            notices.extend(checked.notices);
+            told.notices.extend(checked.notices);
+            told.policies.merge(&checked.policies);
             digests.insert(environment.name.clone(), checked.digest);
         }
         Ok(digests)
@@ -204,7 +214,7 @@ impl Inner {
         Ok(vec![Event::Proposed { place: flight.place(target), commit }])
     }
 
-    async fn commit(&self, flight: &Flight, target: &Target) -> Result<CommitId, PortError> {
+    async fn commit(&self, flight: &Flight, target: &Target) -> Result<Committed, PortError> {
         let deployment = self.deployment(flight, target).await?;
         let committed = self.ports.deployments.commit(deployment).await;
         committed.map_err(|error| in_folder(flight, target, error))
@@ -212,11 +222,12 @@ impl Inner {
 
     async fn deploy(&self, flight: &Flight, target: &Target) -> Result<Vec<Event>, PortError> {
         let environment = environment(flight, target)?;
-        let commit = match (self.commit(flight, target).await, flight.entry(target).and_then(|e| e.merged.clone())) {
-            (Ok(commit), _) => commit,
-            (Err(error), Some(merged)) => return Err(self.take_out(flight, target, merged, error).await),
-            (Err(error), None) => return Err(error),
-        };
+        let Committed { commit, policies } =
+            match (self.commit(flight, target).await, flight.entry(target).and_then(|e| e.merged.clone())) {
+                (Ok(committed), _) => committed,
+                (Err(error), Some(merged)) => return Err(self.take_out(flight, target, merged, error).await),
+                (Err(error), None) => return Err(error),
+            };
         let workload = match self.ports.deployments.workload(&commit, target).await {
             Ok(workload) => workload,
             Err(error) => return Err(self.take_out(flight, target, commit, error).await),
@@ -224,7 +235,7 @@ impl Inner {
         // What has to be migrated first has no replica before that is done.
         let migrates = flight.migration(target).is_some();
         let started = (!migrates).then(|| self.rollout_started(flight, (target, environment), &workload));
-        let deployed = Event::Deployed { place: flight.place(target), commit };
+        let deployed = Event::Deployed { place: flight.place(target), commit, policies };
         Ok([deployed].into_iter().chain(started).collect())
     }
 

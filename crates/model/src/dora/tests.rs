@@ -68,6 +68,7 @@ impl Told {
             manifests: std::collections::BTreeMap::new(),
             group: std::collections::BTreeMap::new(),
             flags: std::collections::BTreeMap::new(),
+            policies: crate::policy::PolicyAnswers::default(),
         };
         self.fact(number, minute, Event::Opened(opened)).fact(number, minute, configured)
     }
@@ -90,11 +91,12 @@ impl Told {
             progress_deadline_s: 60,
             segments: 0,
         };
-        self.fact(number, minute, Event::Deployed { place: production_place(), commit }).rollout(
+        self.fact(
             number,
             minute,
-            RolloutEvent::Started(start),
+            Event::Deployed { place: production_place(), commit, policies: crate::policy::PolicyAnswers::default() },
         )
+        .rollout(number, minute, RolloutEvent::Started(start))
     }
 
     fn step(&mut self, number: u32, minute: i64, percent: u8) -> &mut Self {

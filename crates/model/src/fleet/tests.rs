@@ -5,6 +5,7 @@ use crate::entry::Entry;
 use crate::event::{Outcome, Place};
 use crate::flight::Stage;
 use crate::judge::Sample;
+use crate::policy::PolicyAnswers;
 use crate::rollout::{Cause, Start, Strategy as Takeover};
 use crate::runtime::{Counters, VersionSeen};
 use crate::testing::{
@@ -127,7 +128,7 @@ fn fact() -> impl Strategy<Value = Event> {
         4 => (place(), rollout_fact()).prop_map(|(place, event)| Event::Rollout { place, event }),
         1 => (place(), prop::option::of(letter()))
             .prop_map(|(place, f)| Event::GatePassed { place, replaces: f.map(id) }),
-        1 => (place(), commit_id()).prop_map(|(place, commit)| Event::Deployed { place, commit }),
+        1 => (place(), commit_id()).prop_map(|(place, commit)| Event::Deployed { place, commit, policies: PolicyAnswers::default() }),
         1 => (place(), any::<bool>()).prop_map(|(place, point_of_no_return)| Event::MigrationStarted {
             place,
             args: vec!["migrate".into()],

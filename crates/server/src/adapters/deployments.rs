@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use prograde_confine::{Machine, refusals};
-use prograde_control::ports::{Checked, Deployment, Deployments as Port, Files, PortError, Revert};
+use prograde_control::ports::{Checked, Committed, Deployment, Deployments as Port, Files, PortError, Revert};
 use prograde_control::{Clock as _, SystemClock};
 use prograde_gitops::FileTree;
 use prograde_gitops::deploy::{
@@ -15,6 +15,7 @@ use prograde_gitops::kustomize::to_yaml;
 use prograde_gitops::workload;
 use prograde_model::confinement::Part;
 use prograde_model::ids::{CommitId, Digest, Target};
+use prograde_model::policy::PolicyAnswers;
 use prograde_model::workload::Workload;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_policy::SignedBy;
@@ -23,7 +24,7 @@ use sha2::{Digest as _, Sha256};
 use super::source::from_git;
 use crate::events::chain;
 use crate::evidence::Vouching;
-use crate::policies::{InForce, Vouched};
+use crate::policies::{InForce, Judged, Vouched};
 
 /// The deployment repository, and what releases have to meet to get there.
 pub(crate) struct GitDeployments {
@@ -41,9 +42,9 @@ fn tree(files: &Files) -> Result<FileTree, PortError> {
 }
 
 impl GitDeployments {
-    /// Asks the policies that are in force now, of what is known now: since the push others may have been read, and the
+    /// What the policies that are in force now say, of what is known now: since the push others may have been read, and the
     /// image has been built.
-    async fn admit(&self, deployment: &Deployment) -> Result<(), PortError> {
+    async fn admit(&self, deployment: &Deployment) -> Result<PolicyAnswers, PortError> {
         let (tree, policies, of) = (tree(&deployment.manifests)?, self.policies.now(), deployment.clone());
         let vouching = self.vouching.clone();
         let judged = tokio::task::spawn_blocking(move || {
@@ -55,11 +56,15 @@ impl GitDeployments {
             Ok::<_, PortError>(policies.judge(&resources, (&vouched, &signed), SystemClock.now()))
         });
         let judged = judged.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
-        let refused = judged.map_err(as_written)?.refused;
+        let Judged { refused, answers, .. } = judged.map_err(as_written)?;
         // What Git has already was let in then: a crash may have come before that was recorded. What a person has merged was
         // let in when it was proposed, which may be long ago.
         let is_there = !refused.is_empty() && deployment.merged.is_none() && self.committed(deployment).await?;
-        if refused.is_empty() || is_there { Ok(()) } else { Err(as_written(PortError::Input(Diagnostics(refused)))) }
+        if refused.is_empty() || is_there {
+            Ok(answers)
+        } else {
+            Err(as_written(PortError::Input(Diagnostics(refused))))
+        }
     }
 
     async fn committed(&self, deployment: &Deployment) -> Result<bool, PortError> {
@@ -96,7 +101,8 @@ impl Port for GitDeployments {
             }
             let digest = Digest::from_sha256(Sha256::digest(to_yaml(&resources)).into());
             let told = judged.told.iter().map(|violation| violation.message.clone());
-            Ok::<_, PortError>(Checked { notices: notices.iter().map(sentence).chain(told).collect(), digest })
+            let notices = notices.iter().map(sentence).chain(told).collect();
+            Ok::<_, PortError>(Checked { notices, digest, policies: judged.answers })
         });
         let checked = checked.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
         checked.map_err(as_written)
@@ -107,9 +113,10 @@ impl Port for GitDeployments {
         self.deployments.propose(change(deployment)?).await.map_err(|error| from_deploy(&error))
     }
 
-    async fn commit(&self, deployment: Deployment) -> Result<CommitId, PortError> {
-        self.admit(&deployment).await?;
-        self.deployments.commit(change(deployment)?).await.map_err(|error| from_deploy(&error))
+    async fn commit(&self, deployment: Deployment) -> Result<Committed, PortError> {
+        let policies = self.admit(&deployment).await?;
+        let commit = self.deployments.commit(change(deployment)?).await.map_err(|error| from_deploy(&error))?;
+        Ok(Committed { commit, policies })
     }
 
     async fn revert(&self, revert: Revert) -> Result<CommitId, PortError> {

@@ -12,6 +12,7 @@ use prograde_model::ids::{CommitId, Digest, EnvironmentName, FlightId, ServiceNa
 use prograde_model::judge::{Sample, Verdict};
 use prograde_model::metric::MetricSummary;
 use prograde_model::oncall::PageId;
+use prograde_model::policy::PolicyAnswers;
 use prograde_model::release::Evidence;
 use prograde_model::runbook::End;
 use prograde_model::runtime::Counters;
@@ -125,6 +126,9 @@ pub struct FlightView {
     /// What the commit was looked through for, once it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scan: Option<ScanReport>,
+    /// What the policies said when it was read.
+    #[serde(default, skip_serializing_if = "PolicyAnswers::is_empty")]
+    pub policies: PolicyAnswers,
     /// How long each stage took, in milliseconds: `read`, `build`, `image`, and per environment, or environment and service
     /// as in `production/web`.
     pub stage_ms: BTreeMap<String, u64>,
@@ -216,6 +220,9 @@ pub struct EntryView {
     pub requests: Counters,
     /// The commit in the deployment repository.
     pub deploy_commit: Option<CommitId>,
+    /// What the policies said before that commit.
+    #[serde(default, skip_serializing_if = "PolicyAnswers::is_empty")]
+    pub policies: PolicyAnswers,
     /// The commit that took it out again.
     pub reverted: Option<CommitId>,
     /// Why it was taken back.

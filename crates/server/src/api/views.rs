@@ -128,6 +128,7 @@ pub(super) async fn flight(
             environments: entries(fleet, flight, (&seen, &holds), now),
             notices: flight.notices.clone(),
             scan: flight.scan.clone(),
+            policies: flight.policies.clone(),
             stage_ms: stage_ms(flight),
             events,
         })
@@ -390,6 +391,7 @@ fn entry_view(
         metrics: entry.moving().map(|rollout| metric::summaries(rollout, seen, now)).unwrap_or_default(),
         requests: live.filter(|l| l.requests >= entry.requests.requests).unwrap_or(entry.requests),
         deploy_commit: entry.deploy_commit.clone(),
+        policies: entry.policies.clone(),
         reverted: entry.reverted.clone(),
         failure: failure(&entry),
         environment,

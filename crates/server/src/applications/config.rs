@@ -48,6 +48,19 @@ struct Declared {
     context: Option<String>,
     #[serde(default = "five_minutes")]
     timeout: Period,
+    #[serde(default)]
+    policies: Enforcement,
+}
+
+/// What becomes of an application that policies refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Enforcement {
+    /// It is not synchronised.
+    #[default]
+    Enforce,
+    /// It is synchronised all the same, and that is logged.
+    Audit,
 }
 
 fn five_minutes() -> Period {
@@ -81,6 +94,8 @@ pub(crate) struct Declaring {
     pub(crate) context: Option<String>,
     /// How long a sync may take.
     pub(crate) timeout: SignedDuration,
+    /// What becomes of an application that policies refuse.
+    pub(crate) policies: Enforcement,
 }
 
 /// Reads a file, if there is one.
@@ -172,8 +187,8 @@ impl Declared {
         if !(TIMEOUT_MIN..=TIMEOUT_MAX).contains(&timeout.unsigned_abs()) {
             wrong("timeout", "a sync may take between 5 seconds and a day", "write `timeout: 5m`");
         }
-        let (path, context) = (path.to_owned(), self.context);
-        Declaring { name: self.name, repository: self.repository, path, kubeconfig, context, timeout }
+        let (path, context, policies) = (path.to_owned(), self.context, self.policies);
+        Declaring { name: self.name, repository: self.repository, path, kubeconfig, context, timeout, policies }
     }
 }
 
@@ -212,6 +227,7 @@ mod tests {
             ("- { name: a, repository: pad }\n- { name: a, repository: pad }", "another set is named `a` too"),
             ("- { name: a, repository: pad }\naddresses: { '': pad }", "it is not an address"),
             ("- { name: a, repository: pad }\naddresses: { 'https://h/x': pad, 'git@h:x': pad }", "in another form"),
+            ("- { name: a, repository: pad, policies: some }", "unknown variant `some`"),
             ("- [", "applications.yaml:"),
             ("&a [*a]", "applications.yaml:"),
         ] {

@@ -4,6 +4,7 @@
 pub(crate) mod config;
 mod reading;
 mod recorder;
+mod rules;
 mod set;
 mod trees;
 
@@ -26,6 +27,8 @@ use tokio_util::task::TaskTracker;
 use crate::adapters::source::ReadFrom;
 use crate::api::types::{ApplicationSetView, ApplicationView, ApplicationsView};
 use crate::events::chain;
+use crate::evidence::Vouching;
+use crate::policies::InForce;
 use crate::records::{KeepError, Kept};
 use crate::upstream::Upstreams;
 use config::Declaration;
@@ -51,6 +54,10 @@ pub(crate) struct Parts {
     /// Where people find the server.
     pub(crate) url: String,
     pub(crate) kept: Arc<Kept<Applications>>,
+    /// What what goes to clusters has to meet.
+    pub(crate) policies: InForce,
+    /// Who knows who vouches for images.
+    pub(crate) vouching: Vouching,
 }
 
 struct Inner {
@@ -61,6 +68,8 @@ struct Inner {
     read_from: ReadFrom,
     url: String,
     kept: Arc<Kept<Applications>>,
+    /// The policies in force, and who vouches for images.
+    rules: (InForce, Vouching),
     running: Mutex<Running>,
 }
 
@@ -95,10 +104,11 @@ pub(crate) enum NotOrdered {
 impl Sets {
     /// Begins to keep what a file says, if there is one.
     pub(crate) async fn start(file: Option<PathBuf>, declaration: Declaration, parts: Parts) -> Self {
-        let Parts { control, repositories, deployments, upstreams, read_from, url, kept } = parts;
+        let Parts { control, repositories, deployments, upstreams, read_from, url, kept, policies, vouching } = parts;
         let held = Held { repositories, deployments };
         let running = Mutex::default();
-        let this = Self(Arc::new(Inner { file, control, held, upstreams, read_from, url, kept, running }));
+        let rules = (policies, vouching);
+        let this = Self(Arc::new(Inner { file, control, held, upstreams, read_from, url, kept, rules, running }));
         this.follow(declaration).await;
         this
     }

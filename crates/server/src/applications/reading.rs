@@ -11,7 +11,9 @@ use prograde_kubernetes::{Chosen, Connection, Target, choose};
 use prograde_model::ids::{CommitId, ServiceName};
 use prograde_model::{Diagnostic, Diagnostics};
 
+use super::rules::Rules;
 use super::trees::{Read, Trees};
+use crate::policies::Policies;
 
 /// An application asks for another revision than the server holds.
 pub(crate) const REVISION: &str = "PG1387";
@@ -42,6 +44,8 @@ pub(super) struct Before {
     memory: Memory,
     /// What applications wanted, by their names.
     targets: BTreeMap<String, Arc<Target>>,
+    /// The policies that let those past.
+    policies: Option<Arc<Policies>>,
 }
 
 /// Where to read.
@@ -57,7 +61,7 @@ pub(super) fn read(
     place: &Place,
     trees: Trees,
     connection: &Arc<Connection>,
-    now: Timestamp,
+    (rules, now): (&Rules, Timestamp),
     before: &mut Before,
 ) -> Result<Reading, String> {
     let Some((commit, tree)) = trees.of(&place.repository) else {
@@ -78,6 +82,7 @@ pub(super) fn read(
     let all = std::mem::take(&mut forest.applications);
     let mut seen = BTreeSet::new();
     let twice: BTreeSet<String> = all.iter().map(name_of).filter(|name| !seen.insert(name.clone())).collect();
+    let is_judged = before.policies.as_ref().is_some_and(|policies| Arc::ptr_eq(policies, &rules.policies));
     let chosen = |found: &Found| {
         let application: &Application = &found.application;
         let mut chosen = choose(found, &forest, connection, before.targets.get(&name_of(found)));
@@ -88,6 +93,12 @@ pub(super) fn read(
         }
         if !wrong.is_empty() {
             chosen.target = Err(Diagnostics(wrong));
+        }
+        if let Ok(target) = &chosen.target
+            && !(is_judged && before.targets.get(&chosen.name).is_some_and(|before| Arc::ptr_eq(before, target)))
+            && let Err(refused) = rules.judge(target, now)
+        {
+            chosen.target = Err(refused);
         }
         chosen
     };
@@ -109,6 +120,7 @@ pub(super) fn read(
     problems.extend(others(forest, &applications));
     problems.extend(left_out.into_iter().map(|why| Diagnostic::file(apps::SOURCE, &place.path, why, "")));
     let target = |chosen: &Chosen| Some((chosen.name.clone(), Arc::clone(chosen.target.as_ref().ok()?)));
+    before.policies = Some(Arc::clone(&rules.policies));
     before.targets = applications.iter().filter_map(target).collect();
     Ok(Reading { commit, applications, problems, read: trees.finish()?, timed })
 }

@@ -1,5 +1,6 @@
 //! One set: a folder of a repository whose applications are kept in a cluster. It waits for nobody else's cluster.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,9 @@ use super::Inner;
 use super::config::Declaring;
 use super::reading::{self, Before, Reading};
 use super::recorder::{Recorder, Trouble};
+use super::rules::Rules;
 use super::trees::{DEPLOYMENTS, Read, Trees};
+use crate::policies::Policies;
 
 /// How often it is looked for commits although nobody told of any, and for windows that open or close.
 const FALLBACK: Duration = Duration::from_mins(1);
@@ -57,6 +60,8 @@ pub(super) struct State {
     read: Read,
     /// Whether what is allowed depends on the time.
     timed: bool,
+    /// The policies that were asked.
+    policies: Option<Arc<Policies>>,
 }
 
 impl Set {
@@ -95,11 +100,13 @@ impl Set {
         let witness = Arc::clone(&self.recorder) as _;
         let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
         let (mut arrivals, mut facts) = (inner.control.arrivals(), inner.control.changed());
+        let mut policies = inner.rules.0.changed();
         let (mut tick, mut ticks) = (Instant::now(), 0_u32);
         let mut before = Before::default();
         loop {
             arrivals.borrow_and_update();
             facts.borrow_and_update();
+            policies.borrow_and_update();
             let is_due = Instant::now() >= tick;
             if is_due {
                 tick = Instant::now() + FALLBACK;
@@ -120,6 +127,7 @@ impl Set {
                         // Nobody is left who could push.
                         Err(_) => return,
                     },
+                    Ok(()) = policies.changed() => break,
                     Ok(()) = facts.changed(), if is_deployments => {
                         tokio::time::sleep(FACTS_PAUSE).await;
                         break;
@@ -151,11 +159,12 @@ impl Set {
 
     /// Whether something is to be read: there are commits that were not, or it may come out otherwise now.
     async fn is_new(&self, inner: &Inner, is_due: bool) -> bool {
-        let (read, may_differ) = {
+        let (read, may_differ, others) = {
             let state = self.lock();
-            (state.read.clone(), state.timed || state.trouble.is_some())
+            let asked = state.policies.as_ref().is_some_and(|asked| Arc::ptr_eq(asked, &inner.rules.0.now()));
+            (state.read.clone(), state.timed || state.trouble.is_some(), !asked)
         };
-        if read.is_empty() || (is_due && may_differ) {
+        if read.is_empty() || others || (is_due && may_differ) {
             return true;
         }
         for (name, (commit, _)) in &read {
@@ -177,13 +186,22 @@ impl Set {
         let place = reading::Place { repository: repository.clone(), path: path.clone(), branches: known.branches };
         let (with, now) = (Arc::clone(connection), SystemClock.now());
         let mut kept = std::mem::take(before);
+        let rules = Rules {
+            set: self.declared.name.clone(),
+            policies: inner.rules.0.now(),
+            enforcement: self.declared.policies,
+            vouching: inner.rules.1.clone(),
+            signatures: RefCell::default(),
+        };
+        let policies = Arc::clone(&rules.policies);
         let read = tokio::task::spawn_blocking(move || {
-            let read = reading::read(&place, trees, &with, now, &mut kept);
+            let read = reading::read(&place, trees, &with, (&rules, now), &mut kept);
             (read, kept)
         });
         match read.await {
             Ok((read, kept)) => {
                 *before = kept;
+                self.lock().policies = Some(policies);
                 match read {
                     Ok(reading) => self.take(inner, connection, keeper, reading).await,
                     Err(why) => self.trouble(Some(why)),

@@ -4,12 +4,13 @@
 //!
 //! Invariant: no image runs that no release of this server has, or whose signature does not hold.
 
+mod anywhere;
 mod elsewhere;
 mod key;
 mod statements;
 mod store;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ use prograde_sign::key::{PrivateKey, Signer as _};
 use prograde_sign::predicate::{COSIGN_VULN, CYCLONEDX, SLSA_PROVENANCE_V1};
 use prograde_sign::{Asked, Form, Image, Statement, Store, Terms, Trust, verify};
 use prograde_supply::client::Client;
-use prograde_supply::registry::{Registry, RepositoryName};
+use prograde_supply::registry::{ContentDigest, Registry, RegistryError, RepositoryName};
 use serde_json::Value;
 
 use crate::api::types::FoundView;
@@ -34,12 +35,15 @@ use crate::data_dir::DataDir;
 use crate::error::ServerError;
 use crate::events::chain;
 use crate::options::ServerOptions;
+use crate::policies::images::Vouchers;
 use crate::policies::signatures;
 use elsewhere::Elsewhere;
 use store::Beside;
 
 /// The name of the server's own key.
 const OWN: &str = "this server";
+/// Indexes that are looked at for a signature that covers an image in them.
+const INDEXES_MAX: u32 = 100;
 /// What every release has to have attested.
 const NEEDED: [&str; 3] = [SLSA_PROVENANCE_V1, CYCLONEDX, COSIGN_VULN];
 
@@ -53,6 +57,8 @@ struct Inner {
     trust: Trust,
     /// Where the registry is found, as it stands in images' names.
     host: String,
+    /// Asks other registries.
+    client: Client,
     /// Another registry, into which images go as well.
     elsewhere: Option<Elsewhere>,
     known: RwLock<Images>,
@@ -71,10 +77,21 @@ struct Images {
 enum Known {
     /// It was made before images were signed: the journal alone vouches for it.
     Unsigned,
-    /// It is signed in this repository.
-    Signed(ServiceName, String),
-    /// That was checked since the server started.
-    Checked,
+    /// It is signed.
+    Signed {
+        /// The service whose image it is.
+        service: ServiceName,
+        /// The repository that the signature names.
+        repository: String,
+        /// Whether that was checked since the server started.
+        checked: bool,
+    },
+}
+
+impl Known {
+    fn signed(service: &ServiceName, repository: &str) -> Self {
+        Self::Signed { service: service.clone(), repository: repository.to_owned(), checked: false }
+    }
 }
 
 impl Vouching {
@@ -94,12 +111,11 @@ impl Vouching {
         };
         let host = url.split_once("://").map_or(url, |(_, rest)| rest);
         let host = host.split('/').next().unwrap_or(host).to_owned();
-        let elsewhere = options
-            .push_to
-            .as_ref()
-            .map(|below| Elsewhere::below(Client::new(options.registries.clone()), below).map_err(ServerError::PushTo));
+        let client = Client::new(options.registries.clone());
+        let below = options.push_to.as_ref();
+        let elsewhere = below.map(|below| Elsewhere::below(client.clone(), below).map_err(ServerError::PushTo));
         let elsewhere = elsewhere.transpose()?;
-        Ok(Self(Arc::new(Inner { registry, key, trust, host, elsewhere, known: RwLock::default() })))
+        Ok(Self(Arc::new(Inner { registry, key, trust, host, client, elsewhere, known: RwLock::default() })))
     }
 
     /// Whether there is a root that proves identities.
@@ -117,8 +133,7 @@ impl Vouching {
                     known.entry(release.digest.clone()).or_insert(Known::Unsigned);
                     continue;
                 };
-                let how = Known::Signed(service.clone(), evidence.repository.clone());
-                known.insert(release.digest.clone(), how);
+                known.insert(release.digest.clone(), Known::signed(service, &evidence.repository));
             }
         }
         let mut images = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
@@ -149,7 +164,7 @@ impl Vouching {
             self.say(&beside, &image(&repository, digest)?, &statements, at)?;
             also = Some(repository);
         }
-        let how = Known::Signed(service.clone(), name.clone());
+        let how = Known::signed(service, &name);
         inner.known.write().unwrap_or_else(PoisonError::into_inner).all.insert(digest.clone(), how);
         let attestations = statements.into_iter().map(|(predicate_type, _)| predicate_type.to_owned()).collect();
         Ok(Evidence { repository: name, also, key_id: inner.key.public_key().id(), attestations })
@@ -207,14 +222,20 @@ impl Vouching {
         };
         match known {
             None => Err(PortError::Final(format!("no release of this server has the image {digest}"))),
-            Some(Known::Unsigned | Known::Checked) => Ok(()),
-            Some(Known::Signed(service, repository)) => {
+            Some(Known::Unsigned | Known::Signed { checked: true, .. }) => Ok(()),
+            Some(Known::Signed { service, repository, checked: false }) => {
                 let (vouching, of) = (self.clone(), digest.clone());
                 off(move || vouching.check_signature(&service, &of, &repository, SystemClock.now())).await?;
-                let mut images = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
-                images.all.insert(digest.clone(), Known::Checked);
+                self.take_checked(digest);
                 Ok(())
             }
+        }
+    }
+
+    fn take_checked(&self, digest: &Digest) {
+        let mut images = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Known::Signed { checked, .. }) = images.all.get_mut(digest) {
+            *checked = true;
         }
     }
 
@@ -279,6 +300,43 @@ impl Vouching {
             signatures::look(&beside, &image, &asked.demand, &trust, SystemClock.now())
         });
         found.unwrap_or_else(Signature::Unreachable)
+    }
+
+    /// Whose signatures and attestations hold of an image in a repository of the registry, or of an index that lists it.
+    /// Blocks.
+    pub(crate) fn vouchers(&self, name: &RepositoryName, digest: &ContentDigest) -> Result<Vouchers, PortError> {
+        let passing = |error: RegistryError| PortError::Passing(chain(&error));
+        let direct = self.0.registry.direct(name.clone());
+        let mut digests = direct.indexes_of(digest, INDEXES_MAX).map_err(passing)?;
+        digests.push(digest.clone());
+        let beside = Beside(direct);
+        let terms = Terms { trust: &self.0.trust, at: SystemClock.now() };
+        let (mut signed_by, mut attested) = (BTreeSet::new(), BTreeSet::new());
+        for digest in digests {
+            // Nobody signs what is named by another hash than sha256.
+            let Ok(digest) = digest.as_str().parse::<Digest>() else { continue };
+            let image = image(&self.repository(name, &digest), &digest)?;
+            for asked in [Asked::Signatures(serde_json::Map::new()), Asked::Attestations(None)] {
+                let found =
+                    verify(&beside, &image, &asked, terms).map_err(|error| PortError::Passing(chain(&error)))?;
+                for evidence in found.evidence() {
+                    match &evidence.predicate {
+                        Some((predicate_type, _)) => attested.insert(predicate_type.clone()),
+                        None => signed_by.insert(evidence.key.clone()),
+                    };
+                }
+            }
+        }
+        Ok(Vouchers { signed_by: signed_by.into_iter().collect(), attested: attested.into_iter().collect() })
+    }
+
+    /// The repository that signatures of an image have to name: what the server called it when it signed it, or calls it.
+    fn repository(&self, name: &RepositoryName, digest: &Digest) -> String {
+        let images = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+        match images.all.get(digest) {
+            Some(Known::Signed { service, repository, .. }) if service.as_str() == name.as_str() => repository.clone(),
+            Some(Known::Signed { .. } | Known::Unsigned) | None => format!("{}/{name}", self.0.host),
+        }
     }
 
     fn check_signature(

@@ -2,21 +2,26 @@
 //! anything is built or deployed.
 
 pub mod files;
+pub(crate) mod images;
 pub mod signatures;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use prograde_gitops::kustomize::Resource;
 use prograde_gitops::located::{Located, Place};
+use prograde_model::policy::PolicyAnswers;
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_policy::{
     Action, Demand, Given, POLICY, Policy, PolicySet, Request, RuleResult, Signature, SignedBy, Status, shipped,
 };
-use serde_json::{Value, json};
+use prograde_resource::Object;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 
 use crate::options::ServerOptions;
+use images::Way;
 
 /// The code of what policies refuse.
 pub const REFUSED: &str = "PG1106";
@@ -24,8 +29,8 @@ pub const REFUSED: &str = "PG1106";
 pub const DEFAULT_SET: &str = "baseline";
 /// The word for no set at all.
 pub const NO_SET: &str = "none";
-/// Where a workload has its pods' form.
-const POD_TEMPLATE: &str = "/spec/template";
+/// Where workloads have their pods' form; a `Pod` is one itself.
+const POD_TEMPLATES: [&str; 2] = ["/spec/template", "/spec/jobTemplate/spec/template"];
 /// Whose signature of a pod's image holds.
 const SIGNED_BY: &str = "prograde.dev/signed-by";
 /// Whether the commit was looked through; `passed`, or absent.
@@ -35,7 +40,14 @@ const TOLD_MAX: usize = 100;
 
 /// Policies that are in force.
 #[derive(Debug, Clone, Default)]
-pub struct Policies(PolicySet);
+pub struct Policies {
+    /// All of them.
+    all: PolicySet,
+    /// Those that are about images on their way into the registry.
+    pushes: PolicySet,
+    /// Those that are about images on their way out of it.
+    pulls: PolicySet,
+}
 
 /// The policies of a server, which can be read again while it serves.
 #[derive(Debug, Clone)]
@@ -47,27 +59,32 @@ struct Read {
     paths: Vec<PathBuf>,
     /// Whether the server's trust has a root, which proves identities.
     rooted: bool,
-    policies: RwLock<Arc<Policies>>,
+    policies: watch::Sender<Arc<Policies>>,
 }
 
 impl InForce {
     /// Reads them for the first time. Where the server's trust has no root, policies that need one are refused.
     pub(crate) fn read(options: &ServerOptions, rooted: bool) -> Result<Self, Diagnostics> {
         let (set, paths) = (options.policy_set.clone(), options.policies.clone());
-        let policies = RwLock::new(Arc::new(Policies::read_all(&set, &paths, rooted)?));
+        let policies = watch::Sender::new(Arc::new(Policies::read_all(&set, &paths, rooted)?));
         Ok(Self(Arc::new(Read { set, paths, rooted, policies })))
     }
 
     /// Reads them again. Where they can't be read, those before stay in force.
     pub(crate) fn read_again(&self) -> Result<(), Diagnostics> {
         let policies = Arc::new(Policies::read_all(&self.0.set, &self.0.paths, self.0.rooted)?);
-        *self.0.policies.write().unwrap_or_else(PoisonError::into_inner) = policies;
+        self.0.policies.send_replace(policies);
         Ok(())
     }
 
     /// Those that are in force now.
     pub(crate) fn now(&self) -> Arc<Policies> {
-        Arc::clone(&self.0.policies.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.policies.borrow())
+    }
+
+    /// Tells when others are.
+    pub(crate) fn changed(&self) -> watch::Receiver<Arc<Policies>> {
+        self.0.policies.subscribe()
     }
 }
 
@@ -78,6 +95,8 @@ pub struct Judged {
     pub refused: Vec<Diagnostic>,
     /// Violations of what is only told.
     pub told: Vec<Diagnostic>,
+    /// Which policies hold, and which do not.
+    pub answers: PolicyAnswers,
 }
 
 /// What is known of a release beside its manifests. Policies find it as annotations of its pods, whatever the manifests
@@ -106,12 +125,7 @@ impl Vouched {
     }
 
     fn note(&self, resource: &mut Value) {
-        let pod = if resource.get("kind").and_then(Value::as_str) == Some("Pod") { "" } else { POD_TEMPLATE };
-        let Some(pod) =
-            resource.pointer_mut(pod).filter(|pod| pod.get("spec").is_some()).and_then(Value::as_object_mut)
-        else {
-            return;
-        };
+        let Some(pod) = pod(resource) else { return };
         let metadata = pod.entry("metadata").or_insert_with(|| json!({}));
         let Some(metadata) = metadata.as_object_mut() else { return };
         let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
@@ -124,6 +138,14 @@ impl Vouched {
             };
         }
     }
+}
+
+/// The form of the pods that a resource brings, if it brings any.
+fn pod(resource: &mut Value) -> Option<&mut Map<String, Value>> {
+    let is_pod = resource.get("kind").and_then(Value::as_str) == Some("Pod");
+    let has_spec = |at: &&str| resource.pointer(at).is_some_and(|pod| pod.get("spec").is_some());
+    let at = if is_pod { Some("").filter(has_spec) } else { POD_TEMPLATES.into_iter().find(|at| has_spec(at)) };
+    resource.pointer_mut(at?)?.as_object_mut()
 }
 
 impl Policies {
@@ -150,7 +172,8 @@ impl Policies {
             let added = policies.policies.iter().skip(before).filter(|_| !rooted);
             found.extend(added.filter_map(|policy| unproven(&file, policy)));
         }
-        if found.is_empty() { Ok(Self(policies)) } else { Err(Diagnostics(found)) }
+        let (pushes, pulls) = (policies.naming(&Way::Push.kind()), policies.naming(&Way::Pull.kind()));
+        if found.is_empty() { Ok(Self { all: policies, pushes, pulls }) } else { Err(Diagnostics(found)) }
     }
 
     /// Judges what was rendered for a release. `signed` says whether a key signed the image that a policy names.
@@ -164,27 +187,72 @@ impl Policies {
         for resource in resources {
             let mut value = resource.to_json();
             vouched.note(&mut value);
-            let (request, mut given) = (Request::create(&value, now), Given::default());
-            let asked = self.0.asks(&request, &given).into_iter();
-            given.verified = asked.map(|asked| (asked.clone(), signed(&asked))).collect();
-            for answer in self.0.evaluate(&request, &given) {
-                let Some(policy) = self.0.policies.get(answer.policy) else { continue };
-                for result in answer.results {
-                    let broken = matches!(result.status, Status::Fail | Status::Error | Status::Warn);
-                    // A warning refuses nothing, whatever its policy does else.
-                    let enforced = result.action == Action::Enforce && result.status != Status::Warn;
-                    if broken {
-                        let list = if enforced { &mut judged.refused } else { &mut judged.told };
-                        list.push(violation(resource, policy, &result));
-                    }
+            self.ask(&value, signed, now, &mut judged, &|policy, result| violation(resource, policy, result));
+        }
+        judged.bounded()
+    }
+
+    /// Judges what goes to a cluster.
+    pub(crate) fn judge_objects(
+        &self,
+        objects: &[Object],
+        (vouched, signed): (&dyn Fn(&Value) -> Vouched, &dyn Fn(&SignedBy) -> Signature),
+        now: Timestamp,
+    ) -> Judged {
+        let mut judged = Judged::default();
+        for object in objects {
+            let mut value = object.value.clone();
+            if let Some(spec) = pod(&mut value).and_then(|pod| pod.get("spec")) {
+                vouched(spec).note(&mut value);
+            }
+            self.ask(&value, signed, now, &mut judged, &|policy, result| {
+                let (message, hint) = words(policy, &object.identity, result);
+                match &object.place {
+                    Some(place) => place.diagnostic(REFUSED, message, hint),
+                    None => Diagnostic::file(REFUSED, object.identity.to_string(), message, hint),
+                }
+            });
+        }
+        judged.bounded()
+    }
+
+    fn ask(
+        &self,
+        value: &Value,
+        signed: &dyn Fn(&SignedBy) -> Signature,
+        now: Timestamp,
+        judged: &mut Judged,
+        violation: &dyn Fn(&Policy, &RuleResult) -> Diagnostic,
+    ) {
+        let (request, mut given) = (Request::create(value, now), Given::default());
+        let asked = self.all.asks(&request, &given).into_iter();
+        given.verified = asked.map(|asked| (asked.clone(), signed(&asked))).collect();
+        for answer in self.all.evaluate(&request, &given) {
+            let Some(policy) = self.all.policies.get(answer.policy) else { continue };
+            for result in answer.results {
+                let broken = matches!(result.status, Status::Fail | Status::Error | Status::Warn);
+                // A warning refuses nothing, whatever its policy does else.
+                let enforced = result.action == Action::Enforce && result.status != Status::Warn;
+                if broken || result.status == Status::Pass {
+                    judged.answers.take(policy.name(), broken);
+                }
+                if broken {
+                    let list = if enforced { &mut judged.refused } else { &mut judged.told };
+                    list.push(violation(policy, &result));
                 }
             }
         }
-        for list in [&mut judged.refused, &mut judged.told] {
+    }
+}
+
+impl Judged {
+    /// The same without what is said twice, and no more of it than people read.
+    fn bounded(mut self) -> Self {
+        for list in [&mut self.refused, &mut self.told] {
             list.dedup();
             list.truncate(TOLD_MAX);
         }
-        judged
+        self
     }
 }
 
@@ -198,10 +266,15 @@ fn unproven(file: &str, policy: &Policy) -> Option<Diagnostic> {
 }
 
 fn violation(resource: &Resource, policy: &Policy, result: &RuleResult) -> Diagnostic {
-    let message = format!("{}: {}: {}", policy.name(), resource.id(), result.message.trim());
-    let comply = policy.annotation("prograde.dev/comply");
-    let hint = comply.unwrap_or("comply with the policy, or give a reason in a PolicyException");
+    let (message, hint) = words(policy, &resource.id(), result);
     place(resource.tree(), &result.path).diagnostic(REFUSED, message, hint)
+}
+
+/// What is wrong, and what can be done about it.
+fn words<'p>(policy: &'p Policy, of: &dyn std::fmt::Display, result: &RuleResult) -> (String, &'p str) {
+    let message = format!("{}: {of}: {}", policy.name(), result.message.trim());
+    let comply = policy.annotation("prograde.dev/comply");
+    (message, comply.unwrap_or("comply with the policy, or give a reason in a PolicyException"))
 }
 
 /// Where a path leads in a resource, or the nearest part of the way that is there.
@@ -229,8 +302,10 @@ mod tests {
         let spec = json!({ "metadata": { "annotations": claimed }, "spec": { "containers": [] } });
         let mut pod = spec.clone();
         pod["kind"] = json!("Pod");
-        let mut deployment = json!({ "kind": "Deployment", "spec": { "template": spec } });
-        for (resource, at) in [(&mut pod, ""), (&mut deployment, POD_TEMPLATE)] {
+        let mut deployment = json!({ "kind": "Deployment", "spec": { "template": spec.clone() } });
+        let mut job = json!({ "kind": "CronJob", "spec": { "jobTemplate": { "spec": { "template": spec } } } });
+        let [template, of_job] = POD_TEMPLATES;
+        for (resource, at) in [(&mut pod, ""), (&mut deployment, template), (&mut job, of_job)] {
             let mut check = |vouched: Vouched, expected: Value| {
                 vouched.note(resource);
                 assert_eq!(resource.pointer(at).unwrap()["metadata"]["annotations"], expected);

@@ -131,7 +131,9 @@ pub(super) fn answer(
         (Challenge::Basic, Some(Credential::Identity(_) | Credential::Bearer(_))) => {
             Err(unauthorised("it wants a name and a password, and the credentials for it are a token"))
         }
-        (Challenge::Basic, None) => Err(unauthorised("it wants a name and a password, and there are none")),
+        (Challenge::Basic, None) => {
+            Err(unauthorised(&format!("it wants a name and a password, and there are none: {}", refused.said())))
+        }
         (Challenge::Bearer { .. }, Some(Credential::Bearer(token))) => Shown::bearer(token, None).ok_or_else(unusable),
         (Challenge::Bearer { realm, service, scope: asked }, credential) => {
             let realm = checked_realm(registry, &realm)?;

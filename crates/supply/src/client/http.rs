@@ -156,16 +156,19 @@ impl Answer {
         let _unread = io::copy(&mut rest, &mut io::sink());
     }
 
-    /// What the answer means where another one was expected.
-    pub(super) fn refused(self, action: &str) -> RegistryError {
-        let (host, status) = (self.host(), self.status);
-        let secrets = self.secrets.clone();
+    /// What the registry says is wrong.
+    pub(super) fn said(self) -> String {
         let mut body = Vec::new();
         let read = self.body.into_reader().take(COMPLAINT_BYTES_MAX).read_to_end(&mut body);
         // A complaint that breaks off still says something.
         drop(read);
-        let action = action.to_owned();
-        let why = without(&secrets, complaint(&body, status));
+        without(&self.secrets, complaint(&body, self.status))
+    }
+
+    /// What the answer means where another one was expected.
+    pub(super) fn refused(self, action: &str) -> RegistryError {
+        let (host, status) = (self.host(), self.status);
+        let (action, why) = (action.to_owned(), self.said());
         match status.as_u16() {
             401 | 403 => RegistryError::Unauthorised { host, action, why },
             404 => RegistryError::NotFound { host, what: action.rsplit(' ').next().unwrap_or_default().to_owned() },

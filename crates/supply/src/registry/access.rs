@@ -67,6 +67,8 @@ impl Shown {
         }
         let decoded = STANDARD.decode(rest.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         match decoded.as_deref().and_then(|pair| pair.split_once(':')) {
+            // What podman and skopeo send who have no credentials.
+            Some(("", "")) => Self::Nothing,
             Some((user, password)) => Self::Basic { user: user.to_owned(), password: password.to_owned() },
             None => Self::Nothing,
         }
@@ -171,11 +173,25 @@ pub struct Pulled<'a> {
     pub digest: &'a ContentDigest,
     /// Its media type.
     pub media_type: &'a str,
+    /// Whether somebody asks for it who shows nothing to be known by.
+    pub anonymous: bool,
 }
 
 /// Why a manifest is refused, and what can be done about it: people read it in their client's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal(pub String);
+pub struct Refusal {
+    /// Why, and the way out.
+    pub why: String,
+    /// Whether somebody who shows who they are would not be refused: then a client that can do so is asked to.
+    pub known_may: bool,
+}
+
+impl Refusal {
+    /// One that holds for everybody.
+    pub fn new(why: impl Into<String>) -> Self {
+        Self { why: why.into(), known_may: false }
+    }
+}
 
 /// Agrees to manifests being pushed and pulled, or refuses with a reason. Has ten seconds for it.
 #[async_trait]
@@ -229,7 +245,9 @@ mod tests {
         ] {
             assert_eq!(access(&closed, Some(bad), &Action::Pull(&name)), Access::Unauthorized, "{bad}");
         }
-        assert_eq!(access(&open, None, &Action::Pull(&name)), Access::Allowed);
+        for nothing in [None, Some(basic(":"))] {
+            assert_eq!(access(&open, nothing.as_deref(), &Action::Pull(&name)), Access::Allowed, "{nothing:?}");
+        }
         assert_eq!(access(&open, None, &Action::Push(&name)), Access::Unauthorized);
         assert_eq!(access(&open, None, &Action::Ping), Access::Unauthorized, "or clients never show the token");
         assert_eq!(access(&open, Some("Bearer wrong"), &Action::Pull(&name)), Access::Unauthorized);

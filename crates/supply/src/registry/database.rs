@@ -272,6 +272,18 @@ pub(super) fn needed_by(db: &Connection, repository: i64, digest: &ContentDigest
     db.query_row(sql, params![repository, digest.as_str()], |row| row.get(0)).optional()
 }
 
+/// The manifests that need something, at most `max`.
+pub(super) fn indexes_of(
+    db: &Connection,
+    repository: i64,
+    digest: &ContentDigest,
+    max: u32,
+) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT manifest FROM reference WHERE repository = ?1 AND target = ?2 ORDER BY manifest LIMIT ?3";
+    let mut statement = db.prepare(sql)?;
+    statement.query_map(params![repository, digest.as_str(), max], |row| row.get(0))?.collect()
+}
+
 /// Takes a manifest and its tags from a repository.
 pub(super) fn delete_manifest(db: &Connection, repository: i64, digest: &str) -> rusqlite::Result<bool> {
     db.execute("DELETE FROM tag WHERE repository = ?1 AND digest = ?2", params![repository, digest])?;

@@ -4,6 +4,7 @@
 use prograde_model::Digest;
 
 use crate::error::SupplyError;
+use crate::registry::database::Row;
 use crate::registry::error::RegistryError;
 use crate::registry::hash::digest_of;
 use crate::registry::lists::Page;
@@ -36,12 +37,21 @@ impl Direct {
         &self.registry.0
     }
 
+    fn find(&self, name: &str) -> Result<Option<Row>, RegistryError> {
+        match self.inner().find_manifest(&self.repository, &Reference::new(name)?) {
+            Err(RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown { .. }) => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// A manifest's digest, by a tag or digest; none where there is none.
+    pub fn digest(&self, name: &str) -> Result<Option<ContentDigest>, RegistryError> {
+        Ok(self.find(name)?.map(|found| found.digest))
+    }
+
     /// A manifest's media type and bytes, by a tag or digest; none where there is none.
     pub fn manifest(&self, name: &str) -> Result<Option<(String, Vec<u8>)>, RegistryError> {
-        let found = match self.inner().find_manifest(&self.repository, &Reference::new(name)?) {
-            Err(RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown { .. }) => return Ok(None),
-            found => found?,
-        };
+        let Some(found) = self.find(name)? else { return Ok(None) };
         let bytes = self.inner().files.document(&found.digest)?;
         Ok(Some((found.media_type, bytes)))
     }
@@ -55,6 +65,15 @@ impl Direct {
             return Err(SupplyError::TooLarge { what, limit }.into());
         }
         self.inner().files.content(&digest, bytes_max)
+    }
+
+    /// The digests of the indexes that list a manifest, at most `max`.
+    pub fn indexes_of(&self, digest: &ContentDigest, max: u32) -> Result<Vec<ContentDigest>, RegistryError> {
+        let found = self.inner().database.read(|db| {
+            let repository = database::known(db, &self.repository)?;
+            Ok(database::indexes_of(db, repository, digest, max)?)
+        })?;
+        found.iter().map(|digest| ContentDigest::new(digest)).collect()
     }
 
     /// Keeps a blob.

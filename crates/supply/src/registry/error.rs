@@ -104,6 +104,12 @@ pub enum RegistryError {
     /// Nobody has said who they are.
     #[error("a token is needed, as a bearer or as the password of basic authentication")]
     Unauthorized,
+    /// Nobody has said who they are, and a policy is against strangers.
+    #[error("{why}; a token is needed")]
+    Stranger {
+        /// Why.
+        why: String,
+    },
     /// Who asks may not do that, or a policy is against it.
     #[error("{why}")]
     Denied {
@@ -217,7 +223,7 @@ impl RegistryError {
             Self::SizeInvalid { too_large: true, .. } => ("SIZE_INVALID", 413),
             Self::Immutable { .. } | Self::Denied { .. } => ("DENIED", 403),
             Self::InUse { .. } => ("DENIED", 405),
-            Self::Unauthorized => ("UNAUTHORIZED", 401),
+            Self::Unauthorized | Self::Stranger { .. } => ("UNAUTHORIZED", 401),
             // The code that Docker's registry has for it; the specification has none.
             Self::PageInvalid { .. } => ("PAGINATION_NUMBER_INVALID", 400),
             Self::Unsupported { .. } => ("UNSUPPORTED", 404),

@@ -118,7 +118,8 @@ impl Registry {
 fn judged(verdict: Result<Result<(), Refusal>, tokio::time::error::Elapsed>) -> Result<(), RegistryError> {
     match verdict {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(Refusal(why))) => Err(RegistryError::Denied { why }),
+        Ok(Err(Refusal { why, known_may: true })) => Err(RegistryError::Stranger { why }),
+        Ok(Err(Refusal { why, known_may: false })) => Err(RegistryError::Denied { why }),
         Err(_) => Err(RegistryError::NoVerdict { seconds: VERDICT_WAIT.as_secs() }),
     }
 }

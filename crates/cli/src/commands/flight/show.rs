@@ -66,6 +66,7 @@ fn head(view: &FlightView, style: Style, now: Timestamp) -> String {
     fields.extend(view.digest.as_ref().map(|digest| ("Image", digest.to_string())));
     fields.extend(view.digests.iter().map(|(service, digest)| ("Image", format!("{digest} of {service}"))));
     fields.extend(view.scan.as_ref().map(|scan| ("Scan", sentence::scanned(scan))));
+    fields.extend((!view.policies.is_empty()).then(|| ("Policies", sentence::answered(&view.policies))));
     let notes = view.scan.iter().flat_map(|scan| &scan.notes);
     fields.extend(notes.map(|note| ("Notice", one_line(note))));
     fields.extend(view.notices.iter().map(|notice| ("Notice", one_line(notice))));

@@ -67,7 +67,7 @@ pub(super) fn failure(error: &RegistryError, head_only: bool) -> Response {
     let body = json!({ "errors": [{ "code": code, "message": message, "detail": detail }] });
     let body = if head_only { Body::empty() } else { Body::from(body.to_string()) };
     let mut headers = vec![("content-type", "application/json".to_owned())];
-    if matches!(error, RegistryError::Unauthorized) {
+    if matches!(error, RegistryError::Unauthorized | RegistryError::Stranger { .. }) {
         headers.push(("www-authenticate", "Basic realm=\"prograde\"".to_owned()));
     }
     if matches!(error, RegistryError::TooManyRequests { .. } | RegistryError::NoVerdict { .. }) {

@@ -12,7 +12,7 @@ use super::Call;
 use super::answer::{DIGEST, answer, content_length};
 use crate::blob::DOCUMENT_BYTES_MAX;
 use crate::document::INDEX;
-use crate::registry::access::Pulled;
+use crate::registry::access::{Pulled, Shown};
 use crate::registry::error::RegistryError;
 use crate::registry::manifests::Sent;
 use crate::registry::name::{ContentDigest, Reference, RepositoryName, Tag};
@@ -40,7 +40,9 @@ impl Call {
 
     async fn pull_manifest(self, name: &RepositoryName, reference: &Reference) -> Result<Response, RegistryError> {
         let found = self.registry.manifest(name, reference).await?;
-        let pulled = Pulled { repository: name, reference, digest: &found.digest, media_type: &found.media_type };
+        let (digest, media_type) = (&found.digest, found.media_type.as_str());
+        let pulled =
+            Pulled { repository: name, reference, digest, media_type, anonymous: self.shown == Shown::Nothing };
         self.registry.admit_pull(&*self.hooks.admission, &pulled).await?;
         let tag = format!("\"{}\"", found.digest);
         let mut headers = vec![(DIGEST, found.digest.to_string()), ("etag", tag.clone())];

@@ -80,7 +80,7 @@ struct Quarantine(String);
 impl Admission for Quarantine {
     async fn push(&self, manifest: &Pushed<'_>) -> Result<(), Refusal> {
         if manifest.repository.as_str() == "frozen" {
-            return Err(Refusal(format!("{} is frozen until Monday", manifest.repository)));
+            return Err(Refusal::new(format!("{} is frozen until Monday", manifest.repository)));
         }
         assert_eq!(manifest.media_type, MANIFEST);
         Ok(())
@@ -88,7 +88,7 @@ impl Admission for Quarantine {
 
     async fn pull(&self, manifest: &Pulled<'_>) -> Result<(), Refusal> {
         let held = manifest.digest.as_str() == self.0;
-        if held { Err(Refusal(format!("{} is in quarantine", manifest.digest))) } else { Ok(()) }
+        if held { Err(Refusal::new(format!("{} is in quarantine", manifest.digest))) } else { Ok(()) }
     }
 }
 
