@@ -1,5 +1,8 @@
 //! What comes into production is proposed, and a person lets it in by merging it, with plain git.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::Value;
 
 use crate::world::repository::{AUTHOR, Desk, Repository, deployments};
@@ -208,5 +211,52 @@ fn a_merge_is_taken_in_also_if_the_server_ended_right_after_the_push() {
     let landed = world.ended(&first, "landed");
     assert_eq!(event(&landed, "gate.merged")["by"], "git push");
     assert_eq!(world.serves_alone("echo", "production")["flight"], landed["id"]);
+    world.end();
+}
+
+/// What a bare repository has under a branch's name.
+fn there(host: &Path, branch: &str) -> Option<String> {
+    let mut asked = Command::new("git");
+    let out = asked.arg("--git-dir").arg(host).args(["rev-parse", "--verify", "--quiet", branch]).output().unwrap();
+    out.status.success().then(|| String::from_utf8(out.stdout).unwrap().trim().to_owned())
+}
+
+#[test]
+fn what_is_proposed_is_merged_at_a_git_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let host = dir.path().join("host.git");
+    assert!(Command::new("git").args(["init", "--quiet", "--bare"]).arg(&host).status().unwrap().success());
+    std::fs::write(host.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    let file = format!("version: 1\ndeployments: {{ url: '{}', poll: 5s }}\n", host.display());
+    let world = World::with_files(&[("upstreams.yaml", &file)], &["--upstreams", "upstreams.yaml"]);
+    let repository = service(&world, "");
+    let first = repository.push("greeting=first", "Serve");
+    waits(&world, &first);
+    until("the host has what is proposed", || there(&host, BRANCH).map(drop));
+    let grace = Desk::clone_of(&world, &host, "grace");
+    grace.git(&["merge", "--quiet", "--no-ff", "-m", "Merge pull request #1", &format!("origin/{BRANCH}")]);
+    grace.git(&["commit", "--quiet", "--amend", "--no-edit", "--author=Grace <grace@example.org>"]);
+    grace.push_origin("HEAD:refs/heads/main").unwrap();
+    let landed = world.ended(&first, "landed");
+    assert_eq!(event(&landed, "gate.merged")["by"], "Grace");
+    assert_eq!(world.serves_alone("echo", "production")["flight"], landed["id"]);
+    until("nothing is proposed there any more", || there(&host, BRANCH).is_none().then_some(()));
+    assert_eq!(there(&host, "main").unwrap(), deployments(&world)[0].commit);
+
+    // What nobody proposed is not taken, and told.
+    grace.write("production/echo/extra.yaml", "{}\n");
+    grace.push_origin("HEAD:refs/heads/main").unwrap();
+    let trouble = || world.get("/api/v1/upstreams")[0]["trouble"].as_str().map(str::to_owned);
+    let told = until("it is told", || trouble());
+    assert!(told.contains("production/echo would become something that no release was there"), "{told}");
+    let listed = world.cli(&["upstream", "list"]);
+    assert!(listed.code == 1 && listed.stdout.contains("deployments"), "{listed:?}");
+    // Put right there, it goes on, and what is recorded here comes there.
+    grace.revert("HEAD");
+    grace.push_origin("HEAD:refs/heads/main").unwrap();
+    until("it is in step again", || trouble().is_none().then_some(()));
+    let second = repository.push("greeting=second", "Serve something else");
+    waits(&world, &second);
+    until("the host has it", || there(&host, BRANCH).map(drop));
     world.end();
 }

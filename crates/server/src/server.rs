@@ -129,7 +129,14 @@ impl Server {
         incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
 
         let stop = CancellationToken::new();
-        let upstreams = Upstreams::start(options.upstreams.clone(), followed, control.clone(), repositories.clone());
+        let by_hand = ByHand::start(control.clone(), Arc::clone(&deployments));
+        let exchanged = upstream::Parts {
+            control: control.clone(),
+            repositories: repositories.clone(),
+            deployments: Arc::clone(&deployments),
+            by_hand: by_hand.clone(),
+        };
+        let upstreams = Upstreams::start(options.upstreams.clone(), followed, exchanged);
         let git = (&repositories, &*deployments, &upstreams, read_from);
         let rules = (&policies, &vouching);
         let applications = keep_applications(&options, declared, (&control, &journal), git, (rules, url)).await?;
@@ -137,7 +144,7 @@ impl Server {
         let context = Context {
             upstreams,
             applications,
-            by_hand: ByHand::start(control.clone(), Arc::clone(&deployments)),
+            by_hand,
             elsewhere: metrics.elsewhere(),
             metrics,
             handled,

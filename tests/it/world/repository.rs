@@ -158,6 +158,12 @@ impl Desk {
         Self(world.dir().join(name))
     }
 
+    /// One cloned from another place than the server.
+    pub(crate) fn clone_of(world: &World, host: &Path, name: &str) -> Self {
+        git(world.dir(), &["clone", "--quiet", &host.display().to_string(), name]);
+        Self(world.dir().join(name))
+    }
+
     /// Runs the client there.
     #[track_caller]
     pub(crate) fn git(&self, arguments: &[&str]) -> String {

@@ -3,6 +3,7 @@
 //! inputs make the same commits.
 
 mod message;
+mod mirror;
 mod proposals;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use prograde_model::{CommitId, Diagnostics, Digest, FlightId, Target};
 use crate::git::{Author, GitError, MAIN, Repositories, Repository, TreeEntry};
 use crate::kustomize::{self, Resource};
 use message::Trailers;
+pub use mirror::Taken;
 use prograde_kustomize::{FileTree, join};
 pub use proposals::{Merge, Proposed};
 
@@ -301,9 +303,13 @@ impl Deployments {
                 return Ok(found);
             }
             let tree = self
-                .tree_with(head.as_ref(), wanted.target(), self.resolve_folder(folder, head.as_ref()).await?)
+                .tree_with(
+                    head.as_ref().map(CommitId::as_str),
+                    wanted.target(),
+                    self.resolve_folder(folder, head.as_ref()).await?,
+                )
                 .await?;
-            let commit = self.repository.write_commit(&tree, head.as_ref(), author, message).await?;
+            let commit = self.repository.write_commit(&tree, head.as_ref().as_slice(), author, message).await?;
             match self.repository.move_branch(MAIN, head.as_ref(), &commit).await {
                 Ok(()) => return Ok(commit),
                 Err(GitError::Moved { .. }) if attempt < ATTEMPTS_MAX => attempt += 1,
@@ -312,19 +318,20 @@ impl Deployments {
         }
     }
 
-    /// The whole tree with one target's folder replaced; `None` removes it.
+    /// A commit's or tree's whole content with one target's folder replaced; `None` removes it.
     async fn tree_with(
         &self,
-        head: Option<&CommitId>,
+        before: Option<&str>,
         target: &Target,
         folder: Option<String>,
     ) -> Result<String, GitError> {
-        let (mut root, mut environment) = match head {
-            None => (BTreeMap::new(), BTreeMap::new()),
-            Some(head) => (
-                self.repository.read_tree(&format!("{head}:")).await?,
-                self.repository.read_tree(&format!("{head}:{}", target.environment)).await?,
-            ),
+        let mut root = match before {
+            None => BTreeMap::new(),
+            Some(before) => self.repository.read_tree(before).await?,
+        };
+        let mut environment = match root.get(target.environment.as_str()) {
+            None => BTreeMap::new(),
+            Some(entry) => self.repository.read_tree(&entry.object).await?,
         };
         match folder {
             Some(folder) => environment.insert(target.service.to_string(), TreeEntry::directory(folder)),

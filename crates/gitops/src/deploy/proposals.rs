@@ -11,7 +11,7 @@ use super::{DeployChange, DeployError, Deployment, Deployments, Written, message
 use crate::git::{Author, GitError, MAIN, NOBODY};
 
 /// Where the branches are, as a prefix of references.
-const REFERENCES: &str = "refs/heads/proposals/";
+pub(super) const REFERENCES: &str = "refs/heads/proposals/";
 
 /// A release that is proposed for a place and may still enter it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +51,8 @@ impl Deployments {
             return Ok(before.clone());
         }
         let author = Author { name: &change.author.0, email: &change.author.1, at: change.at };
-        let tree = self.tree_with(head.as_ref(), &change.target, Some(folder)).await?;
-        let commit = self.repository.write_commit(&tree, head.as_ref(), &author, &message).await?;
+        let tree = self.tree_with(head.as_ref().map(CommitId::as_str), &change.target, Some(folder)).await?;
+        let commit = self.repository.write_commit(&tree, head.as_ref().as_slice(), &author, &message).await?;
         self.repository.move_branch(&branch, before.as_ref(), &commit).await?;
         Ok(commit)
     }
@@ -106,8 +106,9 @@ impl Deployments {
         }
         let info = self.repository.commit_info(commit).await?;
         let author = Author { name: &info.author_name, email: &info.author_email, at: info.time };
-        let tree = self.tree_with(head, target, Some(folder)).await?;
-        let again = self.repository.write_commit(&tree, head, &author, &format!("{}\n", info.message)).await?;
+        let tree = self.tree_with(head.map(CommitId::as_str), target, Some(folder)).await?;
+        let again =
+            self.repository.write_commit(&tree, head.as_slice(), &author, &format!("{}\n", info.message)).await?;
         self.repository.move_branch(&branch(target), tip.as_ref().map(|tip| &tip.commit), &again).await
     }
 
@@ -150,11 +151,11 @@ impl Deployments {
     pub async fn last_merge(&self, target: &Target) -> Result<Option<Merge>, GitError> {
         let Some((commit, ..)) = self.last_change(target).await? else { return Ok(None) };
         let what = "read a commit";
-        let format = "--format=%an %at%x00%cn %ct%x00%cn%x00";
+        let format = "--format=%an %at%x00%cn %ct%x00%cn%x00%an%x00%P%x00";
         let arguments = ["log", "-1", "--no-show-signature", format, commit.as_str()];
         let answer = self.repository.run(what, &arguments, None).await?;
         let answer = String::from_utf8_lossy(&answer);
-        let [wrote, made, name, _] = answer.split('\0').collect::<Vec<_>>()[..] else {
+        let [wrote, made, committer, author, parents, _] = answer.split('\0').collect::<Vec<_>>()[..] else {
             return Err(GitError::Answer { what });
         };
         // What was proposed has one name and one time, which are those of who wrote the release.
@@ -162,7 +163,8 @@ impl Deployments {
         let by = if is_proposed {
             self.repository.pusher(&commit).await?.unwrap_or_else(|| NOBODY.to_owned())
         } else {
-            name.to_owned()
+            // Hosts commit merges in their own name, as the work of whoever merges.
+            if parents.contains(' ') { author } else { committer }.to_owned()
         };
         Ok(Some(Merge { commit, by }))
     }

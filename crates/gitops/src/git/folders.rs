@@ -33,6 +33,21 @@ pub struct FolderRules {
     pub hint: String,
 }
 
+impl FolderRules {
+    /// Why a folder may not become a tree, or go where there is none. The same as what [`HOOK`] says.
+    pub(crate) fn refusal(&self, path: &str, tree: Option<&str>) -> Option<String> {
+        let Some(tree) = tree else { return Some(format!("{path} would go")) };
+        let is = |state: &FolderState| state.path == path && state.tree == tree;
+        if self.allowed.iter().any(is) {
+            return None;
+        }
+        Some(match self.refused.iter().find(|(state, _)| is(state)) {
+            Some((_, why)) => format!("{path} can't be merged: {why}"),
+            None => format!("{path} would become something that no release was there"),
+        })
+    }
+}
+
 /// Reads the updates of references on its input and refuses all of them if one is not as it should be (githooks,
 /// "pre-receive"). What it says is shown to whoever pushes.
 const HOOK: &str = r#"#!/bin/sh

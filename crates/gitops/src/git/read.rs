@@ -226,6 +226,23 @@ impl Repository {
         Ok(named.map(str::to_owned))
     }
 
+    /// The newest commit that two have in common, if there is any.
+    pub(crate) async fn common(&self, one: &CommitId, other: &CommitId) -> Result<Option<CommitId>, GitError> {
+        let what = "compare commits";
+        self.check_commit(one).await?;
+        self.check_commit(other).await?;
+        let command = command::command(&self.dir, &[], ["merge-base", one.as_str(), other.as_str()]);
+        let answer = command::answer(command, None, 1024, command::COMMAND_TIMEOUT).await?;
+        match answer.code {
+            Some(0) => {
+                let commit = String::from_utf8_lossy(&answer.stdout);
+                commit.trim().parse().map(Some).map_err(|_| GitError::Answer { what })
+            }
+            Some(1) => Ok(None),
+            _ => Err(answer.failure(what)),
+        }
+    }
+
     /// Whether `older` is `newer` or one of its ancestors.
     pub async fn is_ancestor(&self, older: &CommitId, newer: &CommitId) -> Result<bool, GitError> {
         self.check_commit(older).await?;

@@ -1,6 +1,7 @@
 //! A branch on another machine. Invariant: what is shown to the host is shown to that address alone, and stands in no
 //! command line; nothing here moves a branch but [`Repository::advance`].
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
@@ -20,6 +21,9 @@ const LOOK_TIMEOUT: Duration = Duration::from_secs(30);
 const FETCH_TIMEOUT: Duration = Duration::from_mins(10);
 /// Where what was fetched is kept, so that nothing removes it before a branch points at it.
 const KEPT: &str = "refs/upstream/head";
+
+/// Where branches are among references.
+const HEADS: &str = "refs/heads/";
 
 /// Where to look.
 #[derive(Clone)]
@@ -53,6 +57,40 @@ impl Repository {
         // A pattern may match the end of longer names as well.
         let found = text.lines().filter_map(|line| line.split_once('\t')).find(|(_, name)| *name == reference);
         found.map(|(commit, _)| commit.parse().map_err(|_| GitError::Answer { what })).transpose()
+    }
+
+    /// Where the host's branches are whose names fit one of these patterns.
+    pub async fn look_branches(
+        &self,
+        upstream: &Upstream,
+        patterns: &[&str],
+    ) -> Result<BTreeMap<String, CommitId>, GitError> {
+        let what = "ask the host for its branches";
+        let patterns: Vec<String> = patterns.iter().map(|pattern| format!("{HEADS}{pattern}")).collect();
+        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        let (asked, _settings) = self.asking(upstream, &["ls-remote", "--refs"], &patterns)?;
+        let answer = command::answer(asked, None, command::STDOUT_BYTES_MAX, LOOK_TIMEOUT).await?;
+        let answer = answer.expect_success(what)?;
+        let text = String::from_utf8_lossy(&answer);
+        let named = text.lines().filter_map(|line| {
+            let (commit, name) = line.split_once('\t')?;
+            Some((commit, name.strip_prefix(HEADS)?))
+        });
+        let read = |(commit, name): (&str, &str)| {
+            Ok((name.to_owned(), commit.parse().map_err(|_| GitError::Answer { what })?))
+        };
+        named.map(read).collect()
+    }
+
+    /// Sends branches to the host, as refspecs say it (git-push); one that is refused keeps no other from being sent.
+    pub async fn push_upstream(&self, upstream: &Upstream, refspecs: &[String]) -> Result<(), GitError> {
+        let refspecs: Vec<&str> = refspecs.iter().map(String::as_str).collect();
+        let push = ["push", "--quiet", "--no-verify", "--no-follow-tags", "--no-recurse-submodules"];
+        let (asked, _settings) = self.asking(upstream, &push, &refspecs)?;
+        command::answer(asked, None, command::STDOUT_BYTES_MAX, FETCH_TIMEOUT)
+            .await?
+            .expect_success("push to the host")?;
+        Ok(())
     }
 
     /// Fetches the host's branch; answers with where it is now.

@@ -115,15 +115,13 @@ impl Repository {
     pub(crate) async fn write_commit(
         &self,
         tree: &str,
-        parent: Option<&CommitId>,
+        parents: &[&CommitId],
         author: &Author<'_>,
         message: &str,
     ) -> Result<CommitId, GitError> {
         let what = "write a commit";
         let mut arguments = vec!["commit-tree", tree];
-        if let Some(parent) = parent {
-            arguments.extend(["-p", parent.as_str()]);
-        }
+        arguments.extend(parents.iter().flat_map(|parent| ["-p", parent.as_str()]));
         let mut command =
             command::command(&self.dir, &["i18n.commitEncoding=UTF-8", "commit.gpgSign=false"], arguments);
         let date = format!("{} +0000", author.at.as_second());

@@ -1,13 +1,16 @@
 //! The deployment repository.
 
+use std::path::{Path, PathBuf};
+
 use jiff::Timestamp;
 use prograde_gitops::deploy::{
-    self, Action, DeployChange, DeployError, Deployments, Proposed, RenderError, RevertRequest,
+    self, Action, DeployChange, DeployError, Deployments, Proposed, RenderError, RevertRequest, Taken,
 };
+use prograde_gitops::git::{FolderRules, FolderState, GitError, Upstream};
 use prograde_gitops::{FileTree, kustomize, workload};
 use prograde_model::{CommitId, FlightId, Target};
 
-use crate::fixture;
+use crate::{client, fixture};
 
 const MANIFESTS: &str = include_str!("../kustomize/service.txt");
 
@@ -330,4 +333,99 @@ async fn a_release_that_was_merged_needs_no_other_commit() {
     assert!(merged != commit && deployments.repository().head("main").await.unwrap() == Some(merged.clone()));
     let merge = deployments.last_merge(&target("production")).await.unwrap().unwrap();
     assert_eq!((merge.commit, merge.by.as_str()), (merged, "Ann script"));
+}
+
+/// A host with what the deployment repository has, and somebody's clone of it.
+async fn host(dir: &Path, deployments: &Deployments) -> (Upstream, PathBuf) {
+    client::git_ok(dir, &["init", "--quiet", "--bare", "host.git"]).await;
+    client::git_ok(&dir.join("host.git"), &["symbolic-ref", "HEAD", "refs/heads/main"]).await;
+    let url = dir.join("host.git").display().to_string();
+    let upstream = Upstream { url, branch: "main".into(), credential: None, ca_file: None };
+    send(&upstream, deployments).await.unwrap();
+    client::git_ok(dir, &["clone", "--quiet", "host.git", "desk"]).await;
+    (upstream, dir.join("desk"))
+}
+
+async fn send(upstream: &Upstream, deployments: &Deployments) -> Result<(), GitError> {
+    let branches = deployments.branches().await.unwrap();
+    let all: Vec<String> = branches.iter().map(|(name, commit)| format!("{commit}:refs/heads/{name}")).collect();
+    deployments.repository().push_upstream(upstream, &all).await?;
+    let there = deployments.repository().look_branches(upstream, &["main", "proposals/*"]).await?;
+    assert_eq!(there, branches);
+    Ok(())
+}
+
+/// As a host writes a merge of Grace's.
+async fn merge(desk: &Path, branch: &str) {
+    client::git_ok(desk, &["merge", "--quiet", "--no-ff", "-m", "Merge pull request #1", branch]).await;
+    client::git_ok(desk, &["commit", "--quiet", "--amend", "--no-edit", "--author=Grace <grace@example.org>"]).await;
+    client::git_ok(desk, &["push", "--quiet", "origin", "main"]).await;
+}
+
+#[tokio::test]
+async fn what_is_merged_at_a_host_is_taken_over_as_a_push_would_be() {
+    let (dir, deployments) = open().await;
+    let (manifests, repository) = (fixture::tree(MANIFESTS), deployments.repository());
+    deployments.commit(change("test", 1, manifests.clone())).await.unwrap();
+    let proposed = deployments.propose(change("production", 1, manifests.clone())).await.unwrap();
+    let (upstream, desk) = host(dir.path(), &deployments).await;
+    merge(&desk, &format!("origin/{PROPOSAL}")).await;
+    // Meanwhile something else was deployed here.
+    let ours = deployments.commit(change("staging", 2, manifests.clone())).await.unwrap();
+    let theirs = repository.fetch_upstream(&upstream).await.unwrap();
+    assert!(send(&upstream, &deployments).await.is_err(), "the host's branch is not thrown away");
+
+    let tree = deployments.folders(&[(target("production"), proposed)]).await.unwrap().remove(0).unwrap();
+    let mut rules = FolderRules { allowed: Vec::new(), refused: Vec::new(), hint: String::new() };
+    let is = FolderState { path: "production/web".into(), tree };
+    rules.refused = vec![(is.clone(), "it waits for approval".to_owned())];
+    let refused = deployments.take_over(&theirs, &rules, "host").await.unwrap();
+    assert_eq!(refused, Taken::Refused("production/web can't be merged: it waits for approval".to_owned()));
+    assert_eq!(repository.head("main").await.unwrap(), Some(ours));
+    rules.allowed = vec![is];
+    let Taken::Main(merged) = deployments.take_over(&theirs, &rules, "host").await.unwrap() else { panic!() };
+    assert!(repository.is_ancestor(&theirs, &merged).await.unwrap());
+    for environment in ["test", "staging", "production"] {
+        let path = format!("{environment}/web");
+        assert!(!repository.tree(&merged, &path).await.unwrap().is_empty(), "{path}");
+    }
+    let merge = deployments.last_merge(&target("production")).await.unwrap().unwrap();
+    assert_eq!((merge.commit, merge.by.as_str()), (merged, "Grace"));
+    assert_eq!(deployments.take_over(&theirs, &rules, "host").await.unwrap(), Taken::Nothing);
+    send(&upstream, &deployments).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_host_may_not_say_is_refused_and_nothing_of_it_taken() {
+    let (dir, deployments) = open().await;
+    let (manifests, repository) = (fixture::tree(MANIFESTS), deployments.repository());
+    let ours = deployments.commit(change("test", 1, manifests.clone())).await.unwrap();
+    let (upstream, desk) = host(dir.path(), &deployments).await;
+    let rules = FolderRules { allowed: Vec::new(), refused: Vec::new(), hint: String::new() };
+    let cases: [(&[&str], &str); 3] = [
+        (&["rm", "--quiet", "-r", "test/web"], "test/web would go"),
+        (&["mv", "test/web", "test/other"], "test/other would become something that no release was there"),
+        (&["mv", "test/web/kustomization.yaml", "README"], "files that are no service's"),
+    ];
+    for (command, expected) in cases {
+        client::git_ok(&desk, &["reset", "--quiet", "--hard", ours.as_str()]).await;
+        client::git_ok(&desk, command).await;
+        client::git_ok(&desk, &["commit", "--quiet", "-m", "Change"]).await;
+        client::git_ok(&desk, &["push", "--quiet", "--force", "origin", "main"]).await;
+        let theirs = repository.fetch_upstream(&upstream).await.unwrap();
+        let Taken::Refused(why) = deployments.take_over(&theirs, &rules, "host").await.unwrap() else { panic!() };
+        assert!(why.contains(expected), "{why}");
+    }
+    // What was changed here as well is not taken, even if it may be.
+    client::git_ok(&desk, &["reset", "--quiet", "--hard", ours.as_str()]).await;
+    client::git_ok(&desk, &["rm", "--quiet", "test/web/kustomization.yaml"]).await;
+    client::git_ok(&desk, &["commit", "--quiet", "-m", "Change"]).await;
+    client::git_ok(&desk, &["push", "--quiet", "--force", "origin", "main"]).await;
+    let theirs = repository.fetch_upstream(&upstream).await.unwrap();
+    let main = deployments.commit(change("test", 2, manifests)).await.unwrap();
+    let tree = deployments.folders(&[(target("test"), theirs.clone())]).await.unwrap().remove(0).unwrap();
+    let rules = FolderRules { allowed: vec![FolderState { path: "test/web".into(), tree }], ..rules };
+    let Taken::Refused(why) = deployments.take_over(&theirs, &rules, "host").await.unwrap() else { panic!() };
+    assert_eq!(why, "test/web was changed here and there");
+    assert_eq!(repository.head("main").await.unwrap(), Some(main));
 }

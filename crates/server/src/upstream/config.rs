@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Uri;
 use prograde_control::rota::located;
+use prograde_gitops::deploy::REPOSITORY;
 use prograde_gitops::git::Upstream;
 use prograde_model::ids::{CommitId, ServiceName};
 use prograde_model::quantity::Period;
@@ -31,7 +32,9 @@ const POLL_MAX: Duration = Duration::from_hours(24);
 #[serde(deny_unknown_fields)]
 struct File {
     version: u32,
+    #[serde(default)]
     upstreams: Vec<Declared>,
+    deployments: Option<Copy>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +52,29 @@ struct Declared {
     ca_file: Option<PathBuf>,
     webhook_secret_file: Option<PathBuf>,
     accept: Option<CommitId>,
+}
+
+/// Where the deployment repository is as well.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Copy {
+    url: String,
+    #[serde(default = "a_minute")]
+    poll: Period,
+    #[serde(default = "user")]
+    user: String,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    webhook_secret_file: Option<PathBuf>,
+}
+
+/// What a file says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Upstreamed {
+    /// The repositories that are followed.
+    pub(crate) followed: Vec<Followed>,
+    /// Where the deployment repository is as well.
+    pub(crate) mirror: Option<Followed>,
 }
 
 fn main() -> String {
@@ -79,6 +105,12 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
+    /// What the host is called, without the way to the repository.
+    pub(crate) fn host(&self) -> String {
+        let authority = self.url.parse::<Uri>().ok().and_then(|uri| Some(uri.authority()?.to_string()));
+        authority.unwrap_or_else(|| self.url.clone())
+    }
+
     /// Where to look, with the token that is in its file now.
     pub(crate) fn upstream(&self) -> Result<Upstream, String> {
         let token = self.token.as_ref().map(|token| token.read(Path::new(""))).transpose();
@@ -93,7 +125,7 @@ impl Followed {
 }
 
 /// Reads a file.
-pub(crate) fn read(file: &Path) -> Result<Vec<Followed>, Diagnostics> {
+pub(crate) fn read(file: &Path) -> Result<Upstreamed, Diagnostics> {
     let name = file.display().to_string();
     let unreadable = |error: std::io::Error| {
         let message = format!("the file can't be read: {error}");
@@ -109,7 +141,7 @@ pub(crate) fn read(file: &Path) -> Result<Vec<Followed>, Diagnostics> {
 }
 
 /// Reads a text; relative paths in it are looked for in `folder`.
-fn parse(name: &str, text: &str, folder: &Path) -> Result<Vec<Followed>, Diagnostics> {
+fn parse(name: &str, text: &str, folder: &Path) -> Result<Upstreamed, Diagnostics> {
     let file: File = prograde_yaml::decode(name, text).map_err(|mut found| {
         if found.hint.is_empty() {
             "docs/guides/git-hosts.md shows the format".clone_into(&mut found.hint);
@@ -130,9 +162,11 @@ fn parse(name: &str, text: &str, folder: &Path) -> Result<Vec<Followed>, Diagnos
             let message = format!("`{}` follows another repository already", declared.service);
             found.add(&["upstreams", &index, "service"], message, "name each service once");
         }
-        all.push(declared.checked(&index, folder, &mut found));
+        all.push(declared.checked(&["upstreams", &index], folder, &mut found));
     }
-    if found.0.is_empty() { Ok(all) } else { Err(located(CODE, name, text, found.0)?) }
+    let mirror =
+        file.deployments.map(|copy| copy.checked(folder, &mut found)).transpose().map_err(Diagnostics::from)?;
+    if found.0.is_empty() { Ok(Upstreamed { followed: all, mirror }) } else { Err(located(CODE, name, text, found.0)?) }
 }
 
 struct Found(Vec<Problem>);
@@ -144,10 +178,19 @@ impl Found {
     }
 }
 
+impl Copy {
+    fn checked(self, folder: &Path, found: &mut Found) -> Result<Followed, Diagnostic> {
+        let Self { url, poll, user, token_file, ca_file, webhook_secret_file } = self;
+        let service = REPOSITORY.parse().map_err(|_| Diagnostic::file(CODE, REPOSITORY, "it is no name", ""))?;
+        let (branch, accept) = (main(), None);
+        let as_one = Declared { service, url, branch, poll, user, token_file, ca_file, webhook_secret_file, accept };
+        Ok(as_one.checked(&[REPOSITORY], folder, found))
+    }
+}
+
 impl Declared {
-    fn checked(self, index: &str, folder: &Path, found: &mut Found) -> Followed {
-        let mut wrong =
-            |field: &str, message: String, hint: &str| found.add(&["upstreams", index, field], message, hint);
+    fn checked(self, at: &[&str], folder: &Path, found: &mut Found) -> Followed {
+        let mut wrong = |field: &str, message: String, hint: &str| found.add(&[at, &[field]].concat(), message, hint);
         if let Err((message, hint)) = address(&self.url, self.token_file.is_some()) {
             wrong("url", message, hint);
         }
@@ -228,9 +271,12 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let text = "version: 1\nupstreams:\n- { service: pad, url: 'https://git.example.org/pad.git', branch: release/1, poll: 30s }\n- { service: tin, url: /srv/git/tin.git }\n";
-        let all = parse("upstreams.yaml", text, Path::new("")).unwrap();
+        let text = format!("{text}deployments: {{ url: 'https://git.example.org/deployments.git' }}\n");
+        let all = parse("upstreams.yaml", &text, Path::new("")).unwrap();
+        let mirror = all.mirror.unwrap();
+        assert_eq!((mirror.service.as_str(), mirror.host()), ("deployments", "git.example.org".to_owned()));
         let seen: Vec<_> =
-            all.iter().map(|one| (one.service.as_str(), one.branch.as_str(), one.poll.as_secs())).collect();
+            all.followed.iter().map(|one| (one.service.as_str(), one.branch.as_str(), one.poll.as_secs())).collect();
         assert_eq!(seen, [("pad", "release/1", 30), ("tin", "main", 60)]);
     }
 
@@ -249,6 +295,7 @@ mod tests {
             ("{ service: pad, url: 'https://h/x', token_file: missing }", "can't be read"),
             ("{ service: pad, url: /x, ca_file: missing }", "no such file"),
             ("{ service: pad, url: /x, colour: red }", "colour"),
+            ("{ service: pad, url: /x }\ndeployments: { url: x }", "upstreams.yaml:4:21: it is not an address"),
             ("{ service: pad, url: /x }\n- { service: pad, url: /y }", "follows another repository already"),
         ] {
             assert!(errors(upstream).contains(said), "{upstream}: {}", errors(upstream));

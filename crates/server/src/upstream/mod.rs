@@ -2,6 +2,7 @@
 //! pushed. A host that is asked wakes nobody else's, and nothing is taken away because of what a host says or fails to say.
 
 pub(crate) mod config;
+mod mirror;
 mod webhook;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use prograde_control::{Clock as _, Control, SystemClock};
+use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::{GitError, MAIN, Repositories};
 use prograde_model::Diagnostics;
 use prograde_model::ids::{CommitId, ServiceName};
@@ -19,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::types::UpstreamView;
+use crate::by_hand::ByHand;
 use crate::events::chain;
-use config::Followed;
+use config::{Followed, Upstreamed};
 
 pub(crate) use webhook::router as webhook_router;
 
@@ -35,13 +38,25 @@ struct Inner {
     file: Option<PathBuf>,
     control: Control,
     repositories: Repositories,
+    deployments: Arc<Deployments>,
+    by_hand: ByHand,
     running: Mutex<Running>,
+}
+
+/// What comes and goes between hosts and here.
+pub(crate) struct Parts {
+    pub(crate) control: Control,
+    pub(crate) repositories: Repositories,
+    pub(crate) deployments: Arc<Deployments>,
+    pub(crate) by_hand: ByHand,
 }
 
 /// Those of one reading of the file.
 #[derive(Default)]
 struct Running {
     followers: Vec<Arc<Follower>>,
+    /// Who keeps the copy of the deployment repository.
+    mirror: Option<Arc<Follower>>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -82,27 +97,26 @@ enum LookError {
         "the host's history was rewritten: `{branch}` is at {theirs}, which does not come after {ours}; if that is meant, write `accept: {theirs}` in `upstreams.yaml`, and reload"
     )]
     Rewritten { branch: String, ours: CommitId, theirs: CommitId },
+    #[error("the host's `main` is at {theirs}, which can't be taken: {why}; revert it there")]
+    NotTaken { theirs: CommitId, why: String },
 }
 
 impl Upstreams {
     /// Begins to follow what a file says, if there is one.
-    pub(crate) fn start(
-        file: Option<PathBuf>,
-        followed: Vec<Followed>,
-        control: Control,
-        repositories: Repositories,
-    ) -> Self {
-        let this = Self(Arc::new(Inner { file, control, repositories, running: Mutex::default() }));
-        this.follow(followed);
+    pub(crate) fn start(file: Option<PathBuf>, declared: Upstreamed, parts: Parts) -> Self {
+        let Parts { control, repositories, deployments, by_hand } = parts;
+        let running = Mutex::default();
+        let this = Self(Arc::new(Inner { file, control, repositories, deployments, by_hand, running }));
+        this.follow(declared);
         this
     }
 
     /// Reads the file again, and follows what it says now.
     pub(crate) async fn reload(&self) -> Result<(), Diagnostics> {
         let Some(file) = &self.0.file else { return Ok(()) };
-        let followed = config::read(file)?;
+        let declared = config::read(file)?;
         self.shutdown().await;
-        self.follow(followed);
+        self.follow(declared);
         Ok(())
     }
 
@@ -118,29 +132,40 @@ impl Upstreams {
 
     /// How each stands with its host.
     pub(crate) fn views(&self) -> Vec<UpstreamView> {
-        self.running().followers.iter().map(|follower| follower.view()).collect()
+        let running = self.running();
+        running.followers.iter().chain(&running.mirror).map(|follower| follower.view()).collect()
     }
 
     /// Where a service's commits come from, if not from pushes here.
     pub(crate) fn of(&self, service: &ServiceName) -> Option<String> {
-        self.follower(service).map(|follower| follower.followed.url.clone())
+        let running = self.running();
+        let found = running.followers.iter().find(|follower| follower.followed.service == *service);
+        found.map(|follower| follower.followed.url.clone())
     }
 
-    fn follower(&self, service: &ServiceName) -> Option<Arc<Follower>> {
-        self.running().followers.iter().find(|follower| follower.followed.service == *service).cloned()
+    /// Who is woken by the host's messages about a repository.
+    fn follower(&self, repository: &ServiceName) -> Option<Arc<Follower>> {
+        let running = self.running();
+        let mut all = running.followers.iter().chain(&running.mirror);
+        all.find(|follower| follower.followed.service == *repository).cloned()
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Running> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn follow(&self, all: Vec<Followed>) {
+    fn follow(&self, declared: Upstreamed) {
         let mut running = Running::default();
-        for one in all {
-            let follower = Arc::new(Follower { followed: one, woken: Notify::new(), state: Mutex::default() });
+        let follower = |followed| Arc::new(Follower { followed, woken: Notify::new(), state: Mutex::default() });
+        for follower in declared.followed.into_iter().map(follower) {
             running.followers.push(Arc::clone(&follower));
             let (inner, stop) = (Arc::clone(&self.0), running.stop.clone());
             running.tasks.spawn(async move { follower.run(&inner, &stop).await });
+        }
+        for follower in declared.mirror.into_iter().map(follower) {
+            running.mirror = Some(Arc::clone(&follower));
+            let (inner, stop) = (Arc::clone(&self.0), running.stop.clone());
+            running.tasks.spawn(async move { follower.mirror(&inner, &stop).await });
         }
         running.tasks.close();
         *self.running() = running;
@@ -151,7 +176,7 @@ impl Follower {
     async fn run(&self, inner: &Inner, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let looked = self.look(inner).await;
-            let pause = self.take(looked, SystemClock.now());
+            let pause = self.take(looked.map(Some), SystemClock.now());
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.woken.notified() => {}
@@ -192,7 +217,7 @@ impl Follower {
     }
 
     /// Remembers how it went; for how long nothing is asked then.
-    fn take(&self, looked: Result<CommitId, LookError>, now: Timestamp) -> Duration {
+    fn take(&self, looked: Result<Option<CommitId>, LookError>, now: Timestamp) -> Duration {
         let Followed { service, poll, url, .. } = &self.followed;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.looked_at = Some(now);
@@ -201,7 +226,7 @@ impl Follower {
                 if let Some(trouble) = state.trouble.take() {
                     tracing::info!(%service, since = %trouble.since, "{url} can be followed again");
                 }
-                state.head = Some(head);
+                state.head = head;
                 *poll
             }
             Err(error) => {
@@ -244,8 +269,8 @@ pub(crate) fn closed(url: &str) -> String {
 }
 
 /// Reads the file, if there is one.
-pub(crate) fn read(file: Option<&Path>) -> Result<Vec<Followed>, Diagnostics> {
-    file.map_or_else(|| Ok(Vec::new()), config::read)
+pub(crate) fn read(file: Option<&Path>) -> Result<Upstreamed, Diagnostics> {
+    file.map_or_else(|| Ok(Upstreamed::default()), config::read)
 }
 
 #[cfg(test)]
