@@ -78,12 +78,19 @@ fn path(application: &str, name: &str) -> String {
 impl Kept {
     /// With one more set, if it is given.
     fn new(more: &str) -> Option<Self> {
+        Self::with_policy(more, None)
+    }
+
+    /// With a policy besides those that always hold.
+    fn with_policy(more: &str, policy: Option<&str>) -> Option<Self> {
         let cluster = Cluster::own()?;
         let file = format!(
             "version: 1\napplications:\n- {{ name: main, repository: platform, path: argocd, kubeconfig: '{}', timeout: 1h }}\n{more}",
             cluster.server.kubeconfig("admin").display()
         );
-        let world = World::with_files(&[("applications.yaml", &file)], &["--applications", "applications.yaml"]);
+        let files = [("applications.yaml", file.as_str()), ("policy.yaml", policy.unwrap_or_default())];
+        let arguments = ["--applications", "applications.yaml", "--policies", "policy.yaml"];
+        let world = World::with_files(&files, &arguments);
         let repository = Repository::create(&world, "platform");
         repository.remove("prograde.yaml");
         Some(Self { cluster, world, repository })
@@ -294,10 +301,14 @@ fn what_policies_refuse_is_not_synchronised() {
     kept.world.end();
 }
 
-/// A flight's deployment commit is what an application says: so a cluster gets each release, and a rollback as well.
+/// A flight's deployment commit is what an application says: so a cluster gets each release, and a rollback as well. Policies
+/// know that the server has signed its image, and that nobody has signed another.
 #[test]
 fn releases_of_flights_come_to_a_cluster_and_go_back() {
-    let Some(kept) = Kept::new("") else { return };
+    let signed = crate::evidence::policy("{ prograde.dev/signed-by: '?*', prograde.dev/scan: passed }");
+    let Some(kept) = Kept::with_policy("", Some(&signed)) else { return };
+    kept.declare("strange", AUTO);
+    kept.write("strange", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}, annotations: {prograde.dev/signed-by: me, prograde.dev/scan: passed}}\n    spec: {containers: [{name: c, image: registry.example/c}]}\n");
     let application = format!(
         "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {{name: echo, namespace: argocd}}\nspec:\n  project: default\n  \
          source: {{repoURL: '{}/git/deployments.git', path: production/echo, kustomize: {{images: ['echo=registry.example/team/echo']}}}}\n  \
@@ -308,6 +319,8 @@ fn releases_of_flights_come_to_a_cluster_and_go_back() {
     kept.repository.write("argocd/echo.yaml", &application);
     kept.push();
     until("it waits for a release", || kept.view("echo").filter(|view| view["sync"] == "unusable").map(drop));
+    let why = kept.until_is("strange", "unusable")["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("Something is missing") && why.contains("strange/objects.yaml"), "{why}");
     let service = Repository::create(&kept.world, "echo");
     service.enter_at_once();
     let runs = |flight: &Value| {

@@ -35,7 +35,7 @@ fn cosign_verifies(world: &World, digest: &str) {
 }
 
 /// A policy that asks for something of every pod's annotations.
-fn policy(pattern: &str) -> String {
+pub(crate) fn policy(pattern: &str) -> String {
     format!(
         "apiVersion: kyverno.io/v1
 kind: ClusterPolicy

@@ -247,7 +247,7 @@ fn what_is_proposed_is_merged_at_a_git_host() {
     grace.write("production/echo/extra.yaml", "{}\n");
     grace.push_origin("HEAD:refs/heads/main").unwrap();
     let trouble = || world.get("/api/v1/upstreams")[0]["trouble"].as_str().map(str::to_owned);
-    let told = until("it is told", || trouble());
+    let told = until("it is told", trouble);
     assert!(told.contains("production/echo would become something that no release was there"), "{told}");
     let listed = world.cli(&["upstream", "list"]);
     assert!(listed.code == 1 && listed.stdout.contains("deployments"), "{listed:?}");

@@ -1,4 +1,4 @@
-//! `prograde upstream`: the repositories on Git hosts that the server follows.
+//! `prograde upstream`: the repositories on Git hosts that the server follows, and the copy of the deployment repository.
 
 use clap::{Args, Subcommand};
 
@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::text::{Cell, Table, when};
 use crate::wire::UpstreamView;
 
-/// Show the repositories on Git hosts that the server follows
+/// Show the repositories on Git hosts that the server follows, and the copy of the deployment repository
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct UpstreamArgs {
@@ -25,7 +25,7 @@ Examples:
   prograde upstream list
   prograde upstream list --json
 
-`prograde serve --upstreams FILE` names them. The exit code is 1 if one can't be followed.")]
+`prograde serve --upstreams FILE` names them. The exit code is 1 if one can't be followed, or the copy can't be kept.")]
     List,
 }
 

@@ -42,7 +42,13 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 66] = [
     ("get", "/api/v1/services/{service}/logs", "What a service printed, one JSON object a line", "", "LogLineView"),
     ("get", "/api/v1/quarantine", "Digests that may not enter an environment", "", "[QuarantineView]"),
     ("post", "/api/v1/quarantine/lift", "Let a digest into an environment again", "LiftRequest", "Ordered"),
-    ("get", "/api/v1/upstreams", "Repositories on Git hosts that are followed", "", "[UpstreamView]"),
+    (
+        "get",
+        "/api/v1/upstreams",
+        "Repositories on Git hosts that are followed, and the copy of the deployment repository",
+        "",
+        "[UpstreamView]",
+    ),
     ("get", "/api/v1/applications", "Applications that are kept in clusters", "", "ApplicationsView"),
     ("get", "/api/v1/applications/{set}/{application}", "One of them", "", "ApplicationView"),
     (

@@ -246,10 +246,10 @@ pub struct QuarantineView {
     pub since: String,
 }
 
-/// A repository on a Git host that is followed.
+/// A repository on a Git host that is followed, or the copy of the deployment repository there.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UpstreamView {
-    /// The service whose commits come from there.
+    /// The service whose commits come from there; `deployments` for the copy.
     pub service: ServiceName,
     /// Where it is.
     pub url: String,

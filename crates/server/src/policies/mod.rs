@@ -99,6 +99,9 @@ pub struct Judged {
     pub answers: PolicyAnswers,
 }
 
+/// What is known of the images of a pod, by its `spec`.
+type OfPods<'a> = &'a dyn Fn(&Value) -> Vouched;
+
 /// What is known of a release beside its manifests. Policies find it as annotations of its pods, whatever the manifests
 /// say there themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -196,7 +199,7 @@ impl Policies {
     pub(crate) fn judge_objects(
         &self,
         objects: &[Object],
-        (vouched, signed): (&dyn Fn(&Value) -> Vouched, &dyn Fn(&SignedBy) -> Signature),
+        (vouched, signed): (OfPods<'_>, &dyn Fn(&SignedBy) -> Signature),
         now: Timestamp,
     ) -> Judged {
         let mut judged = Judged::default();

@@ -67,10 +67,9 @@ impl Shown {
         }
         let decoded = STANDARD.decode(rest.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         match decoded.as_deref().and_then(|pair| pair.split_once(':')) {
-            // What podman and skopeo send who have no credentials.
-            Some(("", "")) => Self::Nothing,
+            // Empty is what podman and skopeo send that have no credentials.
+            Some(("", "")) | None => Self::Nothing,
             Some((user, password)) => Self::Basic { user: user.to_owned(), password: password.to_owned() },
-            None => Self::Nothing,
         }
     }
 
