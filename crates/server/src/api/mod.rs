@@ -4,6 +4,7 @@ pub mod types;
 
 mod alertmanager;
 mod applications;
+mod automations;
 mod behaviour;
 mod budgets;
 mod chat;
@@ -50,6 +51,7 @@ pub use openapi::document as openapi_document;
 use crate::alerts::Handled;
 use crate::applications::Sets;
 use crate::auth::{self, PageKey, Token};
+use crate::automations::Automations;
 use crate::by_hand::{ByHand, MergeError};
 use crate::events::chain;
 use crate::evidence::Vouching;
@@ -76,6 +78,8 @@ pub(crate) struct Context {
     pub(crate) upstreams: Upstreams,
     /// The applications that are kept in clusters.
     pub(crate) applications: Sets,
+    /// The images that are kept up to date.
+    pub(crate) automations: Automations,
     pub(crate) vouching: Vouching,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
@@ -128,6 +132,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/quarantine", get(views::quarantine))
         .route("/api/v1/quarantine/lift", post(orders::lift))
         .route("/api/v1/upstreams", get(views::upstreams))
+        .route("/api/v1/images/automations", get(automations::list))
         .route("/api/v1/flags", get(flags::list))
         .route("/api/v1/flags/set", post(flags::set))
         .route("/api/v1/flags/unset", post(flags::unset))
