@@ -19,8 +19,7 @@ fn objects(name: &str, image: &str, git: &str) -> String {
     let policy = "  imageRepositoryRef: { name: NAME }\n  policy: { semver: { range: '*' } }\n  digestReflectionPolicy: IfNotPresent\n";
     let automation = format!(
         "  interval: 1s\n  sourceRef: {{ kind: GitRepository, name: fleet }}\n  update: {{ path: apps/NAME }}\n  git:\n    commit:\n      \
-         author: {{ name: Bot, email: bot@example.org }}\n      messageTemplate: |\n        Update {{{{ len .Changed.Changes }}}} image\n        \
-         {{{{ range .Changed.Changes }}}}{{{{ .OldValue }}}}{{{{ end }}}}\n{git}"
+         author: {{ name: Bot, email: bot@example.org }}\n      messageTemplate: 'Update {{{{ len .Changed.Changes }}}} image'\n{git}"
     );
     let of = |spec: &str| spec.replace("NAME", name);
     [repository, object("ImagePolicy", &of(policy)), object("ImageUpdateAutomation", &of(&automation))].concat()
