@@ -183,3 +183,38 @@ fn another_registry_is_scanned_and_a_branch_of_its_own_follows() {
     world.end();
     registry.end();
 }
+
+#[test]
+fn who_pushes_at_the_same_time_loses_nothing() {
+    const PUSHES: u32 = 25;
+    const TAGS: u32 = 6;
+    let world = World::new();
+    let (fleet, image) = (Repository::create(&world, "fleet"), format!("{}/tools", world.listen()));
+    fleet.remove("prograde.yaml");
+    fleet.write("flux.yaml", &objects("tools", &image, ""));
+    fleet.write("apps/tools/deploy.yaml", &marked("tools", &format!("{image}:0.0.0")));
+    fleet.push("", "Begin");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..PUSHES {
+                until("the push is taken", || {
+                    fleet.pull("main")?;
+                    fleet.write(&format!("notes/{number}.txt"), "mine");
+                    fleet.commit(&format!("Note {number}"));
+                    fleet.try_send().status.success().then_some(())
+                });
+            }
+        });
+        for number in 1..=TAGS {
+            build(&world, &format!("tools:1.0.{number}"), &number.to_string());
+        }
+    });
+    comes(&fleet, "main", "apps/tools/deploy.yaml", &format!("{image}:1.0.{TAGS}@sha256:"));
+    let log = fleet.log("main");
+    for number in 0..PUSHES {
+        assert_eq!(log.iter().filter(|line| line.ends_with(&format!("Note {number}"))).count(), 1, "{log:#?}");
+        assert!(fleet.path(&format!("notes/{number}.txt")).exists(), "{number}");
+    }
+    assert!(log.iter().filter(|line| line.starts_with("Bot ")).count() <= TAGS as usize, "{log:#?}");
+    world.end();
+}
