@@ -7,7 +7,7 @@ use prograde_model::Diagnostic;
 
 use crate::codes;
 use crate::image::marker::ImageRef;
-use crate::image::objects::{Digests, ImagePolicy, ImageRepository};
+use crate::image::objects::{Digests, ImagePolicy, ImageRepository, nearness};
 use crate::image::policy::{Choice, NoChoice, Reason, Tag, choose};
 
 /// How often another tag is tried because the one before is in quarantine.
@@ -49,7 +49,7 @@ pub struct Chosen {
 }
 
 impl ImagePolicy {
-    /// The repository that it chooses from.
+    /// The repository that it chooses from: of several with one name, the one that is nearest to it.
     pub fn repository_in<'r>(&self, repositories: &'r [ImageRepository]) -> Result<&'r ImageRepository, Diagnostic> {
         let (name, namespace) = &self.repository;
         let namespace = if namespace.is_empty() { &self.metadata.namespace } else { namespace };
@@ -59,7 +59,9 @@ impl ImagePolicy {
                     || namespace.is_empty()
                     || repository.metadata.namespace.is_empty())
         };
-        repositories.iter().find(is_it).ok_or_else(|| {
+        // Of those that are equally near, the first.
+        let found = repositories.iter().rev().filter(is_it).max_by_key(|one| nearness(&one.place, &self.place));
+        found.ok_or_else(|| {
             let message = format!("the ImageRepository `{name}` of the policy `{}` is not there", self.marker());
             self.place.diagnostic(codes::POLICY, message, "add it to the files")
         })

@@ -131,6 +131,15 @@ pub struct ImageUpdateAutomation {
     pub(crate) foreign: Vec<&'static str>,
 }
 
+/// How many directories two objects have in common: clusters that are kept in one repository have objects of the same names.
+pub(crate) fn nearness(one: &Place, other: &Place) -> usize {
+    let directories = |place: &Place| -> Vec<String> {
+        let parts = place.file.rsplit_once('/').map_or("", |(directory, _)| directory).split('/');
+        parts.map(str::to_owned).collect()
+    };
+    directories(one).iter().zip(&directories(other)).take_while(|(one, other)| one == other).count()
+}
+
 fn text(object: &Json, pointer: &str) -> String {
     object.pointer(pointer).and_then(Json::as_str).unwrap_or_default().to_owned()
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prograde_model::Diagnostic;
 
+use crate::codes;
 use crate::image::marker::{Change, ImageRef, is_marked, rewrite};
-use crate::image::objects::{ImagePolicy, ImageUpdateAutomation};
+use crate::image::objects::{ImagePolicy, ImageUpdateAutomation, nearness};
 use crate::read::Objects;
 
 /// A file.
@@ -25,8 +26,8 @@ pub struct Text<'a> {
 pub struct Plan<'a> {
     /// Those that are not suspended; without any, all files are looked at and all policies taken.
     pub automations: &'a [&'a ImageUpdateAutomation],
-    /// All policies.
-    pub policies: &'a [ImagePolicy],
+    /// All policies, each with a name of its own.
+    pub policies: &'a [&'a ImagePolicy],
     /// What they choose, by their markers.
     pub images: &'a BTreeMap<String, ImageRef>,
     /// Policies whose values stay as they are, by their markers: those that choose nothing.
@@ -49,6 +50,34 @@ pub struct Updated {
 /// The automations that are not suspended.
 pub fn active(automations: &[ImageUpdateAutomation]) -> Vec<&ImageUpdateAutomation> {
     automations.iter().filter(|automation| !automation.suspend).collect()
+}
+
+/// The policies that markers name in files that an automation looks at: of several with one name, the one that is nearest to the
+/// automation. Where that is none of them alone, none counts.
+pub fn in_view<'p>(
+    automation: &ImageUpdateAutomation,
+    policies: &'p [ImagePolicy],
+) -> (Vec<&'p ImagePolicy>, Vec<Diagnostic>) {
+    let mut by_name: BTreeMap<String, Vec<&ImagePolicy>> = BTreeMap::new();
+    for policy in policies {
+        by_name.entry(policy.marker()).or_default().push(policy);
+    }
+    let (mut found, mut problems) = (Vec::new(), Vec::new());
+    for (name, all) in by_name {
+        let near = |policy: &&ImagePolicy| nearness(&policy.place, &automation.place);
+        let most = all.iter().map(near).max();
+        let mut nearest = all.into_iter().filter(|policy| Some(near(policy)) == most);
+        match (nearest.next(), nearest.next()) {
+            (Some(one), None) => found.push(one),
+            (Some(one), Some(other)) if automation.takes(one) || automation.takes(other) => {
+                let message = format!("the policy `{name}` is there twice, also at {}", other.place);
+                let hint = "give one of them another name, or put each beside the ImageUpdateAutomation that takes it";
+                problems.push(one.place.diagnostic(codes::DUPLICATE, message, hint));
+            }
+            (Some(_), Some(_)) | (None, _) => {}
+        }
+    }
+    (found, problems)
 }
 
 /// Takes out what is wrong with objects. What is no YAML and has markers is told when the markers are looked for.
@@ -95,7 +124,7 @@ impl Plan<'_> {
             self.automations.is_empty() || self.looking(path).any(|automation| automation.takes(policy))
         };
         let left = self.policies.iter().filter(|policy| !is_taken(policy));
-        left.map(ImagePolicy::marker).chain(self.left.iter().cloned()).collect()
+        left.map(|policy| policy.marker()).chain(self.left.iter().cloned()).collect()
     }
 }
 
@@ -121,7 +150,8 @@ mod tests {
         let images = [("f:app".to_owned(), image)].into();
         let left = left.iter().map(|policy| (*policy).to_owned()).collect();
         let automations = active(&objects.automations);
-        let plan = Plan { automations: &automations, policies: &objects.policies, images: &images, left: &left };
+        let policies: Vec<&ImagePolicy> = objects.policies.iter().collect();
+        let plan = Plan { automations: &automations, policies: &policies, images: &images, left: &left };
         let texts = [
             ("x/one.yaml", MARK),
             ("y/two.yaml", MARK),
@@ -145,5 +175,30 @@ mod tests {
         assert_eq!(told(&[&below, &other], &[]), "x/one.yaml of 3, 1 wrong");
         assert_eq!(told(&[&suspended], &[]), "x/one.yaml y/two.yaml of 3, 1 wrong");
         assert_eq!(told(&[&all], &["f:app"]), " of 3, 1 wrong");
+    }
+
+    #[test]
+    fn of_policies_with_one_name_the_nearest_counts() {
+        let object = |kind: &str, spec: &str| {
+            format!(
+                "apiVersion: image.toolkit.fluxcd.io/v1\nkind: {kind}\nmetadata: {{name: app, namespace: f}}\nspec: {spec}\n"
+            )
+        };
+        let policy = object("ImagePolicy", "{imageRepositoryRef: {name: app}, policy: {semver: {range: '*'}}}");
+        let automation = object("ImageUpdateAutomation", "{interval: 1m, sourceRef: {kind: GitRepository, name: r}}");
+        let told = |of: &str| {
+            let mut objects = Objects::default();
+            for file in ["clusters/a/p.yaml", "clusters/b/p.yaml"] {
+                crate::read(file, &policy, &mut objects);
+            }
+            crate::read(of, &automation, &mut objects);
+            let (found, problems) = in_view(&objects.automations[0], &objects.policies);
+            let files: Vec<&str> = found.iter().map(|policy| &*policy.place.file).collect();
+            (files.join(" "), problems.first().map(|problem| problem.message.clone()).unwrap_or_default())
+        };
+        assert_eq!(told("clusters/a/auto.yaml"), ("clusters/a/p.yaml".to_owned(), String::new()));
+        assert_eq!(told("clusters/b/in/auto.yaml"), ("clusters/b/p.yaml".to_owned(), String::new()));
+        let twice = "the policy `f:app` is there twice, also at clusters/b/p.yaml:1";
+        assert_eq!(told("clusters/auto.yaml"), (String::new(), twice.to_owned()));
     }
 }

@@ -175,18 +175,29 @@ impl Repository {
         self.move_branch_for(by, (branch, from), to).await
     }
 
+    /// Who moved a branch last, where its log tells.
+    pub async fn mover(&self, branch: &str) -> Result<Option<String>, GitError> {
+        Ok(self.moves(branch, "--max-count=1").await?.into_iter().next().map(|(_, by)| by))
+    }
+
     /// The commit to which somebody moved a branch last, as far back as its log goes.
     pub async fn pointed_by(&self, branch: &str, by: &str) -> Result<Option<CommitId>, GitError> {
+        let by = super::write::person(by, super::NOBODY);
+        let mut moves = self.moves(branch, "--max-count=1000").await?.into_iter();
+        Ok(moves.find(|(_, who)| *who == by).map(|(commit, _)| commit))
+    }
+
+    /// Where a branch was moved to, and by whom, the last first.
+    async fn moves(&self, branch: &str, most: &str) -> Result<Vec<(CommitId, String)>, GitError> {
         if self.head(branch).await?.is_none() {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let (reference, by) = (format!("refs/heads/{branch}"), super::write::person(by, super::NOBODY));
-        let arguments = ["log", "-g", "--max-count=1000", "--no-show-signature", "--format=%H %gn", &reference, "--"];
-        let answer = self.run("read who moved a branch", &arguments, None).await?;
-        let answer = String::from_utf8_lossy(&answer);
-        let mut moves = answer.lines().filter_map(|line| line.split_once(' '));
-        let found = moves.find(|(_, who)| *who == by).map(|(commit, _)| commit.parse());
-        found.transpose().map_err(|_| GitError::Answer { what: "read who moved a branch" })
+        let (what, reference) = ("read who moved a branch", format!("refs/heads/{branch}"));
+        let arguments = ["log", "-g", most, "--no-show-signature", "--format=%H %gn", &reference, "--"];
+        let answer = String::from_utf8_lossy(&self.run(what, &arguments, None).await?).into_owned();
+        let moves = answer.lines().filter_map(|line| line.split_once(' '));
+        let read = |(commit, by): (&str, &str)| Some((commit.parse().ok()?, by.to_owned()));
+        Ok(moves.filter_map(read).collect())
     }
 }
 

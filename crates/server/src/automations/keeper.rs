@@ -14,6 +14,7 @@ use prograde_apps::image::update;
 use prograde_apps::{Memory, Objects};
 use prograde_control::{Clock as _, SystemClock};
 use prograde_gitops::git::{MAIN, Marked};
+use prograde_kustomize::Place;
 use prograde_model::Diagnostic;
 use prograde_model::ids::{CommitId, ServiceName};
 use prograde_supply::registry::RepositoryName;
@@ -43,8 +44,51 @@ const OBJECTS_MAX: usize = 500;
 /// How many problems are told.
 const PROBLEMS_MAX: usize = 5;
 
-/// The namespace and the name of an object.
-pub(super) type Key = (String, String);
+/// An object: its namespace, its name, and its file, because clusters that are kept in one repository have objects of the same
+/// names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) file: String,
+}
+
+impl Key {
+    fn new(metadata: &Metadata, place: &Place) -> Self {
+        Self { namespace: metadata.namespace.clone(), name: metadata.name.clone(), file: place.file.to_string() }
+    }
+
+    pub(super) fn of_image(repository: &ImageRepository) -> Self {
+        Self::new(&repository.metadata, &repository.place)
+    }
+
+    pub(super) fn of_policy(policy: &ImagePolicy) -> Self {
+        Self::new(&policy.metadata, &policy.place)
+    }
+
+    pub(super) fn of_automation(automation: &ImageUpdateAutomation) -> Self {
+        Self::new(&automation.metadata, &automation.place)
+    }
+}
+
+/// What troubles are of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Subject {
+    /// The files of the repository.
+    Files,
+    Policy(Key),
+    Automation(Key),
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Files => f.write_str("its files"),
+            Self::Policy(key) => write!(f, "policy {}:{}", key.namespace, key.name),
+            Self::Automation(key) => write!(f, "automation {}/{}", key.namespace, key.name),
+        }
+    }
+}
 
 /// What is wrong with something.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,8 +102,7 @@ pub(super) struct Keeper {
     marked: watch::Sender<Arc<Marked>>,
     pub(super) stop: CancellationToken,
     view: Mutex<AutomatedRepositoryView>,
-    /// By what they are troubles of: a policy, an automation; empty for the repository.
-    troubles: Mutex<BTreeMap<String, Trouble>>,
+    troubles: Mutex<BTreeMap<Subject, Trouble>>,
 }
 
 /// An image, and what is known of it.
@@ -119,8 +162,8 @@ impl Keeper {
 
     /// Its newest commit can't be read.
     pub(super) fn unreadable(&self, why: &str) {
-        self.trouble("", Some(why.to_owned()));
-        let trouble = self.troubles().get("").cloned();
+        self.trouble(&Subject::Files, Some(why.to_owned()));
+        let trouble = self.troubles().get(&Subject::Files).cloned();
         self.locked().troubled(trouble.as_ref());
     }
 
@@ -132,26 +175,25 @@ impl Keeper {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn troubles(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
+    pub(super) fn troubles(&self) -> MutexGuard<'_, BTreeMap<Subject, Trouble>> {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers what is wrong with something, and tells of it once.
-    fn trouble(&self, of: &str, text: Option<String>) {
+    fn trouble(&self, of: &Subject, text: Option<String>) {
         let mut troubles = self.troubles();
         let before = troubles.remove(of);
-        let what = if of.is_empty() { "its files" } else { of };
         match (text, before) {
             (None, None) => {}
             (None, Some(before)) => {
-                tracing::info!(repository = %self.name, since = %before.since, "{what}: it goes on");
+                tracing::info!(repository = %self.name, since = %before.since, "{of}: it goes on");
             }
             (Some(text), before) => {
                 if before.as_ref().is_none_or(|before| before.text != text) {
-                    tracing::error!(repository = %self.name, "{what}: {text}");
+                    tracing::error!(repository = %self.name, "{of}: {text}");
                 }
                 let since = before.map_or_else(|| SystemClock.now(), |before| before.since);
-                troubles.insert(of.to_owned(), Trouble { since, text });
+                troubles.insert(of.clone(), Trouble { since, text });
             }
         }
     }
@@ -214,25 +256,26 @@ impl Keeper {
                 if objects.repositories.len().max(objects.automations.len()).max(objects.policies.len()) > OBJECTS_MAX {
                     told.push(format!("more than {OBJECTS_MAX} images, policies or automations are not looked at"));
                 }
-                self.trouble("", (!told.is_empty()).then(|| told.join("\n")));
+                self.trouble(&Subject::Files, (!told.is_empty()).then(|| told.join("\n")));
                 work.commit = Some(marked.commit.clone());
                 work.read_at = Some(SystemClock.now());
                 work.branches.insert(MAIN.to_owned(), marked);
                 work.take(objects);
             }
-            Err(error) => self.trouble("", Some(format!("the files can't be read: {}", chain(&error)))),
+            Err(error) => self.trouble(&Subject::Files, Some(format!("the files can't be read: {}", chain(&error)))),
         }
-        let subjects: BTreeSet<String> = work.subjects().collect();
-        self.troubles().retain(|of, _| of.is_empty() || subjects.contains(of));
+        let subjects: BTreeSet<Subject> = work.subjects().collect();
+        self.troubles().retain(|of, _| subjects.contains(of));
         self.tell_unknown(work);
     }
 
     /// Tells of policies whose image is in no file.
     fn tell_unknown(&self, work: &Work) {
         for policy in work.objects.policies.iter().filter(|policy| !policy.suspend) {
+            let subject = Subject::Policy(Key::of_policy(policy));
             match policy.repository_in(&work.objects.repositories) {
-                Err(problem) => self.trouble(&policy.marker(), Some(problem.to_string())),
-                Ok(repository) if repository.suspend => self.trouble(&policy.marker(), None),
+                Err(problem) => self.trouble(&subject, Some(problem.to_string())),
+                Ok(repository) if repository.suspend => self.trouble(&subject, None),
                 Ok(_) => {}
             }
         }
@@ -247,7 +290,7 @@ impl Keeper {
             return;
         }
         for (policy, chosen) in &found.chosen {
-            self.trouble(policy, chosen.as_ref().err().map(ToString::to_string));
+            self.trouble(&Subject::Policy(policy.clone()), chosen.as_ref().err().map(ToString::to_string));
         }
         let image = |chosen: &Result<Chosen, _>| chosen.as_ref().ok().map(|chosen| chosen.image.clone());
         let images = |found: &Found| -> Vec<_> { found.chosen.values().map(image).collect() };
@@ -270,7 +313,7 @@ impl Keeper {
         let objects = Arc::clone(&work.objects);
         let given = work.given();
         for automation in &objects.automations {
-            let key = key(&automation.metadata);
+            let key = Key::of_automation(automation);
             if due.contains(&key) {
                 self.run(work, inner, automation, &given).await;
             }
@@ -278,9 +321,9 @@ impl Keeper {
     }
 
     async fn run(&self, work: &mut Work, inner: &Inner, automation: &ImageUpdateAutomation, given: &Given) {
-        let key = key(&automation.metadata);
+        let key = Key::of_automation(automation);
         let Some(mut one) = work.automations.remove(&key) else { return };
-        let subject = subject(automation);
+        let subject = Subject::Automation(key.clone());
         one.due = Instant::now() + bounded(automation.interval);
         match self.carry_out(work, inner, automation, given, &mut one).await {
             Ok(Done { commit, changes, problems }) => {
@@ -344,10 +387,10 @@ impl Work {
     }
 
     /// What troubles may be of.
-    fn subjects(&self) -> impl Iterator<Item = String> {
-        let policies = self.objects.policies.iter().filter(|policy| !policy.suspend).map(|policy| policy.marker());
-        let automations = self.objects.automations.iter().filter(|one| !one.suspend).map(subject);
-        policies.chain(automations)
+    fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let policies = self.objects.policies.iter().filter(|policy| !policy.suspend).map(Key::of_policy);
+        let automations = self.objects.automations.iter().filter(|one| !one.suspend).map(Key::of_automation);
+        policies.map(Subject::Policy).chain(automations.map(Subject::Automation)).chain([Subject::Files])
     }
 
     /// Takes the objects of a commit. What was found out of an image stays, as long as the same is asked of it.
@@ -360,14 +403,14 @@ impl Work {
             if wanted.policies.is_empty() {
                 continue;
             }
-            let key = key(&repository.metadata);
+            let key = Key::of_image(repository);
             let known = before.remove(&key).filter(|known| *known.wanted == wanted);
             let new = || Scanning { wanted: Arc::new(wanted), due: now, is_running: false, found: None };
             self.images.insert(key, known.unwrap_or_else(new));
         }
         let mut before = std::mem::take(&mut self.automations);
         for automation in self.objects.automations.iter().filter(|one| !one.suspend).take(OBJECTS_MAX) {
-            let key = key(&automation.metadata);
+            let key = Key::of_automation(automation);
             let known = before.remove(&key).unwrap_or(Automating { due: now, ran_at: None, last: None });
             self.automations.insert(key, Automating { due: now, ..known });
         }
@@ -447,19 +490,8 @@ impl Work {
             let chosen = found.chosen.iter();
             images.extend(chosen.filter_map(|(of, chosen)| Some((of.clone(), chosen.as_ref().ok()?.image.clone()))));
         }
-        let policies = self.objects.policies.iter().map(ImagePolicy::marker);
-        let left = policies.filter(|policy| !images.contains_key(policy)).collect();
-        Given { objects: Arc::clone(&self.objects), images: Arc::new(images), left: Arc::new(left) }
+        Given { objects: Arc::clone(&self.objects), images: Arc::new(images) }
     }
-}
-
-pub(super) fn key(metadata: &Metadata) -> Key {
-    (metadata.namespace.clone(), metadata.name.clone())
-}
-
-/// How an automation is told of.
-pub(super) fn subject(automation: &ImageUpdateAutomation) -> String {
-    format!("automation {}/{}", automation.metadata.namespace, automation.metadata.name)
 }
 
 /// How often an image is scanned: as often as whoever wants it most often says.

@@ -17,6 +17,7 @@ use prograde_supply::client::{Client, ClientOptions, Patience, Reference};
 use prograde_supply::registry::{Direct, Registry, RepositoryName};
 use tokio::sync::Semaphore;
 
+use super::keeper::Key;
 use crate::events::chain;
 
 /// How many questions are asked at once, of one registry and of all.
@@ -49,8 +50,8 @@ pub(super) struct Found {
     pub(super) at: Timestamp,
     /// How many tags there are, where that is known.
     pub(super) tags: Option<usize>,
-    /// What policies choose, by their markers.
-    pub(super) chosen: BTreeMap<String, Result<Chosen, Diagnostic>>,
+    /// What policies choose.
+    pub(super) chosen: BTreeMap<Key, Result<Chosen, Diagnostic>>,
 }
 
 /// The registries that are asked.
@@ -94,7 +95,7 @@ impl Registries {
         let failed = |why: String| {
             let told = |policy: &ImagePolicy| {
                 let message = format!("the tags of `{}` are not known: {why}", of.repository.image);
-                (policy.marker(), Err(policy.place.diagnostic(codes::TAGS, message, HINT)))
+                (Key::of_policy(policy), Err(policy.place.diagnostic(codes::TAGS, message, HINT)))
             };
             Found { at: SystemClock.now(), tags: None, chosen: of.policies.iter().map(told).collect() }
         };
@@ -120,7 +121,7 @@ impl Registries {
         let asked = Asked { source, tags: OnceCell::new(), digests: RefCell::default() };
         let terms = Terms { quarantined: &wanted.quarantined, pin: false };
         let choose =
-            |policy: &ImagePolicy| (policy.marker(), choice::chosen(policy, &wanted.repository, &asked, terms));
+            |policy: &ImagePolicy| (Key::of_policy(policy), choice::chosen(policy, &wanted.repository, &asked, terms));
         let chosen = wanted.policies.iter().map(choose).collect();
         let tags = asked.tags.into_inner().and_then(Result::ok).map(|tags| tags.len());
         Found { at: SystemClock.now(), tags, chosen }

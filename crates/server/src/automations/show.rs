@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use prograde_apps::image::objects::{ImagePolicy, ImageRepository, ImageUpdateAutomation};
 use prograde_model::ids::ServiceName;
 
-use super::keeper::{Keeper, Trouble, Work, key, subject};
+use super::keeper::{Keeper, Key, Subject, Trouble, Work};
 use super::run::branches;
 use crate::api::types::{
     AutomatedRepositoryView, ImageAutomationView, ImagePolicyView, ImageTroubleView, ScannedImageView,
 };
 
-type Troubles = BTreeMap<String, Trouble>;
+type Troubles = BTreeMap<Subject, Trouble>;
 
 impl AutomatedRepositoryView {
     /// One of which nothing is known yet.
@@ -47,17 +47,19 @@ impl Work {
             images: objects.repositories.iter().map(|one| self.image(one)).collect(),
             policies: objects.policies.iter().map(|one| self.policy(one, &troubles)).collect(),
             automations: objects.automations.iter().map(|one| self.automation(one, &troubles)).collect(),
-            trouble: troubles.get("").map(told),
+            trouble: troubles.get(&Subject::Files).map(told),
             ..AutomatedRepositoryView::new(keeper.name.clone())
         }
     }
 
     fn image(&self, repository: &ImageRepository) -> ScannedImageView {
-        let (namespace, name) = key(&repository.metadata);
-        let found = self.images.get(&key(&repository.metadata)).and_then(|scanning| scanning.found.as_ref());
+        let key = Key::of_image(repository);
+        let found = self.images.get(&key).and_then(|scanning| scanning.found.as_ref());
+        let Key { namespace, name, file } = key;
         ScannedImageView {
             namespace,
             name,
+            file,
             image: repository.image.clone(),
             suspended: repository.suspend,
             tags: found.and_then(|(_, found)| found.tags),
@@ -66,37 +68,39 @@ impl Work {
     }
 
     fn policy(&self, policy: &ImagePolicy, troubles: &Troubles) -> ImagePolicyView {
-        let (namespace, name) = key(&policy.metadata);
+        let key = Key::of_policy(policy);
         let repository = policy.repository_in(&self.objects.repositories).ok();
-        let scanning = repository.and_then(|repository| self.images.get(&key(&repository.metadata)));
+        let scanning = repository.and_then(|repository| self.images.get(&Key::of_image(repository)));
         let found = scanning.and_then(|scanning| scanning.found.as_ref()).map(|(_, found)| found);
-        let chosen = found.and_then(|found| found.chosen.get(&policy.marker())?.as_ref().ok());
+        let chosen = found.and_then(|found| found.chosen.get(&key)?.as_ref().ok());
         let image = chosen.map(|chosen| &chosen.image);
         ImagePolicyView {
-            namespace,
-            name,
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            file: key.file.clone(),
             image: repository.map(|repository| repository.image.clone()),
             tag: image.map(|image| image.tag.clone()),
             digest: image.map(|image| image.digest.clone()).filter(|digest| !digest.is_empty()),
             suspended: policy.suspend || repository.is_some_and(|repository| repository.suspend),
             looked_at: found.map(|found| found.at),
-            trouble: troubles.get(&policy.marker()).map(told),
+            trouble: troubles.get(&Subject::Policy(key)).map(told),
         }
     }
 
     fn automation(&self, automation: &ImageUpdateAutomation, troubles: &Troubles) -> ImageAutomationView {
-        let (namespace, name) = key(&automation.metadata);
-        let known = self.automations.get(&key(&automation.metadata));
+        let key = Key::of_automation(automation);
+        let known = self.automations.get(&key);
         let last = known.and_then(|known| known.last.clone());
         ImageAutomationView {
-            namespace,
-            name,
+            namespace: key.namespace.clone(),
+            name: key.name.clone(),
+            file: key.file.clone(),
             branch: branches(automation).1.to_owned(),
             suspended: automation.suspend,
             looked_at: known.and_then(|known| known.ran_at),
             last_commit: last.as_ref().map(|(commit, _)| commit.clone()),
             last_commit_at: last.map(|(_, at)| at),
-            trouble: troubles.get(&subject(automation)).map(told),
+            trouble: troubles.get(&Subject::Automation(key)).map(told),
         }
     }
 }

@@ -112,21 +112,21 @@ mod tests {
 
     fn found() -> Vec<AutomatedRepositoryView> {
         let policy = |name: &str, tag: Option<&str>, suspended: bool, trouble: Option<&str>| {
-            serde_json::json!({"namespace": "flux-system", "name": name, "image": format!("ghcr.io/team/{name}"), "tag": tag,
+            serde_json::json!({"namespace": "flux-system", "name": name, "file": "policies.yaml", "image": format!("ghcr.io/team/{name}"), "tag": tag,
                 "digest": tag.map(|_| format!("sha256:{}", "2".repeat(64))), "suspended": suspended,
                 "looked_at": tag.map(|_| "2026-02-01T11:59:30Z"),
                 "trouble": trouble.map(|text| serde_json::json!({"since": "2026-02-01T11:00:00Z", "text": text}))})
         };
         serde_json::from_value(serde_json::json!([{
             "repository": "fleet", "commit": "a".repeat(40), "read_at": "2026-02-01T11:00:00Z", "trouble": null,
-            "images": [{"namespace": "flux-system", "name": "pad", "image": "ghcr.io/team/pad", "suspended": false, "tags": 12,
+            "images": [{"namespace": "flux-system", "name": "pad", "file": "policies.yaml", "image": "ghcr.io/team/pad", "suspended": false, "tags": 12,
                 "looked_at": "2026-02-01T11:59:30Z"}],
             "policies": [
                 policy("pad", Some("1.4.2"), false, None),
                 policy("dish", None, false, Some("policies.yaml:9: the tags of `ghcr.io/team/dish` are not known")),
                 policy("mast", None, true, None),
             ],
-            "automations": [{"namespace": "flux-system", "name": "bot", "branch": "main", "suspended": false,
+            "automations": [{"namespace": "flux-system", "name": "bot", "file": "bot.yaml", "branch": "main", "suspended": false,
                 "looked_at": "2026-02-01T11:59:31Z", "last_commit": "b".repeat(40), "last_commit_at": "2026-02-01T09:00:00Z",
                 "trouble": null}],
         }]))

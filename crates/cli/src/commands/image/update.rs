@@ -135,7 +135,8 @@ impl Outcome {
     /// Takes the changes of files to what was chosen.
     fn bring_up(&mut self, texts: &[(String, String)], objects: &Objects, left: &BTreeSet<String>, path: &Path) {
         let automations = update::active(&objects.automations);
-        let plan = Plan { automations: &automations, policies: &objects.policies, images: &self.images, left };
+        let policies: Vec<&ImagePolicy> = objects.policies.iter().collect();
+        let plan = Plan { automations: &automations, policies: &policies, images: &self.images, left };
         let inner = |file| Path::new(file).strip_prefix(path).map_or(file, |inner| inner.to_str().unwrap_or(file));
         let all = texts.iter().map(|(file, text)| Text { file, path: inner(file), text });
         let Updated { looked, files, changes, problems } = update::update(all, &plan);

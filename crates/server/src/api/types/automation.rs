@@ -30,6 +30,8 @@ pub struct ScannedImageView {
     pub namespace: String,
     /// The name of it.
     pub name: String,
+    /// The file that it is in.
+    pub file: String,
     /// The image without tag.
     pub image: String,
     /// Whether it is not scanned at present.
@@ -47,6 +49,8 @@ pub struct ImagePolicyView {
     pub namespace: String,
     /// The name of it.
     pub name: String,
+    /// The file that it is in.
+    pub file: String,
     /// The image without tag; none where its `ImageRepository` is not there.
     pub image: Option<String>,
     /// The tag that is chosen.
@@ -68,6 +72,8 @@ pub struct ImageAutomationView {
     pub namespace: String,
     /// The name of it.
     pub name: String,
+    /// The file that it is in.
+    pub file: String,
     /// The branch that it commits to.
     pub branch: String,
     /// Whether it is suspended.
