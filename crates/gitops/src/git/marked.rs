@@ -53,12 +53,11 @@ impl Repository {
             paths = paths.filter(|paths| paths.len() <= FILES_MAX);
             files.clone_from(&known.files);
         }
-        let paths = match paths {
-            Some(changed) => changed,
-            None => {
-                files.clear();
-                self.search(commit, texts).await?
-            }
+        let paths = if let Some(changed) = paths {
+            changed
+        } else {
+            files.clear();
+            self.search(commit, texts).await?
         };
         for path in &paths {
             files.remove(path);
