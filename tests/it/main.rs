@@ -7,6 +7,7 @@
 
 mod alerts;
 mod applications;
+mod automation;
 mod autoscaling;
 mod bad_input;
 mod by_hand;

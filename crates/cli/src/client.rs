@@ -31,10 +31,10 @@ pub(crate) use stream::{Lines, Next};
 
 use crate::report::{self, Report};
 use crate::wire::{
-    AbortRequest, ApplicationView, ApplicationsView, ApproveRequest, BudgetView, ErrorBody, EventView, FlagSetRequest,
-    FlagToken, FlagUnsetRequest, FlagView, FlightSummary, FlightView, LiftRequest, LogLineView, Ordered,
-    OverrideRequest, PageView, QuarantineView, ReleaseEvidence, RollbackRequest, ScaleRequest, Status, SyncRequest,
-    UpstreamView, VerifyView,
+    AbortRequest, ApplicationView, ApplicationsView, ApproveRequest, AutomatedRepositoryView, BudgetView, ErrorBody,
+    EventView, FlagSetRequest, FlagToken, FlagUnsetRequest, FlagView, FlightSummary, FlightView, LiftRequest,
+    LogLineView, Ordered, OverrideRequest, PageView, QuarantineView, ReleaseEvidence, RollbackRequest, ScaleRequest,
+    Status, SyncRequest, UpstreamView, VerifyView,
 };
 
 /// How long a connection may take.
@@ -225,6 +225,11 @@ impl Client {
     /// `GET /api/v1/upstreams`.
     pub(crate) fn upstreams(&self) -> Result<Vec<UpstreamView>, Report> {
         self.get("/api/v1/upstreams", &[])
+    }
+
+    /// `GET /api/v1/images/automations`.
+    pub(crate) fn image_automations(&self) -> Result<Vec<AutomatedRepositoryView>, Report> {
+        self.get("/api/v1/images/automations", &[])
     }
 
     /// `GET /api/v1/applications`.

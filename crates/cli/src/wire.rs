@@ -2,9 +2,10 @@
 
 pub(crate) use prograde_server::api::types::{
     AbortRequest, ActionOrderRequest, ActionRequest, AnswerRequest, ApplicationView, ApplicationsView, ApproveRequest,
-    BudgetView, DeclareRequest, EndRunRequest, EntryView, ErrorBody, EventView, FlagSetRequest, FlagSettingView,
-    FlagToken, FlagUnsetRequest, FlagView, FlightSummary, FlightView, IncidentOrdered, IncidentRequest, IncidentView,
-    JobView, LiftRequest, LogLineView, MitigateRequest, Ordered, OverrideRequest, PageView, PostmortemRequest,
-    PostmortemView, QuarantineView, RaiseRequest, RateRequest, ReleaseEvidence, RollbackRequest, ScaleRequest,
-    SnoozeRequest, Status, SyncRequest, TargetView, UpstreamView, VerifyView, VersionView, Wanted,
+    AutomatedRepositoryView, BudgetView, DeclareRequest, EndRunRequest, EntryView, ErrorBody, EventView,
+    FlagSetRequest, FlagSettingView, FlagToken, FlagUnsetRequest, FlagView, FlightSummary, FlightView,
+    ImageAutomationView, ImagePolicyView, ImageTroubleView, IncidentOrdered, IncidentRequest, IncidentView, JobView,
+    LiftRequest, LogLineView, MitigateRequest, Ordered, OverrideRequest, PageView, PostmortemRequest, PostmortemView,
+    QuarantineView, RaiseRequest, RateRequest, ReleaseEvidence, RollbackRequest, ScaleRequest, SnoozeRequest, Status,
+    SyncRequest, TargetView, UpstreamView, VerifyView, VersionView, Wanted,
 };

@@ -158,6 +158,13 @@ fn what_no_automation_takes_stays_as_it_is() {
     );
     let suspended = place.update(&["--write"]);
     assert!(suspended.code == 0 && place.read().contains("1.2.0"), "{}", suspended.err);
+    // Nor is a suspended image, of which no tags are known.
+    place.write(
+        "policies.yaml",
+        &POLICIES.replace("{image: registry.example/app}", "{image: nowhere/app, suspend: true}"),
+    );
+    let suspended = place.update(&["--write"]);
+    assert!(suspended.code == 0 && place.read().contains("1.2.0"), "{}", suspended.err);
 }
 
 #[test]

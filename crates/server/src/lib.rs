@@ -7,6 +7,7 @@ mod alerts;
 pub mod api;
 mod applications;
 mod auth;
+mod automations;
 mod by_hand;
 mod data_dir;
 mod error;
@@ -26,5 +27,5 @@ mod upstream;
 
 pub use data_dir::token;
 pub use error::ServerError;
-pub use options::ServerOptions;
+pub use options::{Automated, ServerOptions};
 pub use server::Server;

@@ -1,12 +1,31 @@
 //! The server's settings, all but the data directory with a default.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use prograde_model::ids::ServiceName;
 use prograde_scan::severity::Severity;
 use prograde_supply::client::ClientOptions;
+
+/// The repositories whose automations of images the server carries out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Automated {
+    /// All that it holds.
+    All,
+    /// These; it may be none.
+    Only(BTreeSet<ServiceName>),
+}
+
+impl Automated {
+    pub(crate) fn has(&self, name: &ServiceName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(names) => names.contains(name),
+        }
+    }
+}
 
 /// How the server works. Start from [`ServerOptions::new`].
 #[derive(Debug, Clone)]
@@ -48,6 +67,8 @@ pub struct ServerOptions {
     pub upstreams: Option<PathBuf>,
     /// The file that says which applications are kept in which clusters; none by default.
     pub applications: Option<PathBuf>,
+    /// The repositories in which an `ImageUpdateAutomation` is carried out; all by default.
+    pub image_automations: Automated,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
     /// Files and folders of policies that releases have to meet; none by default.
@@ -107,6 +128,7 @@ impl ServerOptions {
             trackers: None,
             upstreams: None,
             applications: None,
+            image_automations: Automated::All,
             external_url: None,
             policies: Vec::new(),
             policy_set: crate::policies::DEFAULT_SET.to_owned(),

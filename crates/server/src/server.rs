@@ -35,6 +35,8 @@ use crate::alerts;
 use crate::api::{self, Context};
 use crate::applications::{self, Sets};
 use crate::auth::{self, PageKey};
+use crate::automations::marks::Marks;
+use crate::automations::{self, Automations};
 use crate::by_hand::ByHand;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
@@ -111,9 +113,8 @@ impl Server {
         let vouching = Vouching::open(&options, &data, registry.clone(), url)?;
         let policies = InForce::read(&options, vouching.is_rooted()).map_err(ServerError::Policies)?;
         let rules = (policies.clone(), &vouching);
-        let read_from = ReadFrom::default();
-        read_from.set(declared.repositories());
-        let source = Arc::new(HostedSource::new(repositories.clone(), read_from.clone()));
+        let marks = Marks::new(repositories.clone(), options.image_automations.clone());
+        let (source, read_from) = hosted(&repositories, &declared, &marks);
         let mut ports = ports(&options, &data, (source, &repositories), &deployments, &registry, observed, rules);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal, &vouching).await?;
@@ -138,11 +139,13 @@ impl Server {
         };
         let upstreams = Upstreams::start(options.upstreams.clone(), followed, exchanged);
         let git = (&repositories, &*deployments, &upstreams, read_from);
+        let automations = automate(&options, marks, (&control, &repositories, &upstreams), &registry, (address, url));
         let rules = (&policies, &vouching);
         let applications = keep_applications(&options, declared, (&control, &journal), git, (rules, url)).await?;
         let registry = registry_router(registry, &options, &token, (&control, &policies, &vouching));
         let context = Context {
             upstreams,
+            automations,
             applications,
             by_hand,
             elsewhere: metrics.elsewhere(),
@@ -207,6 +210,7 @@ impl Server {
         }
         self.context.incidents.shutdown().await;
         self.context.upstreams.shutdown().await;
+        self.context.automations.shutdown().await;
         self.context.applications.shutdown().await;
         self.context.by_hand.shutdown().await;
         self.context.control.shutdown().await;
@@ -249,6 +253,36 @@ async fn keep_applications(
         vouching: vouching.clone(),
     };
     Ok(Sets::start(options.applications.clone(), declared, made_of).await)
+}
+
+/// The source of commits, and where it is told which repositories applications are read from.
+fn hosted(
+    repositories: &Repositories,
+    declared: &applications::config::Declaration,
+    marks: &Marks,
+) -> (Arc<HostedSource>, ReadFrom) {
+    let read_from = ReadFrom::default();
+    read_from.set(declared.repositories());
+    (Arc::new(HostedSource::new(repositories.clone(), read_from.clone(), marks.clone())), read_from)
+}
+
+/// The images that are kept up to date.
+fn automate(
+    options: &ServerOptions,
+    marks: Marks,
+    (control, repositories, upstreams): (&Control, &Repositories, &Upstreams),
+    registry: &Registry,
+    (address, url): (SocketAddr, &str),
+) -> Automations {
+    Automations::start(automations::Parts {
+        control: control.clone(),
+        repositories: repositories.clone(),
+        upstreams: upstreams.clone(),
+        marks,
+        registry: registry.clone(),
+        registries: options.registries.clone(),
+        own: automations::own_hosts(address, url),
+    })
 }
 
 fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {

@@ -109,6 +109,31 @@ impl Repository {
         self.git(&["push", "--quiet", "origin", "HEAD:refs/heads/main"]);
     }
 
+    /// Pushes what was committed to another branch.
+    #[track_caller]
+    pub(crate) fn send_to(&self, branch: &str) {
+        self.git(&["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
+    }
+
+    /// Takes the files of a branch of the server, and gives its commit; nothing where there is no such branch.
+    pub(crate) fn pull(&self, branch: &str) -> Option<String> {
+        let fetched = run(
+            &self.dir,
+            &["fetch", "--quiet", "origin", &format!("+refs/heads/{branch}:refs/remotes/origin/{branch}")],
+        );
+        if !fetched.status.success() {
+            return None;
+        }
+        self.git(&["reset", "--quiet", "--hard", &format!("origin/{branch}")]);
+        Some(self.git(&["rev-parse", "HEAD"]).trim().to_owned())
+    }
+
+    /// The commits of a branch that was pulled, the newest first: who has made them, and what they say.
+    pub(crate) fn log(&self, branch: &str) -> Vec<String> {
+        let log = self.git(&["log", "--format=%an <%ae> %s", &format!("origin/{branch}")]);
+        log.lines().map(str::to_owned).collect()
+    }
+
     /// Tries to push what was committed.
     pub(crate) fn try_send(&self) -> Output {
         run(&self.dir, &["push", "--quiet", "origin", "HEAD:refs/heads/main"])

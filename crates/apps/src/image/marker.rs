@@ -4,6 +4,7 @@
 //! Source: Flux 2.7, documentation, "Image Update Automations", "Update strategy".
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use prograde_kustomize::{Tag as ScalarTag, Value as NodeValue, documents};
 use prograde_model::Diagnostic;
@@ -25,6 +26,9 @@ pub struct ImageRef {
     pub tag: String,
     /// The digest; empty where only the tag is written.
     pub digest: String,
+    /// Whether a digest that is written beside the same tag stays: any but these.
+    #[serde(skip)]
+    pub keeps: Option<Arc<BTreeSet<String>>>,
 }
 
 impl std::fmt::Display for ImageRef {
@@ -108,20 +112,22 @@ pub fn rewrite(
     }
     let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
     let mut done = Rewritten::default();
-    for index in 0..lines.len() {
-        let Some(line) = lines.get(index).filter(|line| line.contains(KEY)) else { continue };
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate().filter(|(_, line)| line.contains(KEY)) {
         match marked(file, index, line, &lines, &scalars) {
-            Ok(None) => {}
-            Ok(Some((setter, scalar))) => {
-                let set = set(file, &setter, scalar, &mut lines, (images, left));
-                match set {
-                    Ok(change) => done.changes.extend(change),
-                    Err(problem) => done.problems.push(problem),
-                }
-            }
+            Ok(marked) => found.extend(marked),
             Err(problem) => done.problems.push(problem),
         }
     }
+    let tags = found.iter().filter_map(|(setter, scalar)| Some((setter.strip_suffix(":tag")?, scalar.text.as_str())));
+    let wanted = Wanted { images, left, tags: &tags.collect() };
+    for (setter, scalar) in &found {
+        match set(file, setter, scalar, &mut lines, &wanted) {
+            Ok(change) => done.changes.extend(change),
+            Err(problem) => done.problems.push(problem),
+        }
+    }
+    done.problems.sort_by_key(|problem| problem.line);
     done.text = lines.join("\n");
     Ok(done)
 }
@@ -286,12 +292,33 @@ fn written<'l>(line: &'l str, scalar: &Scalar) -> Option<(&'l str, &'l str)> {
     from.split_at_checked(end)
 }
 
+/// What values are to become.
+struct Wanted<'a> {
+    images: &'a BTreeMap<String, ImageRef>,
+    left: &'a BTreeSet<String>,
+    /// Which tags are written in the file, by the policies that markers name.
+    tags: &'a BTreeSet<(&'a str, &'a str)>,
+}
+
+impl ImageRef {
+    /// Whether a digest stays that stands beside the tag.
+    fn stays(&self, digest: &str) -> bool {
+        self.keeps.as_ref().is_some_and(|but| digest.starts_with("sha256:") && !but.contains(digest))
+    }
+
+    /// Whether an image stays as it is written: the tag is the same, and so may be the digest.
+    fn is_kept(&self, written: &str) -> bool {
+        let digest = written.strip_prefix(&format!("{}:{}@", self.name, self.tag));
+        digest.is_some_and(|digest| self.stays(digest))
+    }
+}
+
 fn set(
     file: &str,
     setter: &str,
     scalar: &Scalar,
     lines: &mut [String],
-    (images, left): (&BTreeMap<String, ImageRef>, &BTreeSet<String>),
+    Wanted { images, left, tags }: &Wanted<'_>,
 ) -> Result<Option<Change>, Diagnostic> {
     let number = u32::try_from(scalar.line + 1).unwrap_or(u32::MAX);
     let wrong = |message: String, hint: &str| Diagnostic::file(codes::MARKER, file, message, hint).at(number, 0);
@@ -310,6 +337,7 @@ fn set(
         return Err(wrong(message, "the ImagePolicy has to be among the files, and its tags have to be known"));
     };
     let new_value = match part {
+        None if image.is_kept(&scalar.text) => return Ok(None),
         None => image.to_string(),
         Some("tag") => image.tag.clone(),
         Some("name") => image.name.clone(),
@@ -319,6 +347,9 @@ fn set(
                 message,
                 "set `digestReflectionPolicy: IfNotPresent` on the ImagePolicy, or pass `--pin`",
             ));
+        }
+        Some("digest") if image.stays(&scalar.text) && tags.contains(&(policy_of(setter), image.tag.as_str())) => {
+            return Ok(None);
         }
         Some("digest") => image.digest.clone(),
         Some(other) => {
@@ -352,6 +383,11 @@ fn set(
     }))
 }
 
+/// The policy that a marker names, without what it sets.
+fn policy_of(setter: &str) -> &str {
+    setter.rsplit_once(':').map_or(setter, |(policy, _)| policy)
+}
+
 /// A value in the style of the one that it replaces; without quotes only where it stays a text.
 fn quoted(value: &str, style: Style) -> String {
     let plain = || {
@@ -374,8 +410,12 @@ mod tests {
     use super::*;
 
     fn images() -> BTreeMap<String, ImageRef> {
-        let image =
-            |tag: &str, digest: &str| ImageRef { name: "ghcr.io/a/b".into(), tag: tag.into(), digest: digest.into() };
+        let image = |tag: &str, digest: &str| ImageRef {
+            name: "ghcr.io/a/b".into(),
+            tag: tag.into(),
+            digest: digest.into(),
+            keeps: None,
+        };
         [("flux:app".to_owned(), image("6.0.1", "")), ("flux:num".to_owned(), image("10", "sha256:abc"))].into()
     }
 
@@ -423,6 +463,26 @@ mod tests {
             "- ü: 6.0.1 # {\"$imagepolicy\": \"flux:app:tag\"}\n---\nb: c\n",
         );
         check("s: |\n  a: b # {\"$imagepolicy\": \"flux:app\"}\n", "s: |\n  a: b # {\"$imagepolicy\": \"flux:app\"}\n");
+    }
+
+    #[test]
+    fn a_digest_stays_beside_its_tag_where_the_policy_says_so() {
+        let mut images = images();
+        let bad: BTreeSet<String> = ["sha256:bad".to_owned()].into();
+        images.get_mut("flux:num").unwrap().keeps = Some(Arc::new(bad));
+        let after = |text: &str| rewrite("a.yaml", text, &images, &BTreeSet::new()).unwrap().text;
+        let whole = |digest: &str| format!("i: ghcr.io/a/b:{digest} # {{\"$imagepolicy\": \"flux:num\"}}\n");
+        assert_eq!(after(&whole("10@sha256:old")), whole("10@sha256:old"));
+        assert_eq!(after(&whole("9@sha256:old")), whole("10@sha256:abc"));
+        assert_eq!(after(&whole("10@sha256:bad")), whole("10@sha256:abc"));
+        let parts = |tag: &str, digest: &str| {
+            format!(
+                "t: {tag} # {{\"$imagepolicy\": \"flux:num:tag\"}}\nd: {digest} # {{\"$imagepolicy\": \"flux:num:digest\"}}\n"
+            )
+        };
+        assert_eq!(after(&parts("\"10\"", "sha256:old")), parts("\"10\"", "sha256:old"));
+        assert_eq!(after(&parts("\"9\"", "sha256:old")), parts("\"10\"", "sha256:abc"));
+        assert_eq!(after(&parts("\"10\"", "sha256:bad")), parts("\"10\"", "sha256:abc"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Flux's objects: the repository that is scanned, the policy that chooses, the automation that writes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use prograde_kustomize::Place;
 use prograde_model::Diagnostic;
@@ -19,6 +20,17 @@ const EXCLUSIONS: [&str; 1] = [r"^.*\.sig$"];
 /// The most expressions of an exclusion list, as Flux allows.
 const EXCLUSIONS_MAX: usize = 25;
 
+/// What of an automation needs a program with a working copy, or a cluster: see [`ImageUpdateAutomation::carried_out`].
+const FOREIGN: [&str; 7] = [
+    "spec.git.commit.signingKey",
+    "spec.git.push.refspec",
+    "spec.git.push.options",
+    "spec.git.checkout.ref.tag",
+    "spec.git.checkout.ref.semver",
+    "spec.git.checkout.ref.name",
+    "spec.git.checkout.ref.commit",
+];
+
 /// An image that is looked for in a registry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageRepository {
@@ -34,6 +46,8 @@ pub struct ImageRepository {
     pub suspend: bool,
     /// Whether the registry speaks plain HTTP.
     pub insecure: bool,
+    /// How often it is scanned, where it says so.
+    pub interval: Option<Duration>,
 }
 
 /// Which of an image's tags is the one to deploy.
@@ -53,6 +67,8 @@ pub struct ImagePolicy {
     pub digests: Digests,
     /// Whether it chooses nothing at present.
     pub suspend: bool,
+    /// How often it is looked whether its tag was moved, where it says so.
+    pub interval: Option<Duration>,
 }
 
 /// The order in which tags come.
@@ -107,6 +123,21 @@ pub struct ImageUpdateAutomation {
     pub push_branch: String,
     /// Whether it writes nothing at present.
     pub suspend: bool,
+    /// The branch whose files are looked at; empty for the one that the repository is known by.
+    pub branch: String,
+    /// How often it looks at them, where it says so.
+    pub interval: Option<Duration>,
+    /// Its fields that only a program with a working copy or a cluster can do something about.
+    pub(crate) foreign: Vec<&'static str>,
+}
+
+/// How many directories two objects have in common: clusters that are kept in one repository have objects of the same names.
+pub(crate) fn nearness(one: &Place, other: &Place) -> usize {
+    let directories = |place: &Place| -> Vec<String> {
+        let parts = place.file.rsplit_once('/').map_or("", |(directory, _)| directory).split('/');
+        parts.map(str::to_owned).collect()
+    };
+    directories(one).iter().zip(&directories(other)).take_while(|(one, other)| one == other).count()
 }
 
 fn text(object: &Json, pointer: &str) -> String {
@@ -115,6 +146,25 @@ fn text(object: &Json, pointer: &str) -> String {
 
 fn flag(object: &Json, pointer: &str) -> bool {
     object.pointer(pointer).and_then(Json::as_bool).unwrap_or(false)
+}
+
+/// A field's place in an object, from how people write it.
+fn pointer(field: &str) -> String {
+    format!("/{}", field.replace('.', "/"))
+}
+
+/// How often something is done.
+fn interval(place: &Place, object: &Json) -> Result<Option<Duration>, Diagnostic> {
+    let said = text(object, "/spec/interval");
+    if said.is_empty() {
+        return Ok(None);
+    }
+    let read = crate::time::go_duration(&said).filter(|time| !time.is_zero());
+    let wrong = || {
+        let message = format!("`spec.interval` is no time: `{}`", crate::schema::shortened(&said));
+        place.diagnostic(codes::VALUE, message, "write it like `5m` or `1h30m`")
+    };
+    read.map(Some).ok_or_else(wrong)
 }
 
 fn metadata(place: &Place, object: &Json) -> Result<Metadata, Diagnostic> {
@@ -147,6 +197,7 @@ impl ImageRepository {
             exclusions: sources.into_iter().map(|source| pattern(&place, source)).collect::<Result<_, _>>()?,
             suspend: flag(object, "/spec/suspend"),
             insecure: flag(object, "/spec/insecure"),
+            interval: interval(&place, object)?,
             image,
             place,
         })
@@ -171,6 +222,7 @@ impl ImagePolicy {
             order: order(&place, object)?,
             digests: digests(&place, object)?,
             suspend: flag(object, "/spec/suspend"),
+            interval: interval(&place, object)?,
             filter,
             place,
         })
@@ -249,6 +301,9 @@ impl ImageUpdateAutomation {
             author: (text(object, "/spec/git/commit/author/name"), text(object, "/spec/git/commit/author/email")),
             push_branch: text(object, "/spec/git/push/branch"),
             suspend: flag(object, "/spec/suspend"),
+            branch: text(object, "/spec/git/checkout/ref/branch"),
+            interval: interval(&place, object)?,
+            foreign: FOREIGN.into_iter().filter(|field| object.pointer(&pointer(field)).is_some()).collect(),
             path,
             selector,
             place,
@@ -263,8 +318,56 @@ impl ImageUpdateAutomation {
         same && self.selector.as_ref().is_none_or(|selector| selector.holds(&policy.metadata.labels))
     }
 
+    /// Fails where it says something that a server which writes into its own repository can't do.
+    pub fn carried_out(&self) -> Result<(), Diagnostic> {
+        let Some(field) = self.foreign.first() else { return Ok(()) };
+        let message = format!("`{field}` is not supported by the server");
+        let hint = "take it out, or let a pipeline run `prograde image update --push` and suspend this automation";
+        Err(self.place.diagnostic(codes::UNSUPPORTED, message, hint))
+    }
+
     /// Whether it looks at a file.
     pub fn looks_at(&self, path: &str) -> bool {
         self.path.is_empty() || prograde_kustomize::is_within(path, &self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Objects;
+
+    /// An automation with more in its `spec`: what it reads, or what is wrong.
+    fn told(more: &str) -> String {
+        let text = format!(
+            "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageUpdateAutomation\nmetadata: {{name: a, namespace: f}}\nspec:\n  \
+             sourceRef: {{kind: GitRepository, name: g}}\n{more}"
+        );
+        let mut objects = Objects::default();
+        crate::read("a.yaml", &text, &mut objects);
+        match (objects.automations.first(), objects.problems.first()) {
+            (Some(one), _) => match one.carried_out() {
+                Ok(()) => format!("{:?} {:?}", one.branch, one.interval),
+                Err(problem) => problem.message,
+            },
+            (None, problem) => problem.unwrap().message.clone(),
+        }
+    }
+
+    #[test]
+    fn what_the_server_can_not_do_is_told() {
+        assert_eq!(told("  interval: 1m30s\n"), "\"\" Some(90s)");
+        assert_eq!(told("  interval: soon\n"), "`spec.interval` is no time: `soon`");
+        assert_eq!(told("  interval: 0s\n"), "`spec.interval` is no time: `0s`");
+        let git = |part: &str| format!("  interval: 1m\n  git: {{commit: {{author: {{email: a@b}}}}, {part}}}\n");
+        assert_eq!(told(&git("checkout: {ref: {branch: live}}")), "\"live\" Some(60s)");
+        for (part, field) in [
+            ("push: {refspec: 'refs/heads/a:refs/heads/b'}", "spec.git.push.refspec"),
+            ("push: {branch: b, options: {a: b}}", "spec.git.push.options"),
+            ("checkout: {ref: {tag: v1}}", "spec.git.checkout.ref.tag"),
+        ] {
+            assert_eq!(told(&git(part)), format!("`{field}` is not supported by the server"));
+        }
+        let signed = "  interval: 1m\n  git: {commit: {author: {email: a@b}, signingKey: {secretRef: {name: s}}}}\n";
+        assert_eq!(told(signed), "`spec.git.commit.signingKey` is not supported by the server");
     }
 }

@@ -41,7 +41,7 @@ proptest! {
     fn only_marked_lines_change(before in "[a-z: '\"#\n-]{0,80}", after in "[a-z: #\n-]{0,40}") {
         let marked = "k: old # {\"$imagepolicy\": \"n:p:tag\"}\n";
         let text = format!("{before}\n{marked}{after}");
-        let image = ImageRef { name: "i".into(), tag: "new".into(), digest: String::new() };
+        let image = ImageRef { name: "i".into(), tag: "new".into(), digest: String::new(), keeps: None };
         let images = BTreeMap::from([("n:p".to_owned(), image)]);
         if let Ok(done) = rewrite("a.yaml", &text, &images, &BTreeSet::new()) {
             let same = text.split('\n').zip(done.text.split('\n')).filter(|(old, new)| old == new).count();

@@ -1,13 +1,14 @@
 //! `prograde serve`: the server in the foreground, until Ctrl-C or SIGTERM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use prograde_model::ids::ServiceName;
 use prograde_model::quantity::Period;
-use prograde_server::{Server, ServerError, ServerOptions};
+use prograde_server::{Automated, Server, ServerError, ServerOptions};
 use prograde_supply::client::ClientOptions;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -83,6 +84,9 @@ pub(crate) struct ServeArgs {
     /// The file that says which Argo CD applications of which repositories are kept in which clusters
     #[arg(long, value_name = "FILE")]
     applications: Option<PathBuf>,
+    /// The repositories whose ImageUpdateAutomations are carried out: `all`, `none`, or names with commas between them
+    #[arg(long, default_value = "all", value_name = "WHICH", value_parser = automated)]
+    image_automations: Automated,
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
@@ -153,6 +157,18 @@ fn address(text: &str) -> Result<String, &'static str> {
     }
 }
 
+fn automated(text: &str) -> Result<Automated, String> {
+    match text {
+        "all" => Ok(Automated::All),
+        "none" => Ok(Automated::Only(BTreeSet::new())),
+        names => {
+            let names =
+                names.split(',').map(|name| name.trim().parse::<ServiceName>().map_err(|error| error.to_string()));
+            Ok(Automated::Only(names.collect::<Result<_, _>>()?))
+        }
+    }
+}
+
 /// A variable's name, or the beginning of one and `*`.
 fn variable(text: &str) -> Result<String, &'static str> {
     let name = text.strip_suffix('*').unwrap_or(text);
@@ -206,6 +222,7 @@ fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOp
         trackers: args.trackers,
         upstreams: args.upstreams,
         applications: args.applications,
+        image_automations: args.image_automations,
         external_url: args.external_url,
         policies: args.in_force.policies,
         policy_set: args.in_force.policy_set,

@@ -301,7 +301,7 @@ fn parse_entries(listing: &[u8]) -> Result<Vec<Entry>, GitError> {
 }
 
 /// The next object of `cat-file --batch`: `object type size LF content LF`.
-fn next_object<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn next_object<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let end = rest.iter().position(|byte| *byte == b'\n')?;
     let head = std::str::from_utf8(rest.get(..end)?).ok()?;
     let size: usize = head.rsplit(' ').next()?.parse().ok()?;

@@ -55,7 +55,7 @@ impl Repository {
     }
 
     /// The names of the files' contents, in the files' order.
-    async fn write_blobs(&self, files: &FileTree) -> Result<Vec<String>, GitError> {
+    pub(super) async fn write_blobs(&self, files: &FileTree) -> Result<Vec<String>, GitError> {
         let what = "write files";
         let disk = |source| GitError::Disk { path: self.dir.clone(), source };
         let scratch = tempfile::tempdir().map_err(disk)?;

@@ -12,6 +12,7 @@ use prograde_model::ids::{CommitId, ServiceName};
 use prograde_model::work::Work;
 use prograde_model::{Diagnostic, Diagnostics};
 
+use crate::automations::marks::{Heads, Marks};
 use crate::events::chain;
 
 /// The repositories that applications in clusters are read from. A commit of one of them flies only if it has a
@@ -38,13 +39,25 @@ impl ReadFrom {
 pub(crate) struct HostedSource {
     repositories: Repositories,
     read_from: ReadFrom,
-    /// Whether the newest commits that were looked at have a `prograde.yaml`.
-    looked: Mutex<BTreeMap<ServiceName, (CommitId, bool)>>,
+    /// Is told of the newest commits, and knows which of them have automations of images.
+    marks: Marks,
+    /// What the newest commits are that were looked at.
+    looked: Mutex<BTreeMap<ServiceName, Kind>>,
+}
+
+/// What a commit is.
+#[derive(Clone)]
+struct Kind {
+    commit: CommitId,
+    /// Whether it has a `prograde.yaml`.
+    is_service: bool,
+    /// Whether it has none, and says which images are kept up to date.
+    is_automated: bool,
 }
 
 impl HostedSource {
-    pub(crate) fn new(repositories: Repositories, read_from: ReadFrom) -> Self {
-        Self { repositories, read_from, looked: Mutex::default() }
+    pub(crate) fn new(repositories: Repositories, read_from: ReadFrom, marks: Marks) -> Self {
+        Self { repositories, read_from, marks, looked: Mutex::default() }
     }
 
     async fn repository(&self, service: &ServiceName) -> Result<Repository, PortError> {
@@ -79,16 +92,24 @@ pub(crate) fn from_git(error: &GitError) -> PortError {
 #[async_trait]
 impl Source for HostedSource {
     async fn heads(&self) -> Result<Vec<Head>, PortError> {
-        let mut heads = Vec::new();
+        let (mut heads, mut all, mut unknown) = (Vec::new(), Heads::new(), BTreeSet::new());
         for service in self.repositories.list().await.map_err(|error| from_git(&error))? {
             // A repository that went away or is damaged must not keep the others from flying.
             match self.newest(&service).await {
-                Ok(Some(commit)) if !self.flies(&service, &commit).await => {}
-                Ok(Some(commit)) => heads.push(Head { service, branch: MAIN.to_owned(), commit }),
+                Ok(Some(commit)) => {
+                    all.insert(service.clone(), commit.clone());
+                    if self.flies(&service, &commit).await {
+                        heads.push(Head { service, branch: MAIN.to_owned(), commit });
+                    }
+                }
                 Ok(None) => {}
-                Err(error) => tracing::error!(%service, "the repository can't be read: {error}"),
+                Err(error) => {
+                    tracing::error!(%service, "the repository can't be read: {error}");
+                    unknown.insert(service);
+                }
             }
         }
+        self.marks.seen(all, &unknown);
         Ok(heads)
     }
 
@@ -122,23 +143,28 @@ impl Source for HostedSource {
 }
 
 impl HostedSource {
-    /// Whether a commit is a service's, and not one that only says what applications want.
+    /// Whether a commit is a service's, and not one that only says what applications want, or which images are kept up to date.
     async fn flies(&self, name: &ServiceName, commit: &CommitId) -> bool {
-        if !self.read_from.has(name) {
-            return true;
-        }
         let looked = || self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, flies)) = looked().get(name).filter(|(known, _)| known == commit) {
-            return *flies;
-        }
-        match self.file(name, commit, FILE).await {
-            Ok(found) => {
-                looked().insert(name.clone(), (commit.clone(), found.is_some()));
-                found.is_some()
-            }
-            // Whoever reads it next tells what is wrong.
-            Err(_) => true,
-        }
+        let known = looked().get(name).filter(|known| known.commit == *commit).cloned();
+        let kind = match known {
+            Some(known) => known,
+            None => match self.look(name, commit).await {
+                Ok(kind) => {
+                    looked().insert(name.clone(), kind.clone());
+                    kind
+                }
+                // Whoever reads it next tells what is wrong.
+                Err(()) => return true,
+            },
+        };
+        kind.is_service || !(kind.is_automated || self.read_from.has(name))
+    }
+
+    async fn look(&self, name: &ServiceName, commit: &CommitId) -> Result<Kind, ()> {
+        let is_service = self.file(name, commit, FILE).await.map_err(drop)?.is_some();
+        let is_automated = !is_service && self.marks.is_automated(name, commit).await.map_err(drop)?;
+        Ok(Kind { commit: commit.clone(), is_service, is_automated })
     }
 
     async fn newest(&self, service: &ServiceName) -> Result<Option<CommitId>, PortError> {

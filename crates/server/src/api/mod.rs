@@ -4,6 +4,7 @@ pub mod types;
 
 mod alertmanager;
 mod applications;
+mod automations;
 mod behaviour;
 mod budgets;
 mod chat;
@@ -50,6 +51,7 @@ pub use openapi::document as openapi_document;
 use crate::alerts::Handled;
 use crate::applications::Sets;
 use crate::auth::{self, PageKey, Token};
+use crate::automations::Automations;
 use crate::by_hand::{ByHand, MergeError};
 use crate::events::chain;
 use crate::evidence::Vouching;
@@ -76,6 +78,8 @@ pub(crate) struct Context {
     pub(crate) upstreams: Upstreams,
     /// The applications that are kept in clusters.
     pub(crate) applications: Sets,
+    /// The images that are kept up to date.
+    pub(crate) automations: Automations,
     pub(crate) vouching: Vouching,
     pub(crate) node: Node,
     pub(crate) metrics: Arc<Metrics>,
@@ -163,7 +167,7 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .merge(alertmanager::router())
         .merge(incidents::router())
         .merge(runbooks::router())
-        .merge(applications::router().layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .merge(applications::router().merge(automations::router()).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
         .merge(if context.public_status { Router::new() } else { incidents::status_page() })
         .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })

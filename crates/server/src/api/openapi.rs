@@ -8,7 +8,7 @@ pub(super) async fn serve() -> Json<Value> {
 }
 
 /// Method, path, summary, what it takes, what it answers.
-const OPERATIONS: [(&str, &str, &str, &str, &str); 66] = [
+const OPERATIONS: [(&str, &str, &str, &str, &str); 67] = [
     ("get", "/api/v1/status", "The server and everything that it looks after", "", "Status"),
     ("get", "/api/v1/environments", "Which release is where, service by service", "", "[ServiceView]"),
     ("get", "/api/v1/environments/difference", "How two environments of a service differ", "", "DifferenceView"),
@@ -48,6 +48,13 @@ const OPERATIONS: [(&str, &str, &str, &str, &str); 66] = [
         "Repositories on Git hosts that are followed, and the copy of the deployment repository",
         "",
         "[UpstreamView]",
+    ),
+    (
+        "get",
+        "/api/v1/images/automations",
+        "Images that are kept up to date, by repository: what is chosen and committed",
+        "",
+        "[AutomatedRepositoryView]",
     ),
     ("get", "/api/v1/applications", "Applications that are kept in clusters", "", "ApplicationsView"),
     ("get", "/api/v1/applications/{set}/{application}", "One of them", "", "ApplicationView"),

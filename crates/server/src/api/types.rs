@@ -1,6 +1,7 @@
 //! The API's wire types. They are what clients see and stay as they are while the model moves.
 
 mod application;
+mod automation;
 mod incident;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use application::{ApplicationSetView, ApplicationView, ApplicationsView, SyncRequest};
+pub use automation::{
+    AutomatedRepositoryView, ImageAutomationView, ImagePolicyView, ImageTroubleView, ScannedImageView,
+};
 pub use incident::{
     ActionOrderRequest, ActionRequest, DeclareRequest, IncidentOrdered, IncidentRequest, IncidentView, MitigateRequest,
     PostmortemRequest, PostmortemView, Wanted,

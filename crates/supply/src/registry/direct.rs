@@ -56,6 +56,31 @@ impl Direct {
         Ok(Some((found.media_type, bytes)))
     }
 
+    /// All tags, unless there are more than `max`.
+    pub fn tags(&self, max: usize) -> Result<Vec<String>, RegistryError> {
+        let (mut page, mut tags) = (Page::default(), Vec::new());
+        loop {
+            let part = self.inner().tags(&self.repository, &page)?;
+            tags.extend(part.entries);
+            if tags.len() > max {
+                let what = format!("the list of tags of {}", self.repository);
+                return Err(SupplyError::TooLarge { what, limit: format!("{max} tags") }.into());
+            }
+            match part.next {
+                Some(last) => page.last = Some(last),
+                None => return Ok(tags),
+            }
+        }
+    }
+
+    /// The digest that a tag stands for; none where there is no such tag.
+    pub fn digest(&self, tag: &str) -> Result<Option<String>, RegistryError> {
+        match self.inner().find_manifest(&self.repository, &Reference::Tag(Tag::new(tag)?)) {
+            Err(RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown { .. }) => Ok(None),
+            found => Ok(Some(found?.digest.as_str().to_owned())),
+        }
+    }
+
     /// A blob of at most `bytes_max` bytes, checked.
     pub fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
         let digest = ContentDigest::from(digest);

@@ -72,7 +72,9 @@ impl Inner {
         for needed in &read.needed {
             self.check_content(needed)?;
         }
-        self.record(repository, tag, digest, bytes.len() as u64, &read)
+        let adopted = self.record(repository, tag, digest, bytes.len() as u64, &read)?;
+        self.tell(repository);
+        Ok(adopted)
     }
 
     fn check_content(&self, needed: &Needed) -> Result<(), RegistryError> {

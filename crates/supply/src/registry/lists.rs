@@ -46,24 +46,10 @@ impl Page {
 }
 
 impl Registry {
-    /// Tags in the specification's order: by letters whatever their case.
+    /// Tags, a page of them.
     pub(super) async fn tags(&self, repository: &RepositoryName, page: Page) -> Result<Part<String>, RegistryError> {
         let repository = repository.clone();
-        self.off(move |inner| {
-            let names: Vec<String> = inner.database.read(|db| {
-                let repository = database::known(db, &repository)?;
-                let limit = i64::try_from(page.size() + 1).unwrap_or(i64::MAX);
-                let from_start = "SELECT name FROM tag WHERE repository = ?1 AND ?2 IS NULL
-                                  ORDER BY name COLLATE NOCASE, name LIMIT ?3";
-                let after = "SELECT name FROM tag WHERE repository = ?1 AND (name COLLATE NOCASE, name) > (?2, ?2)
-                             ORDER BY name COLLATE NOCASE, name LIMIT ?3";
-                let mut statement = db.prepare(if page.last.is_some() { after } else { from_start })?;
-                let names = statement.query_map(params![repository, page.last, limit], |row| row.get(0))?;
-                Ok(names.collect::<Result<_, _>>()?)
-            })?;
-            Ok(page.cut(names))
-        })
-        .await
+        self.off(move |inner| inner.tags(&repository, &page)).await
     }
 
     /// Repositories by name.
@@ -96,6 +82,22 @@ impl Registry {
 }
 
 impl Inner {
+    /// Tags in the specification's order: by letters whatever their case.
+    pub(super) fn tags(&self, repository: &RepositoryName, page: &Page) -> Result<Part<String>, RegistryError> {
+        let names: Vec<String> = self.database.read(|db| {
+            let repository = database::known(db, repository)?;
+            let limit = i64::try_from(page.size() + 1).unwrap_or(i64::MAX);
+            let from_start = "SELECT name FROM tag WHERE repository = ?1 AND ?2 IS NULL
+                              ORDER BY name COLLATE NOCASE, name LIMIT ?3";
+            let after = "SELECT name FROM tag WHERE repository = ?1 AND (name COLLATE NOCASE, name) > (?2, ?2)
+                         ORDER BY name COLLATE NOCASE, name LIMIT ?3";
+            let mut statement = db.prepare(if page.last.is_some() { after } else { from_start })?;
+            let names = statement.query_map(params![repository, page.last, limit], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        })?;
+        Ok(page.cut(names))
+    }
+
     /// The same, from within; blocks.
     pub(super) fn referrers(
         &self,

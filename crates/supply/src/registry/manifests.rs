@@ -109,7 +109,9 @@ impl Registry {
                     Reference::Tag(tag) => inner.delete_tag(db, repository, tag),
                     Reference::Digest(digest) => inner.delete_digest(db, repository, digest),
                 }
-            })
+            })?;
+            inner.tell(&repository);
+            Ok(())
         })
         .await
     }
@@ -143,7 +145,7 @@ impl Inner {
 
     pub(super) fn store_manifest(
         &self,
-        repository: &RepositoryName,
+        name: &RepositoryName,
         digest: ContentDigest,
         bytes: &[u8],
         read: Read,
@@ -155,9 +157,9 @@ impl Inner {
         let row = Row { digest: digest.clone(), media_type: read.media_type, size: bytes.len() as u64 };
         let references: Vec<ContentDigest> = read.needed.iter().map(|needed| needed.digest.clone()).collect();
         self.database.write(|db| {
-            let known = database::repository(db, repository)?;
+            let known = database::repository(db, name)?;
             check_needed(db, known, &read.needed)?;
-            let repository = database::ensure(db, repository)?;
+            let repository = database::ensure(db, name)?;
             for tag in tags {
                 self.check_movable(db, repository, tag, Some(&digest))?;
             }
@@ -175,6 +177,9 @@ impl Inner {
             }
             Ok(())
         })?;
+        if !tags.is_empty() {
+            self.tell(name);
+        }
         Ok(Stored { digest, subject: read.subject })
     }
 

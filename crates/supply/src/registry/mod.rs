@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use regex::Regex;
+use tokio::sync::broadcast;
 
 pub use access::{Access, Action, Admission, AdmitAll, Anonymous, Authorize, OneToken, Pulled, Pushed, Refusal, Shown};
 pub use direct::Direct;
@@ -51,6 +52,8 @@ const SIGHTING_AGE_MS: i64 = 60_000;
 const IDLE_MAX: Duration = Duration::from_mins(15);
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// How many news of tags wait for whoever listens; who is slower than that is told so.
+const NEWS_MAX: usize = 256;
 /// Largest regular expression for immutable tags, compiled, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
@@ -100,6 +103,8 @@ struct Inner {
     database: Database,
     files: Files,
     uploads: Uploads,
+    /// Repositories in which a tag was set, moved or deleted.
+    news: broadcast::Sender<RepositoryName>,
     /// One process at a time collects garbage here.
     _lock: File,
 }
@@ -125,7 +130,8 @@ impl Registry {
         let database = Database::open(&dir.join("registry.db"))?;
         let uploads = Uploads::open(dir.join("uploads"), settings.uploads_max)?;
         let files = Files::open(&dir)?;
-        let inner = Inner { layout, settings, immutable, database, files, uploads, _lock: lock };
+        let news = broadcast::Sender::new(NEWS_MAX);
+        let inner = Inner { layout, settings, immutable, database, files, uploads, news, _lock: lock };
         inner.adopt_all()?;
         inner.expire()?;
         Ok(Self(Arc::new(inner)))
@@ -134,6 +140,11 @@ impl Registry {
     /// The layout that it keeps its content in.
     pub fn layout(&self) -> &Layout {
         &self.0.layout
+    }
+
+    /// The repositories in which a tag is set, moved or deleted from now on, each once that is on the disk.
+    pub fn news(&self) -> broadcast::Receiver<RepositoryName> {
+        self.0.news.subscribe()
     }
 
     /// Does what blocks outside of the asynchronous runtime.
@@ -266,6 +277,11 @@ impl Registry {
 impl Inner {
     fn now_ms(&self) -> i64 {
         (self.settings.clock)().as_millisecond()
+    }
+
+    /// Tells whoever listens; nobody has to.
+    fn tell(&self, repository: &RepositoryName) {
+        drop(self.news.send(repository.clone()));
     }
 
     /// The time so long ago.

@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 mod attach;
+mod automations;
 mod build;
 mod commit;
 mod diff;
@@ -35,6 +36,7 @@ enum ImageCommand {
     Push(transfer::PushArgs),
     Pull(transfer::PullArgs),
     Update(Box<update::UpdateArgs>),
+    Automations(automations::AutomationsArgs),
 }
 
 /// Carries out the command.
@@ -46,5 +48,6 @@ pub(crate) fn run(app: &App, args: &ImageArgs) -> Result<Exit, Report> {
         ImageCommand::Push(args) => transfer::push(app, args),
         ImageCommand::Pull(args) => transfer::pull(app, args),
         ImageCommand::Update(args) => update::run(app, args),
+        ImageCommand::Automations(_) => automations::run(app),
     }
 }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use prograde_apps::Objects;
 use prograde_apps::codes;
-use prograde_apps::image::marker::{Change, ImageRef, is_marked, rewrite};
+use prograde_apps::image::choice::{Chosen, NotKnown, Registry, Terms, chosen, suspended};
+use prograde_apps::image::marker::{self, Change, ImageRef};
 use prograde_apps::image::message::message;
-use prograde_apps::image::objects::{Digests, ImagePolicy, ImageRepository, ImageUpdateAutomation};
-use prograde_apps::image::policy::{Choice, NoChoice, Tag, choose};
+use prograde_apps::image::objects::{ImagePolicy, ImageRepository};
+use prograde_apps::image::policy::Tag;
+use prograde_apps::image::update::{self, Plan, Text, Updated};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_supply::client::Reference;
 use serde_json::{Value as Json, json};
@@ -23,9 +25,6 @@ use crate::commands::image::tell;
 use crate::exit::Exit;
 use crate::report::{self, Report};
 use crate::text::counted;
-
-/// How often another tag is tried because the one before is in quarantine.
-const TRIES_MAX: usize = 100;
 
 /// Set images in files to what Flux's image policies choose, where `$imagepolicy` markers say so
 #[derive(Debug, Args)]
@@ -75,7 +74,7 @@ pub(crate) struct UpdateArgs {
 }
 
 /// Where tags come from.
-enum Registry<'a> {
+enum Tags<'a> {
     File(BTreeMap<String, Vec<Tag>>, &'a Path),
     Remote(&'a App, &'a Access),
 }
@@ -110,42 +109,40 @@ pub(super) fn run(app: &App, args: &UpdateArgs) -> Result<Exit, Report> {
     for (file, text) in &texts {
         prograde_apps::read(file, text, &mut objects);
     }
-    let mut outcome = Outcome::default();
-    // What is no YAML and has markers is told when the markers are looked for.
-    let foreign = |problem: &Diagnostic| {
-        problem.code != prograde_yaml::CODE
-            || !texts.iter().any(|(file, text)| *file == problem.file && is_marked(text))
-    };
-    outcome.problems.extend(std::mem::take(&mut objects.problems).into_iter().filter(foreign));
+    let is_marked = |file: &str| texts.iter().any(|(other, text)| other == file && marker::is_marked(text));
+    let mut outcome = Outcome { problems: update::problems(&mut objects, is_marked), ..Outcome::default() };
     if objects.policies.is_empty() && outcome.problems.is_empty() {
         return Err(Report::new(report::ARGUMENT, format!("{} has no ImagePolicy", args.path.display()))
             .hint("name the directory with Flux's ImageRepository and ImagePolicy in it"));
     }
     let quarantined = quarantined(app, args)?;
     let registry = match &args.tags {
-        Some(file) => Registry::File(listed(file)?, file),
-        None => Registry::Remote(app, &args.access),
+        Some(file) => Tags::File(listed(file)?, file),
+        None => Tags::Remote(app, &args.access),
     };
-    for policy in objects.policies.iter().filter(|policy| !policy.suspend) {
-        one(policy, &objects.repositories, &registry, (&quarantined, args.pin), &mut outcome);
+    let terms = Terms { quarantined: &quarantined, pin: args.pin };
+    let left = suspended(&objects.policies, &objects.repositories);
+    for policy in objects.policies.iter().filter(|policy| !left.contains(&policy.marker())) {
+        one(policy, &objects.repositories, &registry, terms, &mut outcome);
     }
-    for (file, text) in texts.iter().filter(|(file, text)| is_marked(text) && is_looked_at(file, &objects, &args.path))
-    {
-        outcome.looked.push(file.clone());
-        match rewrite(file, text, &outcome.images, &left(file, &objects, &args.path)) {
-            Ok(done) => {
-                outcome.problems.extend(done.problems);
-                if !done.changes.is_empty() {
-                    outcome.files.push((file.clone(), text.clone(), done.text));
-                    outcome.changes.extend(done.changes);
-                }
-            }
-            Err(problem) => outcome.problems.push(problem),
-        }
-    }
+    outcome.bring_up(&texts, &objects, &left, &args.path);
     write(args, &objects, own.root(), &mut outcome)?;
     tell_all(app, args, &objects, &outcome)?;
     if outcome.problems.is_empty() { Ok(Exit::Done) } else { Err(Diagnostics(outcome.problems).into()) }
+}
+
+impl Outcome {
+    /// Takes the changes of files to what was chosen.
+    fn bring_up(&mut self, texts: &[(String, String)], objects: &Objects, left: &BTreeSet<String>, path: &Path) {
+        let automations = update::active(&objects.automations);
+        let policies: Vec<&ImagePolicy> = objects.policies.iter().collect();
+        let plan = Plan { automations: &automations, policies: &policies, images: &self.images, left };
+        let inner = |file| Path::new(file).strip_prefix(path).map_or(file, |inner| inner.to_str().unwrap_or(file));
+        let all = texts.iter().map(|(file, text)| Text { file, path: inner(file), text });
+        let Updated { looked, files, changes, problems } = update::update(all, &plan);
+        self.problems.extend(problems);
+        (self.looked, self.files, self.changes) = (looked, files, changes);
+    }
 }
 
 /// Writes what was asked for, and commits and pushes it. Where something is wrong nothing is committed.
@@ -172,55 +169,17 @@ fn write(args: &UpdateArgs, objects: &Objects, root: &Path, outcome: &mut Outcom
     Ok(())
 }
 
-/// The automations that look at a file; nothing without automations, when all files are looked at.
-fn looking<'a>(file: &str, objects: &'a Objects, path: &Path) -> Option<Vec<&'a ImageUpdateAutomation>> {
-    let inner = Path::new(file).strip_prefix(path).map_or(file, |inner| inner.to_str().unwrap_or(file));
-    let mut active = objects.automations.iter().filter(|automation| !automation.suspend).peekable();
-    active.peek()?;
-    Some(active.filter(|automation| automation.looks_at(inner)).collect())
-}
-
-fn is_looked_at(file: &str, objects: &Objects, path: &Path) -> bool {
-    looking(file, objects, path).is_none_or(|automations| !automations.is_empty())
-}
-
-/// The policies whose values stay as they are in a file: suspended ones, and those that no automation takes there.
-fn left(file: &str, objects: &Objects, path: &Path) -> BTreeSet<String> {
-    let automations = looking(file, objects, path);
-    let is_taken = |policy: &ImagePolicy| {
-        automations.as_ref().is_none_or(|automations| automations.iter().any(|automation| automation.takes(policy)))
-    };
-    let left = objects.policies.iter().filter(|policy| policy.suspend || !is_taken(policy));
-    left.map(ImagePolicy::marker).collect()
-}
-
 fn one(
     policy: &ImagePolicy,
     repositories: &[ImageRepository],
-    registry: &Registry<'_>,
-    (quarantined, pin): (&BTreeSet<String>, bool),
+    registry: &Tags<'_>,
+    terms: Terms<'_>,
     outcome: &mut Outcome,
 ) {
-    let (name, namespace) = &policy.repository;
-    let namespace = if namespace.is_empty() { &policy.metadata.namespace } else { namespace };
-    let of = |repository: &&ImageRepository| {
-        repository.metadata.name == *name
-            && (repository.metadata.namespace == *namespace
-                || namespace.is_empty()
-                || repository.metadata.namespace.is_empty())
-    };
-    let Some(repository) = repositories.iter().find(of) else {
-        let message = format!("the ImageRepository `{name}` of the policy `{}` is not there", policy.marker());
-        outcome.problems.push(policy.place.diagnostic(codes::POLICY, message, "add it to the files"));
-        return;
-    };
-    let wants_digest = pin || policy.digests != Digests::Never;
-    match chosen(policy, repository, registry, (quarantined, wants_digest)) {
-        Ok(choice) => {
-            let digest = choice.tag.digest.clone().filter(|_| wants_digest).unwrap_or_default();
-            let image = ImageRef { name: repository.image.clone(), tag: choice.tag.name.clone(), digest };
-            let others: Vec<Json> = choice
-                .others
+    let found = policy.repository_in(repositories);
+    match found.and_then(|repository| chosen(policy, repository, registry, terms)) {
+        Ok(Chosen { image, others }) => {
+            let others: Vec<Json> = others
                 .iter()
                 .map(|(tag, reason)| json!({ "tag": tag, "reason": reason, "why": reason.text() }))
                 .collect();
@@ -233,71 +192,39 @@ fn one(
     }
 }
 
-/// Chooses, and chooses again where the digest of what was chosen turns out to be in quarantine.
-fn chosen(
-    policy: &ImagePolicy,
-    repository: &ImageRepository,
-    registry: &Registry<'_>,
-    (quarantined, wants_digest): (&BTreeSet<String>, bool),
-) -> Result<Choice, Diagnostic> {
-    let place = &policy.place;
-    let mut tags = registry.tags(repository).map_err(|why| {
-        let message = format!("the tags of `{}` are not known: {why}", repository.image);
-        place.diagnostic(codes::TAGS, message, "give them with `--tags FILE`, or log in to the registry")
-    })?;
-    for _ in 0..TRIES_MAX {
-        let choice = choose(policy, &repository.exclusions, &tags, quarantined).map_err(|why| {
-            let hint = match &why {
-                NoChoice::NoNumber(_) => "leave it out with `filterTags.pattern`",
-                NoChoice::TooMany(_) | NoChoice::None(_) => "see which tags there are, and `policy` and `filterTags`",
-            };
-            place.diagnostic(
-                codes::NO_TAG,
-                format!("the policy `{}` chooses nothing of `{}`: {why}", policy.marker(), repository.image),
-                hint,
-            )
-        })?;
-        if choice.tag.digest.is_some() || (!wants_digest && quarantined.is_empty()) {
-            return Ok(choice);
-        }
-        let digest = registry.digest(repository, &choice.tag.name).map_err(|why| {
-            let message = format!("the digest of `{}:{}` is not known: {why}", repository.image, choice.tag.name);
-            place.diagnostic(codes::TAGS, message, "give it with `--tags FILE`, under the tag")
-        })?;
-        if let Some(tag) = tags.iter_mut().find(|tag| tag.name == choice.tag.name) {
-            tag.digest = Some(digest);
-        }
-    }
-    let message = format!("{TRIES_MAX} tags of `{}` are in quarantine", repository.image);
-    Err(place.diagnostic(codes::NO_TAG, message, "lift one, or build another one"))
-}
-
-impl Registry<'_> {
-    fn tags(&self, repository: &ImageRepository) -> Result<Vec<Tag>, String> {
-        match self {
+impl Registry for Tags<'_> {
+    fn tags(&self, repository: &ImageRepository) -> Result<Vec<Tag>, NotKnown> {
+        let found = match self {
             Self::File(tags, file) => {
                 tags.get(&repository.image).cloned().ok_or_else(|| format!("{} does not name it", file.display()))
             }
-            Self::Remote(app, access) => {
-                let reference = reference(&repository.image, "latest")?;
-                let client = access.client(app, &[&reference]).map_err(|report| report.summary)?;
-                let tags = client.tags(reference.repository()).map_err(|error| error.to_string())?;
-                Ok(tags.into_iter().map(|name| Tag { name, digest: None }).collect())
-            }
-        }
+            Self::Remote(app, access) => remote_tags(app, access, repository),
+        };
+        found
+            .map_err(|why| NotKnown { why, hint: "give them with `--tags FILE`, or log in to the registry".to_owned() })
     }
 
-    fn digest(&self, repository: &ImageRepository, tag: &str) -> Result<String, String> {
-        match self {
+    fn digest(&self, repository: &ImageRepository, tag: &str) -> Result<String, NotKnown> {
+        let found = match self {
             Self::File(_, file) => Err(format!("{} does not say it", file.display())),
-            Self::Remote(app, access) => {
-                let reference = reference(&repository.image, tag)?;
-                let client = access.client(app, &[&reference]).map_err(|report| report.summary)?;
-                let digest = client.head_manifest(&reference).map_err(|error| tell::registry(&error).summary)?;
-                digest.map(|digest| digest.to_string()).ok_or_else(|| "the registry does not have it".to_owned())
-            }
-        }
+            Self::Remote(app, access) => remote_digest(app, access, repository, tag),
+        };
+        found.map_err(|why| NotKnown { why, hint: "give it with `--tags FILE`, under the tag".to_owned() })
     }
+}
+
+fn remote_tags(app: &App, access: &Access, repository: &ImageRepository) -> Result<Vec<Tag>, String> {
+    let reference = reference(&repository.image, "latest")?;
+    let client = access.client(app, &[&reference]).map_err(|report| report.summary)?;
+    let tags = client.tags(reference.repository()).map_err(|error| error.to_string())?;
+    Ok(tags.into_iter().map(|name| Tag { name, digest: None }).collect())
+}
+
+fn remote_digest(app: &App, access: &Access, repository: &ImageRepository, tag: &str) -> Result<String, String> {
+    let reference = reference(&repository.image, tag)?;
+    let client = access.client(app, &[&reference]).map_err(|report| report.summary)?;
+    let digest = client.head_manifest(&reference).map_err(|error| tell::registry(&error).summary)?;
+    digest.map(|digest| digest.to_string()).ok_or_else(|| "the registry does not have it".to_owned())
 }
 
 fn reference(image: &str, tag: &str) -> Result<Reference, String> {

@@ -1,0 +1,220 @@
+//! Images are kept up to date by the server itself: a tag that is pushed becomes a commit, and the commit flies.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::world::repository::Repository;
+use crate::world::wait::until;
+use crate::world::{Said, World, said, text};
+
+/// The objects for an image in namespace `f`: of a name, with more in the automation's `git`.
+fn objects(name: &str, image: &str, git: &str) -> String {
+    let object = |kind: &str, spec: &str| {
+        format!(
+            "apiVersion: image.toolkit.fluxcd.io/v1\nkind: {kind}\nmetadata: {{ name: {name}, namespace: f }}\nspec:\n{spec}---\n"
+        )
+    };
+    let repository = object("ImageRepository", &format!("  image: {image}\n  interval: 1s\n"));
+    let policy = "  imageRepositoryRef: { name: NAME }\n  policy: { semver: { range: '*' } }\n  digestReflectionPolicy: IfNotPresent\n";
+    let automation = format!(
+        "  interval: 1s\n  sourceRef: {{ kind: GitRepository, name: fleet }}\n  update: {{ path: apps/NAME }}\n  git:\n    commit:\n      \
+         author: {{ name: Bot, email: bot@example.org }}\n      messageTemplate: 'Update {{{{ len .Changed.Changes }}}} image'\n{git}"
+    );
+    let of = |spec: &str| spec.replace("NAME", name);
+    [repository, object("ImagePolicy", &of(policy)), object("ImageUpdateAutomation", &of(&automation))].concat()
+}
+
+fn marked(name: &str, image: &str) -> String {
+    format!("spec:\n  image: {image} # {{\"$imagepolicy\": \"f:{name}\"}}\n")
+}
+
+/// What `docker login` leaves.
+fn login(world: &World) -> String {
+    let shown = json!({ "username": "prograde", "password": world.token() });
+    json!({ "auths": { world.listen().to_string(): shown } }).to_string()
+}
+
+/// Builds an image of a text, and pushes it to the registry of a world.
+fn build(world: &World, name: &str, content: &str) {
+    std::fs::write(world.dir().join("motd"), content).unwrap();
+    std::fs::write(world.dir().join("auth.json"), login(world)).unwrap();
+    let file = format!("{}:/etc/motd", world.dir().join("motd").display());
+    let tag = format!("{}/{name}", world.listen());
+    let mut command = world.command();
+    command.args(["image", "build", "--file", &file, "--tag", &tag, "--push"]).stdin(Stdio::null());
+    command.arg("--layout").arg(world.dir().join("layout")).arg("--auth-file").arg(world.dir().join("auth.json"));
+    let built = said(&mut command);
+    assert_eq!(built.code, 0, "{built:?}");
+}
+
+/// Gives an image of the server's own registry another tag, whether it may be pulled or not.
+fn tag(world: &World, repository: &str, digest: &str, tag: &str) {
+    let (_, hex) = digest.split_once(':').unwrap();
+    let manifest = std::fs::read(world.data().join("registry/blobs/sha256").join(hex)).unwrap();
+    let address = format!("{}/v2/{repository}/manifests/{tag}", world.url());
+    let kind = serde_json::from_slice::<Value>(&manifest).unwrap()["mediaType"].as_str().unwrap().to_owned();
+    let request = ureq::put(address).header("authorization", format!("Bearer {}", world.token()));
+    assert_eq!(request.header("content-type", kind).send(&manifest).unwrap().status(), 201);
+}
+
+fn view(world: &World) -> Value {
+    world.get("/api/v1/images/automations")[0].clone()
+}
+
+/// The automation of a name, as it stands.
+fn automation(world: &World, name: &str) -> Value {
+    let view = view(world);
+    let all = view["automations"].as_array().cloned().unwrap_or_default();
+    all.into_iter().find(|one| one["name"] == name).unwrap_or_default()
+}
+
+/// Fetches until a file has a text; the commit that it is of.
+fn comes(repository: &Repository, branch: &str, file: &str, part: &str) -> String {
+    until("the commit is there", || {
+        let commit = repository.pull(branch)?;
+        let found = std::fs::read_to_string(repository.path(file)).unwrap_or_default();
+        found.contains(part).then_some(commit)
+    })
+}
+
+fn shown(world: &World) -> Said {
+    world.cli(&["image", "automations"])
+}
+
+#[test]
+fn a_tag_that_is_pushed_here_becomes_a_commit_that_flies() {
+    let mut world = World::new();
+    let echo = Repository::create(&world, "echo");
+    echo.enter_at_once();
+    let first = world.ended(&echo.push("greeting=first", "Serve"), "landed");
+    let second = world.ended(&echo.push("greeting=second", "Serve worse"), "landed");
+    let back = ["rollback", "echo", "--environment", "production", "--by", "Ada", "--reason", "worse"];
+    assert_eq!(world.cli(&back).code, 0);
+    until("it is in quarantine", || (world.get("/api/v1/quarantine")[0]["digest"] == second["digest"]).then_some(()));
+    let (good, bad) = (text(&first, "digest"), text(&second, "digest"));
+    tag(&world, "echo", good, "1.0.0");
+
+    let (fleet, image) = (Repository::create(&world, "fleet"), format!("{}/echo", world.listen()));
+    fleet.enter_at_once();
+    let suspended = objects("other", &image, "")
+        .replace("  interval: 1s\n  sourceRef", "  suspend: true\n  interval: 1s\n  sourceRef");
+    fleet.write("flux.yaml", &objects("echo", &image, ""));
+    fleet.write("other.yaml", &suspended);
+    let (ours, theirs) = (marked("echo", &format!("{image}:0.1.0")), marked("other", &format!("{image}:0.1.0")));
+    fleet.write("apps/echo/deploy.yaml", &ours);
+    fleet.write("apps/other/deploy.yaml", &theirs);
+    fleet.push("greeting=fleet", "Begin");
+    let made = comes(&fleet, "main", "apps/echo/deploy.yaml", &format!("{image}:1.0.0@{good} # {{"));
+    assert_eq!(fleet.log("main"), ["Bot <bot@example.org> Update 1 image", "Ada Example <ada@example.org> Begin"]);
+    assert_eq!(std::fs::read_to_string(fleet.path("apps/other/deploy.yaml")).unwrap(), theirs);
+    // It flies as if it had been pushed.
+    assert_eq!(world.ended(&made, "landed")["service"], "fleet");
+
+    // What is in quarantine is passed over, whatever its tag.
+    let policy = |world: &World| view(world)["policies"][0].clone();
+    let before = text(&policy(&world), "looked_at").to_owned();
+    tag(&world, "echo", bad, "1.1.0");
+    until("it was looked at again", || (text(&policy(&world), "looked_at") > before.as_str()).then_some(()));
+    assert_eq!(text(&policy(&world), "tag"), "1.0.0");
+    tag(&world, "echo", good, "1.2.0");
+    let made = comes(&fleet, "main", "apps/echo/deploy.yaml", &format!("{image}:1.2.0@{good} # {{"));
+    assert_eq!(fleet.log("main").len(), 3);
+    until("the commit is shown", || (automation(&world, "echo")["last_commit"] == made).then_some(()));
+    assert_eq!(automation(&world, "other")["suspended"], true);
+    let said = shown(&world);
+    assert!(said.code == 0 && said.stdout.contains(&made[..8]) && said.stdout.contains("1.2.0@sha256:"), "{said:?}");
+
+    // A crash loses nothing, also not who has made which commit; and there is nothing to be done twice.
+    world.ended(&made, "landed");
+    world.kill();
+    world.start();
+    until("it is known again", || (automation(&world, "echo")["last_commit"] == made).then_some(()));
+    assert_eq!((fleet.pull("main").unwrap(), fleet.log("main").len()), (made, 3));
+    world.end();
+}
+
+#[test]
+fn another_registry_is_scanned_and_a_branch_of_its_own_follows() {
+    let registry = World::new();
+    let world = World::with_files(&[("auth.json", &login(&registry))], &["--auth-file", "auth.json"]);
+    let (fleet, image) = (Repository::create(&world, "fleet"), format!("{}/tools", registry.listen()));
+    fleet.remove("prograde.yaml");
+    fleet.write("flux.yaml", &objects("tools", &image, "    push: { branch: image-updates }\n"));
+    fleet.write("apps/tools/deploy.yaml", &marked("tools", &format!("{image}:1.0.0")));
+    fleet.write("broken.yaml", &objects("broken", &image, "").replace("interval: 1s", "intervall: 1s"));
+    let begun = fleet.push("", "Begin");
+    // What is wrong is told with its place, and keeps nothing else waiting.
+    let trouble = until("it is told what is wrong", || {
+        let view = view(&world);
+        let found = view["policies"].as_array()?.iter().find(|one| one["name"] == "tools")?["trouble"]["text"].clone();
+        Some((found.as_str()?.to_owned(), view["trouble"]["text"].as_str()?.to_owned()))
+    });
+    assert!(trouble.0.contains("flux.yaml:") && trouble.0.contains("the tags of"), "{trouble:?}");
+    assert!(trouble.1.contains("broken.yaml:") && trouble.1.contains("intervall"), "{trouble:?}");
+    let said = shown(&world);
+    assert!(said.code == 1 && said.stderr.contains("fleet f/tools: flux.yaml:"), "{said:?}");
+
+    build(&registry, "tools:1.2.0", "one");
+    let made = comes(&fleet, "image-updates", "apps/tools/deploy.yaml", &format!("{image}:1.2.0@sha256:"));
+    assert_eq!(
+        fleet.log("image-updates"),
+        ["Bot <bot@example.org> Update 1 image", "Ada Example <ada@example.org> Begin"]
+    );
+    assert_eq!((fleet.pull("main"), world.get("/api/v1/flights")), (Some(begun), json!([])));
+    // It follows what is pushed.
+    fleet.commit("Go on");
+    fleet.send();
+    until("the branch follows", || {
+        let found = fleet.pull("image-updates").filter(|commit| *commit != made);
+        found.filter(|_| fleet.log("image-updates")[1].ends_with("Go on"))
+    });
+    // What somebody else has put there stays.
+    fleet.commit("Mine");
+    fleet.send_to("image-updates");
+    build(&registry, "tools:1.3.0", "two");
+    let told = until("it is told", || automation(&world, "tools")["trouble"]["text"].as_str().map(str::to_owned));
+    assert!(told.contains("`image-updates` has commits of somebody else"), "{told}");
+    assert!(fleet.pull("image-updates").is_some() && fleet.log("image-updates")[0].ends_with("Mine"));
+    fleet.send_to("main");
+    comes(&fleet, "image-updates", "apps/tools/deploy.yaml", &format!("{image}:1.3.0@sha256:"));
+    assert!(fleet.log("image-updates")[1].ends_with("Mine"), "{:?}", fleet.log("image-updates"));
+    until("all is well", || automation(&world, "tools")["trouble"].is_null().then_some(()));
+    world.end();
+    registry.end();
+}
+
+#[test]
+fn who_pushes_at_the_same_time_loses_nothing() {
+    const PUSHES: u32 = 25;
+    const TAGS: u32 = 6;
+    let world = World::new();
+    let (fleet, image) = (Repository::create(&world, "fleet"), format!("{}/tools", world.listen()));
+    fleet.remove("prograde.yaml");
+    fleet.write("flux.yaml", &objects("tools", &image, ""));
+    fleet.write("apps/tools/deploy.yaml", &marked("tools", &format!("{image}:0.0.0")));
+    fleet.push("", "Begin");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..PUSHES {
+                until("the push is taken", || {
+                    fleet.pull("main")?;
+                    fleet.write(&format!("notes/{number}.txt"), "mine");
+                    fleet.commit(&format!("Note {number}"));
+                    fleet.try_send().status.success().then_some(())
+                });
+            }
+        });
+        for number in 1..=TAGS {
+            build(&world, &format!("tools:1.0.{number}"), &number.to_string());
+        }
+    });
+    comes(&fleet, "main", "apps/tools/deploy.yaml", &format!("{image}:1.0.{TAGS}@sha256:"));
+    let log = fleet.log("main");
+    for number in 0..PUSHES {
+        assert_eq!(log.iter().filter(|line| line.ends_with(&format!("Note {number}"))).count(), 1, "{log:#?}");
+        assert!(fleet.path(&format!("notes/{number}.txt")).exists(), "{number}");
+    }
+    assert!(log.iter().filter(|line| line.starts_with("Bot ")).count() <= TAGS as usize, "{log:#?}");
+    world.end();
+}
