@@ -129,15 +129,8 @@ impl Server {
         let filing = trackers.map(|trackers| trackers::start(trackers, incidents.clone(), url));
         incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
 
-        let stop = CancellationToken::new();
         let by_hand = ByHand::start(control.clone(), Arc::clone(&deployments));
-        let exchanged = upstream::Parts {
-            control: control.clone(),
-            repositories: repositories.clone(),
-            deployments: Arc::clone(&deployments),
-            by_hand: by_hand.clone(),
-        };
-        let upstreams = Upstreams::start(options.upstreams.clone(), followed, exchanged);
+        let upstreams = exchange(&options, followed, (&control, &repositories), (&deployments, &by_hand));
         let git = (&repositories, &*deployments, &upstreams, read_from);
         let automations = automate(&options, marks, (&control, &repositories, &upstreams), &registry, (address, url));
         let rules = (&policies, &vouching);
@@ -164,9 +157,9 @@ impl Server {
             node,
             ci: data.ci(),
             flag_token: auth::flag_token(&token),
-            stop: stop.clone(),
+            stop: CancellationToken::new(),
         };
-        let serving = serve(listener, api::router(context.clone(), &token).merge(registry), stop);
+        let serving = serve(listener, api::router(context.clone(), &token).merge(registry), context.stop.clone());
         data.announce(address)?;
         Ok(Self { address, data, context, serving, policies })
     }
@@ -253,6 +246,18 @@ async fn keep_applications(
         vouching: vouching.clone(),
     };
     Ok(Sets::start(options.applications.clone(), declared, made_of).await)
+}
+
+/// The repositories on Git hosts.
+fn exchange(
+    options: &ServerOptions,
+    declared: upstream::config::Upstreamed,
+    (control, repositories): (&Control, &Repositories),
+    (deployments, by_hand): (&Arc<Deployments>, &ByHand),
+) -> Upstreams {
+    let (control, repositories, by_hand) = (control.clone(), repositories.clone(), by_hand.clone());
+    let parts = upstream::Parts { control, repositories, deployments: Arc::clone(deployments), by_hand };
+    Upstreams::start(options.upstreams.clone(), declared, parts)
 }
 
 /// The source of commits, and where it is told which repositories applications are read from.

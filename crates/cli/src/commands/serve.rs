@@ -84,7 +84,7 @@ pub(crate) struct ServeArgs {
     /// The file that says which Argo CD applications of which repositories are kept in which clusters
     #[arg(long, value_name = "FILE")]
     applications: Option<PathBuf>,
-    /// The repositories whose ImageUpdateAutomations are carried out: `all`, `none`, or names with commas between them
+    /// The repositories whose `ImageUpdateAutomation`s are carried out: `all`, `none`, or names with commas between them
     #[arg(long, default_value = "all", value_name = "WHICH", value_parser = automated)]
     image_automations: Automated,
     /// Where people find this server, if not at the address that it listens on; stands in what they are told

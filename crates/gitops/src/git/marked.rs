@@ -134,7 +134,7 @@ impl Repository {
         let tree = self.replaced(&format!("{}:", rewrite.base), objects).await?;
         let (name, email) = rewrite.author;
         let author = Author { name, email, at: rewrite.at };
-        self.write_commit(&tree, Some(rewrite.base), &author, rewrite.message).await
+        self.write_commit(&tree, &[rewrite.base], &author, rewrite.message).await
     }
 
     /// A directory with other contents of some files, by their paths as seen from it.

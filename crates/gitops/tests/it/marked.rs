@@ -82,9 +82,9 @@ async fn a_commit_has_other_contents_and_nothing_else() {
     assert!(matches!(late, Err(GitError::Moved { .. })), "{late:?}");
     git_ok(&work, &["pull", "-q", "origin", "main"]).await;
     git_ok(&work, &["diff", "--exit-code", "--quiet", base.as_str(), "HEAD", "--", "top.yaml"]).await;
-    let mode =
+    let permissions =
         std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(work.join("deep/run.yaml")).unwrap().permissions());
-    assert_eq!(mode & 0o111, 0o111);
+    assert_eq!(permissions & 0o111, 0o111);
 
     // Who moved a branch is known by its log, also when somebody else has moved it since.
     assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap().as_ref(), Some(&made));

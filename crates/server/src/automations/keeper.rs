@@ -129,19 +129,22 @@ pub(super) struct Work {
     pub(super) objects: Arc<Objects>,
     pub(super) images: BTreeMap<Key, Scanning>,
     pub(super) automations: BTreeMap<Key, Automating>,
-    scans: JoinSet<(Key, Arc<Wanted>, Found)>,
+    scans: JoinSet<Scanned>,
     quarantined: Arc<BTreeSet<String>>,
     memory: Memory,
     /// The marked files of branches.
     branches: BTreeMap<String, Arc<Marked>>,
 }
 
+/// What came of a scan, of which image, and what had been asked.
+type Scanned = (Key, Arc<Wanted>, Found);
+
 /// What happened.
 enum Came {
     Commit(Result<(), watch::error::RecvError>),
     Facts,
     News(Result<RepositoryName, RecvError>),
-    Scan(Option<Result<(Key, Arc<Wanted>, Found), JoinError>>),
+    Scan(Option<Result<Scanned, JoinError>>),
     Time,
 }
 

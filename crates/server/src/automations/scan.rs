@@ -181,7 +181,9 @@ impl Source {
 
     fn digest(&self, repository: &ImageRepository, tag: &str) -> Result<String, String> {
         let digest = match self {
-            Self::Own(direct) => direct.digest(tag).map_err(|error| chain(&error))?,
+            Self::Own(direct) => {
+                direct.digest(tag).map_err(|error| chain(&error))?.map(|digest| digest.as_str().to_owned())
+            }
             Self::Remote(client) => {
                 let reference = reference(&repository.image, tag)?;
                 client.head_manifest(&reference).map_err(|error| chain(&error))?.map(|digest| digest.to_string())

@@ -73,14 +73,6 @@ impl Direct {
         }
     }
 
-    /// The digest that a tag stands for; none where there is no such tag.
-    pub fn digest(&self, tag: &str) -> Result<Option<String>, RegistryError> {
-        match self.inner().find_manifest(&self.repository, &Reference::Tag(Tag::new(tag)?)) {
-            Err(RegistryError::ManifestUnknown { .. } | RegistryError::NameUnknown { .. }) => Ok(None),
-            found => Ok(Some(found?.digest.as_str().to_owned())),
-        }
-    }
-
     /// A blob of at most `bytes_max` bytes, checked.
     pub fn blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, RegistryError> {
         let digest = ContentDigest::from(digest);
