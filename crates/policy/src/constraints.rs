@@ -11,10 +11,10 @@ use crate::world::is_cluster_kind;
 /// Which resources and operations.
 #[derive(Debug, Clone)]
 pub(crate) struct ResourceRule {
-    groups: Vec<String>,
-    versions: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) versions: Vec<String>,
     pub(crate) operations: Vec<String>,
-    resources: Vec<String>,
+    pub(crate) resources: Vec<String>,
     names: Vec<String>,
     scope: String,
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use prograde_scan::severity::Severity;
 use prograde_supply::client::ClientOptions;
 
+use crate::admission::AdmissionOptions;
+
 /// How the server works. Start from [`ServerOptions::new`].
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
@@ -52,6 +54,8 @@ pub struct ServerOptions {
     pub external_url: Option<String>,
     /// Files and folders of policies that releases have to meet; none by default.
     pub policies: Vec<PathBuf>,
+    /// How Kubernetes asks the policies at admission; not by default.
+    pub admission: Option<AdmissionOptions>,
     /// The set of policies that ships and holds besides; default `baseline`, the Pod Security Standard.
     pub policy_set: String,
     /// How bad a finding in a commit must be to stop it; default high, none where nothing does.
@@ -109,6 +113,7 @@ impl ServerOptions {
             applications: None,
             external_url: None,
             policies: Vec::new(),
+            admission: None,
             policy_set: crate::policies::DEFAULT_SET.to_owned(),
             scan_fail_on: Some(Severity::High),
             vulnerability_db: None,
