@@ -265,7 +265,9 @@ mod tests {
 
     fn set(policies: &[Value]) -> PolicySet {
         let mut set = PolicySet::default();
-        policies.iter().for_each(|policy| set.read("p.yaml", &policy.to_string()).unwrap());
+        for policy in policies {
+            set.read("p.yaml", &policy.to_string()).unwrap();
+        }
         set
     }
 
@@ -317,7 +319,10 @@ mod tests {
             policy(json!(["Job"]), ("verifyImages", images))
         };
         let of = |policies: &[Value], stage| shown(&set(policies), stage);
-        assert_eq!(of(&[mutate.clone()], Stage::Mutate), ["* * pods,pods/ephemeralcontainers CREATE,UPDATE"]);
+        assert_eq!(
+            of(std::slice::from_ref(&mutate), Stage::Mutate),
+            ["* * pods,pods/ephemeralcontainers CREATE,UPDATE"]
+        );
         assert_eq!(of(&[mutate], Stage::Validate), [""; 0]);
         assert_eq!(of(&[verify(true)], Stage::Mutate), ["* * jobs CREATE,UPDATE"]);
         assert_eq!(of(&[verify(false)], Stage::Mutate), [""; 0]);

@@ -143,7 +143,9 @@ mod tests {
         let text = format!("apiVersion: kyverno.io/v1\nkind: ClusterPolicy\nmetadata: {{name: p}}\nspec:\n{spec}\n");
         let documents = prograde_yaml::documents("p.yaml", &text).unwrap();
         let mut all = Vec::new();
-        documents.iter().for_each(|document| add("p.yaml", document, &mut all));
+        for document in &documents {
+            add("p.yaml", document, &mut all);
+        }
         all.into_iter().map(|reach| (format!("{}:{}", reach.what, reach.place.0), reach.beyond)).collect()
     }
 

@@ -166,7 +166,7 @@ fn limit(query: &str) -> Duration {
     let said = query.split('&').find_map(|pair| pair.strip_prefix("timeout="));
     let said = said.and_then(|text| text.strip_suffix('s')?.parse().ok()).map(Duration::from_secs);
     let limit = said.unwrap_or(LIMIT).clamp(Duration::from_secs(1), LIMIT_MAX);
-    limit - MARGIN_MAX.min(limit / 10)
+    limit.saturating_sub(MARGIN_MAX.min(limit / 10))
 }
 
 fn reviewed(uid: &str, answer: &Answer) -> Answered {

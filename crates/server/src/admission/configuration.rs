@@ -61,7 +61,7 @@ pub fn configurations(policies: &Policies, asking: &Asking) -> Vec<Value> {
     ];
     let made = kinds.into_iter().filter_map(|(kind, path, stage)| {
         let rules = policies.set().hooks(stage);
-        let webhook = (!rules.is_empty()).then(|| asking.webhook(path, rules, policies.set().is_wide(stage)))?;
+        let webhook = (!rules.is_empty()).then(|| asking.webhook(path, &rules, policies.set().is_wide(stage)))?;
         Some(json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": asking.name},
             "webhooks": [webhook]}))
     });
@@ -69,7 +69,7 @@ pub fn configurations(policies: &Policies, asking: &Asking) -> Vec<Value> {
 }
 
 impl Asking {
-    fn webhook(&self, path: &str, rules: Vec<Value>, wide: bool) -> Value {
+    fn webhook(&self, path: &str, rules: &[Value], wide: bool) -> Value {
         let mut webhook = json!({
             "name": format!("{path}.prograde.dev"),
             "clientConfig": self.client(path),

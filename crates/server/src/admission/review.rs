@@ -299,16 +299,19 @@ impl Answer {
 
     /// As Kubernetes reads it.
     pub(super) fn to_json(&self, uid: &str) -> Value {
-        let mut response = json!({"uid": uid, "allowed": self.refused.is_none()});
+        let mut response = Map::new();
+        let mut set = |name: &str, value: Value| drop(response.insert(name.to_owned(), value));
+        set("uid", Value::from(uid));
+        set("allowed", Value::from(self.refused.is_none()));
         if let Some((code, message)) = &self.refused {
             let reason = if *code == 403 { "Forbidden" } else { "" };
-            response["status"] = json!({"code": code, "message": message, "reason": reason});
+            set("status", json!({"code": code, "message": message, "reason": reason}));
         } else if !self.patch.is_empty() {
-            response["patchType"] = Value::from("JSONPatch");
-            response["patch"] = Value::from(STANDARD.encode(Value::from(self.patch.clone()).to_string()));
+            set("patchType", Value::from("JSONPatch"));
+            set("patch", Value::from(STANDARD.encode(Value::from(self.patch.clone()).to_string())));
         }
         if !self.warnings.is_empty() {
-            response["warnings"] = json!(self.warnings);
+            set("warnings", json!(self.warnings));
         }
         json!({"apiVersion": VERSION, "kind": KIND, "response": response})
     }

@@ -53,7 +53,9 @@ fn images(good: bool) -> All {
 
 fn set(policies: &[Value]) -> PolicySet {
     let mut set = PolicySet::default();
-    policies.iter().for_each(|policy| set.read("p.yaml", &policy.to_string()).unwrap());
+    for policy in policies {
+        set.read("p.yaml", &policy.to_string()).unwrap();
+    }
     set
 }
 
