@@ -120,7 +120,13 @@ impl Answers {
     /// Blocks.
     fn decide(&self, stage: Stage, body: &[u8], runtime: &Handle, uid: &OnceLock<String>) -> Answered {
         let review = match Review::read(body) {
-            Ok(review) => review,
+            Ok(mut review) => {
+                // What is changed is changed as it was sent.
+                if stage == Stage::Validate {
+                    review.objects().for_each(|object| self.images.note(object));
+                }
+                review
+            }
             Err(Misread::Nothing(why)) => return plain(StatusCode::BAD_REQUEST, &why),
             Err(Misread::Of(uid, why)) => return reviewed(&uid, &Answer::refused(400, why)),
         };

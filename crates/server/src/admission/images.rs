@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use prograde_model::ids::Digest;
 use prograde_policy::{Signature, SignedBy};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::judge::Images;
+use crate::applications::images;
 use crate::evidence::Vouching;
+use crate::policies::pod;
 
 /// For how long a signature that holds is not looked up again. What has a digest does not change.
 const KEPT_MAX: Duration = Duration::from_mins(5);
@@ -25,6 +28,13 @@ pub(super) struct Lookup {
 impl Lookup {
     pub(super) fn new(vouching: Vouching) -> Self {
         Self { vouching, good: Mutex::default() }
+    }
+
+    /// Puts into an object's pods what the server itself vouches for, whatever they say there themselves.
+    pub(super) fn note(&self, object: &mut Value) {
+        if let Some(spec) = pod(object).and_then(|pod| pod.get("spec")) {
+            self.vouching.vouched(images(spec)).note(object);
+        }
     }
 
     fn is_known(&self, asked: &SignedBy) -> bool {

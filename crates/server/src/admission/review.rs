@@ -205,6 +205,11 @@ impl Review {
         self.object.as_ref()
     }
 
+    /// What of it has pods, for the server to put in what it knows itself.
+    pub(super) fn objects(&mut self) -> impl Iterator<Item = &mut Value> {
+        self.object.iter_mut().chain(&mut self.old)
+    }
+
     /// Whether it is about a namespace itself.
     pub(super) fn is_of_namespace(&self) -> bool {
         let (group, _, resource) = &self.resource;

@@ -131,7 +131,7 @@ impl Vouched {
         }
     }
 
-    fn note(&self, resource: &mut Value) {
+    pub(crate) fn note(&self, resource: &mut Value) {
         let Some(pod) = pod(resource) else { return };
         let metadata = pod.entry("metadata").or_insert_with(|| json!({}));
         let Some(metadata) = metadata.as_object_mut() else { return };
@@ -148,7 +148,7 @@ impl Vouched {
 }
 
 /// The form of the pods that a resource brings, if it brings any.
-fn pod(resource: &mut Value) -> Option<&mut Map<String, Value>> {
+pub(crate) fn pod(resource: &mut Value) -> Option<&mut Map<String, Value>> {
     let is_pod = resource.get("kind").and_then(Value::as_str) == Some("Pod");
     let has_spec = |at: &&str| resource.pointer(at).is_some_and(|pod| pod.get("spec").is_some());
     let at = if is_pod { Some("").filter(has_spec) } else { POD_TEMPLATES.into_iter().find(|at| has_spec(at)) };
