@@ -97,9 +97,10 @@ fn free() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn pod(name: &str, labels: &Value, privileged: bool) -> Value {
+/// A pod, which takes the machine's network or does not.
+fn pod(name: &str, labels: &Value, host_network: bool) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": {
-        "containers": [{"name": "main", "image": "registry.example/app:1", "securityContext": {"privileged": privileged}}]}})
+        "hostNetwork": host_network, "containers": [{"name": "main", "image": "registry.example/app:1"}]}})
 }
 
 fn owned() -> Value {
@@ -174,7 +175,7 @@ fn a_cluster_asks_before_it_keeps_anything() {
         why.contains("admission webhook \"validate.prograde.dev\" denied the request: pod-security-baseline/"),
         "{why}"
     );
-    assert!(why.contains("privileged") && why.contains("\n  comply: Change the fields"), "{why}");
+    assert!(why.contains("spec.hostNetwork") && why.contains("\n  comply: Change the fields"), "{why}");
     let unnamed = asking.post(PODS, &pod("unnamed", &json!({}), false));
     let why = unnamed.message();
     assert!(why.contains("named/team: the label team is missing") && why.contains("comply: name the team"), "{why}");

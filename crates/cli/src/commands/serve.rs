@@ -133,8 +133,8 @@ pub(crate) struct ServeArgs {
 /// How Kubernetes asks the policies at admission.
 #[derive(Debug, Args)]
 struct AdmissionArgs {
-    /// Answer a Kubernetes cluster's admission webhooks there, over TLS; `prograde policy webhook` prints what the cluster needs
-    #[arg(long, value_name = "ADDRESS:PORT", requires = "admission_cert", requires = "admission_key")]
+    /// Answer a Kubernetes cluster's admission webhooks at this ADDRESS:PORT, over TLS
+    #[arg(long, value_name = "ADDRESS", requires = "admission_cert", requires = "admission_key")]
     admission_listen: Option<SocketAddr>,
     /// The certificate that Kubernetes is shown, in PEM with those that vouch for it; read again when it changes
     #[arg(long, value_name = "FILE", requires = "admission_listen")]

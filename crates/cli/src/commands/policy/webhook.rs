@@ -22,10 +22,11 @@ Examples:
   prograde policy webhook --service prograde/prograde --ca ca.crt | kubectl apply -f -
   prograde policy webhook --url https://prograde.example:8443 --policies policies/ > webhook.yaml
 
-Give it the policies that `prograde serve --admission-listen` has: the rules are made for them. Where a policy is about
-kinds that nobody names, Kubernetes asks about all of them, but for leases, events and reviews of tokens and access. Print
-and apply it again when the policies change what they are about. Nothing of the namespaces kube-system and
-kube-node-lease is asked about, nor of the server's own.")]
+Give it the policies that `prograde serve --admission-listen` has: the rules are made for them.
+Where a policy is about kinds that nobody names, Kubernetes asks about all of them, but for
+leases, events and reviews of tokens and access. Print and apply it again when the policies
+change what they are about. Nothing of the namespaces kube-system and kube-node-lease is asked
+about, nor of the one that the service is in.")]
 pub(super) struct WebhookArgs {
     #[command(flatten)]
     in_force: InForce,
