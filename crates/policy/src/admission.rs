@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::autogen::point;
 use crate::cel::{Input, Outcome, Policy as Expressions, Program};
-use crate::constraints::{Constraints, plural};
+use crate::constraints::Constraints;
 use crate::effect::Effect;
 use crate::exception::Exception;
 use crate::kyverno::{Purpose, RuleResult};
@@ -478,7 +478,7 @@ fn admission_request(request: &Request<'_>) -> Value {
     let user = if request.user.info.is_null() { json!({}) } else { request.user.info.clone() };
     json!({
         "kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
-        "resource": {"group": kind.group, "version": kind.version, "resource": plural(&kind.kind)},
+        "resource": {"group": kind.group, "version": kind.version, "resource": request.plural()},
         "subResource": request.subresource,
         "requestKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
         "name": name, "namespace": namespace, "operation": request.operation, "userInfo": user, "dryRun": false,

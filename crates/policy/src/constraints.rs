@@ -70,11 +70,11 @@ impl ResourceRule {
 
     fn fits(&self, request: &Request<'_>) -> bool {
         let one = |wanted: &[String], found: &str| wanted.iter().any(|wanted| wanted == "*" || wanted == found);
-        let resource = plural(&request.kind.kind);
+        let resource = request.plural();
         let sub = request.subresource;
         let resource_fits = |wanted: &String| {
             let (name, wanted_sub) = wanted.split_once('/').unwrap_or((wanted, ""));
-            let name_fits = name == "*" || name == resource || name.eq_ignore_ascii_case(&request.kind.kind);
+            let name_fits = name == "*" || *name == *resource || name.eq_ignore_ascii_case(&request.kind.kind);
             name_fits && (wanted_sub == sub || wanted_sub == "*" || (wanted == "*" && sub.is_empty()))
         };
         let metadata = request.resource().get("metadata").unwrap_or(&Value::Null);

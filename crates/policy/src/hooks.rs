@@ -66,13 +66,13 @@ fn known(group: &str, resource: &str) -> Option<&'static str> {
 }
 
 /// The kind of the resource that a request is about. A request about a subresource may bring another kind with it, such as
-/// `Scale`: then it is one of Kubernetes' own, one that a policy names, or what the name in the API suggests.
-pub fn kind_of(set: &PolicySet, asked: Kind, (group, version, resource): (&str, &str, &str)) -> Kind {
-    if plural(&asked.kind) == resource && asked.group == group {
-        return asked;
-    }
+/// `Scale`: then it is one of Kubernetes' own, one that a policy names, or what the name in the API suggests. Of others'
+/// kinds only `Scale` is of another group.
+pub fn kind_of(set: &PolicySet, asked: &Kind, (group, version, resource): (&str, &str, &str)) -> Kind {
+    let known = known(group, resource).map(str::to_owned);
+    let own = || (asked.group == group).then(|| asked.kind.clone());
     let named = || set.kinds().find(|found| !has_wildcard(&found.kind) && plural(&found.kind) == resource);
-    let kind = known(group, resource).map(str::to_owned).or_else(|| named().map(|found| found.kind.clone()));
+    let kind = known.or_else(own).or_else(|| named().map(|found| found.kind.clone()));
     let kind = kind.unwrap_or_else(|| singular(resource));
     Kind { group: group.to_owned(), version: version.to_owned(), kind }
 }
@@ -345,7 +345,7 @@ mod tests {
         let set = set(&[policy(json!(["KafkaTopic/scale"]), ("validate", json!({"deny": {}})))]);
         let check = |group: &str, asked: &str, resource: (&str, &str, &str), want: &str| {
             let asked = Kind { group: group.to_owned(), version: "v1".to_owned(), kind: asked.to_owned() };
-            assert_eq!(kind_of(&set, asked, resource).kind, want, "{resource:?}");
+            assert_eq!(kind_of(&set, &asked, resource).kind, want, "{resource:?}");
         };
         check("", "Pod", ("", "v1", "pods"), "Pod");
         check("", "PodExecOptions", ("", "v1", "pods"), "Pod");
@@ -353,6 +353,7 @@ mod tests {
         check("autoscaling", "Scale", ("kafka.io", "v1", "kafkatopics"), "KafkaTopic");
         check("autoscaling", "Scale", ("x.io", "v1", "rollouts"), "Rollout");
         check("autoscaling", "Scale", ("x.io", "v1", "policies"), "Policy");
-        check("x.io", "Odd", ("x.io", "v1", "odd"), "Odd");
+        check("x.io", "Datum", ("x.io", "v1", "data"), "Datum");
+        check("policy", "Eviction", ("", "v1", "pods"), "Pod");
     }
 }
