@@ -3,7 +3,7 @@
 #[path = "../../crates/kubernetes/tests/kubernetes/peer.rs"]
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
 #[allow(dead_code, reason = "not all of it is needed here")]
-mod peer;
+pub(crate) mod peer;
 
 use std::fs;
 

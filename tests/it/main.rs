@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends where its ground is gone")]
 
+mod admission;
 mod alerts;
 mod applications;
 mod automation;

@@ -260,6 +260,8 @@ pub(crate) const ALL: &[Page] = pages![
     "PG1381"
     "PG1382"
     "PG1383"
+    "PG1384"
+    "PG1385"
     "PG1386"
     "PG1387"
     "PG1388"

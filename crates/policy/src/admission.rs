@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use crate::autogen::point;
 use crate::cel::{Input, Outcome, Policy as Expressions, Program};
-use crate::constraints::{Constraints, plural};
+use crate::constraints::Constraints;
 use crate::effect::Effect;
 use crate::exception::Exception;
 use crate::kyverno::{Purpose, RuleResult};
 use crate::matching::{Selector, texts};
 use crate::request::{Kind, Request, at, text};
-use crate::rule::Action;
+use crate::rule::{Action, flag};
+use crate::set::Stage;
 use crate::validate::{Status, Verdict};
 use crate::verification::Verification;
 use crate::world::Outside;
@@ -148,6 +149,7 @@ pub(crate) struct Among<'g> {
     pub(crate) sources: &'g [Value],
     pub(crate) targets: &'g [Value],
     pub(crate) outside: &'g Outside,
+    pub(crate) stage: Stage,
 }
 
 /// What a policy sees.
@@ -175,6 +177,8 @@ pub struct AdmissionPolicy {
     action: Action,
     kubernetes: bool,
     json: bool,
+    /// Whether it is asked at admission.
+    pub(crate) admission: bool,
 }
 
 impl AdmissionPolicy {
@@ -229,7 +233,13 @@ impl AdmissionPolicy {
             },
             kubernetes,
             json: mode == "JSON",
+            admission: flag(at(spec, &["evaluation", "admission", "enabled"])).unwrap_or(true),
         })
+    }
+
+    /// Which requests it selects, its forms for controllers among them.
+    pub(crate) fn constraints(&self) -> impl Iterator<Item = &Constraints> {
+        self.forms.iter().map(|form| &form.constraints)
     }
 
     /// Whether it is about JSON documents of any kind.
@@ -369,8 +379,12 @@ impl AdmissionPolicy {
         if matches!(form.effect, Effect::Validate) {
             let verdict = validated(form.expressions.evaluate(&input));
             let lists = about.as_ref().filter(|_| verdict.status == Status::Pass);
-            let unmet =
-                self.verification.as_ref().zip(lists).and_then(|(verification, lists)| verification.unmet(lists));
+            let settled = seen.among.stage.is_settled();
+            let unmet = self
+                .verification
+                .as_ref()
+                .zip(lists)
+                .and_then(|(verification, lists)| verification.unmet(lists, settled));
             return Some(unmet.map_or(verdict, |why| Verdict::new(Status::Fail, why)));
         }
         match form.expressions.unmatched(&input) {
@@ -464,7 +478,7 @@ fn admission_request(request: &Request<'_>) -> Value {
     let user = if request.user.info.is_null() { json!({}) } else { request.user.info.clone() };
     json!({
         "kind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
-        "resource": {"group": kind.group, "version": kind.version, "resource": plural(&kind.kind)},
+        "resource": {"group": kind.group, "version": kind.version, "resource": request.plural()},
         "subResource": request.subresource,
         "requestKind": {"group": kind.group, "version": kind.version, "kind": kind.kind},
         "name": name, "namespace": namespace, "operation": request.operation, "userInfo": user, "dryRun": false,

@@ -11,10 +11,10 @@ use crate::world::is_cluster_kind;
 /// Which resources and operations.
 #[derive(Debug, Clone)]
 pub(crate) struct ResourceRule {
-    groups: Vec<String>,
-    versions: Vec<String>,
+    pub(crate) groups: Vec<String>,
+    pub(crate) versions: Vec<String>,
     pub(crate) operations: Vec<String>,
-    resources: Vec<String>,
+    pub(crate) resources: Vec<String>,
     names: Vec<String>,
     scope: String,
 }
@@ -70,11 +70,11 @@ impl ResourceRule {
 
     fn fits(&self, request: &Request<'_>) -> bool {
         let one = |wanted: &[String], found: &str| wanted.iter().any(|wanted| wanted == "*" || wanted == found);
-        let resource = plural(&request.kind.kind);
+        let resource = request.plural();
         let sub = request.subresource;
         let resource_fits = |wanted: &String| {
             let (name, wanted_sub) = wanted.split_once('/').unwrap_or((wanted, ""));
-            let name_fits = name == "*" || name == resource || name.eq_ignore_ascii_case(&request.kind.kind);
+            let name_fits = name == "*" || *name == *resource || name.eq_ignore_ascii_case(&request.kind.kind);
             name_fits && (wanted_sub == sub || wanted_sub == "*" || (wanted == "*" && sub.is_empty()))
         };
         let metadata = request.resource().get("metadata").unwrap_or(&Value::Null);

@@ -58,6 +58,18 @@ impl Image {
         })
     }
 
+    /// From how the variable `images` shows it.
+    pub(crate) fn of_json(shown: &Value) -> Self {
+        let field = |name: &str| shown.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Self {
+            registry: field("registry"),
+            path: field("path"),
+            name: field("name"),
+            tag: field("tag"),
+            digest: field("digest"),
+        }
+    }
+
     /// As the variable `images` shows it.
     pub fn to_json(&self, pointer: &str) -> Value {
         let with_tag = format!("{}/{}:{}", self.registry, self.path, self.tag);

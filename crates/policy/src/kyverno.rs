@@ -1,7 +1,7 @@
 //! `ClusterPolicy` and `Policy`: compiled, and evaluated rule by rule.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -10,12 +10,14 @@ use crate::autogen;
 use crate::cel::{self, Input, Outcome, Program};
 use crate::context::{Frame, Ground};
 use crate::exception::Exception;
+use crate::image::Image;
 use crate::jmespath::Expression;
 use crate::pss::PodSecurity;
 use crate::request::{Request, at, images, text};
 use crate::rule::{Action, Actions, Body, Rule, flag};
+use crate::set::Stage;
 use crate::validate::{Status, Validation, Verdict};
-use crate::verify::{SignedBy, Verified};
+use crate::verify::{SignedBy, Verified, all_images};
 use crate::world::Outside;
 
 /// What a rule is for.
@@ -68,6 +70,8 @@ pub struct KyvernoPolicy {
     apply_one: bool,
     /// Whether it is looked at outside of admission.
     pub background: bool,
+    /// Whether it is asked at admission.
+    pub(crate) admission: bool,
     conditions: Vec<(String, Program)>,
     pub(crate) rules: Vec<Rule>,
 }
@@ -82,6 +86,7 @@ pub(crate) struct Surroundings<'s> {
     pub(crate) targets: &'s [Value],
     pub(crate) sources: &'s [Value],
     pub(crate) verified: &'s Verified,
+    pub(crate) stage: Stage,
 }
 
 impl KyvernoPolicy {
@@ -123,6 +128,7 @@ impl KyvernoPolicy {
             actions: actions.map_err(whole)?.unwrap_or_else(Actions::audit),
             apply_one: text(spec, &["applyRules"]) == "One",
             background: flag(spec.get("background")).unwrap_or(true),
+            admission: flag(spec.get("admission")).unwrap_or(true),
             conditions,
             rules: compiled,
         })
@@ -175,11 +181,21 @@ impl KyvernoPolicy {
     }
 
     /// Which signatures its rules would have to know of.
-    pub(crate) fn asks(&self, request: &Request<'_>, into: &mut BTreeSet<SignedBy>) {
+    pub(crate) fn asks(&self, request: &Request<'_>, stage: Stage, into: &mut BTreeSet<SignedBy>) {
         for rule in &self.rules {
             let Body::VerifyImages(images) = &rule.body else { continue };
-            if selects(rule, request) {
-                images.asks(request, rule.extracted(request).as_ref(), into);
+            if !request.is_delete() && selects(rule, request) {
+                images.asks(&asked_images(rule, request, stage), into);
+            }
+        }
+    }
+
+    /// Which images its rules want digests of, by their places.
+    pub(crate) fn pins(&self, request: &Request<'_>, into: &mut BTreeMap<String, String>) {
+        for rule in &self.rules {
+            let Body::VerifyImages(verify) = &rule.body else { continue };
+            if let Some(lists) = images(request.resource()).filter(|_| selects(rule, request)) {
+                verify.pins(&lists, into);
             }
         }
     }
@@ -302,7 +318,8 @@ impl KyvernoPolicy {
                 let verdict = Validation { rule, request, resource }.run(check, frame, None, 0)?;
                 Some(self.unless_broken_before(rule, request, around, result.action, verdict))
             }
-            Body::Manifests(_) if request.is_delete() => None,
+            // Nobody pulls what is deleted.
+            Body::Manifests(_) | Body::VerifyImages(_) if request.is_delete() => None,
             Body::Manifests(manifests) => Some(manifests.run(request.resource())),
             Body::Cel(check) => Some(cel_verdict(rule, check, request, document, around)),
             Body::Mutate(mutate) if mutate.targets.is_empty() => {
@@ -316,7 +333,10 @@ impl KyvernoPolicy {
                 result.generated = made;
                 Some(verdict)
             }
-            Body::VerifyImages(images) => images.run(request, rule.extracted(request).as_ref(), around.verified, frame),
+            Body::VerifyImages(images) => {
+                let found = asked_images(rule, request, around.stage);
+                images.run(&found, (around.verified, around.stage), frame)
+            }
         }
     }
 
@@ -347,6 +367,21 @@ impl KyvernoPolicy {
 
 fn selects(rule: &Rule, request: &Request<'_>) -> bool {
     rule.matches.includes(request) && !rule.exclude.as_ref().is_some_and(|exclude| exclude.excludes(request))
+}
+
+/// The images that a rule asks about. At admission those do not count that an update leaves as they were: what runs already
+/// has to be changed also while a registry does not answer.
+fn asked_images(rule: &Rule, request: &Request<'_>, stage: Stage) -> Vec<Image> {
+    let of = |request: &Request<'_>| -> Vec<Image> {
+        let found = rule.extracted(request).or_else(|| images(request.resource()));
+        found.iter().flat_map(all_images).collect()
+    };
+    let mut found = of(request);
+    if let (true, "UPDATE", Some(old)) = (stage.is_settled(), request.operation, &request.old) {
+        let before = of(&Request { object: Some(old.clone()), ..request.clone() });
+        found.retain(|image| !before.contains(image));
+    }
+    found
 }
 
 /// A document with values set in it, by their dotted names.

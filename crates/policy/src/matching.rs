@@ -13,10 +13,10 @@ use crate::wildcard;
 /// A kind as policies write it: `Group/Version/Kind/subresource`, parts of it, with wildcards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KindSelector {
-    group: String,
-    version: String,
-    kind: String,
-    subresource: String,
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) kind: String,
+    pub(crate) subresource: String,
 }
 
 /// `v1`, `v1beta1`, or `*`.
@@ -181,7 +181,7 @@ struct Subject {
 /// One block of resources and users.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
-    kinds: Vec<KindSelector>,
+    pub(crate) kinds: Vec<KindSelector>,
     names: Vec<String>,
     /// `name`, which has to fit beside `names`.
     name: Option<String>,
@@ -189,7 +189,7 @@ pub(crate) struct Filter {
     annotations: Vec<(String, String)>,
     selector: Option<Selector>,
     namespace_selector: Option<Selector>,
-    operations: Vec<String>,
+    pub(crate) operations: Vec<String>,
     roles: Vec<String>,
     cluster_roles: Vec<String>,
     subjects: Vec<Subject>,
@@ -348,11 +348,15 @@ impl Match {
 
     /// Whether a kind stands in it by its name.
     pub(crate) fn names_kind(&self, kind: &Kind) -> bool {
-        let filters = match self {
-            Self::Any(filters) | Self::All(filters) => filters.as_slice(),
-            Self::One(filter) => std::slice::from_ref(&**filter),
-        };
-        filters.iter().flat_map(|filter| &filter.kinds).any(|selector| selector.names(kind))
+        self.filters().iter().flat_map(|filter| &filter.kinds).any(|selector| selector.names(kind))
+    }
+
+    /// All blocks. What holds together is among them one by one.
+    pub(crate) fn filters(&self) -> &[Filter] {
+        match self {
+            Self::Any(filters) | Self::All(filters) => filters,
+            Self::One(filter) => std::slice::from_ref(filter),
+        }
     }
 
     pub(crate) fn includes(&self, request: &Request<'_>) -> bool {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
+use crate::constraints::plural;
 use crate::image::Image;
 
 /// Who asks, as Kubernetes' `AdmissionReview` and Kyverno's `UserInfo` files say it.
@@ -64,6 +65,8 @@ pub struct Request<'r> {
     pub kind: Kind,
     /// The subresource, or nothing.
     pub subresource: &'r str,
+    /// The kind's name in the API, where it is known; else it is guessed.
+    pub plural: &'r str,
     /// Who asks.
     pub user: Cow<'r, User>,
     /// Labels of the resource's namespace, where they are known.
@@ -83,6 +86,7 @@ impl<'r> Request<'r> {
             old: None,
             operation: "CREATE",
             subresource: "",
+            plural: "",
             user: Cow::Owned(User::default()),
             namespace_labels: Cow::Owned(BTreeMap::new()),
             namespace: None,
@@ -93,6 +97,11 @@ impl<'r> Request<'r> {
     /// The resource, new or old.
     pub fn resource(&self) -> &Value {
         self.object.as_deref().or(self.old.as_deref()).unwrap_or(&Value::Null)
+    }
+
+    /// The kind's name in the API.
+    pub(crate) fn plural(&self) -> Cow<'r, str> {
+        if self.plural.is_empty() { Cow::Owned(plural(&self.kind.kind)) } else { Cow::Borrowed(self.plural) }
     }
 
     /// Whether something is deleted.

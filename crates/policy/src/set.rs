@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::admission::{AdmissionPolicy, Among, Binding};
 use crate::exception::Exception;
 use crate::kyverno::{KyvernoPolicy, Purpose, RuleResult, Surroundings};
+use crate::reach::{self, Reach};
 use crate::request::{Kind, Request, text};
 use crate::schema::{self, Shape};
 use crate::validate::Status;
@@ -20,6 +21,34 @@ use crate::world::Outside;
 pub const POLICY: &str = "PG1102";
 /// The code of a kind that is no policy that is evaluated here.
 pub const KIND: &str = "PG1103";
+
+/// Which part of an answer is asked for. Kubernetes asks twice: first what changes the resource, then whether what came of
+/// that may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// All of it at once.
+    Whole,
+    /// What mutation makes of the resource.
+    Mutate,
+    /// Whether the resource may be as it is. What mutation would change is changed by then, or was not.
+    Validate,
+}
+
+impl Stage {
+    /// What rules are for that are asked, in order.
+    fn purposes(self) -> &'static [Purpose] {
+        match self {
+            Self::Whole => &[Purpose::Mutate, Purpose::VerifyImages, Purpose::Validate, Purpose::Generate],
+            Self::Mutate => &[Purpose::Mutate],
+            Self::Validate => &[Purpose::VerifyImages, Purpose::Validate],
+        }
+    }
+
+    /// Whether mutation has been.
+    pub(crate) fn is_settled(self) -> bool {
+        self == Self::Validate
+    }
+}
 
 /// Any policy.
 #[derive(Debug, Clone)]
@@ -57,6 +86,15 @@ impl Policy {
         matches!(self, Self::Admission(policy) if policy.is_about_json())
     }
 
+    /// Whether a part of an answer is asked of it: some are not for admission.
+    pub(crate) fn is_asked(&self, stage: Stage) -> bool {
+        stage == Stage::Whole
+            || match self {
+                Self::Kyverno(policy) => policy.admission,
+                Self::Admission(policy) => policy.admission && !policy.is_about_json(),
+            }
+    }
+
     /// A rule of it that asks for the signature of an identity, which only a trusted root proves.
     pub fn names_identities(&self) -> Option<&str> {
         match self {
@@ -74,7 +112,7 @@ impl Policy {
     }
 
     /// Whether any of its rules is for something.
-    fn has(&self, purpose: Purpose) -> bool {
+    pub(crate) fn has(&self, purpose: Purpose) -> bool {
         match self {
             Self::Kyverno(policy) => policy.has(purpose),
             Self::Admission(policy) => policy.purpose() == Some(purpose),
@@ -102,6 +140,8 @@ pub struct PolicySet {
     pub exceptions: Vec<Exception>,
     /// Policies that were refused, by name: what is asked of them is never answered with a pass.
     pub refused: BTreeMap<String, String>,
+    /// What policies, bindings and exceptions ask for that no request brings with it.
+    pub reaches: Vec<Reach>,
 }
 
 /// What is given beside the resource. Nothing is asked of a cluster or a registry.
@@ -152,6 +192,7 @@ impl PolicySet {
                     self.refuse(&value, &found.get(before).map(ToString::to_string).unwrap_or_default());
                     return;
                 }
+                reach::add(file, node, &mut self.reaches);
                 self.compile(node, &value)
             }
             Err(why) => {
@@ -205,20 +246,25 @@ impl PolicySet {
     /// What all policies say to a request, in the order mutate, verify, validate, generate, as at admission: what mutation
     /// changes is seen by what follows.
     pub fn evaluate(&self, request: &Request<'_>, given: &Given) -> Vec<PolicyResult> {
+        self.evaluate_at(Stage::Whole, request, given)
+    }
+
+    /// One part of that.
+    pub fn evaluate_at(&self, stage: Stage, request: &Request<'_>, given: &Given) -> Vec<PolicyResult> {
         let mut all = Vec::new();
         let mut current: Option<Value> = None;
         // What variables see is the same for all policies as long as none has values of its own or changes the resource.
         let mut document = request.document();
-        for purpose in [Purpose::Mutate, Purpose::VerifyImages, Purpose::Validate, Purpose::Generate] {
+        for purpose in stage.purposes() {
             for (index, policy) in self.policies.iter().enumerate() {
-                if !policy.has(purpose) {
+                if !policy.has(*purpose) || !policy.is_asked(stage) {
                     continue;
                 }
                 let mut changed = request.clone();
                 if let Some(resource) = &current {
                     changed.object = Some(Cow::Borrowed(resource));
                 }
-                let mut results = self.run(policy, Some(purpose), changed, &document, given);
+                let mut results = self.run(policy, (stage, Some(*purpose)), changed, &document, given);
                 if policy.annotation("policies.kyverno.io/scored") == Some("false") {
                     results
                         .iter_mut()
@@ -241,12 +287,28 @@ impl PolicySet {
     /// Which signatures somebody would have to look up for the answer to a request. Where mutation changes an image, that
     /// image is not among them, and what is asked of it ends in an error.
     pub fn asks(&self, request: &Request<'_>, given: &Given) -> BTreeSet<SignedBy> {
+        self.asks_at(Stage::Whole, request, given)
+    }
+
+    /// The same for one part of the answer.
+    pub fn asks_at(&self, stage: Stage, request: &Request<'_>, given: &Given) -> BTreeSet<SignedBy> {
         let mut found = BTreeSet::new();
-        for policy in &self.policies {
+        for policy in self.policies.iter().filter(|policy| policy.is_asked(stage)) {
             if let Policy::Kyverno(policy) = policy {
                 let mut request = request.clone();
                 with_values_of(policy, &mut request, given);
-                policy.asks(&request, &mut found);
+                policy.asks(&request, stage, &mut found);
+            }
+        }
+        found
+    }
+
+    /// Images whose digests are to be written behind their tags (`mutateDigest`), by where they stand in the resource.
+    pub fn pins(&self, request: &Request<'_>) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        for policy in self.policies.iter().filter(|policy| policy.is_asked(Stage::Mutate)) {
+            if let Policy::Kyverno(policy) = policy {
+                policy.pins(request, &mut found);
             }
         }
         found
@@ -258,7 +320,7 @@ impl PolicySet {
         let policies = self.policies.iter().enumerate().filter(|(_, policy)| deletes(policy));
         let answers = policies.map(|(index, policy)| PolicyResult {
             policy: index,
-            results: self.run(policy, None, request.clone(), &Value::Null, given),
+            results: self.run(policy, (Stage::Whole, None), request.clone(), &Value::Null, given),
         });
         answers.collect()
     }
@@ -266,7 +328,7 @@ impl PolicySet {
     fn run(
         &self,
         policy: &Policy,
-        purpose: Option<Purpose>,
+        (stage, purpose): (Stage, Option<Purpose>),
         mut request: Request<'_>,
         document: &Value,
         given: &Given,
@@ -283,6 +345,7 @@ impl PolicySet {
                     targets: &given.targets,
                     sources: &given.sources,
                     verified: &given.verified,
+                    stage,
                 };
                 purpose.map_or_else(Vec::new, |purpose| policy.run(purpose, &request, &around))
             }
@@ -297,6 +360,7 @@ impl PolicySet {
                     sources: &given.sources,
                     targets: &given.targets,
                     outside: &given.outside,
+                    stage,
                 };
                 policy.run(&request, &among)
             }

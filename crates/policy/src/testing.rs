@@ -411,6 +411,7 @@ impl Case<'_> {
             operation: "CREATE",
             kind,
             subresource: &subresource,
+            plural: "",
             user: Cow::Borrowed(self.user),
             namespace_labels: Cow::Owned(labels),
             namespace: namespace.map(Cow::Owned),

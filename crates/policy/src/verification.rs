@@ -18,6 +18,7 @@ pub(crate) struct Verification {
     images: Vec<(String, Program)>,
     required: bool,
     digest: bool,
+    pins: bool,
     pub(crate) attestors: Value,
     pub(crate) attestations: Value,
 }
@@ -44,7 +45,8 @@ impl Verification {
             expressions,
             images,
             required: asked("required"),
-            digest: asked("verifyDigest") && !asked("mutateDigest"),
+            digest: asked("verifyDigest"),
+            pins: asked("mutateDigest"),
             attestors: named("attestors"),
             attestations: named("attestations"),
         })
@@ -52,13 +54,13 @@ impl Verification {
 
     /// Why images are not good, though all expressions hold. An expression that asks for a signature never holds here, so
     /// that none of them was verified.
-    pub(crate) fn unmet(&self, lists: &Value) -> Option<String> {
+    pub(crate) fn unmet(&self, lists: &Value, settled: bool) -> Option<String> {
         let lists = lists.as_object().into_iter().flatten().filter_map(|(_, items)| items.as_array());
         let mut images = lists.flatten().filter_map(Value::as_str);
         if self.required {
             return images.next().map(|image| format!("no expression asks who signed {image}, which is required"));
         }
-        let image = images.find(|image| self.digest && !image.contains('@'))?;
+        let image = images.find(|image| self.digest && (settled || !self.pins) && !image.contains('@'))?;
         Some(format!("{image} has no digest"))
     }
 

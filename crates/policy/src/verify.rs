@@ -10,7 +10,7 @@ mod attestors;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -20,8 +20,9 @@ use self::attestors::{About, Attestors, Vouched};
 use crate::context::Frame;
 use crate::image::Image;
 use crate::matching::texts;
-use crate::request::{CONTAINERS, Request, images, text};
+use crate::request::{CONTAINERS, text};
 use crate::rule::flag;
+use crate::set::Stage;
 use crate::validate::{Status, Verdict};
 use crate::wildcard;
 
@@ -51,20 +52,18 @@ impl VerifyImages {
         Ok(Self { entries: items.iter().map(Entry::compile).collect::<Result<_, _>>()? })
     }
 
-    /// What is known of the images of a resource; nothing where the rule is about none of them.
+    /// What is known of images; nothing where the rule is about none of them.
     pub(crate) fn run(
         &self,
-        request: &Request<'_>,
-        extracted: Option<&Value>,
-        verified: &Verified,
+        images: &[Image],
+        (verified, stage): (&Verified, Stage),
         frame: &Frame<'_>,
     ) -> Option<Verdict> {
-        let found = extracted.cloned().or_else(|| images(request.resource()));
         let mut about = 0;
-        for image in found.iter().flat_map(all_images) {
-            for entry in self.entries.iter().filter(|entry| entry.selects(&image)) {
+        for image in images {
+            for entry in self.entries.iter().filter(|entry| entry.selects(image)) {
                 about += 1;
-                if let Some(verdict) = entry.judge(&image, verified, frame) {
+                if let Some(verdict) = entry.judge(image, (verified, stage), frame) {
                     return Some(verdict);
                 }
             }
@@ -80,11 +79,27 @@ impl VerifyImages {
         })
     }
 
+    /// Whether digests are written behind tags.
+    pub(crate) fn pin(&self) -> bool {
+        self.entries.iter().any(|entry| entry.mutate_digest)
+    }
+
+    /// Which of the images want digests, by their places.
+    pub(crate) fn pins(&self, lists: &Value, into: &mut BTreeMap<String, String>) {
+        let lists = lists.as_object().into_iter().flatten().filter_map(|(_, list)| list.as_object());
+        for (_, found) in lists.flatten() {
+            let (image, place) = (Image::of_json(found), text(found, &["jsonPointer"]));
+            let wanted = |entry: &Entry| entry.mutate_digest && entry.selects(&image);
+            if image.digest.is_empty() && !place.is_empty() && self.entries.iter().any(wanted) {
+                into.insert(place.to_owned(), image.to_string());
+            }
+        }
+    }
+
     /// Which signatures would have to be looked up.
-    pub(crate) fn asks(&self, request: &Request<'_>, extracted: Option<&Value>, into: &mut BTreeSet<SignedBy>) {
-        let found = extracted.cloned().or_else(|| images(request.resource()));
-        for image in found.iter().flat_map(all_images) {
-            for entry in self.entries.iter().filter(|entry| entry.selects(&image)) {
+    pub(crate) fn asks(&self, images: &[Image], into: &mut BTreeSet<SignedBy>) {
+        for image in images {
+            for entry in self.entries.iter().filter(|entry| entry.selects(image)) {
                 let image = image.to_string();
                 entry.attestors.iter().for_each(|set| set.asks(&image, About::Image, into));
                 entry.attestations.iter().for_each(|one| one.asks(&image, into));
@@ -93,7 +108,8 @@ impl VerifyImages {
     }
 }
 
-fn all_images(lists: &Value) -> Vec<Image> {
+/// The images of all lists.
+pub(crate) fn all_images(lists: &Value) -> Vec<Image> {
     let of_list = |list: &str| lists.get(list).and_then(Value::as_object).into_iter().flatten();
     let mut all = Vec::new();
     let custom = lists
@@ -104,14 +120,7 @@ fn all_images(lists: &Value) -> Vec<Image> {
         .filter(|name| !CONTAINERS.contains(name));
     for list in CONTAINERS.into_iter().chain(custom) {
         for (_, image) in of_list(list) {
-            let field = |name: &str| image.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-            all.push(Image {
-                registry: field("registry"),
-                path: field("path"),
-                name: field("name"),
-                tag: field("tag"),
-                digest: field("digest"),
-            });
+            all.push(Image::of_json(image));
         }
     }
     all
@@ -158,8 +167,9 @@ impl Entry {
     }
 
     /// Nothing where the image is good.
-    fn judge(&self, image: &Image, verified: &Verified, frame: &Frame<'_>) -> Option<Verdict> {
-        if self.verify_digest && !self.mutate_digest && image.digest.is_empty() {
+    fn judge(&self, image: &Image, (verified, stage): (&Verified, Stage), frame: &Frame<'_>) -> Option<Verdict> {
+        // A tag may be moved between the look at its signature and the pull.
+        if self.verify_digest && (stage.is_settled() || !self.mutate_digest) && image.digest.is_empty() {
             return Some(Verdict::new(Status::Fail, format!("{image} has no digest")));
         }
         if self.attestors.is_empty() && self.attestations.is_empty() && self.beyond.is_none() {

@@ -16,6 +16,7 @@ use prograde_supply::{SupplyError, client};
 
 use crate::alerts::AlertsError;
 use crate::metrics::MetricsError;
+use crate::policies::NOT_AT_ADMISSION;
 use crate::records::RecordsError;
 
 /// Why the server did not start.
@@ -90,6 +91,9 @@ pub enum ServerError {
     /// The policies that releases have to meet can't be evaluated.
     #[error(transparent)]
     Policies(Diagnostics),
+    /// What Kubernetes is shown, or asked with, at admission can't be used.
+    #[error(transparent)]
+    Admission(Diagnostics),
     /// Who is on call can't be read, or can't be told.
     #[error(transparent)]
     OncallConfig(Diagnostics),
@@ -141,7 +145,8 @@ impl ServerError {
             Self::Node(error) => error.code(),
             Self::Metrics(error) => error.code(),
             Self::PrometheusConfig(found) => settings_code(found),
-            Self::Policies(_) => prograde_policy::POLICY,
+            Self::Policies(found) => of_policies(found),
+            Self::Admission(_) => crate::admission::CODE,
             Self::AlertmanagerConfig(_) => prograde_notify::config::CODE,
             Self::OncallConfig(_) | Self::OncallAlone => crate::oncall::CODE,
             Self::TrackersConfig(_) => crate::trackers::config::CODE,
@@ -182,7 +187,11 @@ impl ServerError {
             Self::PrometheusConfig(_) => "correct the places named above; `promtool check config` reads the same file".into(),
             Self::Metrics(DatabaseError::InUse { .. }) => "stop the process that has the folder `metrics` of the data directory open".into(),
             Self::Metrics(_) => format!("`prograde explain {}` says what can be done; nothing else in the data directory is touched", self.code()),
+            Self::Policies(found) if of_policies(found) != prograde_policy::POLICY => {
+                "follow the ways out named above, or leave `--admission-listen` out".into()
+            }
             Self::Policies(_) => "correct the places named above; `prograde policy apply` reads the same files".into(),
+            Self::Admission(_) => "correct the files named above".into(),
             Self::AlertmanagerConfig(_) => "correct the places named above; `amtool check-config` reads the same file".into(),
             Self::Alerts(_) => "`prograde journal verify --offline` shows the journal's state".into(),
             Self::OncallConfig(_) => "correct the places named above; `prograde oncall check --file FILE` reads the same file".into(),
@@ -193,6 +202,12 @@ impl ServerError {
             Self::Random => "check /dev/urandom".into(),
         }
     }
+}
+
+/// The code of policies that only can't be held to at admission, else that of those that can't be evaluated.
+fn of_policies(found: &Diagnostics) -> &'static str {
+    let only = !found.0.is_empty() && found.0.iter().all(|one| one.code.as_str() == NOT_AT_ADMISSION);
+    if only { NOT_AT_ADMISSION } else { prograde_policy::POLICY }
 }
 
 /// The code of what is wrong with files of objectives where only they are wrong, else that of `prometheus.yml`.

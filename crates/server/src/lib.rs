@@ -3,6 +3,7 @@
 //! Nothing here decides: orders are handed to [`prograde_control`], views are read from its fleet.
 
 mod adapters;
+pub mod admission;
 mod alerts;
 pub mod api;
 mod applications;

@@ -9,6 +9,8 @@ use prograde_model::ids::ServiceName;
 use prograde_scan::severity::Severity;
 use prograde_supply::client::ClientOptions;
 
+use crate::admission::AdmissionOptions;
+
 /// The repositories whose automations of images the server carries out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Automated {
@@ -73,6 +75,8 @@ pub struct ServerOptions {
     pub external_url: Option<String>,
     /// Files and folders of policies that releases have to meet; none by default.
     pub policies: Vec<PathBuf>,
+    /// How Kubernetes asks the policies at admission; not by default.
+    pub admission: Option<AdmissionOptions>,
     /// The set of policies that ships and holds besides; default `baseline`, the Pod Security Standard.
     pub policy_set: String,
     /// How bad a finding in a commit must be to stop it; default high, none where nothing does.
@@ -131,6 +135,7 @@ impl ServerOptions {
             image_automations: Automated::All,
             external_url: None,
             policies: Vec::new(),
+            admission: None,
             policy_set: crate::policies::DEFAULT_SET.to_owned(),
             scan_fail_on: Some(Severity::High),
             vulnerability_db: None,

@@ -31,6 +31,7 @@ use crate::adapters::prober::HttpProber;
 use crate::adapters::runtime::LocalRuntime;
 use crate::adapters::scanner::CommitScanner;
 use crate::adapters::source::{HostedSource, ReadFrom};
+use crate::admission::Admission;
 use crate::alerts;
 use crate::api::{self, Context};
 use crate::applications::{self, Sets};
@@ -89,6 +90,7 @@ pub struct Server {
     context: Context,
     serving: JoinHandle<()>,
     policies: InForce,
+    admission: Option<Admission>,
 }
 
 impl Server {
@@ -129,6 +131,7 @@ impl Server {
         let filing = trackers.map(|trackers| trackers::start(trackers, incidents.clone(), url));
         incidents.follow(control.clone(), handled.as_ref().and_then(|handled| handled.pages.clone()));
 
+        let admission = Admission::start(&options, policies.clone(), vouching.clone()).await?;
         let by_hand = ByHand::start(control.clone(), Arc::clone(&deployments));
         let upstreams = exchange(&options, followed, (&control, &repositories), (&deployments, &by_hand));
         let git = (&repositories, &*deployments, &upstreams, read_from);
@@ -161,7 +164,7 @@ impl Server {
         };
         let serving = serve(listener, api::router(context.clone(), &token).merge(registry), context.stop.clone());
         data.announce(address)?;
-        Ok(Self { address, data, context, serving, policies })
+        Ok(Self { address, data, context, serving, policies, admission })
     }
 
     /// Where the API listens.
@@ -183,9 +186,10 @@ impl Server {
             None => Ok(()),
         };
         let policies = self.policies.read_again().map_err(ServerError::Policies);
+        let showing = self.admission.as_ref().map_or(Ok(()), Admission::reload);
         let following = self.context.upstreams.reload().await.map_err(ServerError::Upstreams);
         let keeping = self.context.applications.reload().await.map_err(ServerError::Applications);
-        observing.and(telling).and(policies).and(following).and(keeping)
+        observing.and(telling).and(policies).and(showing).and(following).and(keeping)
     }
 
     /// Stops taking requests, then deciding, then the replicas, each when what needs it has stopped.
@@ -193,6 +197,9 @@ impl Server {
         self.context.stop.cancel();
         if tokio::time::timeout(ANSWER_GRACE, &mut self.serving).await.is_err() {
             self.serving.abort();
+        }
+        if let Some(admission) = self.admission.take() {
+            admission.shutdown().await;
         }
         self.context.metrics.shutdown().await;
         if let Some(handled) = &self.context.handled {
@@ -398,7 +405,7 @@ async fn not_replayed(error: StartError, journal: &Journal) -> ServerError {
 }
 
 /// A listener, and where it listens.
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
+pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServerError> {
     let listener = TcpListener::bind(address).await.map_err(|source| {
         if source.kind() == std::io::ErrorKind::AddrInUse {
             ServerError::AddressInUse { address }

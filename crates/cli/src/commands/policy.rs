@@ -7,6 +7,7 @@ mod read;
 mod report;
 mod signatures;
 mod test;
+mod webhook;
 
 use std::path::PathBuf;
 
@@ -43,6 +44,7 @@ enum PolicyCommand {
     Test(TestArgs),
     Apply(ApplyArgs),
     Report(ReportArgs),
+    Webhook(webhook::WebhookArgs),
 }
 
 /// Run tests of policies, in the format of `kyverno test`
@@ -128,5 +130,6 @@ pub(crate) fn run(app: &App, args: &PolicyArgs) -> Result<Exit, Report> {
         PolicyCommand::Test(args) => test::run(app, args),
         PolicyCommand::Apply(args) => apply::run(app, &args.inputs),
         PolicyCommand::Report(args) => report::run(app, &args.inputs),
+        PolicyCommand::Webhook(args) => webhook::run(app, args),
     }
 }

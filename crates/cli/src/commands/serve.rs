@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use prograde_model::ids::ServiceName;
 use prograde_model::quantity::Period;
+use prograde_server::admission::AdmissionOptions;
 use prograde_server::{Automated, Server, ServerError, ServerOptions};
 use prograde_supply::client::ClientOptions;
 use serde_json::json;
@@ -34,7 +35,10 @@ Whoever reaches the server and has its token can run programs as the server's us
 because pushes are built here. Ctrl-C or SIGTERM stops the server and what it runs; a
 second one does not wait. What was under way goes on at the next start. SIGHUP has the
 files read again that say what is observed, who is told, who is on call and what policies
-releases have to meet.")]
+releases have to meet.
+
+With --admission-listen the policies are asked by a Kubernetes cluster as well, about every
+object before it is kept: `prograde policy webhook` prints what the cluster needs for that.")]
 pub(crate) struct ServeArgs {
     /// Where the API and the Git repositories are served; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7878", value_name = "ADDRESS:PORT")]
@@ -93,6 +97,8 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     in_force: InForce,
     #[command(flatten)]
+    admission: AdmissionArgs,
+    #[command(flatten)]
     looking: Looking,
     /// Push images of releases to this registry as well, with what vouches for them, as PATH/SERVICE:COMMIT
     #[arg(long, value_name = "HOST/PATH")]
@@ -126,6 +132,38 @@ pub(crate) struct ServeArgs {
     /// How the log on stderr is written: lines for people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
+}
+
+/// How Kubernetes asks the policies at admission.
+#[derive(Debug, Args)]
+struct AdmissionArgs {
+    /// Answer a Kubernetes cluster's admission webhooks at this ADDRESS:PORT, over TLS
+    #[arg(long, value_name = "ADDRESS", requires = "admission_cert", requires = "admission_key")]
+    admission_listen: Option<SocketAddr>,
+    /// The certificate that Kubernetes is shown, in PEM with those that vouch for it; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "admission_listen")]
+    admission_cert: Option<PathBuf>,
+    /// The certificate's key, in PEM
+    #[arg(long, value_name = "FILE", requires = "admission_listen")]
+    admission_key: Option<PathBuf>,
+    /// Answer only who has a certificate of these, in PEM
+    #[arg(long, value_name = "FILE", requires = "admission_listen")]
+    admission_client_ca: Option<PathBuf>,
+    /// The kubeconfig with which the cluster is asked for namespaces, for policies that select by them
+    #[arg(long, value_name = "FILE", requires = "admission_listen")]
+    admission_kubeconfig: Option<PathBuf>,
+}
+
+impl AdmissionArgs {
+    fn options(self) -> Option<AdmissionOptions> {
+        Some(AdmissionOptions {
+            listen: self.admission_listen?,
+            certificate: self.admission_cert?,
+            key: self.admission_key?,
+            client_ca: self.admission_client_ca,
+            kubeconfig: self.admission_kubeconfig,
+        })
+    }
 }
 
 /// How the log is written.
@@ -225,6 +263,7 @@ fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOp
         image_automations: args.image_automations,
         external_url: args.external_url,
         policies: args.in_force.policies,
+        admission: args.admission.options(),
         policy_set: args.in_force.policy_set,
         scan_fail_on: args.looking.scan_fail_on.0,
         vulnerability_db: args.looking.vulnerability_db,

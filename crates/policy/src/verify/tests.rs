@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::context::Ground;
+use crate::request::{Request, images};
 use crate::world::Outside;
 
 const IMAGE: &str = "ghcr.io/o/a:v1";
@@ -11,6 +12,10 @@ const SLSA: &str = "https://slsa.dev/provenance/v1";
 
 const KEY: &str = "-----BEGIN PUBLIC KEY-----\nA\n-----END PUBLIC KEY-----\n";
 const OTHER: &str = "-----BEGIN PUBLIC KEY-----\nB\n-----END PUBLIC KEY-----\n";
+
+fn images_of(pod: &Value) -> Vec<Image> {
+    images(pod).iter().flat_map(all_images).collect()
+}
 
 fn verdict(entry: &Value, verified: &Verified) -> Option<(Status, String)> {
     let pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "image": IMAGE}]}});
@@ -28,7 +33,7 @@ fn verdict(entry: &Value, verified: &Verified) -> Option<(Status, String)> {
         each: &[],
     };
     let frame = Frame::new(&ground, None, &[]).with("allowed", json!(["https://ci.example.com"]));
-    rule.run(&request, None, verified, &frame).map(|verdict| (verdict.status, verdict.message))
+    rule.run(&images_of(&pod), (verified, Stage::Whole), &frame).map(|verdict| (verdict.status, verdict.message))
 }
 
 fn run(entry: &Value, verified: &Verified) -> Option<Status> {
@@ -37,9 +42,8 @@ fn run(entry: &Value, verified: &Verified) -> Option<Status> {
 
 fn asked(entry: &Value) -> Vec<SignedBy> {
     let pod = json!({"kind": "Pod", "spec": {"containers": [{"name": "a", "image": IMAGE}]}});
-    let request = Request::create(&pod, jiff::Timestamp::UNIX_EPOCH);
     let mut found = BTreeSet::new();
-    VerifyImages::compile(&json!([entry])).unwrap().asks(&request, None, &mut found);
+    VerifyImages::compile(&json!([entry])).unwrap().asks(&images_of(&pod), &mut found);
     found.into_iter().collect()
 }
 

@@ -33,6 +33,7 @@ use crate::records::{KeepError, Kept};
 use crate::upstream::Upstreams;
 use config::Declaration;
 use recorder::Recorder;
+pub(crate) use rules::images;
 use set::{Known, Set, State, own_address};
 use trees::{DEPLOYMENTS, Held};
 

@@ -59,7 +59,7 @@ impl Rules {
 }
 
 /// The images of a pod's containers.
-fn images(pod: &Value) -> impl Iterator<Item = &str> {
+pub(crate) fn images(pod: &Value) -> impl Iterator<Item = &str> {
     let lists = CONTAINERS.into_iter().filter_map(|field| pod.get(field)?.as_array());
     lists.flatten().map(|container| container.get("image").and_then(Value::as_str).unwrap_or_default())
 }

@@ -22,6 +22,27 @@ impl Vouching {
         self.look(asked).unwrap_or_else(Signature::Unreachable)
     }
 
+    /// The digest that a name of an image has now, in its registry. Blocks.
+    pub(crate) fn digest(&self, image: &str) -> Result<Digest, String> {
+        let reference: Reference = image.parse().map_err(|error| chain(&error))?;
+        if let Some(digest) = reference.digest() {
+            return Ok(digest.clone());
+        }
+        let remote = reference.repository();
+        if remote.registry() != self.0.host {
+            return Ok(self.0.client.fetch_manifest(&reference).map_err(|error| chain(&error))?.digest);
+        }
+        let name = RepositoryName::new(remote.name()).map_err(|error| chain(&error))?;
+        self.own_digest(&name, &reference)
+    }
+
+    /// The same of one in the server's own registry.
+    fn own_digest(&self, name: &RepositoryName, reference: &Reference) -> Result<Digest, String> {
+        let found = self.0.registry.direct(name.clone()).digest(reference.tag().unwrap_or("latest"));
+        let found = found.map_err(|error| chain(&error))?.ok_or_else(|| format!("there is no image {reference}"))?;
+        found.as_str().parse::<Digest>().map_err(|error| error.to_string())
+    }
+
     fn look(&self, asked: &SignedBy) -> Result<Signature, String> {
         let root = self.0.trust.root().ok_or("name a `trusted_root` in the file of `serve --trust`");
         let trust = signatures::trust(&asked.signer, root)?;
@@ -30,13 +51,9 @@ impl Vouching {
         if remote.registry() == self.0.host {
             let name = RepositoryName::new(remote.name()).map_err(|error| chain(&error))?;
             let direct = self.0.registry.direct(name.clone());
-            let digest = match (reference.digest(), reference.tag()) {
-                (Some(digest), _) => digest.clone(),
-                (None, tag) => {
-                    let found = direct.digest(tag.unwrap_or("latest")).map_err(|error| chain(&error))?;
-                    let found = found.ok_or_else(|| format!("there is no image {reference}"))?;
-                    found.as_str().parse::<Digest>().map_err(|error| error.to_string())?
-                }
+            let digest = match reference.digest() {
+                Some(digest) => digest.clone(),
+                None => self.own_digest(&name, &reference)?,
             };
             let repository = self.repository(&name, &digest).parse().map_err(|error| chain(&error))?;
             return signatures::look(&Beside(direct), &Image { repository, digest }, &asked.demand, &trust, now);

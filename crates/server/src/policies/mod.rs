@@ -3,6 +3,7 @@
 
 pub mod files;
 pub(crate) mod images;
+mod reaches;
 pub mod signatures;
 
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ use prograde_policy::{
 use prograde_resource::Object;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
+
+pub use reaches::NOT_AT_ADMISSION;
 
 use crate::options::ServerOptions;
 use images::Way;
@@ -59,6 +62,8 @@ struct Read {
     paths: Vec<PathBuf>,
     /// Whether the server's trust has a root, which proves identities.
     rooted: bool,
+    /// Whether Kubernetes asks, and whether somebody looks namespaces up then.
+    admission: Option<bool>,
     policies: watch::Sender<Arc<Policies>>,
 }
 
@@ -66,14 +71,16 @@ impl InForce {
     /// Reads them for the first time. Where the server's trust has no root, policies that need one are refused.
     pub(crate) fn read(options: &ServerOptions, rooted: bool) -> Result<Self, Diagnostics> {
         let (set, paths) = (options.policy_set.clone(), options.policies.clone());
-        let policies = watch::Sender::new(Arc::new(Policies::read_all(&set, &paths, rooted)?));
-        Ok(Self(Arc::new(Read { set, paths, rooted, policies })))
+        let admission = options.admission.as_ref().map(|of| of.kubeconfig.is_some());
+        let policies = Policies::read_all(&set, &paths, rooted)?.held(admission)?;
+        let policies = watch::Sender::new(Arc::new(policies));
+        Ok(Self(Arc::new(Read { set, paths, rooted, admission, policies })))
     }
 
     /// Reads them again. Where they can't be read, those before stay in force.
     pub(crate) fn read_again(&self) -> Result<(), Diagnostics> {
-        let policies = Arc::new(Policies::read_all(&self.0.set, &self.0.paths, self.0.rooted)?);
-        self.0.policies.send_replace(policies);
+        let policies = Policies::read_all(&self.0.set, &self.0.paths, self.0.rooted)?.held(self.0.admission)?;
+        self.0.policies.send_replace(Arc::new(policies));
         Ok(())
     }
 
@@ -127,7 +134,7 @@ impl Vouched {
         }
     }
 
-    fn note(&self, resource: &mut Value) {
+    pub(crate) fn note(&self, resource: &mut Value) {
         let Some(pod) = pod(resource) else { return };
         let metadata = pod.entry("metadata").or_insert_with(|| json!({}));
         let Some(metadata) = metadata.as_object_mut() else { return };
@@ -144,7 +151,7 @@ impl Vouched {
 }
 
 /// The form of the pods that a resource brings, if it brings any.
-fn pod(resource: &mut Value) -> Option<&mut Map<String, Value>> {
+pub(crate) fn pod(resource: &mut Value) -> Option<&mut Map<String, Value>> {
     let is_pod = resource.get("kind").and_then(Value::as_str) == Some("Pod");
     let has_spec = |at: &&str| resource.pointer(at).is_some_and(|pod| pod.get("spec").is_some());
     let at = if is_pod { Some("").filter(has_spec) } else { POD_TEMPLATES.into_iter().find(|at| has_spec(at)) };

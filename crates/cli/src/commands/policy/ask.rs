@@ -75,6 +75,7 @@ impl Read<'_> {
             operation: "CREATE",
             kind: Kind::of(&resource.value),
             subresource: "",
+            plural: "",
             user: Cow::Borrowed(&self.user),
             namespace_labels: Cow::Owned(labels),
             namespace: namespace.map(Cow::Borrowed),
