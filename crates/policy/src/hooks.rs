@@ -67,12 +67,14 @@ fn known(group: &str, resource: &str) -> Option<&'static str> {
 
 /// The kind of the resource that a request is about. A request about a subresource may bring another kind with it, such as
 /// `Scale`: then it is one of Kubernetes' own, one that a policy names, or what the name in the API suggests. Of others'
-/// kinds only `Scale` is of another group.
+/// kinds only `Scale` is of another group. Where a kind's name in the API can't be guessed, it is taken for the one that a
+/// policy names with a subresource in this group.
 pub fn kind_of(set: &PolicySet, asked: &Kind, (group, version, resource): (&str, &str, &str)) -> Kind {
     let known = known(group, resource).map(str::to_owned);
     let own = || (asked.group == group).then(|| asked.kind.clone());
     let named = || set.kinds().find(|found| !has_wildcard(&found.kind) && plural(&found.kind) == resource);
-    let kind = known.or_else(own).or_else(|| named().map(|found| found.kind.clone()));
+    let of_group = || set.kinds().find(|found| found.group == group && !found.subresource.is_empty());
+    let kind = known.or_else(own).or_else(|| named().or_else(of_group).map(|found| found.kind.clone()));
     let kind = kind.unwrap_or_else(|| singular(resource));
     Kind { group: group.to_owned(), version: version.to_owned(), kind }
 }
@@ -342,7 +344,8 @@ mod tests {
 
     #[test]
     fn kinds_of_subresources() {
-        let set = set(&[policy(json!(["KafkaTopic/scale"]), ("validate", json!({"deny": {}})))]);
+        let kinds = json!(["KafkaTopic/scale", "odd.io/v1/Datum/scale"]);
+        let set = set(&[policy(kinds, ("validate", json!({"deny": {}})))]);
         let check = |group: &str, asked: &str, resource: (&str, &str, &str), want: &str| {
             let asked = Kind { group: group.to_owned(), version: "v1".to_owned(), kind: asked.to_owned() };
             assert_eq!(kind_of(&set, &asked, resource).kind, want, "{resource:?}");
@@ -355,5 +358,6 @@ mod tests {
         check("autoscaling", "Scale", ("x.io", "v1", "policies"), "Policy");
         check("x.io", "Datum", ("x.io", "v1", "data"), "Datum");
         check("policy", "Eviction", ("", "v1", "pods"), "Pod");
+        check("autoscaling", "Scale", ("odd.io", "v1", "data"), "Datum");
     }
 }
