@@ -98,8 +98,7 @@ impl Server {
     pub async fn start(options: ServerOptions) -> Result<Self, ServerError> {
         let trackers = read_trackers(&options)?;
         let followed = upstream::read(options.upstreams.as_deref()).map_err(ServerError::Upstreams)?;
-        let declared =
-            applications::config::read(options.applications.as_deref()).map_err(ServerError::Applications)?;
+        let declared = read_applications(&options)?;
         let data = DataDir::open(&options.data_dir)?;
         let journal = open_journal(&data)?;
         let token = data.token()?;
@@ -295,6 +294,10 @@ fn automate(
         registries: options.registries.clone(),
         own: automations::own_hosts(address, url),
     })
+}
+
+fn read_applications(options: &ServerOptions) -> Result<applications::config::Declaration, ServerError> {
+    applications::config::read(options.applications.as_deref()).map_err(ServerError::Applications)
 }
 
 fn read_trackers(options: &ServerOptions) -> Result<Option<trackers::Trackers>, ServerError> {
