@@ -101,8 +101,7 @@ impl Server {
         let declared =
             applications::config::read(options.applications.as_deref()).map_err(ServerError::Applications)?;
         let data = DataDir::open(&options.data_dir)?;
-        let journal = open_journal(&data)?;
-        let token = data.token()?;
+        let (journal, token) = (open_journal(&data)?, data.token()?);
         let (listener, address) = listen(options.listen).await?;
 
         let (repositories, deployments) = open_git(&data).await?;
