@@ -100,8 +100,7 @@ impl Server {
         let followed = upstream::read(options.upstreams.as_deref()).map_err(ServerError::Upstreams)?;
         let declared = read_applications(&options)?;
         let data = DataDir::open(&options.data_dir)?;
-        let journal = open_journal(&data)?;
-        let token = data.token()?;
+        let (journal, token) = (open_journal(&data)?, data.token()?);
         let (listener, address) = listen(options.listen).await?;
 
         let (repositories, deployments) = open_git(&data).await?;
