@@ -136,6 +136,7 @@ pub(crate) struct ServeArgs {
 
 /// How Kubernetes asks the policies at admission.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_field_names, reason = "flags are named after them")]
 struct AdmissionArgs {
     /// Answer a Kubernetes cluster's admission webhooks at this ADDRESS:PORT, over TLS
     #[arg(long, value_name = "ADDRESS", requires = "admission_cert", requires = "admission_key")]
