@@ -168,7 +168,8 @@ impl Policies {
                 if !broken {
                     continue;
                 }
-                let why = format!("policy `{}` refuses it: {}", policy.name(), result.message.trim());
+                let why =
+                    format!("policy `{}` refuses it: {}", policy.name(), result.message.trim().trim_end_matches('.'));
                 if result.action == Action::Enforce && result.status != Status::Warn {
                     let comply = policy.annotation("prograde.dev/comply");
                     return Some(comply.map_or(why.clone(), |comply| format!("{why}; {comply}")));
