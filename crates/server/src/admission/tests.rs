@@ -259,7 +259,8 @@ fn a_mutation_that_fails_is_refused() {
 }
 
 fn signed() -> Value {
-    let entry = json!({"imageReferences": ["*"], "attestors": [{"entries": [{"keys": {"publicKeys": "k", "rekor": {"ignoreTlog": true}}}]}]});
+    let key = "-----BEGIN PUBLIC KEY-----\nA\n-----END PUBLIC KEY-----\n";
+    let entry = json!({"imageReferences": ["*"], "attestors": [{"entries": [{"keys": {"publicKeys": key, "rekor": {"ignoreTlog": true}}}]}]});
     policy("signed", "Enforce", &json!({"verifyImages": [entry]}))
 }
 

@@ -295,7 +295,7 @@ mod tests {
             ("{ service: pad, url: 'https://h/x', token_file: missing }", "can't be read"),
             ("{ service: pad, url: /x, ca_file: missing }", "no such file"),
             ("{ service: pad, url: /x, colour: red }", "colour"),
-            ("{ service: pad, url: /x }\ndeployments: { url: x }", "upstreams.yaml:4:21: it is not an address"),
+            ("{ service: pad, url: /x }\ndeployments: { url: x }", "upstreams.yaml:4:16: only `https` and folders"),
             ("{ service: pad, url: /x }\n- { service: pad, url: /y }", "follows another repository already"),
         ] {
             assert!(errors(upstream).contains(said), "{upstream}: {}", errors(upstream));
