@@ -228,7 +228,7 @@ fn what_is_proposed_is_merged_at_a_git_host() {
     assert!(Command::new("git").args(["init", "--quiet", "--bare"]).arg(&host).status().unwrap().success());
     std::fs::write(host.join("HEAD"), "ref: refs/heads/main\n").unwrap();
     let file = format!("version: 1\ndeployments: {{ url: '{}', poll: 5s }}\n", host.display());
-    let world = World::with_files(&[("upstreams.yaml", &file)], &["--upstreams", "upstreams.yaml"]);
+    let mut world = World::with_files(&[("upstreams.yaml", &file)], &["--upstreams", "upstreams.yaml"]);
     let repository = service(&world, "");
     let first = repository.push("greeting=first", "Serve");
     waits(&world, &first);
@@ -237,6 +237,9 @@ fn what_is_proposed_is_merged_at_a_git_host() {
     grace.git(&["merge", "--quiet", "--no-ff", "-m", "Merge pull request #1", &format!("origin/{BRANCH}")]);
     grace.git(&["commit", "--quiet", "--amend", "--no-edit", "--author=Grace <grace@example.org>"]);
     grace.push_origin("HEAD:refs/heads/main").unwrap();
+    // Wherever the server is with it, it goes on.
+    world.kill();
+    world.start();
     let landed = world.ended(&first, "landed");
     assert_eq!(event(&landed, "gate.merged")["by"], "Grace");
     assert_eq!(world.serves_alone("echo", "production")["flight"], landed["id"]);

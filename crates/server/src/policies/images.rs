@@ -24,6 +24,9 @@ const SAYINGS: [&str; 3] = [
     "application/vnd.dev.sigstore.bundle.v0.3+json",
 ];
 
+/// How the media types of layers begin that runtimes unpack, whatever the configuration beside them is.
+const LAYERS: [&str; 2] = ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."];
+
 /// Which way an image goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -90,10 +93,17 @@ fn says_something(manifest: &Value) -> bool {
     })
 }
 
+/// Whether a runtime would find something in it to run, whatever its configuration is called.
+fn has_layers(manifest: &Value) -> bool {
+    let layers = manifest.get("layers").and_then(Value::as_array).into_iter().flatten();
+    let mut kinds = layers.filter_map(|layer| layer.get("mediaType")?.as_str());
+    kinds.any(|kind| LAYERS.iter().any(|start| kind.starts_with(start)))
+}
+
 impl Moved {
     /// What it is: an image, an index of images, or something else, such as a signature.
     fn form(&self) -> &'static str {
-        if config_of(&self.manifest).is_some() {
+        if config_of(&self.manifest).is_some() || has_layers(&self.manifest) {
             "image"
         } else if self.manifest.get("manifests").is_some() {
             "index"
@@ -201,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_among_its_layers_makes_no_image_an_artifact() {
+    fn nothing_that_can_be_run_is_taken_for_an_artifact() {
         let layers = |kinds: &[&str]| {
             let layers: Vec<Value> = kinds.iter().map(|kind| json!({"mediaType": kind})).collect();
             json!({"config": {"mediaType": CONFIGS[0], "digest": "sha256:2"}, "layers": layers})
@@ -212,6 +222,8 @@ mod tests {
             (layers(&[SAYINGS[0], layer]), "image"),
             (layers(&[]), "image"),
             (layers(&[SAYINGS[0], SAYINGS[1]]), "artifact"),
+            (json!({"config": {"mediaType": "application/x"}, "layers": [{"mediaType": layer}]}), "image"),
+            (json!({"config": {"mediaType": "application/x"}, "layers": [{"mediaType": "text/plain"}]}), "artifact"),
             (json!({"manifests": []}), "index"),
             (json!({"config": {"mediaType": "application/vnd.oci.empty.v1+json"}}), "artifact"),
         ] {
