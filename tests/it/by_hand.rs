@@ -56,7 +56,7 @@ fn nothing_else_may_be_said_there() {
         assert!(said.contains(why) && said.contains("git revert"), "{said}");
     };
     let desk = Desk::open(&world);
-    desk.write("production/echo/manifests/base/more.yaml", "a: b\n");
+    desk.write("production/echo/objects/more.yaml", "a: b\n");
     refused(&desk, "main", "production/echo would become something that no release was there");
     let desk = Desk::open(&world);
     desk.write("README.md", "Hello.\n");

@@ -11,6 +11,7 @@ mod applications;
 mod automation;
 mod autoscaling;
 mod bad_input;
+mod beside;
 mod by_hand;
 mod canary;
 mod discovery;

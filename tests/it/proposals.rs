@@ -59,8 +59,8 @@ fn what_is_proposed_is_read_and_let_in_by_merging_it() {
     let waiting = waits(&world, &first);
     let ann = Desk::clone_as(&world, "ann");
     let difference = ann.git(&["diff", "origin/main", &format!("origin/{BRANCH}")]);
-    assert!(difference.contains("+++ b/production/echo/kustomization.yaml"), "{difference}");
-    assert!(difference.contains("+    digest: \"sha256:"), "the image is pinned: {difference}");
+    assert!(difference.contains("+++ b/production/echo/objects/apps_v1_deployment_echo.yaml"), "{difference}");
+    assert!(difference.contains("image: echo@sha256:"), "the image is pinned: {difference}");
     assert_eq!(ann.git(&["diff", "--name-only", "origin/main", &format!("origin/{BRANCH}"), "--", "test"]), "");
     for asked in ["status", "env"] {
         let told = world.cli(&[asked]);

@@ -1,67 +1,26 @@
-//! Helm charts: what `helm template` is asked for an application. Helm itself is a program, and behind a port.
+//! Helm charts: what `helm template` is asked for an application.
 //!
 //! Source: Argo CD 3.4, documentation, "Helm", and the order in which it hands values on: files, values, parameters.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use prograde_kustomize::{documents, join};
+use prograde_kustomize::helm::{
+    BYTES_MAX, ChartFiles, Charts, FILES_MAX, RELEASE_HINT, RemoteChart, Template, is_release,
+};
+use prograde_kustomize::{Files, documents, join};
 use prograde_model::{Diagnostic, Diagnostics};
 
 use crate::argo::application::{Application, Helm, Source};
 use crate::argo::project::Rendered;
 use crate::codes;
-use crate::repository::{Repositories, Tree, content};
+use crate::repository::{Repositories, content};
 use crate::schema::shortened;
-
-/// The most files of a chart, and the most bytes of all of them.
-const FILES_MAX: usize = 5_000;
-const BYTES_MAX: usize = 64 * 1024 * 1024;
-
-/// Runs Helm.
-pub trait Charts {
-    /// What `helm template` prints, or why it prints nothing.
-    fn template(&self, asked: &Template) -> Result<String, String>;
-}
-
-/// Where a chart is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Chart {
-    /// These files, by their paths in the chart's directory.
-    Files(BTreeMap<String, Arc<[u8]>>),
-    /// In a repository of charts, in exactly this version.
-    Remote {
-        /// The repository's address: `https`, or `oci` for registries.
-        repository: String,
-        /// The chart's name.
-        name: String,
-        /// Its version.
-        version: String,
-    },
-}
-
-/// What is asked of Helm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Template {
-    /// The chart.
-    pub chart: Chart,
-    /// The release's name.
-    pub release: String,
-    /// The namespace that the chart is told.
-    pub namespace: String,
-    /// Files of values, later ones over earlier ones.
-    pub values: Vec<Arc<[u8]>>,
-    /// Values that are a file's content, by their paths among the values.
-    pub files: Vec<(String, Arc<[u8]>)>,
-    /// Everything else, as arguments.
-    pub flags: Vec<String>,
-}
 
 /// The objects of a chart. `tree` has the source's repository, where it is one of Git, and `path` the chart in it.
 pub(crate) fn render(
     application: &Application,
     source: &Source,
-    place: Option<(&dyn Tree, &str)>,
+    place: Option<(&dyn Files, &str)>,
     repositories: &dyn Repositories,
 ) -> Result<Vec<Rendered>, Diagnostics> {
     let Some(charts) = repositories.charts() else {
@@ -69,7 +28,7 @@ pub(crate) fn render(
         let hint = "let Helm run: `--helm`, with the installed program; or commit what `helm template` gives and use a directory";
         return Err(application.place.diagnostic(codes::UNSUPPORTED, message, hint).into());
     };
-    let asked = Asked { application, place, repositories }.template(source)?;
+    let asked = Asked { application, place, repositories }.template(charts, source)?;
     let text = charts.template(&asked).map_err(|why| {
         let message = format!("Helm does not render `{}`: {why}", application.name());
         application.place.diagnostic(codes::SOURCE, message, "run `helm template` by hand to see more")
@@ -84,7 +43,7 @@ pub(crate) fn render(
 
 struct Asked<'a> {
     application: &'a Application,
-    place: Option<(&'a dyn Tree, &'a str)>,
+    place: Option<(&'a dyn Files, &'a str)>,
     repositories: &'a dyn Repositories,
 }
 
@@ -93,7 +52,7 @@ impl Asked<'_> {
         self.application.place.diagnostic(code, message, hint)
     }
 
-    fn template(&self, source: &Source) -> Result<Template, Diagnostics> {
+    fn template(&self, charts: &dyn Charts, source: &Source) -> Result<Template, Diagnostics> {
         let none = Helm::default();
         let helm = source.helm.as_ref().unwrap_or(&none);
         if !matches!(helm.version.as_str(), "" | "v3") || helm.pass_credentials {
@@ -107,17 +66,14 @@ impl Asked<'_> {
             None => values.push(helm.values.clone().into_bytes().into()),
         }
         let files = helm.file_parameters.iter().map(|file| Ok((file.name.clone(), self.file(&file.path)?)));
-        // Nothing that an application says may be an option of the program.
-        let is_name =
-            |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b));
-        if helm.release_name.starts_with('-') || !is_name(&helm.release_name) {
+        if !is_release(&helm.release_name) {
             let message = format!("`{}` is no release's name", shortened(&helm.release_name));
-            return Err(self.wrong(codes::VALUE, message, "write lower case letters, digits, `-` and `.`").into());
+            return Err(self.wrong(codes::VALUE, message, RELEASE_HINT).into());
         }
         let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
         Ok(Template {
-            chart: self.chart(source)?,
-            release: or(&helm.release_name, self.application.name()),
+            chart: self.chart(charts, source)?,
+            release: Some(or(&helm.release_name, self.application.name())),
             namespace: or(&helm.namespace, &self.application.spec.destination.namespace),
             values,
             files: files.collect::<Result<_, Diagnostic>>()?,
@@ -125,10 +81,10 @@ impl Asked<'_> {
         })
     }
 
-    fn chart(&self, source: &Source) -> Result<Chart, Diagnostic> {
-        let Some((tree, path)) = self.place else { return self.remote(source) };
+    fn chart(&self, charts: &dyn Charts, source: &Source) -> Result<ChartFiles, Diagnostic> {
+        let Some((tree, path)) = self.place else { return self.remote(charts, source) };
         let unreadable = |why: String| self.wrong(codes::SOURCE, why, "see `spec.source.path`");
-        let (mut files, mut bytes) = (BTreeMap::new(), 0);
+        let (mut files, mut bytes) = (ChartFiles::new(), 0);
         for file in tree.paths(path).map_err(unreadable)? {
             let content = content(tree, &file).map_err(unreadable)?;
             bytes += content.len();
@@ -139,33 +95,19 @@ impl Asked<'_> {
                 return Err(self.wrong(codes::TOO_LARGE, message, "keep nothing else beside it"));
             }
         }
-        Ok(Chart::Files(files))
+        Ok(files)
     }
 
-    /// A range of versions means another chart tomorrow.
-    fn remote(&self, source: &Source) -> Result<Chart, Diagnostic> {
-        let version = source.target_revision.trim_start_matches('v');
-        if semver(version).is_none() {
-            let message = format!("`{}` names no version of the chart `{}`", self.application.name(), source.chart);
-            let hint = "write the whole version in `targetRevision`, such as `1.2.3`";
-            return Err(self.wrong(codes::VALUE, message, hint));
-        }
-        let is_word = |text: &str| !text.is_empty() && !text.starts_with('-') && !text.chars().any(char::is_whitespace);
+    fn remote(&self, charts: &dyn Charts, source: &Source) -> Result<ChartFiles, Diagnostic> {
         let address = &source.repo_url;
-        let repository = match address.split_once("://") {
-            Some(("https" | "http" | "oci", rest)) if is_word(rest) => address.clone(),
-            // Argo CD writes registries without their scheme.
-            None if is_word(address) => ["oci://", address].concat(),
-            Some(_) | None => {
-                let message = format!("`{}` is no repository of charts", shortened(address));
-                return Err(self.wrong(codes::REPOSITORY, message, "write `https://…`, or the registry's name"));
-            }
-        };
-        if !is_word(&source.chart) || source.chart.contains("://") {
-            let message = format!("`{}` is no chart's name", shortened(&source.chart));
-            return Err(self.wrong(codes::VALUE, message, "see `spec.source.chart`"));
-        }
-        Ok(Chart::Remote { repository, name: source.chart.clone(), version: source.target_revision.clone() })
+        // Argo CD writes registries without their scheme.
+        let repository = if address.contains("://") { address.clone() } else { ["oci://", address].concat() };
+        let chart = RemoteChart::new(&repository, &source.chart, &source.target_revision);
+        let chart = chart.map_err(|(message, hint)| self.wrong(codes::VALUE, message, hint))?;
+        charts.pull(&chart).map_err(|why| {
+            let message = format!("the chart `{}` of `{}` can't be had: {why}", chart.name(), self.application.name());
+            self.wrong(codes::SOURCE, message, "see `spec.source`: its address, chart and version")
+        })
     }
 
     fn value_files(&self, helm: &Helm) -> Result<Vec<Arc<[u8]>>, Diagnostic> {
@@ -249,15 +191,6 @@ fn escaped(value: &str) -> String {
     result
 }
 
-/// Whether a text is one version, and not a range of them.
-fn semver(text: &str) -> Option<()> {
-    let core = text.split(['-', '+']).next()?;
-    let numbers: Vec<&str> = core.split('.').collect();
-    let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let is_rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+.".contains(&b));
-    (numbers.len() == 3 && numbers.iter().all(is_number) && is_rest).then_some(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -267,11 +200,5 @@ mod tests {
         for (value, written) in [("a,b", "a\\,b"), ("a\\,b", "a\\,b"), ("{a,b}", "{a,b}"), ("plain", "plain")] {
             assert_eq!(escaped(value), written);
         }
-    }
-
-    #[test]
-    fn a_range_is_no_version() {
-        assert!(["1.2.3", "1.2.3-rc.1+b"].iter().all(|text| semver(text).is_some()));
-        assert!(["1.2", "*", "1.x.0", ">=1.2.3", "1.2.3 - 2.0.0", ""].iter().all(|text| semver(text).is_none()));
     }
 }

@@ -32,5 +32,5 @@ pub use generate::{Cluster, SETS_MAX, World, generate};
 pub use memory::Memory;
 pub use read::{Objects, read};
 pub use render::render;
-pub use repository::{Everywhere, Repositories, Tree};
+pub use repository::{Everywhere, Repositories};
 pub use time::duration;

@@ -5,15 +5,15 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use prograde_kustomize::helm::Charts;
 use prograde_kustomize::{Files, Link, Remotes};
 use prograde_model::Diagnostics;
 
 use crate::argo::application::Application;
 use crate::argo::project::Rendered;
-use crate::helm::Charts;
 use crate::read::{Objects, read, read_objects};
 use crate::render::render;
-use crate::repository::{Repositories, Tree};
+use crate::repository::Repositories;
 
 /// Files that were read and applications that were rendered. Holds what was asked for last, and nothing from before that.
 #[derive(Debug, Default)]
@@ -119,7 +119,7 @@ impl Asked {
 }
 
 impl Answer {
-    fn holds(&self, tree: &dyn Tree) -> bool {
+    fn holds(&self, tree: &dyn Files) -> bool {
         match self {
             Self::Content(path, content) => tree.read(path).is_ok_and(|now| match (&now, content) {
                 (Some(now), Some(before)) => Arc::ptr_eq(now, before) || now == before,
@@ -142,7 +142,7 @@ struct Recording<'a> {
 }
 
 struct Recorded<'a> {
-    tree: &'a dyn Tree,
+    tree: &'a dyn Files,
     answers: RefCell<Vec<Answer>>,
     is_whole: Cell<bool>,
 }
@@ -170,12 +170,12 @@ impl<'a> Recording<'a> {
 }
 
 impl Repositories for Recording<'_> {
-    fn find(&self, url: &str) -> Option<&dyn Tree> {
+    fn find(&self, url: &str) -> Option<&dyn Files> {
         let Some((_, tree)) = self.trees.iter().find(|(known, _)| known == url) else {
             self.is_whole.set(false);
             return self.repositories.find(url);
         };
-        tree.as_ref().map(|tree| tree as &dyn Tree)
+        tree.as_ref().map(|tree| tree as &dyn Files)
     }
 
     fn charts(&self) -> Option<&dyn Charts> {
@@ -222,9 +222,12 @@ impl Files for Recorded<'_> {
     fn remotes(&self) -> Option<&dyn Remotes> {
         self.tree.remotes()
     }
-}
 
-impl Tree for Recorded<'_> {
+    fn charts(&self) -> Option<&dyn Charts> {
+        self.is_whole.set(false);
+        self.tree.charts()
+    }
+
     fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
         let paths = self.tree.paths(dir);
         match &paths {

@@ -4,9 +4,8 @@
 //! Source: Argo CD 3.4, documentation, "Kustomize" and "Directory"; options of Kustomize are what `kustomize edit` does.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Kind, Link, Node, Remotes, Renderer, documents, join};
+use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Kind, Node, Renderer, Replaced, documents, join};
 use prograde_model::{Diagnostic, Diagnostics};
 use serde_json::{Map, Value as Json};
 
@@ -15,7 +14,7 @@ use crate::argo::project::Rendered;
 use crate::codes;
 use crate::glob::Glob;
 use crate::helm;
-use crate::repository::{Repositories, Tree, content};
+use crate::repository::{Repositories, content};
 
 /// The most files that a plain directory may have.
 const FILES_MAX: usize = 5_000;
@@ -94,46 +93,17 @@ fn one(
     }
 }
 
-/// A tree of which one file is another.
-struct Overlay<'a> {
-    tree: &'a dyn Tree,
-    path: String,
-    content: Arc<[u8]>,
-}
-
-impl Files for Overlay<'_> {
-    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
-        if path == self.path { Ok(Some(Arc::clone(&self.content))) } else { self.tree.read(path) }
-    }
-
-    fn is_directory(&self, path: &str) -> bool {
-        self.tree.is_directory(path)
-    }
-
-    fn link(&self, path: &str) -> Link {
-        self.tree.link(path)
-    }
-
-    fn names(&self, dir: &str) -> Vec<String> {
-        self.tree.names(dir)
-    }
-
-    fn remotes(&self) -> Option<&dyn Remotes> {
-        self.tree.remotes()
-    }
-}
-
 fn kustomize(
     application: &Application,
-    tree: &dyn Tree,
+    tree: &dyn Files,
     (path, file): (&str, &str),
     options: Option<&Kustomize>,
 ) -> Result<Vec<Rendered>, Diagnostics> {
     let rendering = match options {
-        None => Renderer::new(&Plain(tree)).render(path)?,
+        None => Renderer::new(tree).render(path)?,
         Some(options) => {
             let edited = edited(application, tree, (path, file), options)?;
-            let overlay = Overlay { tree, path: file.to_owned(), content: Arc::from(edited.into_bytes()) };
+            let overlay = Replaced { files: tree, path: file.to_owned(), content: edited.into_bytes().into() };
             Renderer::new(&overlay).render(path)?
         }
     };
@@ -143,35 +113,10 @@ fn kustomize(
     Ok(rendering.resources.iter().map(object).collect::<Result<_, Diagnostic>>()?)
 }
 
-/// A tree as what the renderer takes.
-struct Plain<'a>(&'a dyn Tree);
-
-impl Files for Plain<'_> {
-    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
-        self.0.read(path)
-    }
-
-    fn is_directory(&self, path: &str) -> bool {
-        self.0.is_directory(path)
-    }
-
-    fn link(&self, path: &str) -> Link {
-        self.0.link(path)
-    }
-
-    fn names(&self, dir: &str) -> Vec<String> {
-        self.0.names(dir)
-    }
-
-    fn remotes(&self) -> Option<&dyn Remotes> {
-        self.0.remotes()
-    }
-}
-
 /// The kustomization with the application's options, as `kustomize edit` puts them in.
 fn edited(
     application: &Application,
-    tree: &dyn Tree,
+    tree: &dyn Files,
     (path, file): (&str, &str),
     options: &Kustomize,
 ) -> Result<String, Diagnostics> {
@@ -335,7 +280,7 @@ fn labels(map: &mut Map<String, Json>, options: &Kustomize) -> Result<(), String
 
 fn plain(
     application: &Application,
-    tree: &dyn Tree,
+    tree: &dyn Files,
     path: &str,
     directory: &Directory,
 ) -> Result<Vec<Rendered>, Diagnostics> {
@@ -377,7 +322,7 @@ fn plain(
     if problems.is_empty() { Ok(all) } else { Err(Diagnostics(problems)) }
 }
 
-fn manifests(tree: &dyn Tree, file: &str) -> Result<Vec<Rendered>, Diagnostic> {
+fn manifests(tree: &dyn Files, file: &str) -> Result<Vec<Rendered>, Diagnostic> {
     let bytes = content(tree, file).map_err(|why| Diagnostic::file(codes::REPOSITORY, file, why, ""))?;
     let text =
         std::str::from_utf8(&bytes).map_err(|_| Diagnostic::file(codes::SOURCE, file, "the file is not UTF-8", ""))?;

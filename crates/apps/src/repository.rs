@@ -3,35 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use prograde_kustomize::{FileTree, Files, Link};
-
-use crate::helm::Charts;
+use prograde_kustomize::helm::Charts;
+use prograde_kustomize::{Files, Link};
 
 /// What stands in every file that has something to read.
 const MARKS: [&str; 3] = ["argoproj.io/", "image.toolkit.fluxcd.io/", "$imagepolicy"];
 /// How many symbolic links are followed for one file.
 const LINKS_MAX: usize = 8;
 
-/// A repository's files, of which all can be listed.
-pub trait Tree: Files {
-    /// The paths of all files and links below a directory that belong to the repository, in any order; the empty path is the
-    /// root.
-    fn paths(&self, dir: &str) -> Result<Vec<String>, String>;
-}
-
 /// Repositories by their addresses.
 pub trait Repositories {
     /// The files of a repository; nothing where it is not known here.
-    fn find(&self, url: &str) -> Option<&dyn Tree>;
+    fn find(&self, url: &str) -> Option<&dyn Files>;
     /// Who runs Helm; by default nobody.
     fn charts(&self) -> Option<&dyn Charts> {
         None
-    }
-}
-
-impl Tree for FileTree {
-    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
-        Ok(self.below(dir))
     }
 }
 
@@ -39,8 +25,8 @@ impl Tree for FileTree {
 #[derive(Debug)]
 pub struct Everywhere<T>(pub T);
 
-impl<T: Tree> Repositories for Everywhere<T> {
-    fn find(&self, _: &str) -> Option<&dyn Tree> {
+impl<T: Files> Repositories for Everywhere<T> {
+    fn find(&self, _: &str) -> Option<&dyn Files> {
         Some(&self.0)
     }
 }
@@ -77,7 +63,7 @@ pub struct Texts {
 
 /// The YAML files of a tree below a folder that may have objects which are read. A link is read where it leads to, if that is
 /// here.
-pub fn texts(tree: &dyn Tree, folder: &str) -> Result<Texts, String> {
+pub fn texts(tree: &dyn Files, folder: &str) -> Result<Texts, String> {
     let Texts { mut found, mut left_out } = Texts::default();
     for file in tree.paths(folder)? {
         let inner = Path::new(&file).strip_prefix(folder).ok().and_then(Path::to_str).map(str::to_owned);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prograde_gitops::git::RemoteBases;
 use tokio::process::Command;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -32,13 +31,6 @@ impl App {
     /// A client of the server that is meant.
     pub(crate) fn client(&self) -> Result<Client, Report> {
         self.global.location()?.client()
-    }
-
-    /// Where bases of other repositories are kept, and come from unless nothing may be asked of other machines; none where there
-    /// is no place for data.
-    pub(crate) fn bases(&self, is_offline: bool) -> Option<RemoteBases> {
-        let dir = self.global.data_dir().ok()?.join("cache").join("bases");
-        Some(RemoteBases::new(dir, self.runtime.clone()).offline(is_offline))
     }
 
     /// Who gives an order: who was named, else who Git says, else the system's user.

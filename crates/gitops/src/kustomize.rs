@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use prograde_kustomize::FileTree;
+use prograde_kustomize::Files;
 use prograde_model::Diagnostics;
 
 use crate::located::{Located, Place, Value};
@@ -14,11 +14,21 @@ pub struct Resource {
     pub(crate) tree: Located,
 }
 
+/// What a kustomization has become.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendered {
+    /// The objects, in the order in which they are applied.
+    pub resources: Vec<Resource>,
+    /// Whether a program made a part of them, which may make another the next time.
+    pub program: bool,
+}
+
 /// Renders the kustomization in the directory `dir` of a tree; the empty path is the tree's root.
-pub fn render(tree: &FileTree, dir: &str) -> Result<Vec<Resource>, Diagnostics> {
+pub fn render(tree: &dyn Files, dir: &str) -> Result<Rendered, Diagnostics> {
     let rendering = prograde_kustomize::render(tree, dir)?;
     let objects = rendering.resources.iter().map(|resource| Ok(Resource { tree: Located::from_node(&resource.tree)? }));
-    Ok(objects.collect::<Result<_, prograde_model::Diagnostic>>()?)
+    let resources = objects.collect::<Result<_, prograde_model::Diagnostic>>()?;
+    Ok(Rendered { resources, program: rendering.reads.program })
 }
 
 /// The objects as YAML documents, for people and snapshots. Values of `Secret`s are left out.

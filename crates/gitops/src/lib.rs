@@ -5,6 +5,8 @@
 pub mod codes;
 pub mod deploy;
 pub mod git;
+pub mod helm;
+mod kept;
 pub mod kustomize;
 pub mod located;
 pub mod placement;

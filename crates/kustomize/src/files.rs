@@ -1,7 +1,9 @@
 //! Where files come from: a tree in memory, or whatever a caller reads from. Paths are relative to one root, with `/`.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::helm::Charts;
 use crate::remote::Remotes;
 use crate::tree::{FileTree, join};
 
@@ -26,9 +28,102 @@ pub trait Files {
     fn link(&self, path: &str) -> Link;
     /// Some names of what is in a directory, for hints.
     fn names(&self, dir: &str) -> Vec<String>;
+    /// The paths of all files and links below a directory that belong to the repository, in any order; the empty path is the
+    /// root.
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String>;
     /// Who answers for bases of other repositories that are pinned to a commit; by default nobody.
     fn remotes(&self) -> Option<&dyn Remotes> {
         None
+    }
+    /// Who runs Helm; by default nobody.
+    fn charts(&self) -> Option<&dyn Charts> {
+        None
+    }
+}
+
+/// Files, and who is asked for what they name and do not hold.
+#[derive(Debug)]
+pub struct Surrounded<F, R, C> {
+    /// The files.
+    pub files: F,
+    /// Who answers for bases; nobody else is asked.
+    pub remotes: Option<R>,
+    /// Who runs Helm; nobody else does.
+    pub charts: Option<C>,
+}
+
+impl<F, R, C> Files for Surrounded<F, R, C>
+where
+    F: Deref<Target: Files>,
+    R: Deref<Target: Remotes + Sized>,
+    C: Deref<Target: Charts + Sized>,
+{
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
+        self.files.read(path)
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.files.is_directory(path)
+    }
+
+    fn link(&self, path: &str) -> Link {
+        self.files.link(path)
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        self.files.names(dir)
+    }
+
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
+        self.files.paths(dir)
+    }
+
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        self.remotes.as_deref().map(|remotes| remotes as &dyn Remotes)
+    }
+
+    fn charts(&self) -> Option<&dyn Charts> {
+        self.charts.as_deref().map(|charts| charts as &dyn Charts)
+    }
+}
+
+/// Files of which one is another, or is there as well.
+pub struct Replaced<'a> {
+    /// The files.
+    pub files: &'a dyn Files,
+    /// The path of that one.
+    pub path: String,
+    /// Its content.
+    pub content: Arc<[u8]>,
+}
+
+impl Files for Replaced<'_> {
+    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
+        if path == self.path { Ok(Some(Arc::clone(&self.content))) } else { self.files.read(path) }
+    }
+
+    fn is_directory(&self, path: &str) -> bool {
+        self.files.is_directory(path)
+    }
+
+    fn link(&self, path: &str) -> Link {
+        self.files.link(path)
+    }
+
+    fn names(&self, dir: &str) -> Vec<String> {
+        self.files.names(dir)
+    }
+
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
+        self.files.paths(dir)
+    }
+
+    fn remotes(&self) -> Option<&dyn Remotes> {
+        self.files.remotes()
+    }
+
+    fn charts(&self) -> Option<&dyn Charts> {
+        self.files.charts()
     }
 }
 
@@ -55,5 +150,9 @@ impl Files for FileTree {
             rest.filter(|rest| !rest.contains('/')).map(str::to_owned)
         };
         self.files().filter_map(|(name, _)| inside(name)).take(12).collect()
+    }
+
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
+        Ok(self.below(dir))
     }
 }

@@ -6,6 +6,7 @@ use prograde_model::Diagnostic;
 
 use crate::codes;
 use crate::fields::FieldSpec;
+use crate::helm::{self, Chart};
 use crate::load::Named;
 use crate::node::{Kind, Node};
 use crate::order::{Sorting, sorting};
@@ -89,6 +90,7 @@ pub(crate) struct Kustomization {
     pub(crate) components: Vec<Named>,
     pub(crate) config_maps: Vec<Generator>,
     pub(crate) secrets: Vec<Generator>,
+    pub(crate) charts: Vec<Chart>,
     pub(crate) generators: Vec<Named>,
     pub(crate) transformers: Vec<Named>,
     pub(crate) validators: Vec<Named>,
@@ -131,7 +133,6 @@ impl Kustomization {
         if !node.entries().iter().any(says) {
             return empty();
         }
-        refuse_helm(&mut reader)?;
         let warnings = warnings(&reader, documents.len());
         let global = options(&mut reader, "generatorOptions")?;
         let mut resources = reader.texts("resources")?;
@@ -145,6 +146,7 @@ impl Kustomization {
             components: reader.texts("components")?,
             config_maps: generators(&mut reader, "configMapGenerator", global.as_ref())?,
             secrets: generators(&mut reader, "secretGenerator", global.as_ref())?,
+            charts: helm::read_list(&mut reader)?,
             generators: reader.texts("generators")?,
             transformers: reader.texts("transformers")?,
             validators: reader.texts("validators")?,
@@ -203,18 +205,6 @@ fn read_own_metadata(node: &Node) -> Result<(), Diagnostic> {
     reader.pairs("labels")?;
     reader.pairs("annotations")?;
     reader.finish()
-}
-
-fn refuse_helm(reader: &mut Reader<'_>) -> Result<(), Diagnostic> {
-    for field in ["helmCharts", "helmChartInflationGenerator"] {
-        if let Some(first) = reader.items(field)?.first() {
-            let message = format!("`{field}` runs the program helm, which rendering does not");
-            let hint = "run `helm template` yourself, commit what it prints, and list that under `resources`";
-            return Err(first.place.diagnostic(codes::HELM, message, hint));
-        }
-    }
-    reader.get("helmGlobals");
-    Ok(())
 }
 
 fn warnings(reader: &Reader<'_>, documents: usize) -> Vec<String> {

@@ -13,6 +13,7 @@ mod emit;
 mod fields;
 mod files;
 mod generate;
+pub mod helm;
 mod id;
 mod json_patch;
 mod kustomization;
@@ -34,12 +35,13 @@ mod resource;
 mod scalar;
 mod schema;
 mod selector;
+mod stand_in;
 mod transform;
 mod tree;
 mod variables;
 
 pub use budget::{KUSTOMIZATIONS_MAX, NESTING_MAX, OBJECTS_MAX, WORK_BYTES_MAX};
-pub use files::{Files, Link};
+pub use files::{Files, Link, Replaced, Surrounded};
 pub use id::{Gvk, Id};
 pub use load::{KUSTOMIZATION_FILES, Reads, documents, documents_last_counts};
 pub use node::{ENTRIES_MAX, Entry, Kind, Node, Scalar, Value};
@@ -50,6 +52,7 @@ pub use render::{Renderer, Rendering};
 pub use resource::Resource;
 pub use scalar::Tag;
 pub use schema::{TypeOf, is_cluster_scoped, kubernetes_type};
+pub use stand_in::stand_in;
 pub use tree::{BYTES_MAX, FILES_MAX, FileTree, PATH_BYTES_MAX, TreeError, is_plain, is_within, join};
 
 use prograde_model::Diagnostics;
@@ -62,4 +65,11 @@ pub fn render(tree: &dyn Files, dir: &str) -> Result<Rendering, Diagnostics> {
 /// One object as `kustomize build` prints it.
 pub fn yaml(value: &serde_json::Value) -> String {
     emit::document(value)
+}
+
+/// The name of an object's file in a directory, without its ending: what it is and is called, as `kustomize build --output`
+/// puts it together.
+pub fn file_name(parts: &[&str]) -> String {
+    let parts: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    parts.join("_").to_lowercase().replace(['/', '\\'], "-")
 }

@@ -9,6 +9,7 @@ use prograde_model::Diagnostic;
 
 use crate::codes;
 use crate::files::{Files, Link};
+use crate::helm::{self, ChartFiles, Charts};
 use crate::node::{Node, Repeated};
 use crate::place::Place;
 use crate::remote::RemoteBase;
@@ -27,6 +28,8 @@ pub struct Reads {
     pub files: BTreeSet<String>,
     /// The paths that were looked for and are not there: a rendering may change when one of them comes to be.
     pub missing: BTreeSet<String>,
+    /// Whether a program made a part of it, which may make another the next time.
+    pub program: bool,
 }
 
 /// A directory of one of the trees.
@@ -167,6 +170,40 @@ impl<'a> Loader<'a> {
         let above = path.rsplit_once('/').map_or("", |(above, _)| above);
         let names = self.with_tree(tree, |files| files.names(above));
         if names.is_empty() { String::new() } else { format!("in that directory: {}", names.join(", ")) }
+    }
+
+    /// Who runs Helm.
+    pub(crate) fn charts(&self) -> Option<&dyn Charts> {
+        self.main.charts()
+    }
+
+    /// A program made a part of what is rendered.
+    pub(crate) fn note_program(&self) {
+        self.reads.borrow_mut().program = true;
+    }
+
+    /// All files below a directory, by their paths from there; none where there is no such directory.
+    pub(crate) fn below(&self, dir: &Dir, named: &Named) -> Result<Option<ChartFiles>, Diagnostic> {
+        let path = self.resolve(dir, named)?;
+        if !self.with_tree(dir.tree, |files| files.is_directory(&path)) {
+            self.note(dir.tree, &path, false);
+            return Ok(None);
+        }
+        let unreadable = |why: String| named.place.diagnostic(codes::MISSING, why, "");
+        let (mut all, mut bytes) = (ChartFiles::new(), 0);
+        for file in self.with_tree(dir.tree, |files| files.paths(&path)).map_err(unreadable)? {
+            let real = self.follow(dir.tree, &file, &named.place)?;
+            let Some(content) = self.read(dir.tree, &real, &named.place)? else { continue };
+            self.note(dir.tree, &real, true);
+            bytes += content.len();
+            let inner = if path.is_empty() { file.as_str() } else { file.get(path.len() + 1..).unwrap_or_default() };
+            all.insert(inner.to_owned(), content);
+            if all.len() > helm::FILES_MAX || bytes > helm::BYTES_MAX {
+                let message = format!("`{path}` has more than {} files or {} bytes", helm::FILES_MAX, helm::BYTES_MAX);
+                return Err(named.place.diagnostic(codes::TOO_LARGE, message, "keep nothing else beside the chart"));
+            }
+        }
+        Ok(Some(all))
     }
 
     fn note(&self, tree: usize, path: &str, there: bool) {

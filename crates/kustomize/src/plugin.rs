@@ -4,6 +4,7 @@ use prograde_model::Diagnostic;
 
 use crate::codes;
 use crate::generate::{self, Made};
+use crate::helm::Chart;
 use crate::kustomization::{self, Generator, generator};
 use crate::load::{Dir, Loader};
 use crate::node::Node;
@@ -14,7 +15,9 @@ use crate::resource::Resource;
 use crate::selector::Target;
 use crate::transform::{Subjects, Transformer, ValueTarget, image_pattern};
 
-const GENERATORS: [&str; 3] = ["ConfigMapGenerator", "SecretGenerator", "IAMPolicyGenerator"];
+/// The generator of what Helm makes of a chart.
+pub(crate) const CHART: &str = "HelmChartInflationGenerator";
+const GENERATORS: [&str; 4] = ["ConfigMapGenerator", "SecretGenerator", "IAMPolicyGenerator", CHART];
 const TRANSFORMERS: &str = "AnnotationsTransformer, ImageTagTransformer, LabelTransformer, NamespaceTransformer, \
     PatchTransformer, PatchJson6902Transformer, PatchStrategicMergeTransformer, PrefixTransformer, SuffixTransformer, \
     ReplacementTransformer, ReplicaCountTransformer, ValueAddTransformer";
@@ -28,6 +31,14 @@ fn refuse_programs(resource: &Resource) -> Result<(), Diagnostic> {
     Err(resource.place().diagnostic(codes::PLUGIN, message, hint))
 }
 
+/// The chart that a generator's file configures.
+pub(crate) fn chart(resource: &Resource) -> Result<Chart, Diagnostic> {
+    refuse_programs(resource)?;
+    let mut reader = Reader::new(&resource.tree, "a generator", Mode::Loose)?;
+    let home = reader.text_or_empty("chartHome")?;
+    Chart::read(&mut reader, resource.place(), &home)
+}
+
 /// Makes what a generator's file configures.
 pub(crate) fn generate(resource: &Resource, loader: &Loader, dir: &Dir) -> Result<Resource, Diagnostic> {
     refuse_programs(resource)?;
@@ -35,11 +46,6 @@ pub(crate) fn generate(resource: &Resource, loader: &Loader, dir: &Dir) -> Resul
         "ConfigMapGenerator" => Made::ConfigMap,
         "SecretGenerator" => Made::Secret,
         "IAMPolicyGenerator" => return iam_policy(resource),
-        "HelmChartInflationGenerator" => {
-            let hint = "run `helm template` yourself, commit what it prints, and list that under `resources`";
-            let message = "this generator runs the program helm, which rendering does not";
-            return Err(resource.place().diagnostic(codes::HELM, message, hint));
-        }
         other => {
             let message = format!("there is no built-in generator `{other}`");
             return Err(resource.place().diagnostic(

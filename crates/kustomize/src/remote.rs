@@ -22,6 +22,12 @@ pub trait Remotes {
     fn fetch(&self, base: &RemoteBase) -> Result<FileTree, String>;
 }
 
+impl<R: Remotes + ?Sized> Remotes for &R {
+    fn fetch(&self, base: &RemoteBase) -> Result<FileTree, String> {
+        (**self).fetch(base)
+    }
+}
+
 impl RemoteBase {
     /// What an address means; `None` for a path.
     pub fn parse(url: &str) -> Option<Self> {

@@ -10,6 +10,7 @@ use crate::emit;
 use crate::fields::FieldSpec;
 use crate::files::Files;
 use crate::generate::{self, Made, absorb};
+use crate::helm::Chart;
 use crate::kustomization::{Kustomization, Labels};
 use crate::load::{Dir, KUSTOMIZATION_FILES, Loader, Named, Reads, inner_documents};
 use crate::names;
@@ -86,6 +87,7 @@ impl<'a> Renderer<'a> {
             schemas: Schemas::new(),
             budget: Budget::new(),
             chain: Vec::new(),
+            namespace: String::new(),
             origin: None,
             warnings: Vec::new(),
         };
@@ -109,6 +111,8 @@ struct Walk<'a> {
     budget: Budget,
     /// The directories that are being rendered, outermost first.
     chain: Vec<Dir>,
+    /// The namespace of the present kustomization, or else of the nearest that includes it: what charts are told.
+    namespace: String,
     /// Where the present kustomization is, when `buildMetadata` asks for it.
     origin: Option<Origin>,
     warnings: Vec<String>,
@@ -209,6 +213,10 @@ impl Walk<'_> {
     fn accumulate(&mut self, opened: &Opened, mut all: Accumulated) -> Result<Accumulated, Diagnostic> {
         self.chain.push(opened.dir.clone());
         let file = &opened.kustomization;
+        let outer = self.namespace.clone();
+        if !file.namespace.is_empty() {
+            self.namespace.clone_from(&file.namespace);
+        }
         self.resources(opened, &mut all, &file.resources)?;
         all.config.merge(self.config(opened)?, &file.place)?;
         for crd in &file.crds {
@@ -222,6 +230,7 @@ impl Walk<'_> {
         self.validate(opened, &mut all)?;
         variables::collect(&mut all.variables, &file.variables, &mut all.resources, &self.schemas)?;
         self.chain.pop();
+        self.namespace = outer;
         Ok(all)
     }
 
@@ -341,10 +350,39 @@ impl Walk<'_> {
                 check_count(all.resources.len(), &entry.place)?;
             }
         }
+        let origin = self.origin.as_ref().map(|origin| origin.configured(&opened.file, plugin::CHART));
+        for chart in &file.charts {
+            let chart = chart.clone().within(&self.namespace);
+            self.inflate(opened, all, &chart, origin.as_ref())?;
+        }
         for config in self.plugins(opened, &file.generators)? {
+            if config.kind() == plugin::CHART {
+                let origin = configured_by(&config);
+                self.inflate(opened, all, &plugin::chart(&config)?, origin.as_ref())?;
+                continue;
+            }
             let mut resource = plugin::generate(&config, self.loader, &opened.dir)?;
             resource.origin = configured_by(&config);
             absorb(&mut all.resources, resource, &self.schemas)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what Helm makes of a chart.
+    fn inflate(
+        &mut self,
+        opened: &Opened,
+        all: &mut Accumulated,
+        chart: &Chart,
+        origin: Option<&Origin>,
+    ) -> Result<(), Diagnostic> {
+        let (objects, weight) = chart.inflate(self.loader, &opened.dir)?;
+        self.budget.spend(weight, chart.place())?;
+        for mut resource in objects {
+            resource.origin = origin.cloned();
+            resource.from_chart = true;
+            absorb(&mut all.resources, resource, &self.schemas)?;
+            check_count(all.resources.len(), chart.place())?;
         }
         Ok(())
     }

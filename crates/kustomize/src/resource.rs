@@ -32,8 +32,9 @@ const OWN_ANNOTATIONS: [&str; 19] = [
     "config.kubernetes.io/path",
     "config.kubernetes.io/index",
     "config.k8s.io/id",
-    "internal.config.kubernetes.io/helm-generated",
+    FROM_CHART,
 ];
+const FROM_CHART: &str = "internal.config.kubernetes.io/helm-generated";
 const ORIGIN: &str = "config.kubernetes.io/origin";
 const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";
 const NEEDS_HASH: &str = "internal.config.kubernetes.io/needsHashSuffix";
@@ -74,6 +75,8 @@ pub struct Resource {
     pub(crate) origin: Option<Origin>,
     pub(crate) transformations: Vec<Origin>,
     pub(crate) variables: Vec<String>,
+    /// Whether Helm made it, and was told the namespace that it is in.
+    pub(crate) from_chart: bool,
 }
 
 impl Resource {
@@ -91,7 +94,9 @@ impl Resource {
             origin: None,
             transformations: Vec::new(),
             variables: Vec::new(),
+            from_chart: false,
         };
+        made.from_chart = made.annotation(FROM_CHART) == Some("true");
         made.needs_hash = made.annotation(NEEDS_HASH) == Some("enabled");
         made
     }

@@ -120,7 +120,9 @@ fn namespace_one(
     (namespace, specs, unset_only, subjects): NamespaceSettings<'_>,
     schemas: &Schemas,
 ) -> Result<(), Diagnostic> {
-    let Some(resource) = resources.get_mut(at).filter(|resource| !resource.is_deleted()) else { return Ok(()) };
+    // A chart was told its namespace.
+    let is_meant = |resource: &&mut Resource| !resource.is_deleted() && !resource.from_chart;
+    let Some(resource) = resources.get_mut(at).filter(is_meant) else { return Ok(()) };
     resource.remember(schemas);
     let id = resource.id(schemas);
     let mut set = |node: &mut Node| {

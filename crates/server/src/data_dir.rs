@@ -60,6 +60,16 @@ impl DataDir {
         emptied.map_err(|source| ServerError::DataDir { path, source })
     }
 
+    /// Bases of other repositories, where the command line keeps them as well.
+    pub(crate) fn bases(&self) -> PathBuf {
+        self.root.join("cache").join("bases")
+    }
+
+    /// Charts of other machines, likewise.
+    pub(crate) fn charts(&self) -> PathBuf {
+        self.root.join("cache").join("charts")
+    }
+
     pub(crate) fn registry(&self) -> PathBuf {
         self.root.join("registry")
     }

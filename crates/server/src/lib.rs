@@ -9,6 +9,7 @@ pub mod api;
 mod applications;
 mod auth;
 mod automations;
+mod bases;
 mod by_hand;
 mod data_dir;
 mod error;

@@ -67,6 +67,8 @@ pub struct ServerOptions {
     pub trackers: Option<PathBuf>,
     /// The file that says which repositories on Git hosts are followed; none by default.
     pub upstreams: Option<PathBuf>,
+    /// The program that renders charts; without it they are refused.
+    pub helm: Option<PathBuf>,
     /// The file that says which applications are kept in which clusters; none by default.
     pub applications: Option<PathBuf>,
     /// The repositories in which an `ImageUpdateAutomation` is carried out; all by default.
@@ -131,6 +133,7 @@ impl ServerOptions {
             oncall: None,
             trackers: None,
             upstreams: None,
+            helm: None,
             applications: None,
             image_automations: Automated::All,
             external_url: None,

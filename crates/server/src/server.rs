@@ -38,6 +38,7 @@ use crate::applications::{self, Sets};
 use crate::auth::{self, PageKey};
 use crate::automations::marks::Marks;
 use crate::automations::{self, Automations};
+use crate::bases::Bases;
 use crate::by_hand::ByHand;
 use crate::data_dir::DataDir;
 use crate::error::ServerError;
@@ -103,10 +104,10 @@ impl Server {
         let (journal, token) = (open_journal(&data)?, data.token()?);
         let (listener, address) = listen(options.listen).await?;
 
-        let (repositories, deployments) = open_git(&data).await?;
+        let url: &str = &options.url(address);
+        let (repositories, deployments, bases) = open_git(&data, (url, &options), &followed).await?;
         let registry = open_registry(&options, &data).await?;
         let node = start_node(&options, &data).await?;
-        let url: &str = &options.url(address);
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
         let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
@@ -115,7 +116,8 @@ impl Server {
         let rules = (policies.clone(), &vouching);
         let marks = Marks::new(repositories.clone(), options.image_automations.clone());
         let (source, read_from) = hosted(&repositories, &declared, &marks);
-        let mut ports = ports(&options, &data, (source, &repositories), &deployments, &registry, observed, rules);
+        let mut ports =
+            ports(&options, &data, (source, &repositories), (&deployments, &bases), &registry, observed, rules);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal, &vouching).await?;
 
@@ -131,8 +133,8 @@ impl Server {
 
         let admission = Admission::start(&options, policies.clone(), vouching.clone()).await?;
         let by_hand = ByHand::start(control.clone(), Arc::clone(&deployments));
-        let upstreams = exchange(&options, followed, (&control, &repositories), (&deployments, &by_hand));
-        let git = (&repositories, &*deployments, &upstreams, read_from);
+        let upstreams = exchange(&options, followed, (&control, &repositories), (&deployments, &by_hand), &bases);
+        let git = (&repositories, (&*deployments, &bases), &upstreams, read_from);
         let automations = automate(&options, marks, (&control, &repositories, &upstreams), &registry, (address, url));
         let rules = (&policies, &vouching);
         let applications = keep_applications(&options, declared, (&control, &journal), git, (rules, url)).await?;
@@ -227,8 +229,15 @@ fn open_journal(data: &DataDir) -> Result<Journal, ServerError> {
     Ok(journal)
 }
 
-async fn open_git(data: &DataDir) -> Result<(Repositories, Arc<Deployments>), ServerError> {
-    Ok((Repositories::open(data.repos()).await?, Arc::new(Deployments::open(data.deployments()).await?)))
+/// The repositories that are held, the one that says what should run, and where what manifests name beside them comes from.
+async fn open_git(
+    data: &DataDir,
+    reached: (&str, &ServerOptions),
+    followed: &upstream::config::Upstreamed,
+) -> Result<(Repositories, Arc<Deployments>, Bases), ServerError> {
+    let repositories = Repositories::open(data.repos()).await?;
+    let bases = Bases::new(data, reached, &repositories, followed);
+    Ok((repositories, Arc::new(Deployments::open(data.deployments()).await?), bases))
 }
 
 /// The applications that are kept in clusters.
@@ -236,7 +245,12 @@ async fn keep_applications(
     options: &ServerOptions,
     declared: applications::config::Declaration,
     (control, journal): (&Control, &Journal),
-    (repositories, deployments, upstreams, read_from): (&Repositories, &Deployments, &Upstreams, ReadFrom),
+    (repositories, (deployments, bases), upstreams, read_from): (
+        &Repositories,
+        (&Deployments, &Bases),
+        &Upstreams,
+        ReadFrom,
+    ),
     ((policies, vouching), url): ((&InForce, &Vouching), &str),
 ) -> Result<Sets, ServerError> {
     let made_of = applications::Parts {
@@ -249,6 +263,7 @@ async fn keep_applications(
         kept: Arc::new(Kept::open(journal.clone()).await?),
         policies: policies.clone(),
         vouching: vouching.clone(),
+        bases: bases.clone(),
     };
     Ok(Sets::start(options.applications.clone(), declared, made_of).await)
 }
@@ -259,9 +274,11 @@ fn exchange(
     declared: upstream::config::Upstreamed,
     (control, repositories): (&Control, &Repositories),
     (deployments, by_hand): (&Arc<Deployments>, &ByHand),
+    bases: &Bases,
 ) -> Upstreams {
     let (control, repositories, by_hand) = (control.clone(), repositories.clone(), by_hand.clone());
-    let parts = upstream::Parts { control, repositories, deployments: Arc::clone(deployments), by_hand };
+    let (deployments, bases) = (Arc::clone(deployments), bases.clone());
+    let parts = upstream::Parts { control, repositories, deployments, by_hand, bases };
     Upstreams::start(options.upstreams.clone(), declared, parts)
 }
 
@@ -423,7 +440,7 @@ fn ports(
     options: &ServerOptions,
     data: &DataDir,
     (source, repositories): (Arc<HostedSource>, &Repositories),
-    deployments: &Arc<Deployments>,
+    (deployments, bases): (&Arc<Deployments>, &Bases),
     registry: &Registry,
     (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
     (policies, vouching): (InForce, &Vouching),
@@ -466,6 +483,7 @@ fn ports(
             policies,
             vouching: vouching.clone(),
             machine: node.machine().clone(),
+            bases: bases.clone(),
         }),
         runtime,
         jobs: Arc::clone(&jobs) as _,

@@ -189,6 +189,10 @@ impl Desk {
         Self(world.dir().join(name))
     }
 
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.0.join(path)
+    }
+
     /// Runs the client there.
     #[track_caller]
     pub(crate) fn git(&self, arguments: &[&str]) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use prograde_kustomize::documents;
+use prograde_kustomize::{Files, documents};
 use prograde_model::Diagnostic;
 use serde_json::Value as Json;
 
@@ -10,7 +10,7 @@ use super::Generation;
 use crate::codes;
 use crate::data::{Data, Params, flat};
 use crate::glob::Glob;
-use crate::repository::{Tree, content};
+use crate::repository::content;
 use crate::sprig::names::{base, dir, normalized};
 use crate::template::Mode;
 
@@ -109,7 +109,7 @@ fn of_directories(
 fn of_files(
     generation: &Generation<'_>,
     list: &[Json],
-    (tree, paths): (&dyn Tree, &[String]),
+    (tree, paths): (&dyn Files, &[String]),
     prefix: &str,
 ) -> Result<Vec<Params>, Diagnostic> {
     let patterns = Patterns::read(generation, list, true)?;

@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 use prograde_control::{config, flags};
-use prograde_gitops::deploy::{PreviewError, preview};
+use prograde_gitops::deploy::manifests::FOLDER;
+use prograde_gitops::deploy::{DeployError, Manifests, Rendered};
+use prograde_gitops::git::RemoteBases;
+use prograde_gitops::helm::Helm;
 use prograde_gitops::workload;
 use prograde_model::group::Member;
 use prograde_model::ids::Target;
@@ -21,6 +24,7 @@ use prograde_server::policies::{Judged, Policies, Vouched};
 use serde_json::json;
 
 use crate::app::App;
+use crate::commands::asking::Asking;
 use crate::commands::db;
 use crate::commands::policy::InForce;
 use crate::commands::scan::Looking;
@@ -42,15 +46,24 @@ Examples:
   prograde check
   prograde check services/pad --json
 
-The exit code is 2 if anything would be refused. Nothing is run and no server is asked.")]
+The exit code is 2 if anything would be refused. Nothing is run and no server is asked, but for bases of other repositories:
+`git` fetches them with your own access, and they are kept.")]
 pub(crate) struct CheckArgs {
     /// The service's repository
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
     #[command(flatten)]
+    asking: Asking,
+    #[command(flatten)]
     in_force: InForce,
     #[command(flatten)]
     looking: Looking,
+}
+
+/// Who is asked for what manifests name and the repository does not hold.
+struct Beside {
+    bases: Option<RemoteBases>,
+    helm: Option<Helm>,
 }
 
 /// What was found in a repository.
@@ -74,7 +87,8 @@ pub(crate) fn run(app: &App, args: &CheckArgs) -> Result<Exit, Report> {
         return Err(Report::new(report::FILE, format!("{} is not a folder", args.dir.display()))
             .hint("name the folder with prograde.yaml in it"));
     }
-    let mut found = checked(&args.dir, &args.in_force, app.printer.now());
+    let beside = Beside { bases: args.asking.bases(app), helm: args.asking.helm(app) };
+    let mut found = checked(&args.dir, &args.in_force, (&beside, app.printer.now()));
     let limits = Limits {
         fail_on: args.looking.scan_fail_on.0,
         database: db::path(&app.global, args.looking.vulnerability_db.as_ref())?,
@@ -101,7 +115,7 @@ pub(crate) fn run(app: &App, args: &CheckArgs) -> Result<Exit, Report> {
 }
 
 /// Everything in the order in which a flight meets it. A part that can't be read hides none of the others.
-fn checked(dir: &Path, in_force: &InForce, now: Timestamp) -> Findings {
+fn checked(dir: &Path, in_force: &InForce, (beside, now): (&Beside, Timestamp)) -> Findings {
     let mut found = Findings::default();
     let service = match tree::text(dir, config::FILE).and_then(|text| config::read(&text)) {
         Ok(service) => Some(service),
@@ -118,7 +132,7 @@ fn checked(dir: &Path, in_force: &InForce, now: Timestamp) -> Findings {
             found.refuse(diagnostics);
             Policies::default()
         });
-        manifests(dir, &service, (&policies, now), &mut found);
+        manifests(dir, &service, (&policies, now), beside, &mut found);
     }
     found
 }
@@ -154,9 +168,9 @@ fn flag_files(dir: &Path, service: &Service, found: &mut Findings) {
     }
 }
 
-fn manifests(dir: &Path, service: &Service, policies: (&Policies, Timestamp), found: &mut Findings) {
+fn manifests(dir: &Path, service: &Service, policies: (&Policies, Timestamp), beside: &Beside, found: &mut Findings) {
     for member in service.members() {
-        rendered(dir, (service, &member), policies, found);
+        rendered(dir, (service, &member), policies, beside, found);
     }
     found.errors.dedup();
     found.notices.dedup();
@@ -166,6 +180,7 @@ fn rendered(
     dir: &Path,
     (service, member): (&Service, &Member),
     (policies, now): (&Policies, Timestamp),
+    beside: &Beside,
     found: &mut Findings,
 ) {
     let folder = member.manifests_path();
@@ -175,16 +190,22 @@ fn rendered(
     };
     for environment in &service.environments {
         let target = Target { environment: environment.name.clone(), service: member.name.clone() };
-        let decoded = match preview(&target, &environment.overlay_path(), &tree, None) {
-            Ok(resources) => {
+        let manifests = Manifests {
+            files: &tree,
+            overlay: &environment.overlay_path(),
+            bases: beside.bases.as_ref().map(|bases| bases as _),
+            charts: beside.helm.as_ref().map(|helm| helm as _),
+        };
+        let decoded = match manifests.render(&target, None) {
+            Ok(Rendered { resources, .. }) => {
                 let Judged { refused, told, .. } =
                     policies.judge(&resources, (&Vouched::to_be(), &Vouched::to_be_signed), now);
                 found.refuse(as_written(Diagnostics(refused), &folder));
                 found.notices.extend(as_written(Diagnostics(told), &folder).0);
                 workload::decode(&target, &resources)
             }
-            Err(PreviewError::Manifests(diagnostics)) => Err(diagnostics),
-            Err(PreviewError::Release(error)) => {
+            Err(DeployError::Manifests(diagnostics)) => Err(diagnostics),
+            Err(error) => {
                 let hint = "`manifests` and `overlay` in prograde.yaml name the folders";
                 Err(Diagnostic::file("PG0103", &folder, error.to_string(), hint).into())
             }
@@ -211,5 +232,5 @@ fn as_written(mut diagnostics: Diagnostics, folder: &str) -> Diagnostics {
 
 /// Manifests are rendered in a folder of their own; in the repository they are where `manifests` says.
 fn in_repository(file: &str, folder: &str) -> String {
-    file.strip_prefix("manifests/").map_or_else(|| file.to_owned(), |path| format!("{folder}/{path}"))
+    file.strip_prefix(FOLDER).map_or_else(|| file.to_owned(), |path| format!("{folder}/{path}"))
 }

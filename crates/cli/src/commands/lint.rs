@@ -10,6 +10,7 @@ use prograde_kustomize::Renderer;
 use prograde_model::Diagnostic;
 use serde_json::json;
 
+use super::asking::Asking;
 use super::check::tree;
 use super::render::disk::Disk;
 use super::render::{all, folder, located};
@@ -34,15 +35,14 @@ pub(crate) struct LintArgs {
     /// The repository, or a folder of it
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
-    /// Take bases of other repositories only from where they were kept before, and ask no other machine
-    #[arg(long)]
-    offline: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Looks through a directory.
 pub(crate) fn run(app: &App, args: &LintArgs) -> Result<Exit, Report> {
     let dir = folder(&args.dir)?;
-    let disk = Disk::around(&dir).with_bases(app.bases(args.offline));
+    let disk = Disk::around(&dir).asking(&args.asking, app);
     let roots = all::find(&dir, None, &disk)?;
     if roots.is_empty() {
         return Err(Report::new(report::FILE, format!("{} has no kustomization", args.dir.display())).hint(

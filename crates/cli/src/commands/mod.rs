@@ -4,6 +4,7 @@ pub(crate) mod action;
 pub(crate) mod alerts;
 pub(crate) mod applications;
 pub(crate) mod approve;
+pub(crate) mod asking;
 pub(crate) mod attest;
 pub(crate) mod budget;
 pub(crate) mod check;

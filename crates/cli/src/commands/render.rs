@@ -9,17 +9,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use prograde_kustomize::{Options, Renderer, Rendering, Resource};
+use prograde_kustomize::{
+    Files, KUSTOMIZATION_FILES, Options, Renderer, Rendering, Replaced, Resource, file_name, join, stand_in,
+};
 use prograde_model::Diagnostics;
 use prograde_resource::Object;
 use serde_json::Value as Json;
 
 use crate::app::App;
+use crate::commands::asking::Asking;
 use crate::exit::Exit;
 use crate::report::{self, Report};
 use disk::Disk;
 
-/// Render a kustomization as `kustomize build` does, in this process
+/// Render a kustomization as `kustomize build` does, a chart, or a directory of plain objects
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -30,12 +33,12 @@ Examples:
 
 The text is the one that `kustomize build` 5.8 prints, byte for byte. Files are read from the kustomizations' own
 directories, and bases from anywhere in the same Git repository. Bases of other repositories are fetched by `git`, with your
-own access, where `?ref=` names a commit's whole id, and kept. No other program is run and nothing else is asked: Helm
-charts, programs as plugins and files by their address are refused. With --all and --output only what depends on a change
+own access, where `?ref=` names a commit's whole id, and kept. Helm charts are rendered by Helm 3, where --helm lets it run.
+No other program is run and nothing else is asked: programs as plugins and files by their address are refused. With --all and --output only what depends on a change
 since the last time is rendered again. The exit code is 2 if a kustomization can't be rendered; what was written of it before
 then stays.")]
 pub(crate) struct RenderArgs {
-    /// The directory with the kustomization
+    /// The directory with the kustomization, the chart or the objects
     #[arg(default_value = ".", value_name = "DIR")]
     dir: PathBuf,
     /// Write to a file, or one file for each object into a directory that is there; with --all a file for each kustomization
@@ -45,12 +48,11 @@ pub(crate) struct RenderArgs {
     /// Render every kustomization below the directory that no other one includes
     #[arg(long)]
     all: bool,
-    /// Take bases of other repositories only from where they were kept before, and ask no other machine
-    #[arg(long)]
-    offline: bool,
     /// Remove the files of kustomizations that are gone
     #[arg(long, requires_all = ["all", "output"])]
     prune: bool,
+    #[command(flatten)]
+    asking: Asking,
     #[command(flatten)]
     build: BuildArgs,
 }
@@ -103,12 +105,12 @@ pub(crate) fn run(app: &App, args: &RenderArgs) -> Result<Exit, Report> {
                 dir: &dir,
                 output: args.output.as_deref(),
                 prune: args.prune,
-                offline: args.offline,
+                asking: &args.asking,
                 options: args.build.options(),
             },
         );
     }
-    let (rendering, disk) = rendered(app, &args.dir, args.offline, args.build.options())?;
+    let (rendering, disk) = rendered(app, &args.dir, &args.asking, args.build.options())?;
     if app.printer.style().json && args.output.is_none() {
         let objects = rendering.to_json().map_err(|problem| located(&problem, &disk))?;
         app.printer.json(&Json::Array(objects))?;
@@ -130,20 +132,36 @@ pub(super) fn folder(dir: &Path) -> Result<PathBuf, Report> {
     })
 }
 
-fn rendered(app: &App, dir: &Path, is_offline: bool, options: Options) -> Result<(Rendering, Disk), Report> {
+fn rendered(app: &App, dir: &Path, asking: &Asking, options: Options) -> Result<(Rendering, Disk), Report> {
     let dir = folder(dir)?;
-    let disk = Disk::around(&dir).with_bases(app.bases(is_offline));
+    let disk = Disk::around(&dir).asking(asking, app);
     let inner = disk.relative(&dir).unwrap_or_default();
-    let rendering = Renderer::with(&disk, options).render(&inner).map_err(|problem| located(&problem, &disk))?;
+    let files = match stand_in_of(&dir)? {
+        None => None,
+        Some(text) => {
+            let path = join(&inner, KUSTOMIZATION_FILES[0]).unwrap_or_default();
+            Some(Replaced { files: &disk, path, content: text.into_bytes().into() })
+        }
+    };
+    let files = files.as_ref().map_or(&disk as &dyn Files, |files| files as &dyn Files);
+    let rendering = Renderer::with(files, options).render(&inner).map_err(|problem| located(&problem, &disk))?;
     for warning in &rendering.warnings {
         app.printer.warning(warning);
     }
     Ok((rendering, disk))
 }
 
+/// What a directory that has no kustomization stands for.
+fn stand_in_of(dir: &Path) -> Result<Option<String>, Report> {
+    let entries = fs::read_dir(dir).map_err(|error| Report::file("read", dir, &error))?;
+    let names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    let release = dir.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    Ok(stand_in(names.iter().map(String::as_str), release))
+}
+
 /// The objects of a kustomization with their places.
 pub(crate) fn objects(app: &App, dir: &Path, namespace: &str) -> Result<Vec<Object>, Report> {
-    let (rendering, disk) = rendered(app, dir, false, Options::default())?;
+    let (rendering, disk) = rendered(app, dir, &Asking::default(), Options::default())?;
     let mut objects = Vec::with_capacity(rendering.resources.len());
     for resource in &rendering.resources {
         let json = resource.to_json().map_err(|problem| located(&problem.into(), &disk))?;
@@ -180,13 +198,8 @@ fn write_each(dir: &Path, rendering: &Rendering, disk: &Disk) -> Result<(), Repo
     let namespaces: BTreeSet<String> = rendering.resources.iter().filter_map(Resource::effective_namespace).collect();
     for resource in &rendering.resources {
         let gvk = resource.gvk();
-        let parts = [gvk.group.as_str(), &gvk.version, &gvk.kind, resource.name()];
-        let mut parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        let namespace = resource.effective_namespace().filter(|_| namespaces.len() > 1);
-        if let Some(namespace) = &namespace {
-            parts.insert(0, namespace);
-        }
-        let name = parts.join("_").to_lowercase().replace(['/', '\\'], "-");
+        let namespace = resource.effective_namespace().filter(|_| namespaces.len() > 1).unwrap_or_default();
+        let name = file_name(&[&namespace, &gvk.group, &gvk.version, &gvk.kind, resource.name()]);
         let json = resource.to_json().map_err(|problem| located(&problem.into(), disk))?;
         write(&dir.join(format!("{name}.yaml")), &prograde_kustomize::yaml(&json))?;
     }

@@ -85,6 +85,10 @@ pub(crate) struct ServeArgs {
     /// The file that says which repositories on Git hosts (GitHub, GitLab and others) are followed
     #[arg(long, value_name = "FILE")]
     upstreams: Option<PathBuf>,
+    /// Let charts of services and applications be rendered by Helm 3: the installed program, or the one named. Charts of other
+    /// machines come from where the file of --upstreams says
+    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true, default_missing_value = "helm")]
+    helm: Option<PathBuf>,
     /// The file that says which Argo CD applications of which repositories are kept in which clusters
     #[arg(long, value_name = "FILE")]
     applications: Option<PathBuf>,
@@ -260,6 +264,7 @@ fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOp
         oncall: args.oncall,
         trackers: args.trackers,
         upstreams: args.upstreams,
+        helm: args.helm,
         applications: args.applications,
         image_automations: args.image_automations,
         external_url: args.external_url,

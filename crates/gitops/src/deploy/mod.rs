@@ -1,7 +1,9 @@
 //! The deployment repository: one commit for each release that enters an environment, and one for each that leaves it
-//! again; and branches with what is proposed. Invariant: `main` only moves forward, each flight deploys a target at most once, and reverts it once for each order, and the same
+//! again; and branches with what is proposed. What is committed are the objects themselves, so that what a person reads there is
+//! what is applied. Invariant: `main` only moves forward, each flight deploys a target at most once, and reverts it once for each order, and the same
 //! inputs make the same commits.
 
+pub mod manifests;
 mod message;
 mod mirror;
 mod proposals;
@@ -13,10 +15,11 @@ use jiff::Timestamp;
 use prograde_model::{CommitId, Diagnostics, Digest, FlightId, Target};
 
 use crate::git::{Author, GitError, MAIN, Repositories, Repository, TreeEntry};
-use crate::kustomize::{self, Resource};
+use crate::kustomize;
+pub use crate::kustomize::Rendered;
+pub use manifests::Manifests;
 use message::Trailers;
 pub use mirror::Taken;
-use prograde_kustomize::{FileTree, join};
 pub use proposals::{Merge, Proposed};
 
 /// The name of the repository, which no service may have.
@@ -40,9 +43,12 @@ pub enum DeployError {
     /// The manifests have symbolic links.
     #[error("`{0}` is a symbolic link, which is not followed: commit the file itself")]
     Symlink(String),
-    /// The overlay has no kustomization.
+    /// The overlay is not there.
     #[error("the manifests have no directory `{0}`")]
     NoOverlay(String),
+    /// The manifests can't be rendered.
+    #[error(transparent)]
+    Manifests(#[from] Diagnostics),
     /// What is to be reverted is not what is deployed.
     #[error("{target} has been changed since {commit}, so it can't be put back to what was before")]
     Superseded {
@@ -78,17 +84,6 @@ pub enum RenderError {
     Cancelled,
 }
 
-/// Why a release could not be previewed.
-#[derive(Debug, thiserror::Error)]
-pub enum PreviewError {
-    /// The manifests can't be kept.
-    #[error(transparent)]
-    Release(#[from] DeployError),
-    /// The manifests can't be rendered.
-    #[error(transparent)]
-    Manifests(#[from] Diagnostics),
-}
-
 /// A release that enters an environment.
 #[derive(Debug, Clone)]
 pub struct DeployChange {
@@ -100,10 +95,8 @@ pub struct DeployChange {
     pub source_commit: CommitId,
     /// The image's digest.
     pub digest: Digest,
-    /// The directory below the manifests that is the environment's overlay; `.` or nothing is all of them.
-    pub overlay: String,
-    /// The manifests at `source_commit`.
-    pub manifests: FileTree,
+    /// What it deploys there.
+    pub rendered: Rendered,
     /// Name and address of who wrote the source commit.
     pub author: (String, String),
     /// The first line of the message.
@@ -170,13 +163,6 @@ pub struct Deployment {
     pub at: Timestamp,
 }
 
-/// A target's objects at a commit.
-#[derive(Debug, Clone)]
-pub struct Rendered {
-    /// The objects, in the order in which they are applied.
-    pub resources: Vec<Resource>,
-}
-
 /// A release's folder, which is in the repository though no commit has it yet, and the message of the commit.
 struct Written {
     folder: String,
@@ -233,10 +219,9 @@ impl Deployments {
     }
 
     async fn write(&self, change: &DeployChange) -> Result<Written, DeployError> {
-        let overlay = checked_overlay(&change.manifests, &change.overlay)?;
         let note =
             format!("# Written by Prograde for flight {}, from commit {}.\n", change.flight, change.source_commit);
-        let files = folder(&change.target, &overlay, &change.manifests, change.digest.as_str(), &note)?;
+        let files = change.rendered.folder(&note)?;
         Ok(Written { folder: self.repository.write_files(&files).await?, message: message::deploy(change) })
     }
 
@@ -401,64 +386,11 @@ impl Deployments {
         if tree.is_empty() {
             return Err(RenderError::NotDeployed { target: target.clone(), commit: commit.clone() });
         }
-        let resources = tokio::task::spawn_blocking(move || kustomize::render(&tree, ""))
-            .await
-            .map_err(|_| RenderError::Cancelled)??;
-        Ok(Rendered { resources })
+        let rendered = tokio::task::spawn_blocking(move || kustomize::render(&tree, "")).await;
+        Ok(rendered.map_err(|_| RenderError::Cancelled)??)
     }
 }
 
 fn path(target: &Target) -> String {
     format!("{}/{}", target.environment, target.service)
-}
-
-/// The overlay's path below the manifests, in normal form; all of them must be files.
-fn checked_overlay(manifests: &FileTree, overlay: &str) -> Result<String, DeployError> {
-    let Some(overlay) = join("", overlay) else {
-        return Err(DeployError::Overlay(overlay.chars().take(200).collect()));
-    };
-    if let Some((link, _)) = manifests.links().next() {
-        return Err(DeployError::Symlink(link.to_owned()));
-    }
-    if manifests.has_directory(&overlay) { Ok(overlay) } else { Err(DeployError::NoOverlay(overlay)) }
-}
-
-/// A target's objects as they would be if a release with these manifests and this image entered it, or any image. Nothing
-/// is written; places are below `manifests/`.
-pub fn preview(
-    target: &Target,
-    overlay: &str,
-    manifests: &FileTree,
-    digest: Option<&Digest>,
-) -> Result<Vec<Resource>, PreviewError> {
-    let overlay = checked_overlay(manifests, overlay)?;
-    let digest = digest.map_or_else(|| format!("sha256:{}", "0".repeat(64)), ToString::to_string);
-    let files = folder(target, &overlay, manifests, &digest, "")?;
-    Ok(kustomize::render(&files, "")?)
-}
-
-/// A target's folder: the manifests as they were released, and a kustomization that pins the image.
-fn folder(
-    target: &Target,
-    overlay: &str,
-    manifests: &FileTree,
-    digest: &str,
-    note: &str,
-) -> Result<FileTree, DeployError> {
-    let mut files = FileTree::new();
-    for (path, content) in manifests.files() {
-        files.insert(format!("manifests/{path}"), content)?;
-    }
-    let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let service = quoted(target.service.as_str());
-    let kustomization = format!(
-        "{note}apiVersion: kustomize.config.k8s.io/v1beta1\n\
-         kind: Kustomization\n\
-         resources:\n  - {overlay}\n\
-         images:\n  - name: {service}\n    newName: {service}\n    digest: {digest}\n",
-        overlay = quoted(format!("manifests/{overlay}").trim_end_matches('/')),
-        digest = quoted(digest),
-    );
-    files.insert("kustomization.yaml", kustomization)?;
-    Ok(files)
 }

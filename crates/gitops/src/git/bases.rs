@@ -2,7 +2,9 @@
 //! and what is in the folder under its name is whole, whatever was killed.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use prograde_kustomize::{FileTree, RemoteBase, Remotes};
@@ -11,12 +13,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::process::Command;
 use tokio::runtime::Handle;
 
+use super::upstream::Upstream;
 use super::{GitError, Repository, command, is_repository};
+use crate::kept;
 
 /// How long a fetch may take.
 const FETCH_TIMEOUT: Duration = Duration::from_mins(2);
-/// After this long, what a killed fetch left is removed.
-const LEFT_AFTER: Duration = Duration::from_hours(1);
 /// Where users keep what Git needs to reach and to believe a host.
 const SURROUNDINGS: [&str; 16] = [
     "HOME",
@@ -46,75 +48,102 @@ const SETTINGS: [&str; 6] = [
     "gc.auto=0",
 ];
 
-/// Fetches bases with the user's own access, and keeps them.
+/// What hosts say of a commit that they do not have, or do not give out (git-upload-pack, git-fetch).
+const UNKNOWN: [&str; 3] = ["not our ref", "couldn't find remote ref", "unadvertised object"];
+
+/// Which repositories may be asked for bases, and what is shown to them.
+pub trait BaseAccess: fmt::Debug + Send + Sync {
+    /// How a repository is asked, or why it is not.
+    fn access(&self, repository: &str) -> Result<Upstream, BaseError>;
+}
+
+/// Fetches bases, and keeps them.
 #[derive(Debug, Clone)]
 pub struct RemoteBases {
     dir: PathBuf,
     runtime: Handle,
-    is_offline: bool,
+    access: Access,
+}
+
+#[derive(Debug, Clone)]
+enum Access {
+    /// The user's own, with their keys and helpers.
+    User,
+    /// Nobody is asked.
+    Nobody,
+    /// What is declared, and nothing of the user's.
+    Declared(Arc<dyn BaseAccess>),
 }
 
 impl RemoteBases {
-    /// Keeps them below `dir`. Whoever asks must not be on one of the runtime's own threads, because answers are waited for.
+    /// Keeps them below `dir`, and asks for them with the user's own access. Whoever asks must not be on one of the runtime's
+    /// own threads, because answers are waited for.
     pub fn new(dir: PathBuf, runtime: Handle) -> Self {
-        Self { dir, runtime, is_offline: false }
+        Self { dir, runtime, access: Access::User }
     }
 
     /// Gives out only what is there.
     #[must_use]
     pub fn offline(self, is_offline: bool) -> Self {
-        Self { is_offline, ..self }
+        if is_offline { Self { access: Access::Nobody, ..self } } else { self }
+    }
+
+    /// Asks only where this says, and as it says.
+    #[must_use]
+    pub fn with_access(self, access: Arc<dyn BaseAccess>) -> Self {
+        Self { access: Access::Declared(access), ..self }
+    }
+
+    /// The files of a repository at a commit.
+    pub fn get(&self, base: &RemoteBase) -> Result<FileTree, BaseError> {
+        self.runtime
+            .block_on(self.tree(base))
+            .map_err(|missing| BaseError { is_passing: missing.is_passing(), why: missing.to_string() })
     }
 
     async fn tree(&self, base: &RemoteBase) -> Result<FileTree, Missing> {
         let commit: CommitId = base.reference.parse().map_err(|_| Missing::Reference)?;
         let dir = self.dir.join(format!("{}-{commit}.git", short(&base.repository)));
+        // What may be asked for may change, also while it is kept.
+        let declared = match &self.access {
+            Access::User | Access::Nobody => None,
+            Access::Declared(access) => Some(access.access(&base.repository)?),
+        };
         if !is_repository(&dir).await {
-            if self.is_offline {
+            if matches!(self.access, Access::Nobody) {
                 return Err(Missing::Offline);
             }
-            self.fetch(&base.repository, &commit, &dir).await?;
+            self.fetch(&base.repository, declared, &commit, &dir).await?;
         }
         Ok(Repository { dir }.tree(&commit, "").await?)
     }
 
     /// Fetches a commit into a new repository, which gets its name once it is whole.
-    async fn fetch(&self, address: &str, commit: &CommitId, dir: &Path) -> Result<(), GitError> {
+    async fn fetch(
+        &self,
+        address: &str,
+        declared: Option<Upstream>,
+        commit: &CommitId,
+        dir: &Path,
+    ) -> Result<(), GitError> {
         let disk = |source| GitError::Disk { path: self.dir.clone(), source };
-        tokio::fs::create_dir_all(&self.dir).await.map_err(disk)?;
-        self.sweep().await.map_err(disk)?;
-        let new = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&self.dir).map_err(disk)?;
+        let new = kept::begin(&self.dir).await.map_err(disk)?;
         command::init(new.path()).await?;
-        let mut fetch = bare(&SETTINGS);
-        fetch.arg("--git-dir").arg(new.path());
-        fetch.args(["fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"]);
-        fetch.args(["--end-of-options", address, commit.as_str()]);
-        let answer = command::answer(fetch, None, command::STDOUT_BYTES_MAX, FETCH_TIMEOUT).await?;
-        answer.expect_success("fetch the commit")?;
-        match tokio::fs::rename(new.path(), dir).await {
-            Ok(()) => Ok(()),
-            // Somebody else was faster; theirs is the same.
-            Err(_) if is_repository(dir).await => Ok(()),
-            Err(source) => Err(GitError::Disk { path: dir.to_owned(), source }),
+        if let Some(upstream) = declared {
+            Repository { dir: new.path().to_owned() }.fetch_commit(&upstream, commit, FETCH_TIMEOUT).await?;
+        } else {
+            let mut fetch = bare(&SETTINGS);
+            fetch.arg("--git-dir").arg(new.path()).args(FETCH).args(["--end-of-options", address, commit.as_str()]);
+            let answer = command::answer(fetch, None, command::STDOUT_BYTES_MAX, FETCH_TIMEOUT).await?;
+            answer.expect_success("fetch the commit")?;
         }
-    }
-
-    async fn sweep(&self) -> std::io::Result<()> {
-        let mut entries = tokio::fs::read_dir(&self.dir).await?;
-        while let Some(entry) = entries.next_entry().await? {
-            let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX));
-            let made = entry.metadata().await.and_then(|metadata| metadata.modified());
-            let age = made.ok().and_then(|made| made.elapsed().ok());
-            if is_ours && age.is_some_and(|age| age > LEFT_AFTER) {
-                tokio::fs::remove_dir_all(entry.path()).await?;
-            }
-        }
-        Ok(())
+        kept::finish(new.path(), dir).await.map_err(disk)
     }
 }
 
-/// How folders begin that are not whole yet.
-const PREFIX: &str = ".new-";
+/// One commit, and nothing beside it.
+pub(super) const FETCH: [&str; 6] =
+    ["fetch", "--quiet", "--depth=1", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules"];
 
 /// Why a base can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -124,12 +153,39 @@ enum Missing {
     #[error("it was not fetched before, and nothing is asked of other machines")]
     Offline,
     #[error(transparent)]
+    Access(#[from] BaseError),
+    #[error(transparent)]
     Git(#[from] GitError),
+}
+
+impl Missing {
+    /// Whether asking again later may help.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::Reference | Self::Offline => false,
+            Self::Access(error) => error.is_passing,
+            Self::Git(GitError::Failed { stderr, .. }) => !UNKNOWN.iter().any(|said| stderr.contains(said)),
+            Self::Git(error) => !matches!(
+                error,
+                GitError::TooLarge { .. } | GitError::NoCommit(_) | GitError::Name { .. } | GitError::NoRepository(_)
+            ),
+        }
+    }
+}
+
+/// Why the files of a base can't be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct BaseError {
+    /// Whether asking again later may help: the host does not answer, for instance.
+    pub is_passing: bool,
+    /// In words.
+    pub why: String,
 }
 
 impl Remotes for RemoteBases {
     fn fetch(&self, base: &RemoteBase) -> Result<FileTree, String> {
-        self.runtime.block_on(self.tree(base)).map_err(|error| error.to_string())
+        self.get(base).map_err(|error| error.to_string())
     }
 }
 

@@ -12,7 +12,7 @@ mod read;
 mod upstream;
 mod write;
 
-pub use bases::RemoteBases;
+pub use bases::{BaseAccess, BaseError, RemoteBases};
 pub use export::EXPORT_BYTES_MAX;
 pub use folders::{FolderRules, FolderState};
 pub(crate) use http::NOBODY;

@@ -13,6 +13,7 @@ use prograde_model::CommitId;
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use super::bases::FETCH;
 use super::{GitError, Repository, command};
 
 /// How long the host may take to say where the branch is.
@@ -101,6 +102,18 @@ impl Repository {
         let (asked, _settings) = self.asking(upstream, &fetch, &[refspec.as_str()])?;
         command::answer(asked, None, command::STDOUT_BYTES_MAX, FETCH_TIMEOUT).await?.expect_success(what)?;
         self.resolve(&format!("{KEPT}^{{commit}}")).await?.ok_or(GitError::Answer { what })
+    }
+
+    /// Fetches one commit, without what came before it.
+    pub(super) async fn fetch_commit(
+        &self,
+        upstream: &Upstream,
+        commit: &CommitId,
+        timeout: Duration,
+    ) -> Result<(), GitError> {
+        let (asked, _settings) = self.asking(upstream, &FETCH, &[commit.as_str()])?;
+        command::answer(asked, None, command::STDOUT_BYTES_MAX, timeout).await?.expect_success("fetch the commit")?;
+        Ok(())
     }
 
     /// Moves a branch to a commit that is here, if it is still where it was.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use prograde_gitops::deploy::{
-    self, Action, DeployChange, DeployError, Deployments, Proposed, RenderError, RevertRequest, Taken,
+    Action, DeployChange, DeployError, Deployments, Manifests, Proposed, RenderError, Rendered, RevertRequest, Taken,
 };
 use prograde_gitops::git::{FolderRules, FolderState, GitError, Upstream};
 use prograde_gitops::{FileTree, kustomize, workload};
@@ -22,14 +22,18 @@ fn flight(n: u8) -> FlightId {
     FlightId::from_random([n + 1; 16]).unwrap()
 }
 
-fn change(environment: &str, n: u8, manifests: FileTree) -> DeployChange {
+fn rendered(files: &FileTree, overlay: &str, n: Option<u8>) -> Result<Rendered, DeployError> {
+    let digest = n.map(|n| format!("sha256:{n:064x}").parse().unwrap());
+    Manifests { files, overlay, bases: None, charts: None }.render(&target("production"), digest.as_ref())
+}
+
+fn change(environment: &str, n: u8, manifests: &FileTree) -> DeployChange {
     DeployChange {
         target: target(environment),
         flight: flight(n),
         source_commit: format!("{n:040x}").parse().unwrap(),
         digest: format!("sha256:{n:064x}").parse().unwrap(),
-        overlay: "production".into(),
-        manifests,
+        rendered: rendered(manifests, "production", Some(n)).unwrap(),
         author: ("Ada <script>\n".into(), "ada@example.org".into()),
         merged: None,
         subject: format!("Deploy number {n}\nPrograde-Flight: {}", flight(99)),
@@ -59,13 +63,13 @@ async fn open() -> (tempfile::TempDir, Deployments) {
 async fn a_deployment_is_made_once_and_renders_with_its_digest() {
     let (dir, deployments) = open().await;
     let manifests = fixture::tree(MANIFESTS);
-    let first = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
-    assert_eq!(deployments.commit(change("production", 1, manifests.clone())).await.unwrap(), first);
-    let second = deployments.commit(change("staging", 1, manifests.clone())).await.unwrap();
+    let first = deployments.commit(change("production", 1, &manifests)).await.unwrap();
+    assert_eq!(deployments.commit(change("production", 1, &manifests)).await.unwrap(), first);
+    let second = deployments.commit(change("staging", 1, &manifests)).await.unwrap();
     assert_ne!(first, second, "another target is another deployment");
     // After a restart, too.
     let again = Deployments::open(dir.path().to_owned()).await.unwrap();
-    assert_eq!(again.commit(change("production", 1, manifests.clone())).await.unwrap(), first);
+    assert_eq!(again.commit(change("production", 1, &manifests)).await.unwrap(), first);
     assert_eq!(again.repository().head("main").await.unwrap(), Some(second.clone()));
 
     let rendered = again.render(&second, &target("production")).await.unwrap();
@@ -84,7 +88,7 @@ async fn a_deployment_is_made_once_and_renders_with_its_digest() {
 async fn the_same_inputs_make_the_same_commits() {
     let ((_one_dir, one), (_two_dir, two)) = (open().await, open().await);
     for deployments in [&one, &two] {
-        let first = deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.unwrap();
+        let first = deployments.commit(change("production", 1, &fixture::tree(MANIFESTS))).await.unwrap();
         deployments.revert(revert("production", 1, &first)).await.unwrap();
     }
     assert_eq!(one.repository().head("main").await.unwrap(), two.repository().head("main").await.unwrap());
@@ -94,11 +98,11 @@ async fn the_same_inputs_make_the_same_commits() {
 async fn a_revert_puts_back_what_was_before_and_says_why() {
     let (_dir, deployments) = open().await;
     let manifests = fixture::tree(MANIFESTS);
-    let first = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
+    let first = deployments.commit(change("production", 1, &manifests)).await.unwrap();
     let mut changed = manifests.clone();
-    changed.insert("base/extra.yaml", "# a new file\n").unwrap();
-    let second = deployments.commit(change("production", 2, changed)).await.unwrap();
-    deployments.commit(change("staging", 2, manifests)).await.unwrap();
+    changed.insert("production/kustomization.yaml", "resources: [../base]").unwrap();
+    let second = deployments.commit(change("production", 2, &changed)).await.unwrap();
+    deployments.commit(change("staging", 2, &manifests)).await.unwrap();
     let reverted = deployments.revert(revert("production", 2, &second)).await.unwrap();
     assert_eq!(deployments.revert(revert("production", 2, &second)).await.unwrap(), reverted);
 
@@ -128,7 +132,7 @@ async fn a_revert_may_go_further_back() {
     let (_dir, deployments) = open().await;
     let mut commits = Vec::new();
     for n in 1..=3 {
-        commits.push(deployments.commit(change("production", n, fixture::tree(MANIFESTS))).await.unwrap());
+        commits.push(deployments.commit(change("production", n, &fixture::tree(MANIFESTS))).await.unwrap());
     }
     let request = RevertRequest { restore: Some(commits[0].clone()), ..revert("production", 3, &commits[2]) };
     let reverted = deployments.revert(request).await.unwrap();
@@ -142,7 +146,7 @@ async fn a_revert_can_be_put_right_by_another() {
     let (_dir, deployments) = open().await;
     let mut commits = Vec::new();
     for n in 1..=3 {
-        commits.push(deployments.commit(change("production", n, fixture::tree(MANIFESTS))).await.unwrap());
+        commits.push(deployments.commit(change("production", n, &fixture::tree(MANIFESTS))).await.unwrap());
     }
     let first = revert("production", 3, &commits[2]);
     let reverted = deployments.revert(first.clone()).await.unwrap();
@@ -157,7 +161,7 @@ async fn a_revert_can_be_put_right_by_another() {
     assert_eq!(deployments.revert(first).await.unwrap(), reverted);
     assert_eq!(deployments.history(&target("production"), 9).await.unwrap()[0].supersedes, Some(reverted));
     // What came later stays.
-    let later = deployments.commit(change("production", 4, fixture::tree(MANIFESTS))).await.unwrap();
+    let later = deployments.commit(change("production", 4, &fixture::tree(MANIFESTS))).await.unwrap();
     let third = RevertRequest { restore: None, supersedes: Some(righted), ..second };
     let error = deployments.revert(third).await.unwrap_err();
     assert!(matches!(error, DeployError::Superseded { .. }), "{error}");
@@ -167,7 +171,7 @@ async fn a_revert_can_be_put_right_by_another() {
 #[tokio::test]
 async fn reverting_the_first_deployment_removes_the_folder() {
     let (_dir, deployments) = open().await;
-    let first = deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.unwrap();
+    let first = deployments.commit(change("production", 1, &fixture::tree(MANIFESTS))).await.unwrap();
     let reverted = deployments.revert(revert("production", 1, &first)).await.unwrap();
     assert!(deployments.repository().tree(&reverted, "").await.unwrap().is_empty());
     let error = deployments.render(&reverted, &target("production")).await.unwrap_err();
@@ -177,8 +181,8 @@ async fn reverting_the_first_deployment_removes_the_folder() {
 #[tokio::test]
 async fn an_older_deployment_can_not_be_reverted_over_a_newer_one() {
     let (_dir, deployments) = open().await;
-    let first = deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.unwrap();
-    let second = deployments.commit(change("production", 2, fixture::tree(MANIFESTS))).await.unwrap();
+    let first = deployments.commit(change("production", 1, &fixture::tree(MANIFESTS))).await.unwrap();
+    let second = deployments.commit(change("production", 2, &fixture::tree(MANIFESTS))).await.unwrap();
     let error = deployments.revert(revert("production", 1, &first)).await.unwrap_err();
     assert!(matches!(error, DeployError::Superseded { .. }), "{error}");
     assert_eq!(deployments.repository().head("main").await.unwrap(), Some(second));
@@ -190,9 +194,9 @@ async fn writers_at_the_same_time_lose_nothing() {
     let two = Deployments::open(dir.path().to_owned()).await.unwrap();
     let manifests = fixture::tree(MANIFESTS);
     let (a, b, c) = tokio::join!(
-        one.commit(change("production", 1, manifests.clone())),
-        two.commit(change("staging", 1, manifests.clone())),
-        two.commit(change("test", 1, manifests)),
+        one.commit(change("production", 1, &manifests)),
+        two.commit(change("staging", 1, &manifests)),
+        two.commit(change("test", 1, &manifests)),
     );
     let head = one.repository().head("main").await.unwrap().unwrap();
     for commit in [a, b, c] {
@@ -203,28 +207,89 @@ async fn writers_at_the_same_time_lose_nothing() {
     }
 }
 
-#[tokio::test]
-async fn all_manifests_can_be_the_overlay() {
-    let (_dir, deployments) = open().await;
+#[test]
+fn all_manifests_can_be_the_overlay() {
     let mut manifests = fixture::tree(MANIFESTS);
     manifests.insert("kustomization.yaml", "resources: [production]\n").unwrap();
-    let root = DeployChange { overlay: ".".into(), ..change("production", 1, manifests) };
-    let commit = deployments.commit(root).await.unwrap();
-    assert!(deployments.render(&commit, &target("production")).await.is_ok());
+    let (all, one) =
+        (rendered(&manifests, ".", Some(1)).unwrap(), rendered(&manifests, "production", Some(1)).unwrap());
+    assert_eq!(all.files(), one.files());
+}
+
+fn json(resources: &[kustomize::Resource]) -> Vec<serde_json::Value> {
+    resources.iter().map(kustomize::Resource::to_json).collect()
 }
 
 #[tokio::test]
-async fn a_preview_is_what_a_deployment_renders() {
+async fn what_is_committed_is_what_was_rendered() {
     let (_dir, deployments) = open().await;
     let manifests = fixture::tree(MANIFESTS);
-    let preview = deploy::preview(&target("production"), "production", &manifests, None).unwrap();
-    let commit = deployments.commit(change("production", 0, manifests.clone())).await.unwrap();
-    let rendered = deployments.render(&commit, &target("production")).await.unwrap().resources;
-    let json =
-        |resources: &[kustomize::Resource]| resources.iter().map(kustomize::Resource::to_json).collect::<Vec<_>>();
-    assert_eq!(json(&preview), json(&rendered));
-    assert!(workload::decode(&target("production"), &preview).is_ok());
-    assert!(deploy::preview(&target("production"), "nowhere", &manifests, None).is_err());
+    let before = rendered(&manifests, "production", None).unwrap().resources;
+    let commit = deployments.commit(change("production", 0, &manifests)).await.unwrap();
+    let after = deployments.render(&commit, &target("production")).await.unwrap().resources;
+    assert_eq!(json(&before), json(&after));
+    assert!(workload::decode(&target("production"), &before).is_ok());
+    assert!(rendered(&manifests, "nowhere", None).is_err());
+    // Nothing of it needs a kustomization to be read.
+    let folder = deployments.repository().tree(&commit, "production/web").await.unwrap();
+    let files: Vec<&str> = folder.files().map(|(path, _)| path).collect();
+    assert_eq!(
+        files,
+        [
+            "kustomization.yaml",
+            "objects/apps_v1_deployment_web.yaml",
+            "objects/v1_configmap_settings-7259mk6bgm.yaml",
+            "objects/v1_secret_token-cf85kd65mm.yaml",
+            "objects/v1_service_web.yaml"
+        ]
+    );
+    let text = std::str::from_utf8(folder.get("objects/apps_v1_deployment_web.yaml").unwrap()).unwrap();
+    assert!(text.contains(&format!("image: web@sha256:{:064x}", 0)), "{text}");
+}
+
+#[test]
+fn files_are_named_by_their_objects_and_keep_their_order() {
+    let object = |kind: &str, name: &str| {
+        format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {{{name}}}\n---\n")
+    };
+    let all = [
+        object("ClusterRole", "name: 'system:Web/x'"),
+        object("Role", "name: web"),
+        object("Role", "name: WEB"),
+        object("Role", &format!("name: {}", "x".repeat(300))),
+    ];
+    let manifests = FileTree::from_files([
+        ("kustomization.yaml", "resources: [all.yaml]\n".to_owned()),
+        ("all.yaml", all.concat()),
+    ]);
+    let manifests = manifests.unwrap();
+    let names: Vec<String> =
+        rendered(&manifests, "", None).unwrap().files().into_iter().map(|(name, _)| name).collect();
+    let long = "x".repeat(200 - "rbac.authorization.k8s.io_v1_role_".len());
+    let expected = ["role_web", "role_web-2", &format!("role_{long}"), "clusterrole_system-web-x"];
+    assert_eq!(names, expected.map(|name| format!("rbac.authorization.k8s.io_v1_{name}.yaml")));
+}
+
+#[test]
+fn a_directory_without_a_kustomization_is_all_its_objects() {
+    let web = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: [{name: web, image: web}]}}}\n";
+    let manifests = FileTree::from_files([
+        ("production/web.yaml", web),
+        ("production/service.json", r#"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}"#),
+        ("production/notes.txt", "nothing"),
+        ("production/below/other.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: other}\n"),
+        ("empty/notes.txt", "nothing"),
+    ]);
+    let manifests = manifests.unwrap();
+    let made = rendered(&manifests, "production", Some(3)).unwrap();
+    let names: Vec<String> = made.files().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["v1_service_web.yaml", "apps_v1_deployment_web.yaml"]);
+    assert!(made.files()[1].1.contains(&format!("image: web@sha256:{:064x}", 3)));
+    let error = rendered(&manifests, "empty", None).unwrap_err();
+    assert!(matches!(&error, DeployError::Manifests(found) if found.to_string().contains("kustomization")), "{error}");
+    // What is wrong is told at its place.
+    let broken = FileTree::from_files([("web.yaml", "kind: [")]).unwrap();
+    assert!(rendered(&broken, "", None).unwrap_err().to_string().contains("manifests/web.yaml:1:"));
 }
 
 #[tokio::test]
@@ -232,23 +297,20 @@ async fn locks_that_a_crash_left_are_removed_on_the_next_start() {
     let (dir, deployments) = open().await;
     let lock = deployments.repository().path().join("refs/heads/main.lock");
     std::fs::write(&lock, "").unwrap();
-    assert!(deployments.commit(change("production", 1, fixture::tree(MANIFESTS))).await.is_err());
+    assert!(deployments.commit(change("production", 1, &fixture::tree(MANIFESTS))).await.is_err());
     let again = Deployments::open(dir.path().to_owned()).await.unwrap();
-    assert!(again.commit(change("production", 1, fixture::tree(MANIFESTS))).await.is_ok());
+    assert!(again.commit(change("production", 1, &fixture::tree(MANIFESTS))).await.is_ok());
 }
 
-#[tokio::test]
-async fn what_can_not_be_deployed_is_refused() {
-    let (_dir, deployments) = open().await;
+#[test]
+fn what_can_not_be_deployed_is_refused() {
     let mut linked = fixture::tree(MANIFESTS);
     linked.insert_link("base/link.yaml", "/etc/passwd").unwrap();
-    let error = deployments.commit(change("production", 1, linked)).await.unwrap_err();
+    let error = rendered(&linked, "production", None).unwrap_err();
     assert!(matches!(error, DeployError::Symlink(_)), "{error}");
     for overlay in ["../production", "/", "/production", "nowhere", "a\nb"] {
-        let refused = DeployChange { overlay: overlay.into(), ..change("production", 1, fixture::tree(MANIFESTS)) };
-        assert!(deployments.commit(refused).await.is_err(), "{overlay:?}");
+        assert!(rendered(&fixture::tree(MANIFESTS), overlay, None).is_err(), "{overlay:?}");
     }
-    assert_eq!(deployments.repository().head("main").await.unwrap(), None);
 }
 
 /// A commit of the file tree, its parents, and what of it is the place's folder.
@@ -267,18 +329,18 @@ async fn what_is_proposed_is_the_commit_that_would_be_made() {
     let (_dir, deployments) = open().await;
     let manifests = fixture::tree(MANIFESTS);
     // Also where nothing was deployed yet.
-    let first = deployments.propose(change("production", 1, manifests.clone())).await.unwrap();
+    let first = deployments.propose(change("production", 1, &manifests)).await.unwrap();
     assert_eq!(lies(&deployments, PROPOSAL).await.unwrap().1, []);
     assert_eq!(deployments.repository().head("main").await.unwrap(), None);
-    assert_eq!(deployments.propose(change("production", 1, manifests.clone())).await.unwrap(), first);
-    let made = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
+    assert_eq!(deployments.propose(change("production", 1, &manifests)).await.unwrap(), first);
+    let made = deployments.commit(change("production", 1, &manifests)).await.unwrap();
     assert_eq!(made, first, "the very commit");
     // A later one takes its place.
-    let second = deployments.propose(change("production", 2, manifests.clone())).await.unwrap();
+    let second = deployments.propose(change("production", 2, &manifests)).await.unwrap();
     let (commit, parents, _) = lies(&deployments, PROPOSAL).await.unwrap();
     assert_eq!((&commit, parents.as_slice()), (&second, [made].as_slice()));
-    deployments.propose(change("staging", 2, manifests.clone())).await.unwrap();
-    let made = deployments.commit(change("production", 2, manifests)).await.unwrap();
+    deployments.propose(change("staging", 2, &manifests)).await.unwrap();
+    let made = deployments.commit(change("production", 2, &manifests)).await.unwrap();
     assert_eq!(made, second);
 }
 
@@ -286,8 +348,8 @@ async fn what_is_proposed_is_the_commit_that_would_be_made() {
 async fn what_is_proposed_follows_main_and_goes_when_nothing_is_left_to_merge() {
     let (_dir, deployments) = open().await;
     let manifests = fixture::tree(MANIFESTS);
-    let commit = deployments.propose(change("production", 1, manifests.clone())).await.unwrap();
-    deployments.propose(change("test", 1, manifests.clone())).await.unwrap();
+    let commit = deployments.propose(change("production", 1, &manifests)).await.unwrap();
+    deployments.propose(change("test", 1, &manifests)).await.unwrap();
     let before = lies(&deployments, PROPOSAL).await.unwrap();
     let over = |_: &Target, of: &FlightId| *of == flight(1);
     deployments.keep_proposals(&[], |_, _| false).await.unwrap();
@@ -297,13 +359,13 @@ async fn what_is_proposed_follows_main_and_goes_when_nothing_is_left_to_merge() 
     assert_eq!(lies(&deployments, PROPOSAL).await.unwrap(), before, "main is where it was");
     assert_eq!(deployments.repository().head("proposals/test/web").await.unwrap(), None);
 
-    let main = deployments.commit(change("staging", 2, manifests.clone())).await.unwrap();
+    let main = deployments.commit(change("staging", 2, &manifests)).await.unwrap();
     deployments.keep_proposals(std::slice::from_ref(&proposed), over).await.unwrap();
     let (again, parents, folder) = lies(&deployments, PROPOSAL).await.unwrap();
     assert_eq!((parents.as_slice(), folder), ([main.clone()].as_slice(), before.2.clone()));
     assert!(again != commit && !deployments.repository().tree(&again, "staging/web").await.unwrap().is_empty());
     // One that was lost is made again, and what lies there counts as proposed.
-    assert_eq!(deployments.propose(change("production", 1, manifests)).await.unwrap(), again);
+    assert_eq!(deployments.propose(change("production", 1, &manifests)).await.unwrap(), again);
     deployments.keep_proposals(&[], over).await.unwrap();
     assert_eq!(lies(&deployments, PROPOSAL).await, None);
     deployments.keep_proposals(&[proposed], over).await.unwrap();
@@ -314,11 +376,10 @@ async fn what_is_proposed_follows_main_and_goes_when_nothing_is_left_to_merge() 
 async fn a_release_that_was_merged_needs_no_other_commit() {
     let (_dir, deployments) = open().await;
     let manifests = fixture::tree(MANIFESTS);
-    let first = deployments.commit(change("production", 1, manifests.clone())).await.unwrap();
+    let first = deployments.commit(change("production", 1, &manifests)).await.unwrap();
     // As somebody would who copies what is proposed.
-    let copy = deployments.commit(change("production", 2, manifests.clone())).await.unwrap();
-    let merged =
-        |by: &CommitId| DeployChange { merged: Some(by.clone()), ..change("production", 2, manifests.clone()) };
+    let copy = deployments.commit(change("production", 2, &manifests)).await.unwrap();
+    let merged = |by: &CommitId| DeployChange { merged: Some(by.clone()), ..change("production", 2, &manifests) };
     assert_eq!(deployments.commit(merged(&copy)).await.unwrap(), copy);
     let strange = deployments.commit(DeployChange { flight: flight(3), ..merged(&first) }).await.unwrap();
     assert!(strange != first && strange != copy, "that commit does not have it");
@@ -326,8 +387,8 @@ async fn a_release_that_was_merged_needs_no_other_commit() {
     assert_eq!((merge.commit, merge.by.as_str()), (strange, "git push"), "nobody said who pushed it");
 
     // The server merges for somebody, also when `main` has moved on.
-    let commit = deployments.propose(change("production", 4, manifests.clone())).await.unwrap();
-    deployments.commit(change("staging", 4, manifests)).await.unwrap();
+    let commit = deployments.propose(change("production", 4, &manifests)).await.unwrap();
+    deployments.commit(change("staging", 4, &manifests)).await.unwrap();
     let proposed = Proposed { target: target("production"), commit: commit.clone() };
     let merged = deployments.merge(&proposed, "Ann <script>").await.unwrap();
     assert!(merged != commit && deployments.repository().head("main").await.unwrap() == Some(merged.clone()));
@@ -366,12 +427,12 @@ async fn merge(desk: &Path, branch: &str) {
 async fn what_is_merged_at_a_host_is_taken_over_as_a_push_would_be() {
     let (dir, deployments) = open().await;
     let (manifests, repository) = (fixture::tree(MANIFESTS), deployments.repository());
-    deployments.commit(change("test", 1, manifests.clone())).await.unwrap();
-    let proposed = deployments.propose(change("production", 1, manifests.clone())).await.unwrap();
+    deployments.commit(change("test", 1, &manifests)).await.unwrap();
+    let proposed = deployments.propose(change("production", 1, &manifests)).await.unwrap();
     let (upstream, desk) = host(dir.path(), &deployments).await;
     merge(&desk, &format!("origin/{PROPOSAL}")).await;
     // Meanwhile something else was deployed here.
-    let ours = deployments.commit(change("staging", 2, manifests.clone())).await.unwrap();
+    let ours = deployments.commit(change("staging", 2, &manifests)).await.unwrap();
     let theirs = repository.fetch_upstream(&upstream).await.unwrap();
     assert!(send(&upstream, &deployments).await.is_err(), "the host's branch is not thrown away");
 
@@ -399,7 +460,7 @@ async fn what_is_merged_at_a_host_is_taken_over_as_a_push_would_be() {
 async fn what_a_host_may_not_say_is_refused_and_nothing_of_it_taken() {
     let (dir, deployments) = open().await;
     let (manifests, repository) = (fixture::tree(MANIFESTS), deployments.repository());
-    let ours = deployments.commit(change("test", 1, manifests.clone())).await.unwrap();
+    let ours = deployments.commit(change("test", 1, &manifests)).await.unwrap();
     let (upstream, desk) = host(dir.path(), &deployments).await;
     let rules = FolderRules { allowed: Vec::new(), refused: Vec::new(), hint: String::new() };
     let cases: [(&[&str], &str); 3] = [
@@ -422,7 +483,7 @@ async fn what_a_host_may_not_say_is_refused_and_nothing_of_it_taken() {
     client::git_ok(&desk, &["commit", "--quiet", "-m", "Change"]).await;
     client::git_ok(&desk, &["push", "--quiet", "--force", "origin", "main"]).await;
     let theirs = repository.fetch_upstream(&upstream).await.unwrap();
-    let main = deployments.commit(change("test", 2, manifests)).await.unwrap();
+    let main = deployments.commit(change("test", 2, &manifests)).await.unwrap();
     let tree = deployments.folders(&[(target("test"), theirs.clone())]).await.unwrap().remove(0).unwrap();
     let rules = FolderRules { allowed: vec![FolderState { path: "test/web".into(), tree }], ..rules };
     let Taken::Refused(why) = deployments.take_over(&theirs, &rules, "host").await.unwrap() else { panic!() };

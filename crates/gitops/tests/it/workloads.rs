@@ -21,7 +21,7 @@ fn decoded(from: &str, to: &str) -> Result<String, String> {
         7
     );
     let tree = fixture::tree(&format!("{images}{}", SERVICE.replacen(from, to, 1)));
-    let resources = kustomize::render(&tree, "").map_err(|error| error.to_string())?;
+    let resources = kustomize::render(&tree, "").map_err(|error| error.to_string())?.resources;
     let (workload, notices) = workload::decode(&target(), &resources).map_err(|error| error.to_string())?;
     let mut text = format!("{workload:#?}\n");
     for notice in notices {
@@ -112,7 +112,7 @@ fn held(pod: &str, container: &str) -> String {
         "=== kustomization.yaml\nresources: [production]\nimages: [{{name: web, digest: 'sha256:{:064x}'}}]\n",
         7
     );
-    let resources = kustomize::render(&fixture::tree(&format!("{images}{service}")), "").unwrap();
+    let resources = kustomize::render(&fixture::tree(&format!("{images}{service}")), "").unwrap().resources;
     match workload::decode(&target(), &resources) {
         Ok((workload, notices)) => {
             let notes: Vec<String> =
@@ -227,7 +227,7 @@ fn scaled(from: &str, to: &str, more: &str) -> String {
         7
     );
     let tree = fixture::tree(&format!("{images}{text}=== base/scaler.yaml\n{autoscaler}{more}"));
-    let resources = kustomize::render(&tree, "").unwrap();
+    let resources = kustomize::render(&tree, "").unwrap().resources;
     match workload::decode(&target(), &resources) {
         Ok((workload, _)) => format!("{:?}", workload.autoscaling.unwrap()),
         Err(error) => error.to_string(),
@@ -298,7 +298,7 @@ fn secrets_are_decoded_and_never_shown() {
             "=== kustomization.yaml\nresources: [production]\nimages: [{{name: web, digest: 'sha256:{:064x}'}}]\n",
             7
         );
-        let resources = kustomize::render(&fixture::tree(&format!("{images}{text}")), "").unwrap();
+        let resources = kustomize::render(&fixture::tree(&format!("{images}{text}")), "").unwrap().resources;
         workload::decode(&target(), &resources)
             .map(|(workload, _)| {
                 workload.container.env.into_iter().find(|(name, _)| name == "PASSWORD").map(|(_, value)| value)

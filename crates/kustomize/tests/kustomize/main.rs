@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that is left out says so")]
 
+mod charts;
 mod errors;
 mod fixture;
 mod grammar;

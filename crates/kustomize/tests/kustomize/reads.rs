@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use std::sync::Arc;
+use prograde_kustomize::{FileTree, RemoteBase, Remotes, Renderer, Surrounded};
 
-use prograde_kustomize::{FileTree, Files, Link, RemoteBase, Remotes, Renderer};
+use crate::charts::Cook;
 
 use crate::fixture;
 
@@ -40,39 +40,12 @@ impl Remotes for One {
     }
 }
 
-/// A tree beside which another repository is.
-struct Beside {
-    tree: FileTree,
-    one: One,
-}
-
-impl Files for Beside {
-    fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
-        self.tree.read(path)
-    }
-
-    fn is_directory(&self, path: &str) -> bool {
-        self.tree.is_directory(path)
-    }
-
-    fn link(&self, path: &str) -> Link {
-        self.tree.link(path)
-    }
-
-    fn names(&self, dir: &str) -> Vec<String> {
-        self.tree.names(dir)
-    }
-
-    fn remotes(&self) -> Option<&dyn Remotes> {
-        Some(&self.one)
-    }
-}
-
 fn with(resources: &str) -> (Result<String, String>, usize) {
     let tree = fixture::tree(&format!("=== top/kustomization.yaml\nnamePrefix: p-\nresources: [{resources}]"));
-    let beside = Beside { tree, one: One(RefCell::default()) };
-    let done = Renderer::new(&beside).render("top").and_then(|done| done.to_yaml());
-    (done.map_err(|error| error.to_string()), beside.one.0.into_inner().len())
+    let one = One(RefCell::default());
+    let surrounded = Surrounded { files: &tree, remotes: Some(&one), charts: None::<&Cook> };
+    let done = Renderer::new(&surrounded).render("top").and_then(|done| done.to_yaml());
+    (done.map_err(|error| error.to_string()), one.0.into_inner().len())
 }
 
 #[test]

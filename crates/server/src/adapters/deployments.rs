@@ -7,12 +7,15 @@ use prograde_confine::{Machine, refusals};
 use prograde_control::ports::{Checked, Committed, Deployment, Deployments as Port, Files, PortError, Revert};
 use prograde_control::{Clock as _, SystemClock};
 use prograde_gitops::FileTree;
+use prograde_gitops::deploy::manifests::FOLDER;
 use prograde_gitops::deploy::{
-    DeployChange, DeployError, Deployments, PreviewError, RenderError, RevertRequest, preview,
+    DeployChange, DeployError, Deployments, Manifests, RenderError, Rendered, RevertRequest,
 };
 use prograde_gitops::git::MAIN;
 use prograde_gitops::kustomize::to_yaml;
 use prograde_gitops::workload;
+use prograde_kustomize::codes::HELM;
+use prograde_kustomize::helm::Charts;
 use prograde_model::confinement::Part;
 use prograde_model::ids::{CommitId, Digest, Target};
 use prograde_model::policy::PolicyAnswers;
@@ -22,6 +25,7 @@ use prograde_policy::SignedBy;
 use sha2::{Digest as _, Sha256};
 
 use super::source::from_git;
+use crate::bases::{Asked, Bases};
 use crate::events::chain;
 use crate::evidence::Vouching;
 use crate::policies::{InForce, Judged, Vouched};
@@ -34,6 +38,8 @@ pub(crate) struct GitDeployments {
     pub(crate) vouching: Vouching,
     /// What the local node can give.
     pub(crate) machine: Machine,
+    /// What manifests are rendered from beside their own files.
+    pub(crate) bases: Bases,
 }
 
 fn tree(files: &Files) -> Result<FileTree, PortError> {
@@ -41,27 +47,47 @@ fn tree(files: &Files) -> Result<FileTree, PortError> {
     FileTree::from_files(files).map_err(|error| PortError::Final(chain(&error)))
 }
 
+/// Renders. Blocks: call it off the runtime.
+fn rendered(
+    (target, digest): (&Target, Option<&Digest>),
+    (files, overlay): (&FileTree, &str),
+    bases: &Bases,
+) -> Result<Rendered, PortError> {
+    let asked = Asked::of(bases);
+    let charts = bases.charts().map(|bases| bases as &dyn Charts);
+    let made = Manifests { files, overlay, bases: Some(&asked), charts }.render(target, digest);
+    made.map_err(|error| asked.told(from_deploy(error)))
+}
+
+/// What is told of a chart that is another one each time.
+fn drawn(overlay: &str) -> Diagnostic {
+    let message = "a chart gives other objects each time that Helm renders it, so nobody could say what is deployed";
+    let hint = "give it the values that it draws, such as passwords and certificates, as references to secrets";
+    Diagnostic::file(HELM, overlay, message, hint)
+}
+
 impl GitDeployments {
-    /// What the policies that are in force now say, of what is known now: since the push others may have been read, and the
-    /// image has been built.
-    async fn admit(&self, deployment: &Deployment) -> Result<PolicyAnswers, PortError> {
+    /// What a release deploys, and what the policies that are in force now say of that, of what is known now: since the push
+    /// others may have been read, and the image has been built.
+    async fn admit(&self, deployment: &Deployment) -> Result<(Rendered, PolicyAnswers), PortError> {
         let (tree, policies, of) = (tree(&deployment.manifests)?, self.policies.now(), deployment.clone());
-        let vouching = self.vouching.clone();
+        let (vouching, bases) = (self.vouching.clone(), self.bases.clone());
         let judged = tokio::task::spawn_blocking(move || {
             let Deployment { target, overlay, digest, evidence, scanned, .. } = of;
-            let resources = preview(&target, &overlay, &tree, Some(&digest)).map_err(from_preview)?;
+            let rendered = rendered((&target, Some(&digest)), (&tree, &overlay), &bases)?;
             let (signed_by, repository) = evidence.map(|found| (found.key_id, found.repository)).unzip();
             let vouched = Vouched { signed_by, scanned };
             let signed = |asked: &SignedBy| vouching.signed(&target.service, &digest, repository.as_deref(), asked);
-            Ok::<_, PortError>(policies.judge(&resources, (&vouched, &signed), SystemClock.now()))
+            let judged = policies.judge(&rendered.resources, (&vouched, &signed), SystemClock.now());
+            Ok::<_, PortError>((rendered, judged))
         });
         let judged = judged.await.unwrap_or_else(|error| Err(PortError::Passing(error.to_string())));
-        let Judged { refused, answers, .. } = judged.map_err(as_written)?;
+        let (rendered, Judged { refused, answers, .. }) = judged.map_err(as_written)?;
         // What Git has already was let in then: a crash may have come before that was recorded. What a person has merged was
         // let in when it was proposed, which may be long ago.
         let is_there = !refused.is_empty() && deployment.merged.is_none() && self.committed(deployment).await?;
         if refused.is_empty() || is_there {
-            Ok(answers)
+            Ok((rendered, answers))
         } else {
             Err(as_written(PortError::Input(Diagnostics(refused))))
         }
@@ -84,9 +110,14 @@ impl Port for GitDeployments {
     ) -> Result<Checked, PortError> {
         let (tree, overlay, target) = (tree(manifests)?, overlay.to_owned(), target.clone());
         let (machine, unconfined) = (self.machine.clone(), unconfined.to_vec());
-        let (policies, vouching) = (self.policies.now(), self.vouching.clone());
+        let (policies, vouching, bases) = (self.policies.now(), self.vouching.clone(), self.bases.clone());
         let checked = tokio::task::spawn_blocking(move || {
-            let resources = preview(&target, &overlay, &tree, None).map_err(from_preview)?;
+            let render = || rendered((&target, None), (&tree, &overlay), &bases);
+            let first = render()?;
+            if first.program && render()? != first {
+                return Err(PortError::Input(Diagnostics::from(drawn(&overlay))));
+            }
+            let Rendered { resources, .. } = first;
             let (workload, notices) = workload::decode(&target, &resources)?;
             let confinement = workload.confinement.iter();
             let refused = confinement.flat_map(|asked| refusals(asked, &unconfined, &machine)).map(Diagnostic::from);
@@ -109,13 +140,13 @@ impl Port for GitDeployments {
     }
 
     async fn propose(&self, deployment: Deployment) -> Result<CommitId, PortError> {
-        self.admit(&deployment).await?;
-        self.deployments.propose(change(deployment)?).await.map_err(|error| from_deploy(&error))
+        let (rendered, _) = self.admit(&deployment).await?;
+        self.deployments.propose(change(deployment, rendered)).await.map_err(from_deploy)
     }
 
     async fn commit(&self, deployment: Deployment) -> Result<Committed, PortError> {
-        let policies = self.admit(&deployment).await?;
-        let commit = self.deployments.commit(change(deployment)?).await.map_err(|error| from_deploy(&error))?;
+        let (rendered, policies) = self.admit(&deployment).await?;
+        let commit = self.deployments.commit(change(deployment, rendered)).await.map_err(from_deploy)?;
         Ok(Committed { commit, policies })
     }
 
@@ -135,7 +166,7 @@ impl Port for GitDeployments {
                 let head = self.deployments.repository().head(MAIN).await.map_err(|error| from_git(&error))?;
                 Ok(head.unwrap_or(commit))
             }
-            other => other.map_err(|error| from_deploy(&error)),
+            other => other.map_err(from_deploy),
         }
     }
 
@@ -149,37 +180,37 @@ impl Port for GitDeployments {
     }
 }
 
-fn change(deployment: Deployment) -> Result<DeployChange, PortError> {
-    Ok(DeployChange {
+fn change(deployment: Deployment, rendered: Rendered) -> DeployChange {
+    DeployChange {
         target: deployment.target,
         flight: deployment.flight,
         source_commit: deployment.commit,
         digest: deployment.digest,
-        overlay: deployment.overlay,
-        manifests: tree(&deployment.manifests)?,
+        rendered,
         author: (deployment.author.name, deployment.author.email),
         subject: deployment.subject,
         merged: deployment.merged,
         at: deployment.at,
-    })
-}
-
-fn from_preview(error: PreviewError) -> PortError {
-    match error {
-        PreviewError::Manifests(diagnostics) => PortError::Input(diagnostics),
-        PreviewError::Release(error) => PortError::Final(chain(&error)),
     }
 }
 
-fn from_deploy(error: &DeployError) -> PortError {
-    if let DeployError::Git(error) = error { from_git(error) } else { PortError::Final(chain(error)) }
+fn from_deploy(error: DeployError) -> PortError {
+    match error {
+        DeployError::Manifests(diagnostics) => PortError::Input(diagnostics),
+        DeployError::Git(error) => from_git(&error),
+        error @ (DeployError::Overlay(_)
+        | DeployError::Symlink(_)
+        | DeployError::NoOverlay(_)
+        | DeployError::Superseded { .. }
+        | DeployError::Tree(_)) => PortError::Final(chain(&error)),
+    }
 }
 
 /// Manifests are rendered in a folder of their own; people know them without it.
 fn as_written(error: PortError) -> PortError {
     let PortError::Input(mut diagnostics) = error else { return error };
     for diagnostic in &mut diagnostics.0 {
-        if let Some(path) = diagnostic.file.strip_prefix("manifests/") {
+        if let Some(path) = diagnostic.file.strip_prefix(FOLDER) {
             diagnostic.file = path.to_owned();
         }
     }

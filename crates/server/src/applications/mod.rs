@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::adapters::source::ReadFrom;
 use crate::api::types::{ApplicationSetView, ApplicationView, ApplicationsView};
+use crate::bases::Bases;
 use crate::events::chain;
 use crate::evidence::Vouching;
 use crate::policies::InForce;
@@ -59,6 +60,8 @@ pub(crate) struct Parts {
     pub(crate) policies: InForce,
     /// Who knows who vouches for images.
     pub(crate) vouching: Vouching,
+    /// What is rendered beside the repositories' own files.
+    pub(crate) bases: Bases,
 }
 
 struct Inner {
@@ -105,8 +108,9 @@ pub(crate) enum NotOrdered {
 impl Sets {
     /// Begins to keep what a file says, if there is one.
     pub(crate) async fn start(file: Option<PathBuf>, declaration: Declaration, parts: Parts) -> Self {
-        let Parts { control, repositories, deployments, upstreams, read_from, url, kept, policies, vouching } = parts;
-        let held = Held { repositories, deployments };
+        let Parts { control, repositories, deployments, upstreams, read_from, url, kept, policies, vouching, bases } =
+            parts;
+        let held = Held { repositories, deployments, bases: Arc::new(bases) };
         let running = Mutex::default();
         let rules = (policies, vouching);
         let this = Self(Arc::new(Inner { file, control, held, upstreams, read_from, url, kept, rules, running }));

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use prograde_apps::Repositories as Addresses;
 use prograde_apps::repository::address_key;
-use prograde_apps::{Repositories as Addresses, Tree};
 use prograde_gitops::git::{MAIN, Repositories, Repository};
-use prograde_kustomize::FileTree;
+use prograde_kustomize::helm::Charts;
+use prograde_kustomize::{FileTree, Files, Surrounded};
 use prograde_model::ids::{CommitId, ServiceName};
 use tokio::runtime::Handle;
 
+use crate::bases::Bases;
 use crate::events::chain;
 
 /// The repository that says what should run.
@@ -26,6 +28,7 @@ type AtCommit = (Option<CommitId>, Arc<FileTree>);
 pub(super) struct Held {
     pub(super) repositories: Repositories,
     pub(super) deployments: Repository,
+    pub(super) bases: Arc<Bases>,
 }
 
 impl Held {
@@ -58,6 +61,12 @@ impl Held {
     }
 }
 
+/// A repository's files.
+struct Here {
+    at: AtCommit,
+    tree: Surrounded<Arc<FileTree>, Arc<Bases>, Arc<Bases>>,
+}
+
 /// Repositories by their addresses, for one reading. Each is read when it is asked for first. Used off the runtime.
 pub(super) struct Trees {
     held: Held,
@@ -66,7 +75,7 @@ pub(super) struct Trees {
     known: BTreeMap<String, ServiceName>,
     /// The keys of addresses that were asked for.
     keys: Mutex<HashMap<String, String>>,
-    read: BTreeMap<ServiceName, OnceLock<Option<AtCommit>>>,
+    read: BTreeMap<ServiceName, OnceLock<Option<Here>>>,
     wrong: Mutex<Vec<String>>,
 }
 
@@ -81,8 +90,17 @@ impl Trees {
 
     /// The files of a repository.
     pub(super) fn of(&self, name: &ServiceName) -> Option<&AtCommit> {
+        Some(&self.here(name)?.at)
+    }
+
+    fn here(&self, name: &ServiceName) -> Option<&Here> {
         let read = || match self.runtime.block_on(self.held.read(name, &self.before)) {
-            Ok(found) => Some(found),
+            Ok(at) => {
+                let bases = &self.held.bases;
+                let charts = bases.charts().map(|_| Arc::clone(bases));
+                let tree = Surrounded { files: Arc::clone(&at.1), remotes: Some(Arc::clone(bases)), charts };
+                Some(Here { at, tree })
+            }
             Err(why) => {
                 self.wrong.lock().unwrap_or_else(PoisonError::into_inner).push(why);
                 None
@@ -109,13 +127,16 @@ impl Trees {
         if !wrong.is_empty() {
             return Err(wrong.join("; "));
         }
-        Ok(self.read.into_iter().filter_map(|(name, found)| Some((name, found.into_inner()??))).collect())
+        Ok(self.read.into_iter().filter_map(|(name, found)| Some((name, found.into_inner()??.at))).collect())
     }
 }
 
 impl Addresses for Trees {
-    fn find(&self, url: &str) -> Option<&dyn Tree> {
-        let (_, tree) = self.of(self.named(url)?)?;
-        Some(&**tree as &dyn Tree)
+    fn find(&self, url: &str) -> Option<&dyn Files> {
+        Some(&self.here(self.named(url)?)?.tree as &dyn Files)
+    }
+
+    fn charts(&self) -> Option<&dyn Charts> {
+        self.held.bases.charts().map(|bases| bases as &dyn Charts)
     }
 }

@@ -1,4 +1,4 @@
-//! `upstreams.yaml`: which repositories on Git hosts are followed.
+//! `upstreams.yaml`: which repositories on Git hosts are followed, and which ones manifests may be taken from.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,8 @@ pub(crate) const CODE: &str = "PG0310";
 const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// The most repositories that are followed.
 const UPSTREAMS_MAX: usize = 500;
+/// The most entries of where bases or charts may come from.
+const SHARED_MAX: usize = 100;
 /// How often a host may be asked without having told anything.
 const POLL_MIN: Duration = Duration::from_secs(5);
 const POLL_MAX: Duration = Duration::from_hours(24);
@@ -35,6 +37,21 @@ struct File {
     #[serde(default)]
     upstreams: Vec<Declared>,
     deployments: Option<Copy>,
+    #[serde(default)]
+    bases: Vec<Shared>,
+    #[serde(default)]
+    charts: Vec<String>,
+}
+
+/// Where bases of other repositories may lie: a repository, or all below an address.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shared {
+    url: String,
+    #[serde(default = "user")]
+    user: String,
+    token_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +92,17 @@ pub(crate) struct Upstreamed {
     pub(crate) followed: Vec<Followed>,
     /// Where the deployment repository is as well.
     pub(crate) mirror: Option<Followed>,
+    /// What manifests may be rendered from.
+    pub(crate) shared: Sharing,
+}
+
+/// What manifests may be rendered from beside their own files.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sharing {
+    /// Where bases may be fetched from.
+    pub(crate) bases: Vec<Host>,
+    /// The repositories that charts may come from, or what those lie below.
+    pub(crate) charts: Vec<String>,
 }
 
 fn main() -> String {
@@ -87,17 +115,37 @@ fn user() -> String {
     "x-access-token".into()
 }
 
+/// A repository on a host, or what repositories there lie below, and what is shown to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) url: String,
+    user: String,
+    token: Option<Secret>,
+    ca_file: Option<PathBuf>,
+}
+
+impl Host {
+    /// A repository to be asked, with the token that is in its file now.
+    pub(crate) fn upstream(&self, url: &str, branch: &str) -> Result<Upstream, String> {
+        let token = self.token.as_ref().map(|token| token.read(Path::new(""))).transpose();
+        let token = token.map_err(|error| chain(&error))?;
+        Ok(Upstream {
+            url: url.to_owned(),
+            branch: branch.to_owned(),
+            credential: token.map(|token| (self.user.clone(), token)),
+            ca_file: self.ca_file.clone(),
+        })
+    }
+}
+
 /// A repository that is followed.
 #[derive(Debug, Clone)]
 pub(crate) struct Followed {
     pub(crate) service: ServiceName,
-    pub(crate) url: String,
+    pub(crate) at: Host,
     pub(crate) branch: String,
     /// How often the host is asked where it tells nothing.
     pub(crate) poll: Duration,
-    user: String,
-    token: Option<Secret>,
-    ca_file: Option<PathBuf>,
     /// What signs the host's messages.
     pub(crate) webhook: Option<Secret>,
     /// What may be followed although it does not come after what was there.
@@ -107,20 +155,13 @@ pub(crate) struct Followed {
 impl Followed {
     /// What the host is called, without the way to the repository.
     pub(crate) fn host(&self) -> String {
-        let authority = self.url.parse::<Uri>().ok().and_then(|uri| Some(uri.authority()?.to_string()));
-        authority.unwrap_or_else(|| self.url.clone())
+        let authority = self.at.url.parse::<Uri>().ok().and_then(|uri| Some(uri.authority()?.to_string()));
+        authority.unwrap_or_else(|| self.at.url.clone())
     }
 
     /// Where to look, with the token that is in its file now.
     pub(crate) fn upstream(&self) -> Result<Upstream, String> {
-        let token = self.token.as_ref().map(|token| token.read(Path::new(""))).transpose();
-        let token = token.map_err(|error| chain(&error))?;
-        Ok(Upstream {
-            url: self.url.clone(),
-            branch: self.branch.clone(),
-            credential: token.map(|token| (self.user.clone(), token)),
-            ca_file: self.ca_file.clone(),
-        })
+        self.at.upstream(&self.at.url, &self.branch)
     }
 }
 
@@ -166,7 +207,28 @@ fn parse(name: &str, text: &str, folder: &Path) -> Result<Upstreamed, Diagnostic
     }
     let mirror =
         file.deployments.map(|copy| copy.checked(folder, &mut found)).transpose().map_err(Diagnostics::from)?;
-    if found.0.is_empty() { Ok(Upstreamed { followed: all, mirror }) } else { Err(located(CODE, name, text, found.0)?) }
+    for (field, count) in [("bases", file.bases.len()), ("charts", file.charts.len())] {
+        if count > SHARED_MAX {
+            let hint = "name what repositories lie below, such as `https://git.example.org/team/`";
+            found.add(&[field], format!("at most {SHARED_MAX} entries may be named"), hint);
+        }
+    }
+    for (index, url) in file.charts.iter().enumerate() {
+        if let Err((message, hint)) = chart_address(url) {
+            found.add(&["charts", &index.to_string()], message, hint);
+        }
+    }
+    let checked = |(index, shared): (usize, Shared)| {
+        let Shared { url, user, token_file, ca_file } = shared;
+        let at = ["bases".to_owned(), index.to_string()];
+        Declaring { at: &[&at[0], &at[1]], folder, found: &mut found }.host(url, user, token_file, ca_file)
+    };
+    let bases: Vec<Host> = file.bases.into_iter().take(SHARED_MAX).enumerate().map(checked).collect();
+    if found.0.is_empty() {
+        Ok(Upstreamed { followed: all, mirror, shared: Sharing { bases, charts: file.charts } })
+    } else {
+        Err(located(CODE, name, text, found.0)?)
+    }
 }
 
 struct Found(Vec<Problem>);
@@ -190,43 +252,61 @@ impl Copy {
 
 impl Declared {
     fn checked(self, at: &[&str], folder: &Path, found: &mut Found) -> Followed {
-        let mut wrong = |field: &str, message: String, hint: &str| found.add(&[at, &[field]].concat(), message, hint);
-        if let Err((message, hint)) = address(&self.url, self.token_file.is_some()) {
-            wrong("url", message, hint);
+        let Self { service, url, branch, poll, user, token_file, ca_file, webhook_secret_file, accept } = self;
+        let mut declaring = Declaring { at, folder, found };
+        let at = declaring.host(url, user, token_file, ca_file);
+        if !is_branch(&branch) {
+            let message = format!("{branch:?} is not the name of a branch");
+            declaring.wrong("branch", message, "write `main`, or another branch");
         }
-        if !is_branch(&self.branch) {
-            wrong(
-                "branch",
-                format!("{:?} is not the name of a branch", self.branch),
-                "write `main`, or another branch",
-            );
-        }
-        let poll = self.poll.duration().unsigned_abs();
+        let poll = poll.duration().unsigned_abs();
         if !(POLL_MIN..=POLL_MAX).contains(&poll) {
-            wrong("poll", "a host is asked between every 5 seconds and once a day".into(), "write `poll: 1m`");
+            let message = "a host is asked between every 5 seconds and once a day";
+            declaring.wrong("poll", message.into(), "write `poll: 1m`");
         }
-        if self.user.is_empty() || self.user.contains(':') || self.user.chars().any(char::is_control) {
-            wrong("user", "a name has no colon".into(), "leave it out where the token is enough");
+        let webhook = declaring.secret("webhook_secret_file", webhook_secret_file);
+        Followed { service, at, branch, poll, webhook, accept }
+    }
+}
+
+/// An entry of the file, and what is found wrong with it.
+struct Declaring<'a> {
+    at: &'a [&'a str],
+    folder: &'a Path,
+    found: &'a mut Found,
+}
+
+impl Declaring<'_> {
+    fn wrong(&mut self, field: &str, message: String, hint: &str) {
+        self.found.add(&[self.at, &[field]].concat(), message, hint);
+    }
+
+    fn host(&mut self, url: String, user: String, token_file: Option<PathBuf>, ca_file: Option<PathBuf>) -> Host {
+        if let Err((message, hint)) = address(&url, token_file.is_some()) {
+            self.wrong("url", message, hint);
         }
-        let secret = |field: &str, file: Option<PathBuf>, wrong: &mut dyn FnMut(&str, String, &str)| {
-            let secret = Secret::File(folder.join(file?));
-            match secret.read(Path::new("")) {
-                Ok(text) if text.is_empty() || text.chars().any(char::is_control) => {
-                    wrong(field, "the file holds no secret".into(), "write it alone into the file, in one line");
-                }
-                Ok(_) => {}
-                Err(error) => wrong(field, chain(&error), "make the file readable for this user only"),
-            }
-            Some(secret)
-        };
-        let token = secret("token_file", self.token_file, &mut wrong);
-        let webhook = secret("webhook_secret_file", self.webhook_secret_file, &mut wrong);
-        let ca_file = self.ca_file.map(|file| folder.join(file));
+        if user.is_empty() || user.contains(':') || user.chars().any(char::is_control) {
+            self.wrong("user", "a name has no colon".into(), "leave it out where the token is enough");
+        }
+        let token = self.secret("token_file", token_file);
+        let ca_file = ca_file.map(|file| self.folder.join(file));
         if ca_file.as_ref().is_some_and(|file| !file.is_file()) {
-            wrong("ca_file", "there is no such file".into(), "name a file of certificates in PEM");
+            self.wrong("ca_file", "there is no such file".into(), "name a file of certificates in PEM");
         }
-        let Self { service, url, branch, user, accept, .. } = self;
-        Followed { service, url, branch, poll, user, token, ca_file, webhook, accept }
+        Host { url, user, token, ca_file }
+    }
+
+    fn secret(&mut self, field: &str, file: Option<PathBuf>) -> Option<Secret> {
+        let secret = Secret::File(self.folder.join(file?));
+        match secret.read(Path::new("")) {
+            Ok(text) if text.is_empty() || text.chars().any(char::is_control) => {
+                let hint = "write it alone into the file, in one line";
+                self.wrong(field, "the file holds no secret".into(), hint);
+            }
+            Ok(_) => {}
+            Err(error) => self.wrong(field, chain(&error), "make the file readable for this user only"),
+        }
+        Some(secret)
     }
 }
 
@@ -245,6 +325,20 @@ fn address(url: &str, has_token: bool) -> Result<(), (String, &'static str)> {
         Some("http") if is_loopback(&uri) => Ok(()),
         Some("http") => Err(("a host is asked by `https`: what comes by `http` may be anybody's".into(), hint)),
         Some(_) | None => Err(("only `https` and folders can be followed".into(), hint)),
+    }
+}
+
+/// Whether charts may come from an address, else why not.
+fn chart_address(url: &str) -> Result<(), (String, &'static str)> {
+    let hint = "write `https://HOST/PATH`, or `oci://HOST/PATH` for a registry";
+    let uri: Uri = url.parse().map_err(|_| ("it is not an address".to_owned(), hint))?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(("the address has a name or password in it".into(), "charts are asked for without"));
+    }
+    match uri.scheme_str() {
+        Some("https" | "oci") => Ok(()),
+        Some("http") if is_loopback(&uri) => Ok(()),
+        Some(_) | None => Err(("charts come by `https` or from a registry".into(), hint)),
     }
 }
 
@@ -271,13 +365,19 @@ mod tests {
     #[test]
     fn a_whole_file_is_read() {
         let text = "version: 1\nupstreams:\n- { service: pad, url: 'https://git.example.org/pad.git', branch: release/1, poll: 30s }\n- { service: tin, url: /srv/git/tin.git }\n";
-        let text = format!("{text}deployments: {{ url: 'https://git.example.org/deployments.git' }}\n");
+        let text = format!(
+            "{text}deployments: {{ url: 'https://git.example.org/deployments.git' }}\nbases: [{{ url: 'https://git.example.org/shared/' }}]\ncharts: ['oci://registry.example.org/charts']\n"
+        );
         let all = parse("upstreams.yaml", &text, Path::new("")).unwrap();
         let mirror = all.mirror.unwrap();
         assert_eq!((mirror.service.as_str(), mirror.host()), ("deployments", "git.example.org".to_owned()));
         let seen: Vec<_> =
             all.followed.iter().map(|one| (one.service.as_str(), one.branch.as_str(), one.poll.as_secs())).collect();
         assert_eq!(seen, [("pad", "release/1", 30), ("tin", "main", 60)]);
+        assert_eq!(
+            all.shared.bases.iter().map(|host| host.url.as_str()).collect::<Vec<_>>(),
+            ["https://git.example.org/shared/"]
+        );
     }
 
     #[test]
@@ -296,6 +396,16 @@ mod tests {
             ("{ service: pad, url: /x, ca_file: missing }", "no such file"),
             ("{ service: pad, url: /x, colour: red }", "colour"),
             ("{ service: pad, url: /x }\ndeployments: { url: x }", "upstreams.yaml:4:16: only `https` and folders"),
+            (
+                "{ service: pad, url: /x }\nbases: [{ url: 'http://h/x' }]",
+                "upstreams.yaml:4:16: a host is asked by `https`",
+            ),
+            ("{ service: pad, url: /x }\nbases: [{ url: /x, token_file: missing }]", "a folder needs no token"),
+            ("{ service: pad, url: /x }\nbases: [{ url: /x, branch: main }]", "branch"),
+            (
+                "{ service: pad, url: /x }\ncharts: ['https://h/x', 'http://h/x']",
+                "upstreams.yaml:4:24: charts come by `https`",
+            ),
             ("{ service: pad, url: /x }\n- { service: pad, url: /y }", "follows another repository already"),
         ] {
             assert!(errors(upstream).contains(said), "{upstream}: {}", errors(upstream));

@@ -58,7 +58,7 @@ impl Follower {
             match inner.deployments.take_over(&theirs, &rules, &self.followed.host()).await? {
                 Taken::Nothing => {}
                 Taken::Main(commit) => {
-                    tracing::info!(commit = commit.short(), "deployments taken over from {}", self.followed.url);
+                    tracing::info!(commit = commit.short(), "deployments taken over from {}", self.followed.at.url);
                     inner.by_hand.pushed();
                     // What was merged is proposed no longer once that is recorded.
                     tokio::time::sleep(GATHER).await;
@@ -70,7 +70,7 @@ impl Follower {
         let changes = changes(&ours, &there);
         if !changes.is_empty() {
             repository.push_upstream(&upstream, &changes).await?;
-            tracing::info!("deployments sent to {}: {}", self.followed.url, changes.join(" "));
+            tracing::info!("deployments sent to {}: {}", self.followed.at.url, changes.join(" "));
         }
         Ok(ours)
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::types::UpstreamView;
+use crate::bases::Bases;
 use crate::by_hand::ByHand;
 use crate::events::chain;
 use config::{Followed, Upstreamed};
@@ -40,6 +41,7 @@ struct Inner {
     repositories: Repositories,
     deployments: Arc<Deployments>,
     by_hand: ByHand,
+    bases: Bases,
     running: Mutex<Running>,
 }
 
@@ -49,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) repositories: Repositories,
     pub(crate) deployments: Arc<Deployments>,
     pub(crate) by_hand: ByHand,
+    pub(crate) bases: Bases,
 }
 
 /// Those of one reading of the file.
@@ -104,9 +107,9 @@ enum LookError {
 impl Upstreams {
     /// Begins to follow what a file says, if there is one.
     pub(crate) fn start(file: Option<PathBuf>, declared: Upstreamed, parts: Parts) -> Self {
-        let Parts { control, repositories, deployments, by_hand } = parts;
+        let Parts { control, repositories, deployments, by_hand, bases } = parts;
         let running = Mutex::default();
-        let this = Self(Arc::new(Inner { file, control, repositories, deployments, by_hand, running }));
+        let this = Self(Arc::new(Inner { file, control, repositories, deployments, by_hand, bases, running }));
         this.follow(declared);
         this
     }
@@ -116,6 +119,7 @@ impl Upstreams {
         let Some(file) = &self.0.file else { return Ok(()) };
         let declared = config::read(file)?;
         self.shutdown().await;
+        self.0.bases.declare(declared.shared.clone());
         self.follow(declared);
         Ok(())
     }
@@ -140,7 +144,7 @@ impl Upstreams {
     pub(crate) fn of(&self, service: &ServiceName) -> Option<String> {
         let running = self.running();
         let found = running.followers.iter().find(|follower| follower.followed.service == *service);
-        found.map(|follower| follower.followed.url.clone())
+        found.map(|follower| follower.followed.at.url.clone())
     }
 
     /// Who is woken by the host's messages about a repository.
@@ -207,7 +211,7 @@ impl Follower {
             (Step::InStep, _) => Ok(theirs),
             (Step::Advance, ours) => {
                 repository.advance(MAIN, ours.as_ref(), &theirs).await?;
-                tracing::info!(%service, commit = theirs.short(), "taken over from {}", self.followed.url);
+                tracing::info!(%service, commit = theirs.short(), "taken over from {}", self.followed.at.url);
                 inner.control.commits_arrived();
                 Ok(theirs)
             }
@@ -218,7 +222,8 @@ impl Follower {
 
     /// Remembers how it went; for how long nothing is asked then.
     fn take(&self, looked: Result<Option<CommitId>, LookError>, now: Timestamp) -> Duration {
-        let Followed { service, poll, url, .. } = &self.followed;
+        let Followed { service, poll, at, .. } = &self.followed;
+        let url = &at.url;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.looked_at = Some(now);
         match looked {
@@ -247,7 +252,7 @@ impl Follower {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).clone();
         UpstreamView {
             service: self.followed.service.clone(),
-            url: self.followed.url.clone(),
+            url: self.followed.at.url.clone(),
             branch: self.followed.branch.clone(),
             head: state.head,
             looked_at: state.looked_at,

@@ -3,7 +3,6 @@
 mod cluster;
 mod diff;
 mod generate;
-mod helm;
 mod lint;
 mod list;
 mod order;

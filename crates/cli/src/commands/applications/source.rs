@@ -8,21 +8,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
-use prograde_apps::helm::Charts;
 use prograde_apps::repository::{self, Texts, address_key as key};
-use prograde_apps::{Cluster, Objects, Repositories, Tree, World};
-use prograde_gitops::git::RemoteBases;
+use prograde_apps::{Cluster, Objects, Repositories, World};
+use prograde_gitops::helm::Helm;
+use prograde_kustomize::helm::Charts;
 use prograde_kustomize::{Files, Link, Remotes};
 
-use super::helm::Helm;
 use crate::app::App;
+use crate::commands::asking::Asking;
 use crate::commands::render::disk::Disk;
 use crate::report::{self, Report};
-
-/// How many files of a directory are looked at.
-const FILES_MAX: usize = 200_000;
-/// How deep directories are searched where Git does not list files.
-const DEPTH_MAX: usize = 32;
 
 /// Flags of every command that reads applications.
 #[derive(Debug, Args)]
@@ -31,12 +26,8 @@ pub(crate) struct Surroundings {
     /// Where another repository is checked out; may be given several times. This repository's own addresses are known
     #[arg(long = "repo", value_name = "URL=DIR")]
     repositories: Vec<Mapping>,
-    /// Take bases of other repositories only from where they were kept before, and ask no other machine
-    #[arg(long)]
-    offline: bool,
-    /// Let charts be rendered by Helm: the installed program, or the one named. Without it they are refused
-    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true, default_missing_value = "helm")]
-    helm: Option<PathBuf>,
+    #[command(flatten)]
+    asking: Asking,
     /// A file with the Secrets of the clusters that Argo CD knows, for cluster generators; may be given several times
     #[arg(long, value_name = "FILE")]
     clusters: Vec<PathBuf>,
@@ -72,16 +63,15 @@ pub(crate) struct Checkout {
 impl Checkout {
     /// The repository that a directory is in; the directory itself where it is in none.
     pub(crate) fn around(dir: &Path) -> Self {
-        let repository = dir.ancestors().find(|above| above.join(".git").exists()).unwrap_or(dir);
-        Self::on(Disk::at(repository))
+        Self::on(Self::disk_around(dir))
+    }
+
+    fn disk_around(dir: &Path) -> Disk {
+        Disk::at(dir.ancestors().find(|above| above.join(".git").exists()).unwrap_or(dir))
     }
 
     fn on(disk: Disk) -> Self {
         Self { disk, paths: OnceCell::new() }
-    }
-
-    fn with_bases(self, bases: Option<RemoteBases>) -> Self {
-        Self::on(self.disk.with_bases(bases))
     }
 
     /// Where paths begin.
@@ -109,28 +99,6 @@ impl Checkout {
         let text = String::from_utf8_lossy(&listed).into_owned();
         text.lines().filter_map(|line| line.split_once(' ')).map(|(_, url)| key(url)).collect()
     }
-
-    fn walked(&self) -> Result<Vec<String>, String> {
-        let mut found = Vec::new();
-        let mut open = vec![(self.root().to_path_buf(), 0)];
-        while let Some((dir, depth)) = open.pop() {
-            for entry in fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?.flatten() {
-                let kind = entry.file_type().map_err(|error| error.to_string())?;
-                let path = entry.path();
-                if kind.is_dir() {
-                    if entry.file_name() != ".git" && depth < DEPTH_MAX {
-                        open.push((path, depth + 1));
-                    }
-                } else {
-                    found.extend(self.disk.relative(&path));
-                }
-                if found.len() > FILES_MAX {
-                    return Err(format!("{} has more than {FILES_MAX} files", self.root().display()));
-                }
-            }
-        }
-        Ok(found)
-    }
 }
 
 impl Files for Checkout {
@@ -150,8 +118,20 @@ impl Files for Checkout {
         self.disk.names(dir)
     }
 
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
+        let all = self.paths.get_or_init(|| self.listed()).as_ref().map_err(String::clone)?;
+        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
+        let from = all.partition_point(|path| *path < prefix);
+        let below = all.iter().skip(from).take_while(|path| path.starts_with(&prefix));
+        Ok(below.cloned().collect())
+    }
+
     fn remotes(&self) -> Option<&dyn Remotes> {
         self.disk.remotes()
+    }
+
+    fn charts(&self) -> Option<&dyn Charts> {
+        self.disk.charts()
     }
 }
 
@@ -160,7 +140,7 @@ impl Checkout {
         // What is new counts, what Git ignores does not.
         let listed = self.git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
         let mut paths = match listed {
-            None => self.walked()?,
+            None => self.disk.paths("")?,
             Some(listed) => {
                 let text = String::from_utf8_lossy(&listed).into_owned();
                 let present = |path: &&str| !path.is_empty() && self.root().join(path).symlink_metadata().is_ok();
@@ -173,16 +153,6 @@ impl Checkout {
     }
 }
 
-impl Tree for Checkout {
-    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
-        let all = self.paths.get_or_init(|| self.listed()).as_ref().map_err(String::clone)?;
-        let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
-        let from = all.partition_point(|path| *path < prefix);
-        let below = all.iter().skip(from).take_while(|path| path.starts_with(&prefix));
-        Ok(below.cloned().collect())
-    }
-}
-
 /// The repositories that are here.
 pub(crate) struct Checkouts {
     own: Checkout,
@@ -192,14 +162,14 @@ pub(crate) struct Checkouts {
 }
 
 impl Repositories for Checkouts {
-    fn find(&self, url: &str) -> Option<&dyn Tree> {
+    fn find(&self, url: &str) -> Option<&dyn Files> {
         let url = key(url);
         if let Some((_, checkout)) = self.others.iter().find(|(known, _)| *known == url) {
             return Some(checkout);
         }
         // A repository that says no address of its own stands for any.
         let is_own = self.addresses.is_empty() || self.addresses.contains(&url);
-        is_own.then_some(&self.own as &dyn Tree)
+        is_own.then_some(&self.own as &dyn Files)
     }
 
     fn charts(&self) -> Option<&dyn Charts> {
@@ -226,9 +196,9 @@ impl Read {
 /// Reads a file, or all files of a directory that have objects of Argo CD or Flux.
 pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Result<Read, Report> {
     let full = fs::canonicalize(path).map_err(|error| Report::file("read", path, &error))?;
-    let bases = app.bases(surroundings.offline);
-    let own = Checkout::around(if full.is_dir() { &full } else { full.parent().unwrap_or(&full) });
-    let own = own.with_bases(bases.clone());
+    let asking = &surroundings.asking;
+    let own = Checkout::disk_around(if full.is_dir() { &full } else { full.parent().unwrap_or(&full) });
+    let own = Checkout::on(own.asking(asking, app));
     let mut objects = Objects::default();
     for (file, text) in texts(app, path, &full, &own)? {
         prograde_apps::read(&file, &text, &mut objects);
@@ -247,12 +217,10 @@ pub(crate) fn read(app: &App, path: &Path, surroundings: &Surroundings) -> Resul
             Report::new(report::FILE, format!("{} is not a folder", mapping.dir.display()))
                 .hint("write `--repo URL=DIR` with the folder of a checkout")
         })?;
-        Ok((mapping.url.clone(), Checkout::on(Disk::at(&dir).with_bases(bases.clone()))))
+        Ok((mapping.url.clone(), Checkout::on(Disk::at(&dir).asking(asking, app))))
     });
     let others = others.collect::<Result<_, Report>>()?;
-    let helm =
-        surroundings.helm.as_ref().map(|program| Helm::new(program.clone(), app.runtime.clone(), surroundings.offline));
-    let checkouts = Checkouts { addresses: own.addresses(), own, others, helm };
+    let checkouts = Checkouts { addresses: own.addresses(), own, others, helm: asking.helm(app) };
     Ok(Read { objects, checkouts, clusters: known.then_some(clusters) })
 }
 

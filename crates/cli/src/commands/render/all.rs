@@ -16,6 +16,7 @@ use super::disk::Disk;
 use super::index::{Index, Look, Rendered};
 use super::located;
 use crate::app::App;
+use crate::commands::asking::Asking;
 use crate::exit::Exit;
 use crate::report::{self, Report};
 
@@ -29,7 +30,7 @@ pub(super) struct Asked<'a> {
     pub(super) dir: &'a Path,
     pub(super) output: Option<&'a Path>,
     pub(super) prune: bool,
-    pub(super) offline: bool,
+    pub(super) asking: &'a Asking,
     pub(super) options: Options,
 }
 
@@ -45,7 +46,7 @@ type Outcome = Result<Done, Diagnostics>;
 
 /// Renders them all, and says how each went. Where one can't be rendered, what was written of it before stays.
 pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
-    let disk = Disk::around(asked.dir).with_bases(app.bases(asked.offline));
+    let disk = Disk::around(asked.dir).asking(asked.asking, app);
     let output = asked.output.map(make).transpose()?;
     let roots = find(asked.dir, output.as_deref(), &disk)?;
     let mut index = output.as_deref().map_or_else(Index::default, |output| Index::read(output, asked.options));
@@ -165,7 +166,8 @@ fn take_in(index: &mut Index, outcomes: &BTreeMap<&str, Outcome>, disk: &Disk) {
     let seen = disk.seen();
     for (dir, outcome) in outcomes {
         if let Ok(done) = outcome {
-            index.add(dir, &done.reads, &seen, Rendered::new(done.objects, done.warnings.clone()));
+            let rendered = Rendered::new(done.objects, done.warnings.clone(), done.reads.program);
+            index.add(dir, &done.reads, &seen, rendered);
         }
     }
 }

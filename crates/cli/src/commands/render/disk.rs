@@ -8,12 +8,19 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prograde_gitops::git::RemoteBases;
+use prograde_gitops::helm::Helm;
+use prograde_kustomize::helm::Charts;
 use prograde_kustomize::{Files, Link, Remotes};
 
 use super::index::Seen;
+use crate::app::App;
+use crate::commands::asking::Asking;
 
 /// How large one file may be, in bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// How many files of a directory are looked at, and how deep it may be.
+const FILES_MAX: usize = 200_000;
+const DEPTH_MAX: usize = 32;
 
 /// A part of the disk: a Git repository, or all of it where there is none.
 pub(crate) struct Disk {
@@ -22,6 +29,8 @@ pub(crate) struct Disk {
     seen: Mutex<BTreeMap<String, Seen>>,
     /// Where bases of other repositories come from.
     bases: Option<RemoteBases>,
+    /// Who renders charts.
+    helm: Option<Helm>,
 }
 
 impl Disk {
@@ -29,17 +38,17 @@ impl Disk {
     pub(crate) fn around(dir: &Path) -> Self {
         let repository = dir.ancestors().find(|above| above.join(".git").exists());
         let root = repository.or_else(|| dir.ancestors().last()).unwrap_or(dir);
-        Self { root: root.to_path_buf(), seen: Mutex::default(), bases: None }
+        Self { root: root.to_path_buf(), seen: Mutex::default(), bases: None, helm: None }
     }
 
     /// A directory, and nothing around it.
     pub(crate) fn at(dir: &Path) -> Self {
-        Self { root: dir.to_path_buf(), seen: Mutex::default(), bases: None }
+        Self { root: dir.to_path_buf(), seen: Mutex::default(), bases: None, helm: None }
     }
 
-    /// Bases of other repositories are asked for here, if anywhere.
-    pub(crate) fn with_bases(self, bases: Option<RemoteBases>) -> Self {
-        Self { bases, ..self }
+    /// Bases and charts are asked for as a command line says.
+    pub(crate) fn asking(self, asking: &Asking, app: &App) -> Self {
+        Self { bases: asking.bases(app), helm: asking.helm(app), ..self }
     }
 
     /// Where paths begin.
@@ -136,7 +145,29 @@ impl Files for Disk {
         names
     }
 
+    fn paths(&self, dir: &str) -> Result<Vec<String>, String> {
+        let (mut found, mut open) = (Vec::new(), vec![(self.root.join(dir), 0)]);
+        while let Some((dir, depth)) = open.pop() {
+            for entry in fs::read_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?.flatten() {
+                let kind = entry.file_type().map_err(|error| error.to_string())?;
+                if !kind.is_dir() {
+                    found.extend(self.relative(&entry.path()));
+                } else if entry.file_name() != ".git" && depth < DEPTH_MAX {
+                    open.push((entry.path(), depth + 1));
+                }
+                if found.len() > FILES_MAX {
+                    return Err(format!("{} has more than {FILES_MAX} files", self.root.join(dir).display()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn remotes(&self) -> Option<&dyn Remotes> {
         self.bases.as_ref().map(|bases| bases as &dyn Remotes)
+    }
+
+    fn charts(&self) -> Option<&dyn Charts> {
+        self.helm.as_ref().map(|helm| helm as &dyn Charts)
     }
 }

@@ -61,13 +61,16 @@ pub(super) struct Rendered {
     pub(super) objects: usize,
     /// What should be written otherwise.
     pub(super) warnings: Vec<String>,
+    /// Whether a program made a part of it: then it is rendered each time.
+    #[serde(default)]
+    program: bool,
     /// The file that was written; none where another kustomization includes it.
     pub(super) output: Option<Look>,
 }
 
 impl Rendered {
-    pub(super) fn new(objects: usize, warnings: Vec<String>) -> Self {
-        Self { objects, warnings, ..Self::default() }
+    pub(super) fn new(objects: usize, warnings: Vec<String>, program: bool) -> Self {
+        Self { objects, warnings, program, ..Self::default() }
     }
 }
 
@@ -150,7 +153,8 @@ impl Index {
                 None => missing.contains(place) && self.is_there(*place, root),
             })
             .collect();
-        let is_fresh = |one: &Rendered| one.files.iter().chain(&one.missing).all(|place| !changed.contains(place));
+        let is_fresh =
+            |one: &Rendered| !one.program && one.files.iter().chain(&one.missing).all(|place| !changed.contains(place));
         self.rendered.iter().filter(|(_, one)| is_fresh(one)).map(|(dir, _)| dir.clone()).collect()
     }
 

@@ -74,6 +74,9 @@ func (th Harness) ours(path string, options krusty.Options) (string, error) {
 	if options.AddManagedbyLabel {
 		arguments = append(arguments, "--enable-managedby-label")
 	}
+	if options.PluginConfig != nil && options.PluginConfig.HelmConfig.Enabled {
+		arguments = append(arguments, "--helm")
+	}
 	command := exec.Command(os.Getenv("PROGRADE"), arguments...)
 	var out, said bytes.Buffer
 	command.Stdout, command.Stderr = &out, &said
