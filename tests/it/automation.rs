@@ -4,9 +4,10 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
+use crate::world::peer::Peer;
 use crate::world::repository::Repository;
 use crate::world::wait::until;
-use crate::world::{Said, World, said, text};
+use crate::world::{Said, World, free_port, said, text};
 
 /// The objects for an image in namespace `f`: of a name, with more in the automation's `git`.
 fn objects(name: &str, image: &str, git: &str) -> String {
@@ -37,10 +38,15 @@ fn login(world: &World) -> String {
 
 /// Builds an image of a text, and pushes it to the registry of a world.
 fn build(world: &World, name: &str, content: &str) {
+    build_for(world, &world.listen().to_string(), name, content);
+}
+
+/// Builds an image of a text, and pushes it to a registry.
+fn build_for(world: &World, registry: &str, name: &str, content: &str) {
     std::fs::write(world.dir().join("motd"), content).unwrap();
     std::fs::write(world.dir().join("auth.json"), login(world)).unwrap();
     let file = format!("{}:/etc/motd", world.dir().join("motd").display());
-    let tag = format!("{}/{name}", world.listen());
+    let tag = format!("{registry}/{name}");
     let mut command = world.command();
     command.args(["image", "build", "--file", &file, "--tag", &tag, "--push"]).stdin(Stdio::null());
     command.arg("--layout").arg(world.dir().join("layout")).arg("--auth-file").arg(world.dir().join("auth.json"));
@@ -216,5 +222,41 @@ fn who_pushes_at_the_same_time_loses_nothing() {
         assert!(fleet.path(&format!("notes/{number}.txt")).exists(), "{number}");
     }
     assert!(log.iter().filter(|line| line.starts_with("Bot ")).count() <= TAGS as usize, "{log:#?}");
+    world.end();
+}
+
+#[test]
+fn another_registry_tells_of_what_is_pushed() {
+    const SECRET: &str = "shown-by-the-registry";
+    let world = World::with_files(&[("secret", SECRET)], &["--image-webhook-secret", "secret"]);
+    let address = format!("{}/webhooks/images", world.url());
+    let Some(registry) = Peer::registry_that_tells(free_port(), &address, SECRET) else { return };
+    let (fleet, image) = (Repository::create(&world, "fleet"), format!("{}/tools", registry.host()));
+    fleet.remove("prograde.yaml");
+    // By itself it looks once an hour.
+    fleet.write("flux.yaml", &objects("tools", &image, "").replace("interval: 1s", "interval: 1h"));
+    fleet.write("apps/tools/deploy.yaml", &marked("tools", &format!("{image}:1.0.0")));
+    fleet.push("", "Begin");
+    until("it was looked once", || {
+        let trouble = view(&world)["policies"][0]["trouble"]["text"].clone();
+        trouble.as_str().is_some_and(|text| text.contains("the tags of")).then_some(())
+    });
+    build_for(&world, registry.host(), "tools:1.2.0", "one");
+    comes(&fleet, "main", "apps/tools/deploy.yaml", &format!("{image}:1.2.0@sha256:"));
+
+    let post = |path: &str, header: (&str, &str)| {
+        let request = ureq::post(format!("{address}{path}")).header(header.0, header.1);
+        request.config().http_status_as_error(false).build().send("{}").unwrap().status().as_u16()
+    };
+    for (path, header, answer) in [
+        ("", ("authorization", SECRET), 202),
+        ("", ("authorization", "Bearer another"), 401),
+        ("", ("x-nothing", ""), 401),
+        ("/shown-by-the-registry", ("x-nothing", ""), 202),
+        ("/another", ("authorization", SECRET), 401),
+    ] {
+        assert_eq!(post(path, header), answer, "{path} {header:?}");
+    }
+    assert!(!world.log().contains(SECRET), "{}", world.log());
     world.end();
 }

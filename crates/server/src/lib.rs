@@ -24,6 +24,7 @@ mod options;
 pub mod policies;
 mod records;
 mod server;
+mod signed;
 mod trackers;
 mod upstream;
 

@@ -73,6 +73,8 @@ pub struct ServerOptions {
     pub applications: Option<PathBuf>,
     /// The repositories in which an `ImageUpdateAutomation` is carried out; all by default.
     pub image_automations: Automated,
+    /// The file with what registries show with their messages; without it they have nothing to say.
+    pub image_webhook_secret: Option<PathBuf>,
     /// Where people find the server, where that is not the address that it listens on: stands in what they are told.
     pub external_url: Option<String>,
     /// Files and folders of policies that releases have to meet; none by default.
@@ -136,6 +138,7 @@ impl ServerOptions {
             helm: None,
             applications: None,
             image_automations: Automated::All,
+            image_webhook_secret: None,
             external_url: None,
             policies: Vec::new(),
             admission: None,

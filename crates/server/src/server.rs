@@ -11,6 +11,7 @@ use prograde_gitops::deploy::Deployments;
 use prograde_gitops::git::Repositories;
 use prograde_journal::{Journal, JournalError};
 use prograde_node::{Node, NodeOptions};
+use prograde_notify::config::Secret;
 use prograde_scan::commit::Limits;
 use prograde_supply::client::Client as Registries;
 use prograde_supply::registry::{self, Anonymous, Hooks, OneToken, Registry, Settings};
@@ -309,6 +310,7 @@ fn automate(
         registry: registry.clone(),
         registries: options.registries.clone(),
         own: automations::own_hosts(address, url),
+        webhook: options.image_webhook_secret.clone().map(Secret::File),
     })
 }
 

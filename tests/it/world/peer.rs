@@ -46,9 +46,15 @@ impl Peer {
 
     /// Debian's registry, which keeps what it is given for as long as the test takes.
     pub(crate) fn registry(port: u16) -> Option<Self> {
-        let config = format!(
-            "version: 0.1\nstorage: {{ filesystem: {{ rootdirectory: data }} }}\nhttp: {{ addr: '127.0.0.1:{port}' }}\n"
+        Self::start("docker-registry", &stored_at(port), &["serve", "config.yml"])
+    }
+
+    /// The same, which tells of pushes and shows a secret with that.
+    pub(crate) fn registry_that_tells(port: u16, address: &str, secret: &str) -> Option<Self> {
+        let endpoint = format!(
+            "name: it, url: '{address}', headers: {{ Authorization: ['Bearer {secret}'] }}, timeout: 5s, threshold: 5, backoff: 1s"
         );
+        let config = format!("{}notifications: {{ endpoints: [{{ {endpoint} }}] }}\n", stored_at(port));
         Self::start("docker-registry", &config, &["serve", "config.yml"])
     }
 
@@ -70,6 +76,13 @@ impl Peer {
         let arguments = ["--config.file=config.yml", "--storage.path=data", "--cluster.listen-address=", &listen];
         Self::start("prometheus-alertmanager", config, &arguments)
     }
+}
+
+/// The settings of a registry that keeps what it has beside them.
+fn stored_at(port: u16) -> String {
+    format!(
+        "version: 0.1\nstorage: {{ filesystem: {{ rootdirectory: data }} }}\nhttp: {{ addr: '127.0.0.1:{port}' }}\n"
+    )
 }
 
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]

@@ -95,6 +95,9 @@ pub(crate) struct ServeArgs {
     /// The repositories whose `ImageUpdateAutomation`s are carried out: `all`, `none`, or names with commas between them
     #[arg(long, default_value = "all", value_name = "WHICH", value_parser = automated)]
     image_automations: Automated,
+    /// The file with the secret that registries show when they tell of a push: `POST /webhooks/images`
+    #[arg(long, value_name = "FILE", value_parser = secret_file)]
+    image_webhook_secret: Option<PathBuf>,
     /// Where people find this server, if not at the address that it listens on; stands in what they are told
     #[arg(long, value_name = "URL", value_parser = address)]
     external_url: Option<String>,
@@ -200,6 +203,12 @@ fn address(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// A file that is there; what is in it is read when it is needed.
+fn secret_file(text: &str) -> Result<PathBuf, String> {
+    let file = PathBuf::from(text);
+    std::fs::File::open(&file).map(|_| file).map_err(|error| format!("it can't be read: {error}"))
+}
+
 fn automated(text: &str) -> Result<Automated, String> {
     match text {
         "all" => Ok(Automated::All),
@@ -267,6 +276,7 @@ fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOp
         helm: args.helm,
         applications: args.applications,
         image_automations: args.image_automations,
+        image_webhook_secret: args.image_webhook_secret,
         external_url: args.external_url,
         policies: args.in_force.policies,
         admission: args.admission.options(),

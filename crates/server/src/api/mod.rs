@@ -51,7 +51,7 @@ pub use openapi::document as openapi_document;
 use crate::alerts::Handled;
 use crate::applications::Sets;
 use crate::auth::{self, PageKey, Token};
-use crate::automations::Automations;
+use crate::automations::{Automations, webhook_router as image_webhook_router};
 use crate::by_hand::{ByHand, MergeError};
 use crate::events::chain;
 use crate::evidence::Vouching;
@@ -174,13 +174,13 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
         .with_state(context.clone());
     let open = if context.public_status { incidents::status_page() } else { Router::new() };
-    let open = open.with_state(context.clone());
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
-        .merge(open)
+        .merge(open.with_state(context.clone()))
         .merge(pages::open_router(context.clone()))
         .merge(chat::router(context.clone()))
         .merge(upstream::webhook_router(context.clone()))
+        .merge(image_webhook_router(context.clone()))
         .merge(ofrep::router(context, token))
         .merge(guarded)
 }
@@ -208,8 +208,7 @@ impl Failure {
         Self::new(StatusCode::UNAUTHORIZED, "PG0501", "a token is needed", hint)
     }
 
-    pub(crate) fn unsigned(message: impl Into<String>) -> Self {
-        let hint = "`prograde explain PG0310` tells where the host and the server have their secret";
+    pub(crate) fn unsigned(message: impl Into<String>, hint: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "PG0501", message, hint)
     }
 

@@ -109,6 +109,7 @@ pub(super) struct Keeper {
 pub(super) struct Scanning {
     pub(super) wanted: Arc<Wanted>,
     due: Instant,
+    begun: Option<Instant>,
     is_running: bool,
     /// What was found out last, and what had been asked.
     pub(super) found: Option<(Arc<Wanted>, Found)>,
@@ -144,6 +145,8 @@ enum Came {
     Commit(Result<(), watch::error::RecvError>),
     Facts,
     News(Result<RepositoryName, RecvError>),
+    /// Something may have been pushed to another registry.
+    Others,
     Scan(Option<Result<Scanned, JoinError>>),
     Time,
 }
@@ -205,7 +208,7 @@ impl Keeper {
     pub(super) async fn keep(&self, inner: &Inner) {
         let mut work = Work::new();
         let (mut marked, mut facts) = (self.marked.subscribe(), inner.control.changed());
-        let mut news = inner.registry.news();
+        let (mut news, mut others) = (inner.registry.news(), inner.others.subscribe());
         marked.mark_changed();
         loop {
             facts.borrow_and_update();
@@ -222,6 +225,7 @@ impl Keeper {
                 changed = marked.changed() => Came::Commit(changed.map(|()| marked.mark_changed())),
                 Ok(()) = facts.changed() => Came::Facts,
                 told = news.recv() => Came::News(told),
+                Ok(()) = others.changed() => Came::Others,
                 done = work.scans.join_next(), if !work.scans.is_empty() => Came::Scan(done),
                 () = tokio::time::sleep_until(next) => Came::Time,
             };
@@ -231,6 +235,7 @@ impl Keeper {
                 Came::Commit(Err(_)) => return,
                 Came::Facts => tokio::time::sleep(FACTS_PAUSE).await,
                 Came::News(told) => work.heard(inner, told.ok().as_ref()),
+                Came::Others => work.heard_of_others(inner),
                 Came::Scan(Some(Ok((key, wanted, found)))) => self.take(&mut work, &key, &wanted, found),
                 Came::Scan(Some(Err(error))) => {
                     tracing::error!(repository = %self.name, "a scan ended badly: {error}");
@@ -408,7 +413,7 @@ impl Work {
             }
             let key = Key::of_image(repository);
             let known = before.remove(&key).filter(|known| *known.wanted == wanted);
-            let new = || Scanning { wanted: Arc::new(wanted), due: now, is_running: false, found: None };
+            let new = || Scanning { wanted: Arc::new(wanted), due: now, begun: None, is_running: false, found: None };
             self.images.insert(key, known.unwrap_or_else(new));
         }
         let mut before = std::mem::take(&mut self.automations);
@@ -461,6 +466,17 @@ impl Work {
         }
     }
 
+    /// Something may have been pushed to another registry: each is asked, but none without a pause.
+    fn heard_of_others(&mut self, inner: &Inner) {
+        let now = Instant::now();
+        for scanning in self.images.values_mut() {
+            if inner.registries.own(&scanning.wanted.repository.image).is_none() {
+                let next = scanning.begun.map_or(now, |begun| now.max(begun + INTERVAL_MIN));
+                scanning.due = scanning.due.min(next);
+            }
+        }
+    }
+
     /// Begins the scans that are due.
     fn begin(&mut self, inner: &Inner) {
         let now = Instant::now();
@@ -468,7 +484,7 @@ impl Work {
             if scanning.due > now || scanning.is_running {
                 continue;
             }
-            scanning.is_running = true;
+            (scanning.is_running, scanning.begun) = (true, Some(now));
             scanning.due = now + interval(&scanning.wanted);
             let (key, wanted) = (key.clone(), Arc::clone(&scanning.wanted));
             let asked = Arc::clone(&inner.registries).scan(Arc::clone(&wanted));

@@ -9,6 +9,7 @@ pub(crate) mod marks;
 mod run;
 mod scan;
 mod show;
+mod webhook;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -20,8 +21,10 @@ use http::Uri;
 use prograde_control::Control;
 use prograde_gitops::git::{GitError, Marked, Repositories};
 use prograde_model::ids::{CommitId, ServiceName};
+use prograde_notify::config::Secret;
 use prograde_supply::client::ClientOptions;
 use prograde_supply::registry::Registry;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,6 +34,8 @@ use crate::upstream::Upstreams;
 use keeper::Keeper;
 use marks::{Heads, Marks};
 use scan::Registries;
+
+pub(crate) use webhook::router as webhook_router;
 
 /// The most repositories whose images are kept up to date.
 const REPOSITORIES_MAX: usize = 1_000;
@@ -54,6 +59,8 @@ pub(crate) struct Parts {
     pub(crate) registries: ClientOptions,
     /// What the server's own registry is called.
     pub(crate) own: BTreeSet<String>,
+    /// What other registries show with their messages.
+    pub(crate) webhook: Option<Secret>,
 }
 
 struct Inner {
@@ -63,6 +70,9 @@ struct Inner {
     marks: Marks,
     registry: Registry,
     registries: Arc<Registries>,
+    webhook: Option<Secret>,
+    /// Tells that something may have been pushed to another registry.
+    others: watch::Sender<()>,
     keepers: Mutex<BTreeMap<ServiceName, Arc<Keeper>>>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -71,11 +81,23 @@ struct Inner {
 impl Automations {
     /// Begins.
     pub(crate) fn start(parts: Parts) -> Self {
-        let Parts { control, repositories, upstreams, marks, registry, registries, own } = parts;
+        let Parts { control, repositories, upstreams, marks, registry, registries, own, webhook } = parts;
         let registries = Arc::new(Registries::new(registries, registry.clone(), own));
         let (keepers, stop, tasks) = (Mutex::default(), CancellationToken::new(), TaskTracker::new());
-        let inner = Inner { control, repositories, upstreams, marks, registry, registries, keepers, stop, tasks };
-        let this = Self(Arc::new(inner));
+        let others = watch::Sender::default();
+        let this = Self(Arc::new(Inner {
+            control,
+            repositories,
+            upstreams,
+            marks,
+            registry,
+            registries,
+            webhook,
+            others,
+            keepers,
+            stop,
+            tasks,
+        }));
         let inner = Arc::clone(&this.0);
         this.0.tasks.spawn(async move {
             tokio::select! {
@@ -91,6 +113,11 @@ impl Automations {
         self.0.stop.cancel();
         self.0.tasks.close();
         self.0.tasks.wait().await;
+    }
+
+    /// Something may have been pushed to another registry: each is asked.
+    fn hear_of_others(&self) {
+        self.0.others.send_replace(());
     }
 
     /// How each repository stands.

@@ -398,13 +398,13 @@ mod tests {
             ("{ service: pad, url: /x }\ndeployments: { url: x }", "upstreams.yaml:4:16: only `https` and folders"),
             (
                 "{ service: pad, url: /x }\nbases: [{ url: 'http://h/x' }]",
-                "upstreams.yaml:4:16: a host is asked by `https`",
+                "upstreams.yaml:4:11: a host is asked by `https`",
             ),
             ("{ service: pad, url: /x }\nbases: [{ url: /x, token_file: missing }]", "a folder needs no token"),
             ("{ service: pad, url: /x }\nbases: [{ url: /x, branch: main }]", "branch"),
             (
                 "{ service: pad, url: /x }\ncharts: ['https://h/x', 'http://h/x']",
-                "upstreams.yaml:4:24: charts come by `https`",
+                "upstreams.yaml:4:25: charts come by `https`",
             ),
             ("{ service: pad, url: /x }\n- { service: pad, url: /y }", "follows another repository already"),
         ] {
