@@ -113,6 +113,7 @@ async fn applications_are_compared_and_brought_to_what_git_says() {
     assert!(code == 0 && out.contains("synced"), "{out}");
 
     pruned(&user, folder);
+    deleted(&user, folder);
     refused(&server, &user, folder);
 }
 
@@ -129,6 +130,31 @@ fn pruned(user: &User<'_>, folder: &Path) {
     );
     let (code, out, err) = user.run(&["sync", "argocd", "--app", "shop", "--confirm-prune"]);
     assert_eq!(code, 0, "{out}{err}");
+}
+
+/// An application goes once a person has said so.
+fn deleted(user: &User<'_>, folder: &Path) {
+    let (code, _, err) = user.run(&["delete", "argocd"]);
+    assert!(code == 2 && err.contains("--app NAME"), "{err}");
+    let (code, out, err) = user.run(&["delete", "argocd", "--app", "shop"]);
+    assert!(
+        code == 1 && out.contains("1 object would go") && err.contains("Would go shop: ConfigMap shop/c"),
+        "{out}{err}"
+    );
+    assert!(err.contains("PG1373") && err.contains("--confirm"), "{err}");
+    assert_eq!(user.run(&["diff", "argocd", "--app", "shop"]).0, 0, "it is there");
+    let hook =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: last, annotations: {argocd.argoproj.io/hook: PostDelete}}\n";
+    write(folder, "shop/last.yaml", hook);
+    let (code, out, err) = user.run(&["delete", "argocd", "--app", "shop", "--confirm"]);
+    assert!(
+        code == 0 && out.contains("deleted") && err.contains("Running shop: ConfigMap shop/last (PostDelete)"),
+        "{out}{err}"
+    );
+    let (code, out, _) = user.run(&["diff", "argocd", "--app", "shop"]);
+    assert!(code == 1 && out.contains("ConfigMap shop/c: it should be there, and is not"), "{out}");
+    let (code, out, err) = user.run(&["delete", "argocd", "--app", "shop", "--confirm", "--json"]);
+    assert!(code == 0 && out.contains("\"result\": \"deleted\""), "there is nothing more: {out}{err}");
 }
 
 /// Who may not, a context that is not there, and a server that is gone.

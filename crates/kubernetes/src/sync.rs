@@ -191,7 +191,8 @@ impl Work<'_> {
     /// Looks for what is there beyond what is wanted. A whole cluster is looked through for that, so first it is seen whether
     /// what was found there lately is enough to say that there is nothing.
     async fn take_stock(&mut self) -> Result<(), Refused> {
-        let spaces = self.settled.desired.keys().map(|identity| identity.namespace.clone());
+        let wanted = self.target.objects.iter().map(|object| &object.identity);
+        let spaces = self.settled.desired.keys().chain(wanted).map(|identity| identity.namespace.clone());
         let spaces = spaces.chain([self.target.namespace.clone()]).filter(|space| !space.is_empty()).collect();
         if let Some(inventory) = self.stock.recent(&self.target.name, &spaces).await {
             self.standing.take(self.target, &self.settled, &inventory);

@@ -26,7 +26,7 @@ const ARGO_NAMESPACE: &str = "argocd";
 const REVISION_CHARS: usize = 12;
 
 /// What an application wants.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Target {
     /// The name by which its objects say that they are its ([`instance`]).
     pub name: String,
@@ -49,11 +49,13 @@ pub struct Target {
     /// Whether changes in the cluster are undone.
     pub self_heal: bool,
     /// Differences that don't count.
-    pub ignored: IgnoreRules,
+    pub ignored: Arc<IgnoreRules>,
     /// What is wanted, as it was rendered.
     pub objects: Vec<Object>,
     /// What is wanted, in short: the same for the same objects and options.
     pub revision: String,
+    /// Whether it goes: nothing of it should be there any more.
+    pub leaves: bool,
     namespace_metadata: Option<Value>,
     /// What this was made of.
     of: (Arc<Application>, Arc<[Rendered]>),
@@ -105,12 +107,19 @@ impl Target {
             allow_empty: automated.allow_empty.unwrap_or(false),
             automated: application.is_automated(),
             self_heal: application.is_automated() && automated.self_heal.unwrap_or(false),
-            ignored,
+            ignored: Arc::new(ignored),
             objects,
             revision,
+            leaves: false,
             namespace_metadata: policy.managed_namespace_metadata,
             of: (Arc::clone(application), Arc::clone(rendered)),
         })
+    }
+
+    /// The same application as it goes: of what is rendered only the hooks of deletion count.
+    #[must_use]
+    pub fn leaving(&self) -> Self {
+        Self { leaves: true, ..self.clone() }
     }
 
     /// Whether it was made of the very same.
@@ -140,12 +149,17 @@ impl Target {
             Ok(_) => return Err(Diagnostics(wrong)),
             Err(found) => return Err(Diagnostics(wrong.into_iter().chain(found.0).collect())),
         };
-        if let Some(namespace) = self.own_namespace(&all) {
+        if let Some(namespace) = self.own_namespace(&all).filter(|_| !self.leaves) {
             all.insert(namespace.identity.clone(), namespace);
         }
         let skips = |object: &Object| self.options.skip_hooks && is_hook(object);
         let plan = Plan::new(self.revision.clone(), all.values().filter(|object| !skips(object)))?;
-        let (hooks, desired) = all.into_iter().partition(|(_, object)| is_hook(object));
+        let (hooks, mut desired): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            all.into_iter().partition(|(_, object)| is_hook(object));
+        let plan = if self.leaves { plan.leaving() } else { plan };
+        if self.leaves {
+            desired.clear();
+        }
         Ok(Settled { desired, hooks, plan, made: made.into_keys().collect() })
     }
 

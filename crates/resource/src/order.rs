@@ -198,13 +198,20 @@ impl Plan {
         Decision::Done { clean: self.clean(seen) }
     }
 
-    /// What to do before (`PreDelete`) or after (`PostDelete`) an application is deleted.
-    pub fn decide_deletion(&self, phase: Phase, seen: &Seen) -> Decision {
-        match self.phase(phase, seen) {
-            Step::Decided(decision) => decision,
-            Step::Failed(why) => Decision::Failed { why, clean: self.clean(seen) },
-            Step::Passed => Decision::Done { clean: self.clean(seen) },
-        }
+    /// The sync by which an application goes: its hooks of deletion before and after that, and nothing that should be there.
+    #[must_use]
+    pub fn leaving(self) -> Self {
+        let in_time = |task: Task| {
+            let phase = match task.phase {
+                Phase::PreDelete => Phase::PreSync,
+                Phase::PostDelete => Phase::PostSync,
+                Phase::PreSync | Phase::Sync | Phase::PostSync | Phase::SyncFail => return None,
+            };
+            Some(Task { phase, ..task })
+        };
+        let mut tasks: Vec<Task> = self.tasks.into_iter().filter_map(in_time).collect();
+        tasks.sort();
+        Self { tasks, ..self }
     }
 
     fn failed(&self, why: Vec<(Identity, String)>, seen: &Seen) -> Decision {
@@ -419,6 +426,16 @@ mod tests {
         assert_eq!(plan.decide(&seen), Decision::Superseded(Vec::new()));
         seen.outcomes.insert((migrate.clone(), Phase::PreSync), Outcome::Applied(Status::Progressing));
         assert_eq!(plan.decide(&seen), Decision::Superseded(vec![migrate]));
+    }
+
+    #[test]
+    fn what_goes_has_its_hooks_of_deletion_and_nothing_else() {
+        let mut all = shop();
+        let hook = |phase: &str| json!({"argocd.argoproj.io/hook": phase});
+        all.extend([object("Job", "last", hook("PostDelete")), object("Job", "save", hook("PreDelete, PostSync"))]);
+        let tasks = Plan::new("r", &all).unwrap().leaving().tasks;
+        let seen: Vec<_> = tasks.iter().map(|task| (task.identity.name.as_str(), task.phase)).collect();
+        assert_eq!(seen, [("save", Phase::PreSync), ("last", Phase::PostSync)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use prograde_resource::health::assess;
 use prograde_resource::order::Task;
-use prograde_resource::{HookDeletion, Identity, Status};
+use prograde_resource::{HookDeletion, Identity, Phase, Status};
 use serde_json::Value;
 
 use super::{What, Work, place};
@@ -38,7 +38,12 @@ impl Work<'_> {
         annotate(&mut value, SYNC, &mark);
         let write = Write { way: Way::Apply, object: &value, dry: false, validate: options.validate };
         let written = self.cluster.write(place, write).await?;
-        (self.telling)("Running", format!("{}: {identity} ({:?})", self.target.name, task.phase));
+        let phase = match (self.target.leaves, task.phase) {
+            (true, Phase::PreSync) => Phase::PreDelete,
+            (true, Phase::PostSync) => Phase::PostDelete,
+            (_, phase) => phase,
+        };
+        (self.telling)("Running", format!("{}: {identity} ({phase:?})", self.target.name));
         self.note(identity, What::Created, None, "");
         Ok(self.healthy(identity, &written))
     }

@@ -47,7 +47,7 @@ impl Work<'_> {
         if self.target.options.prune == Permission::Confirm && !self.orders.confirmed {
             self.pruning.asks.extend(delete.drain(..).map(|identity| (identity, Reason::Confirm)));
         }
-        let mut failed = Vec::new();
+        let (mut failed, mut going) = (Vec::new(), Vec::new());
         for identity in delete {
             if self.orders.dry {
                 self.note(&identity, What::Pruned, None, "");
@@ -57,6 +57,7 @@ impl Work<'_> {
                 Ok(true) => {
                     (self.telling)("Deleted", format!("{}: {identity}", self.target.name));
                     self.note(&identity, What::Pruned, None, "");
+                    going.push(identity);
                 }
                 Ok(false) => {}
                 Err(refused) => {
@@ -65,7 +66,35 @@ impl Work<'_> {
                 }
             }
         }
+        if self.target.leaves {
+            failed.extend(self.see_gone(going).await?);
+        }
         Ok(failed)
+    }
+
+    /// Waits until what was deleted is gone, and says what is not in time: whatever comes after it relies on that.
+    async fn see_gone(&self, going: Vec<Identity>) -> Result<Vec<(Identity, String)>, Refused> {
+        let mut left = going;
+        loop {
+            let mut there = Vec::new();
+            for identity in left {
+                let kinds = self.cluster.kinds(false).await?;
+                let Some(resource) = kinds.preferred(&identity) else { continue };
+                if self.cluster.get(place(resource, &identity)).await?.is_some() {
+                    there.push(identity);
+                }
+            }
+            left = there;
+            if left.is_empty() || self.clock.now() > self.begun + self.orders.timeout {
+                let why = |identity: Identity| {
+                    let why = "it was deleted, and is still there: something has to release it first".to_owned();
+                    self.note(&identity, What::Failed, None, &why);
+                    (identity, why)
+                };
+                return Ok(left.into_iter().map(why).collect());
+            }
+            tokio::time::sleep(super::LOOK).await;
+        }
     }
 
     /// Deletes an object that is still there, and still this application's.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prograde_kubernetes::Orders;
 use prograde_resource::sync::Ending;
 use serde_json::json;
 
@@ -142,4 +143,53 @@ async fn a_hook_is_not_made_over_somebody_elses_object() {
     let Ending::Failed(why) = report.ending else { panic!("{report:#?}") };
     assert!(why[0].1.contains("does not belong to `theirs`"), "{why:?}");
     assert_eq!(world.written(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_that_goes_runs_its_hooks_of_deletion_around_that() {
+    let Some(server) = shared().await else { return };
+    let world = Arc::new(World::new(&server).await);
+    let keep = "metadata: {annotations: {argocd.argoproj.io/sync-options: Delete=false}, ";
+    let kept = config("kept", "1").replace("metadata: {", keep);
+    let objects = job("save", "PreDelete", "BeforeHookCreation")
+        + &config("a", "1")
+        + &kept
+        + &job("tell", "PostDelete", "HookSucceeded")
+        + &job("never", "PreSync", "HookSucceeded");
+    let target = target("leaving", POLICY, &objects);
+    let other = Arc::clone(&world);
+    let controller = async move { end(&other, "leaving", "never", "Complete").await };
+    let orders = orders();
+    tokio::join!(world.done(&target, &orders), controller);
+    let mut written = world.written();
+    written.sort();
+    assert_eq!(written, ["-never", "a", "kept", "leaving", "never"]);
+
+    // Nothing goes before a person has said so.
+    let leaving = target.leaving();
+    let asked = world.sync(&leaving, &Orders { dry: true, ..orders.clone() }).await;
+    assert_eq!(asked.asks.iter().map(|(identity, _)| identity.name.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert!(world.written().is_empty());
+
+    let confirmed = Orders { confirmed: true, ..orders.clone() };
+    let other = Arc::clone(&world);
+    let controller = async move {
+        end(&other, "leaving", "save", "Complete").await;
+        end(&other, "leaving", "tell", "Complete").await;
+    };
+    tokio::join!(world.done(&leaving, &confirmed), controller);
+    assert_eq!(world.written(), ["save", "-a", "tell", "-tell"]);
+    assert!(world.get("/api/v1/namespaces/leaving/configmaps/a").await.is_none());
+    assert!(world.get("/api/v1/namespaces/leaving/configmaps/kept").await.is_some());
+
+    // A hook that fails lets nothing go.
+    let other = Arc::clone(&world);
+    let controller = async move { end(&other, "leaving", "never", "Complete").await };
+    tokio::join!(world.done(&target, &orders), controller);
+    world.written();
+    let other = Arc::clone(&world);
+    let controller = async move { end(&other, "leaving", "save", "Failed").await };
+    let (report, _) = tokio::join!(world.sync(&leaving, &confirmed), controller);
+    assert!(matches!(report.ending, Ending::Failed(_)), "{report:?}");
+    assert!(world.get("/api/v1/namespaces/leaving/configmaps/a").await.is_some());
 }

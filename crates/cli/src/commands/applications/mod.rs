@@ -1,6 +1,7 @@
 //! `prograde app`: which applications there are, in Argo CD's formats.
 
 mod cluster;
+mod delete;
 mod diff;
 mod generate;
 mod lint;
@@ -17,7 +18,7 @@ use crate::app::App;
 use crate::exit::Exit;
 use crate::report::Report;
 
-/// Show, generate, render, check and synchronise applications in Argo CD's formats
+/// Show, generate, render, check, synchronise and delete applications in Argo CD's formats
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct AppArgs {
@@ -34,13 +35,14 @@ enum AppCommand {
     Lint(lint::LintArgs),
     Diff(diff::DiffArgs),
     Sync(sync::SyncArgs),
+    Delete(delete::DeleteArgs),
     Status(status::StatusArgs),
 }
 
 impl AppArgs {
     /// Whether a cluster is asked, and requests are under way when the user stops it.
     pub(crate) fn asks_cluster(&self) -> bool {
-        matches!(self.command, AppCommand::Diff(_) | AppCommand::Sync(_))
+        matches!(self.command, AppCommand::Diff(_) | AppCommand::Sync(_) | AppCommand::Delete(_))
     }
 }
 
@@ -53,6 +55,7 @@ pub(crate) fn run(app: &App, args: &AppArgs) -> Result<Exit, Report> {
         AppCommand::Lint(args) => lint::run(app, args),
         AppCommand::Diff(args) => diff::run(app, args),
         AppCommand::Sync(args) => sync::run(app, args),
+        AppCommand::Delete(args) => delete::run(app, args),
         AppCommand::Status(args) => status::run(app, args),
     }
 }

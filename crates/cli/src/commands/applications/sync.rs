@@ -67,7 +67,7 @@ pub(super) struct SyncArgs {
     on_server: OnServer,
 }
 
-fn duration(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     text.parse::<Period>().map(Period::duration).map_err(|error| error.to_string())
 }
 
@@ -84,9 +84,11 @@ impl SyncArgs {
 }
 
 /// What became of an application.
-struct Came {
-    name: String,
+pub(super) struct Came {
+    pub(super) name: String,
     outcome: Outcome,
+    /// Whether it was to go.
+    leaves: bool,
 }
 
 enum Outcome {
@@ -117,13 +119,15 @@ pub(super) fn run(app: &App, args: &SyncArgs) -> Result<Exit, Report> {
     for chosen in applications {
         match chosen.target {
             Ok(target) => targets.push((args.orders(&target), target)),
-            Err(found) => came.push(Came { name: chosen.name, outcome: Outcome::Stopped(Stopped::Wrong(found)) }),
+            Err(found) => {
+                came.push(Came { name: chosen.name, outcome: Outcome::Stopped(Stopped::Wrong(found)), leaves: false });
+            }
         }
     }
     came.extend(wait(app, all(connection, targets, &app.printer))?);
     came.sort_by(|one, other| one.name.cmp(&other.name));
-    tell(app, args, &came)?;
-    ended(&came, problems)
+    tell(app, args.dry_run, &came)?;
+    ended(&came, problems, "look at `prograde app diff`; if all of that may go, say --confirm-prune")
 }
 
 /// Synchronises them, and what changes, until the user stops it.
@@ -139,7 +143,8 @@ fn keep(app: &App, args: &SyncArgs, connection: &Connection) -> Result<Exit, Rep
         }
         told = wrong;
         for (name, outcome) in wait(app, keeper.work(FILES_EVERY))? {
-            let came = Came { name, outcome: outcome.map_or_else(Outcome::Stopped, Outcome::Synced) };
+            let outcome = outcome.map_or_else(Outcome::Stopped, Outcome::Synced);
+            let came = Came { name, outcome, leaves: false };
             let (result, _) = came.result(false);
             if app.printer.style().json {
                 app.printer.json_line(&document(&came))?;
@@ -177,7 +182,11 @@ fn wanted(
 }
 
 /// Synchronises applications beside each other. The client bounds how many requests are under way.
-async fn all(connection: Connection, targets: Vec<(Orders, Arc<Target>)>, printer: &Arc<Printer>) -> Vec<Came> {
+pub(super) async fn all(
+    connection: Connection,
+    targets: Vec<(Orders, Arc<Target>)>,
+    printer: &Arc<Printer>,
+) -> Vec<Came> {
     let connection = Arc::new(connection);
     let stock = Arc::new(Stock::default());
     let mut running = JoinSet::new();
@@ -188,20 +197,20 @@ async fn all(connection: Connection, targets: Vec<(Orders, Arc<Target>)>, printe
             let synced =
                 prograde_kubernetes::sync((&*connection.api, &stock), &target, &orders, &SystemClock, &telling).await;
             let outcome = synced.map_or_else(Outcome::Stopped, Outcome::Synced);
-            Came { name: target.name.clone(), outcome }
+            Came { name: target.name.clone(), outcome, leaves: target.leaves }
         });
     }
     running.join_all().await
 }
 
-fn tell(app: &App, args: &SyncArgs, came: &[Came]) -> Result<(), Report> {
+pub(super) fn tell(app: &App, dry_run: bool, came: &[Came]) -> Result<(), Report> {
     if app.printer.style().json {
         let applications: Vec<Json> = came.iter().map(document).collect();
-        return app.printer.json(&json!({ "dry_run": args.dry_run, "applications": applications }));
+        return app.printer.json(&json!({ "dry_run": dry_run, "applications": applications }));
     }
     let mut table = Table::new(&["APPLICATION", "RESULT", "CREATED", "CHANGED", "PRUNED", "SAME", "WHY"]);
     for one in came {
-        let (result, tone) = one.result(args.dry_run);
+        let (result, tone) = one.result(dry_run);
         let number = |what: What| Cell::new(one.lines().iter().filter(|line| line.what == what).count().to_string());
         table.row(vec![
             Cell::new(one_line(&one.name)),
@@ -224,6 +233,15 @@ impl Came {
         }
     }
 
+    /// What a person would have to say yes to.
+    pub(super) fn asked(&self) -> impl Iterator<Item = String> {
+        let asks = match &self.outcome {
+            Outcome::Synced(synced) => synced.asks.as_slice(),
+            Outcome::Stopped(_) => &[],
+        };
+        asks.iter().map(|(identity, _)| format!("{}: {identity}", self.name))
+    }
+
     fn result(&self, dry: bool) -> (&'static str, Tone) {
         match &self.outcome {
             Outcome::Stopped(Stopped::Wrong(_)) => ("not possible", Tone::Bad),
@@ -234,6 +252,7 @@ impl Came {
                 Ending::Late(_) => ("not healthy", Tone::Warning),
                 Ending::Done if !synced.asks.is_empty() => ("asks", Tone::Warning),
                 Ending::Done if dry => ("possible", Tone::Good),
+                Ending::Done if self.leaves => ("deleted", Tone::Good),
                 Ending::Done => ("synced", Tone::Good),
             },
         }
@@ -251,6 +270,9 @@ impl Came {
             Ending::Failed(why) => why.first().map(|(identity, said)| format!("{identity}: {said}{}", more(why.len()))),
             Ending::Late(on) => {
                 on.first().map(|(identity, status)| format!("{identity} is {status}{}", more(on.len())))
+            }
+            Ending::Done if self.leaves && !synced.asks.is_empty() => {
+                Some(format!("{} would go", counted(synced.asks.len() as u64, "object")))
             }
             Ending::Done if synced.refusal.is_some() => synced.refusal.as_ref().map(ToString::to_string),
             Ending::Done if !synced.asks.is_empty() => {
@@ -277,7 +299,7 @@ fn document(one: &Came) -> Json {
 }
 
 /// The exit code: the worst that came.
-fn ended(came: &[Came], problems: Vec<prograde_model::Diagnostic>) -> Result<Exit, Report> {
+pub(super) fn ended(came: &[Came], problems: Vec<prograde_model::Diagnostic>, way_out: &str) -> Result<Exit, Report> {
     let mut wrong = problems;
     for one in came {
         if let Outcome::Stopped(Stopped::Wrong(found)) = &one.outcome {
@@ -296,7 +318,7 @@ fn ended(came: &[Came], problems: Vec<prograde_model::Diagnostic>) -> Result<Exi
     let all = [
         (silent, codes::CONNECT, Exit::Mistake, "look at the kubeconfig, and at the API server"),
         (failed, codes::FAILED, Exit::Refused, "put right what the API server refuses, and synchronise again"),
-        (asks, codes::ASKS, Exit::Refused, "look at `prograde app diff`; if all of that may go, say --confirm-prune"),
+        (asks, codes::ASKS, Exit::Refused, way_out),
         (late, codes::LATE, Exit::Pending, "look at the objects, or wait longer with --timeout"),
     ];
     for (lines, code, exit, hint) in all {
