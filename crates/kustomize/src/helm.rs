@@ -307,17 +307,21 @@ impl Chart {
         }
         let mut flags = self.flags.clone();
         let release = if self.name_template.is_empty() {
-            let given = if self.release.is_empty() { UNNAMED } else { &self.release };
-            Some(given.to_owned()).filter(|name| is_release(name))
+            Some(self.release_name()?)
         } else {
             flags.extend(["--name-template".to_owned(), self.name_template.clone()]);
             None
         };
-        if release.is_none() && self.name_template.is_empty() {
-            let message = format!("`{}` is no release's name", self.release.chars().take(200).collect::<String>());
-            return Err(self.place.diagnostic(codes::INVALID_FIELD, message, RELEASE_HINT));
-        }
         Ok(Template { chart, release, namespace: self.namespace.clone(), values, files: Vec::new(), flags })
+    }
+
+    fn release_name(&self) -> Result<String, Diagnostic> {
+        let name = if self.release.is_empty() { UNNAMED } else { &self.release };
+        if is_release(name) {
+            return Ok(name.to_owned());
+        }
+        let message = format!("`{}` is no release's name", name.chars().take(200).collect::<String>());
+        Err(self.place.diagnostic(codes::INVALID_FIELD, message, RELEASE_HINT))
     }
 
     /// A file's values with those that stand in the kustomization.

@@ -20,7 +20,7 @@ use crate::events::chain;
 use crate::options::ServerOptions;
 use crate::upstream::config::{Sharing, Upstreamed};
 
-/// Where bases come from. Cheap to clone.
+/// Where bases and charts come from. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Bases {
     /// The address of the repositories here, without the way of access.
