@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
+use crate::beside;
 use crate::world::repository::Repository;
 use crate::world::wait::until;
 use crate::world::{World, processes};
@@ -83,13 +84,19 @@ impl Kept {
 
     /// With a policy besides those that always hold.
     fn with_policy(more: &str, policy: Option<&str>) -> Option<Self> {
+        let policy = ("policy.yaml", policy.unwrap_or_default());
+        Self::with_files(more, &[policy], &["--policies", "policy.yaml"])
+    }
+
+    /// With files beside, and arguments that name them.
+    fn with_files(more: &str, files: &[(&str, &str)], arguments: &[&str]) -> Option<Self> {
         let cluster = Cluster::own()?;
         let file = format!(
             "version: 1\napplications:\n- {{ name: main, repository: platform, path: argocd, kubeconfig: '{}', timeout: 1h }}\n{more}",
             cluster.server.kubeconfig("admin").display()
         );
-        let files = [("applications.yaml", file.as_str()), ("policy.yaml", policy.unwrap_or_default())];
-        let arguments = ["--applications", "applications.yaml", "--policies", "policy.yaml"];
+        let files = [&[("applications.yaml", file.as_str())], files].concat();
+        let arguments = [&["--applications", "applications.yaml"], arguments].concat();
         let world = World::with_files(&files, &arguments);
         let repository = Repository::create(&world, "platform");
         repository.remove("prograde.yaml");
@@ -455,4 +462,57 @@ fn what_can_not_be_read_is_kept_as_it_was_and_what_is_gone_is_let_go() {
     });
     assert_eq!(kept.names("cart").last().map(String::as_str), Some("released"));
     kept.world.end();
+}
+
+#[test]
+fn bases_and_charts_are_fetched_meanwhile_and_hold_nobody_up() {
+    let Some(helm) = beside::helm() else { return };
+    let mut host = World::new();
+    let bases = format!(
+        "version: 1\nbases:\n- {{ url: '{}/git/', user: prograde, token_file: host.token }}\n- {{ url: 'http://127.0.0.1:9' }}\n",
+        host.url()
+    );
+    let files = [("upstreams.yaml", bases.as_str()), ("host.token", host.token())];
+    let Some(kept) = Kept::with_files("", &files, &["--upstreams", "upstreams.yaml", &helm]) else { return };
+    let (hello, welcome) = (beside::shared(&host, "hello"), beside::shared(&host, "welcome"));
+    let use_base = |application: &str, base: &str| {
+        let text = format!("resources: ['{base}']\nconfigMapGenerator: [{{name: own, literals: [a=b]}}]\n");
+        kept.repository.write(&format!("{application}/kustomization.yaml"), &text);
+    };
+    let greets = |greeting: &str| {
+        let path = path("shop", "shared");
+        until(greeting, || (kept.cluster.get(&path)?["data"]["greeting"] == greeting).then_some(()));
+    };
+    for application in ["shop", "away", "cook", "plain"] {
+        kept.declare(application, AUTO);
+    }
+    use_base("shop", &hello);
+    use_base("away", &format!("http://127.0.0.1:9/team/shared.git//base?ref={}", "1".repeat(40)));
+    kept.write("plain", &config("a", "1"));
+    kept.repository.write("cook/Chart.yaml", "apiVersion: v2\nname: cook\nversion: 1.0.0\n");
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {key: '{{ .Release.Name }}'}\n";
+    kept.repository.write("cook/templates/a.yaml", template);
+    kept.push();
+    kept.cluster.until_key(&path("plain", "a"), "1");
+    kept.cluster.until_key(&path("cook", "a"), "cook");
+    greets("hello");
+    kept.until_is("shop", "synced");
+    let view = until("it is told why", || {
+        kept.view("away").filter(|view| view["why"].as_str().is_some_and(|why| why.contains("could not fetch")))
+    });
+    assert_eq!(view["sync"], "unusable", "{view}");
+
+    // What cannot be had keeps what was there, and comes once its host is back.
+    host.kill();
+    use_base("shop", &welcome);
+    kept.write("plain", &config("a", "2"));
+    kept.push();
+    kept.cluster.until_key(&path("plain", "a"), "2");
+    kept.until_is("shop", "unusable");
+    greets("hello");
+    host.start();
+    greets("welcome");
+    kept.until_is("shop", "synced");
+    kept.world.end();
+    host.end();
 }

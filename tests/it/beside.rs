@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::world::peer::left_out;
 use crate::world::repository::{Desk, Repository};
 use crate::world::wait::until;
 use crate::world::{World, text};
@@ -13,7 +14,7 @@ use crate::world::{World, text};
 const OVERLAY: &str = "deploy/overlays/production/kustomization.yaml";
 
 /// A base with an object of this greeting, pushed to a host; its address, pinned.
-fn shared(host: &World, greeting: &str) -> String {
+pub(crate) fn shared(host: &World, greeting: &str) -> String {
     let is_there = host.data().join("repos/shared.git").exists();
     let repository = if is_there { Repository::again(host, "shared") } else { Repository::create(host, "shared") };
     if !is_there {
@@ -96,6 +97,17 @@ fn bases_of_other_repositories_are_fetched_once_and_committed() {
     host.end();
 }
 
+/// The argument that lets the real Helm run; none where it was left out, which is a failure in CI.
+pub(crate) fn helm() -> Option<String> {
+    let helm = fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/helm/helm"));
+    let Ok(helm) = helm else {
+        assert!(std::env::var_os("CI").is_none(), "Helm is missing: `scripts/test-peers.sh helm`");
+        left_out("helm");
+        return None;
+    };
+    Some(format!("--helm={}", helm.display()))
+}
+
 /// A service whose settings for production are a chart's.
 fn with_chart(repository: &Repository, data: &str) {
     repository.write("deploy/overlays/production/charts/set/Chart.yaml", "apiVersion: v2\nname: set\nversion: 1.0.0\n");
@@ -110,13 +122,8 @@ fn with_chart(repository: &Repository, data: &str) {
 
 #[test]
 fn charts_are_rendered_where_helm_may_run_and_committed() {
-    let helm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/helm/helm");
-    let Ok(helm) = fs::canonicalize(helm) else {
-        assert!(std::env::var_os("CI").is_none(), "Helm is missing: `scripts/test-peers.sh helm`");
-        eprintln!("left out: Helm is missing: `scripts/test-peers.sh helm`");
-        return;
-    };
-    let world = World::with_files(&[], &[&format!("--helm={}", helm.display())]);
+    let Some(helm) = helm() else { return };
+    let world = World::with_files(&[], &[&helm]);
     let repository = Repository::create(&world, "echo");
     repository.enter_at_once();
     with_chart(&repository, "{{ .Values.level }}");

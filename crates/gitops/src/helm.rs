@@ -139,11 +139,24 @@ impl Helm {
     }
 }
 
-impl Charts for Helm {
-    fn pull(&self, chart: &RemoteChart) -> Result<ChartFiles, String> {
+impl Helm {
+    /// Where a chart of another machine is kept.
+    fn place(&self, chart: &RemoteChart) -> PathBuf {
         let address = [chart.repository(), "/", chart.name()].concat();
         let name: String = hex::encode(Sha256::digest(address)).chars().take(32).collect();
-        let named = self.dir.join([&name, "-", chart.version()].concat());
+        self.dir.join([&name, "-", chart.version()].concat())
+    }
+
+    /// The files of a chart of another machine, if they are here: nobody is asked.
+    pub fn kept(&self, chart: &RemoteChart) -> Result<Option<ChartFiles>, String> {
+        let named = self.place(chart);
+        if named.is_dir() { files(&named).map(Some) } else { Ok(None) }
+    }
+}
+
+impl Charts for Helm {
+    fn pull(&self, chart: &RemoteChart) -> Result<ChartFiles, String> {
+        let named = self.place(chart);
         if !named.is_dir() {
             if self.is_offline {
                 return Err("it was not fetched before, and no other machine is asked".to_owned());

@@ -1,8 +1,10 @@
 //! Bases of other repositories, and charts: what a release or an application is rendered from beside its own files. Only what the
 //! operator names is asked, because who may push here would else read with this server's access, or make it ask anybody.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use http::Uri;
 use prograde_apps::repository::address_key;
@@ -13,6 +15,8 @@ use prograde_kustomize::helm::{ChartFiles, Charts, RemoteChart, Template};
 use prograde_kustomize::{FileTree, RemoteBase, Remotes};
 use prograde_model::ids::{CommitId, ServiceName};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::adapters::source::from_git;
 use crate::data_dir::DataDir;
@@ -90,8 +94,9 @@ impl Remotes for Bases {
     }
 }
 
-impl Charts for Bases {
-    fn pull(&self, chart: &RemoteChart) -> Result<ChartFiles, String> {
+impl Bases {
+    /// Who gets a chart, if it may be asked for.
+    fn allowed(&self, chart: &RemoteChart) -> Result<&Helm, String> {
         let helm = self.helm.as_ref().ok_or("Helm may not be run here")?;
         let is_named = self.shared.read().charts.iter().any(|known| covers(known, chart.repository()));
         if !is_named {
@@ -100,11 +105,117 @@ impl Charts for Bases {
                 chart.repository()
             ));
         }
-        helm.pull(chart)
+        Ok(helm)
+    }
+}
+
+impl Charts for Bases {
+    fn pull(&self, chart: &RemoteChart) -> Result<ChartFiles, String> {
+        self.allowed(chart)?.pull(chart)
     }
 
     fn template(&self, asked: &Template) -> Result<String, String> {
         self.helm.as_ref().ok_or("Helm may not be run here")?.template(asked)
+    }
+}
+
+/// How many are fetched at once for whoever does not wait.
+const FETCHES_MAX: usize = 4;
+/// After how long what could not be had is asked for again.
+const AGAIN: Duration = Duration::from_secs(50);
+
+/// Bases and charts for whoever may not wait for a host: what is not here yet is fetched meanwhile, and it is told when that has
+/// ended.
+pub(crate) struct Meanwhile {
+    bases: Bases,
+    fetches: Arc<Fetches>,
+}
+
+#[derive(Default)]
+struct Fetches {
+    by_name: Mutex<BTreeMap<String, Fetch>>,
+    ended: watch::Sender<()>,
+}
+
+/// How it stands with something that is not here.
+enum Fetch {
+    UnderWay,
+    Failed(Instant, String),
+}
+
+impl Meanwhile {
+    pub(crate) fn new(bases: Bases) -> Self {
+        Self { bases, fetches: Arc::default() }
+    }
+
+    /// Tells whenever something has been fetched, or could not be.
+    pub(crate) fn ended(&self) -> watch::Receiver<()> {
+        self.fetches.ended.subscribe()
+    }
+
+    /// Who runs Helm, if it may be run.
+    pub(crate) fn charts(&self) -> Option<&Self> {
+        self.bases.helm.is_some().then_some(self)
+    }
+
+    /// Begins to fetch something, unless that is under way; why it is not here.
+    fn begin(&self, name: String, fetch: impl FnOnce(&Bases) -> Result<(), String> + Send + 'static) -> String {
+        let mut fetches = self.fetches.locked();
+        match fetches.get(&name) {
+            Some(Fetch::UnderWay) => return "it is being fetched".to_owned(),
+            Some(Fetch::Failed(at, why)) if at.elapsed() < AGAIN => return why.clone(),
+            Some(Fetch::Failed(..)) | None => {}
+        }
+        if fetches.values().filter(|fetch| matches!(fetch, Fetch::UnderWay)).count() >= FETCHES_MAX {
+            return format!("it waits to be fetched: {FETCHES_MAX} others are");
+        }
+        // What is asked for no more is forgotten.
+        fetches.retain(|_, fetch| !matches!(fetch, Fetch::Failed(at, _) if at.elapsed() > AGAIN * 10));
+        fetches.insert(name.clone(), Fetch::UnderWay);
+        let (bases, all) = (self.bases.clone(), Arc::clone(&self.fetches));
+        self.bases.runtime.spawn_blocking(move || {
+            match fetch(&bases) {
+                Ok(()) => all.locked().remove(&name),
+                Err(why) => all.locked().insert(name, Fetch::Failed(Instant::now(), why)),
+            };
+            all.ended.send_replace(());
+        });
+        "it is being fetched".to_owned()
+    }
+}
+
+impl Fetches {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Fetch>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Remotes for Meanwhile {
+    fn fetch(&self, base: &RemoteBase) -> Result<FileTree, String> {
+        let told = |error: BaseError| error.to_string();
+        if self.bases.held(&base.repository).is_some() {
+            return self.bases.get(base).map_err(told);
+        }
+        if let Some(tree) = self.bases.remote.kept(base).map_err(told)? {
+            return Ok(tree);
+        }
+        let (name, base) = (format!("{} {}", base.repository, base.reference), base.clone());
+        Err(self.begin(name, move |bases| bases.get(&base).map(drop).map_err(told)))
+    }
+}
+
+impl Charts for Meanwhile {
+    fn pull(&self, chart: &RemoteChart) -> Result<ChartFiles, String> {
+        if let Some(files) = self.bases.allowed(chart)?.kept(chart)? {
+            return Ok(files);
+        }
+        let name = format!("{}/{} {}", chart.repository(), chart.name(), chart.version());
+        let chart = chart.clone();
+        Err(self.begin(name, move |bases| bases.pull(&chart).map(drop)))
+    }
+
+    fn template(&self, asked: &Template) -> Result<String, String> {
+        self.bases.template(asked)
     }
 }
 

@@ -86,7 +86,7 @@ fn stored_at(port: u16) -> String {
 }
 
 #[expect(clippy::print_stderr, reason = "whoever runs the tests should know which they did not run")]
-fn left_out(program: &str) {
+pub(crate) fn left_out(program: &str) {
     eprintln!("left out: {program} is not installed");
 }
 

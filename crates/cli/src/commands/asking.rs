@@ -15,7 +15,14 @@ pub(crate) struct Asking {
     #[arg(long)]
     offline: bool,
     /// Let charts be rendered by Helm: the installed program, or the one named. Without it they are refused
-    #[arg(long, value_name = "PROGRAM", num_args = 0..=1, require_equals = true, default_missing_value = "helm")]
+    #[arg(
+        long,
+        visible_alias = "enable-helm",
+        value_name = "PROGRAM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "helm"
+    )]
     helm: Option<PathBuf>,
 }
 

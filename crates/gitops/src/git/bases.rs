@@ -96,12 +96,28 @@ impl RemoteBases {
 
     /// The files of a repository at a commit.
     pub fn get(&self, base: &RemoteBase) -> Result<FileTree, BaseError> {
-        self.runtime
-            .block_on(self.tree(base))
-            .map_err(|missing| BaseError { is_passing: missing.is_passing(), why: missing.to_string() })
+        let tree = async {
+            match self.find(base).await? {
+                Found::Kept(repository, commit) => Ok(repository.tree(&commit, "").await?),
+                Found::Missing(wanted) => self.fetched(base, wanted).await,
+            }
+        };
+        Ok(self.runtime.block_on(tree)?)
     }
 
-    async fn tree(&self, base: &RemoteBase) -> Result<FileTree, Missing> {
+    /// The same, if they are here: nobody is asked.
+    pub fn kept(&self, base: &RemoteBase) -> Result<Option<FileTree>, BaseError> {
+        let tree = async {
+            match self.find(base).await? {
+                Found::Kept(repository, commit) => Ok(Some(repository.tree(&commit, "").await?)),
+                Found::Missing(_) => Ok::<_, Missing>(None),
+            }
+        };
+        Ok(self.runtime.block_on(tree)?)
+    }
+
+    /// Where a base is, if it may be asked for.
+    async fn find(&self, base: &RemoteBase) -> Result<Found, Missing> {
         let commit: CommitId = base.reference.parse().map_err(|_| Missing::Reference)?;
         let dir = self.dir.join(format!("{}-{commit}.git", short(&base.repository)));
         // What may be asked for may change, also while it is kept.
@@ -109,12 +125,19 @@ impl RemoteBases {
             Access::User | Access::Nobody => None,
             Access::Declared(access) => Some(access.access(&base.repository)?),
         };
-        if !is_repository(&dir).await {
-            if matches!(self.access, Access::Nobody) {
-                return Err(Missing::Offline);
-            }
-            self.fetch(&base.repository, declared, &commit, &dir).await?;
+        if is_repository(&dir).await {
+            Ok(Found::Kept(Repository { dir }, commit))
+        } else {
+            Ok(Found::Missing(Wanted { dir, commit, declared }))
         }
+    }
+
+    async fn fetched(&self, base: &RemoteBase, wanted: Wanted) -> Result<FileTree, Missing> {
+        if matches!(self.access, Access::Nobody) {
+            return Err(Missing::Offline);
+        }
+        let Wanted { dir, commit, declared } = wanted;
+        self.fetch(&base.repository, declared, &commit, &dir).await?;
         Ok(Repository { dir }.tree(&commit, "").await?)
     }
 
@@ -139,6 +162,21 @@ impl RemoteBases {
         }
         kept::finish(new.path(), dir).await.map_err(disk)
     }
+}
+
+/// Where a base is.
+enum Found {
+    /// Here.
+    Kept(Repository, CommitId),
+    /// With its host.
+    Missing(Wanted),
+}
+
+/// What is fetched, where to, and how its host is asked.
+struct Wanted {
+    dir: PathBuf,
+    commit: CommitId,
+    declared: Option<Upstream>,
 }
 
 /// One commit, and nothing beside it.
@@ -181,6 +219,12 @@ pub struct BaseError {
     pub is_passing: bool,
     /// In words.
     pub why: String,
+}
+
+impl From<Missing> for BaseError {
+    fn from(missing: Missing) -> Self {
+        Self { is_passing: missing.is_passing(), why: missing.to_string() }
+    }
 }
 
 impl Remotes for RemoteBases {

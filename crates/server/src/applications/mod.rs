@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::adapters::source::ReadFrom;
 use crate::api::types::{ApplicationSetView, ApplicationView, ApplicationsView};
-use crate::bases::Bases;
+use crate::bases::{Bases, Meanwhile};
 use crate::events::chain;
 use crate::evidence::Vouching;
 use crate::policies::InForce;
@@ -110,7 +110,7 @@ impl Sets {
     pub(crate) async fn start(file: Option<PathBuf>, declaration: Declaration, parts: Parts) -> Self {
         let Parts { control, repositories, deployments, upstreams, read_from, url, kept, policies, vouching, bases } =
             parts;
-        let held = Held { repositories, deployments, bases: Arc::new(bases) };
+        let held = Held { repositories, deployments, bases: Arc::new(Meanwhile::new(bases)) };
         let running = Mutex::default();
         let rules = (policies, vouching);
         let this = Self(Arc::new(Inner { file, control, held, upstreams, read_from, url, kept, rules, running }));

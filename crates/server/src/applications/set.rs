@@ -100,13 +100,14 @@ impl Set {
         let witness = Arc::clone(&self.recorder) as _;
         let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
         let (mut arrivals, mut facts) = (inner.control.arrivals(), inner.control.changed());
-        let mut policies = inner.rules.0.changed();
+        let (mut policies, mut fetched) = (inner.rules.0.changed(), inner.held.bases.ended());
         let (mut tick, mut ticks) = (Instant::now(), 0_u32);
-        let mut before = Before::default();
+        let (mut before, mut has_come) = (Before::default(), false);
         loop {
             arrivals.borrow_and_update();
             facts.borrow_and_update();
             policies.borrow_and_update();
+            fetched.borrow_and_update();
             let is_due = Instant::now() >= tick;
             if is_due {
                 tick = Instant::now() + FALLBACK;
@@ -115,7 +116,7 @@ impl Set {
                     keeper.look_again();
                 }
             }
-            if self.is_new(inner, is_due).await {
+            if self.is_new(inner, is_due || std::mem::take(&mut has_come)).await {
                 self.read(inner, &connection, &mut keeper, &mut before).await;
             }
             let is_deployments = self.lock().read.keys().any(|name| name.as_str() == DEPLOYMENTS);
@@ -128,6 +129,10 @@ impl Set {
                         Err(_) => return,
                     },
                     Ok(()) = policies.changed() => break,
+                    Ok(()) = fetched.changed() => {
+                        has_come = true;
+                        break;
+                    }
                     Ok(()) = facts.changed(), if is_deployments => {
                         tokio::time::sleep(FACTS_PAUSE).await;
                         break;

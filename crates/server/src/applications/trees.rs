@@ -12,7 +12,7 @@ use prograde_kustomize::{FileTree, Files, Surrounded};
 use prograde_model::ids::{CommitId, ServiceName};
 use tokio::runtime::Handle;
 
-use crate::bases::Bases;
+use crate::bases::Meanwhile;
 use crate::events::chain;
 
 /// The repository that says what should run.
@@ -28,7 +28,7 @@ type AtCommit = (Option<CommitId>, Arc<FileTree>);
 pub(super) struct Held {
     pub(super) repositories: Repositories,
     pub(super) deployments: Repository,
-    pub(super) bases: Arc<Bases>,
+    pub(super) bases: Arc<Meanwhile>,
 }
 
 impl Held {
@@ -64,7 +64,7 @@ impl Held {
 /// A repository's files.
 struct Here {
     at: AtCommit,
-    tree: Surrounded<Arc<FileTree>, Arc<Bases>, Arc<Bases>>,
+    tree: Surrounded<Arc<FileTree>, Arc<Meanwhile>, Arc<Meanwhile>>,
 }
 
 /// Repositories by their addresses, for one reading. Each is read when it is asked for first. Used off the runtime.
