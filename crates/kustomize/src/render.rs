@@ -1,5 +1,7 @@
 //! The walk through kustomizations that include each other, and what is done at each and in the end.
 
+use std::sync::Arc;
+
 use prograde_model::{Diagnostic, Diagnostics};
 use serde_json::Value as Json;
 
@@ -97,11 +99,16 @@ impl<'a> Renderer<'a> {
 }
 
 /// What has come together so far.
-#[derive(Default)]
 struct Accumulated {
     resources: Vec<Resource>,
-    config: Config,
+    config: Arc<Config>,
     variables: Vec<Variable>,
+}
+
+impl Default for Accumulated {
+    fn default() -> Self {
+        Self { resources: Vec::new(), config: Config::none(), variables: Vec::new() }
+    }
 }
 
 struct Walk<'a> {
@@ -218,11 +225,11 @@ impl Walk<'_> {
             self.namespace.clone_from(&file.namespace);
         }
         self.resources(opened, &mut all, &file.resources)?;
-        all.config.merge(self.config(opened)?, &file.place)?;
+        Config::merge(&mut all.config, self.config(opened)?, &file.place)?;
         for crd in &file.crds {
             let documents = self.loader.documents(&opened.dir, crd)?;
             let json = documents.first().map(crate::node::Node::to_json).transpose()?.unwrap_or(Json::Null);
-            all.config.merge(Config::of_crds(&json, &crd.place)?, &crd.place)?;
+            Config::merge(&mut all.config, Arc::new(Config::of_crds(&json, &crd.place)?), &crd.place)?;
         }
         self.generate(opened, &mut all)?;
         all = self.components(opened, all)?;
@@ -234,16 +241,19 @@ impl Walk<'_> {
         Ok(all)
     }
 
-    fn config(&self, opened: &Opened) -> Result<Config, Diagnostic> {
+    fn config(&self, opened: &Opened) -> Result<Arc<Config>, Diagnostic> {
         let mut config = Config::default_fields();
-        let mut own = Config::default();
+        if opened.kustomization.configurations.is_empty() {
+            return Ok(config);
+        }
+        let mut own = Config::none();
         for path in &opened.kustomization.configurations {
             let documents = self.loader.documents(&opened.dir, path)?;
             if let Some(document) = documents.first() {
-                own.merge(Config::read(document)?, &path.place)?;
+                Config::merge(&mut own, Arc::new(Config::read(document)?), &path.place)?;
             }
         }
-        config.merge(own, &opened.kustomization.place)?;
+        Config::merge(&mut config, own, &opened.kustomization.place)?;
         Ok(config)
     }
 
@@ -257,7 +267,7 @@ impl Walk<'_> {
                 let dir = self.loader.directory(&opened.dir, named)?;
                 let inner = self.directory(dir, named, false, Accumulated::default())?;
                 append(&mut all.resources, inner.resources, &self.schemas)?;
-                all.config.merge(inner.config, &named.place)?;
+                Config::merge(&mut all.config, inner.config, &named.place)?;
                 variables::merge(&mut all.variables, &inner.variables)?;
             }
             check_count(all.resources.len(), &named.place)?;
@@ -329,7 +339,7 @@ impl Walk<'_> {
             let inner = self.directory(dir, named, true, all)?;
             all = Accumulated::default();
             append(&mut all.resources, inner.resources, &self.schemas)?;
-            all.config.merge(inner.config, &named.place)?;
+            Config::merge(&mut all.config, inner.config, &named.place)?;
             variables::merge(&mut all.variables, &inner.variables)?;
             check_count(all.resources.len(), &named.place)?;
         }

@@ -82,7 +82,8 @@ pub(crate) struct ServeArgs {
     /// The file that says in which trackers (GitHub, GitLab, Jira) action items get tickets
     #[arg(long, value_name = "FILE")]
     trackers: Option<PathBuf>,
-    /// The file that says which repositories on Git hosts (GitHub, GitLab and others) are followed
+    /// The file that says which repositories on Git hosts (GitHub, GitLab and others) are followed, and where bases and charts
+    /// that manifests name may come from
     #[arg(long, value_name = "FILE")]
     upstreams: Option<PathBuf>,
     /// Let charts of services and applications be rendered by Helm 3: the installed program, or the one named. Charts of other
