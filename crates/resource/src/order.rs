@@ -241,7 +241,7 @@ impl Plan {
     }
 
     /// The hooks that are to be deleted, as they ended.
-    fn clean(&self, seen: &Seen) -> Vec<Identity> {
+    pub(crate) fn clean(&self, seen: &Seen) -> Vec<Identity> {
         let due = |task: &&Task| {
             let policy = match seen.outcomes.get(&(task.identity.clone(), task.phase)) {
                 Some(Outcome::Applied(Status::Healthy | Status::Suspended)) => HookDeletion::Succeeded,

@@ -88,7 +88,7 @@ pub enum Refusal {
     #[error("nothing is deleted, because what should be could not be worked out: {0}")]
     Failed(String),
     /// Nothing should be there any more.
-    #[error("nothing is deleted, because nothing at all should be there any more: {0} objects would go")]
+    #[error("nothing is deleted, because nothing at all should be there any more: {} would go", counted(*.0))]
     Empty(usize),
     /// Too large a share would go.
     #[error("nothing is deleted, because {gone} of {all} objects would go, more than {share}")]
@@ -100,6 +100,10 @@ pub enum Refusal {
         /// The share that may go.
         share: String,
     },
+}
+
+fn counted(objects: usize) -> String {
+    if objects == 1 { "1 object".to_owned() } else { format!("{objects} objects") }
 }
 
 /// What is deleted, asked for, and kept.

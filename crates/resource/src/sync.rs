@@ -158,16 +158,26 @@ impl Run {
         }
         match self.plan.decide(&self.seen) {
             Decision::Apply(tasks) => {
-                let last = tasks.iter().any(|task| task.phase == Phase::PostSync);
-                self.prune_first(last).unwrap_or(Action::Apply(tasks))
+                if !tasks.iter().any(|task| task.phase == Phase::PostSync) {
+                    return Action::Apply(tasks);
+                }
+                match &self.pruned {
+                    None => Action::Prune,
+                    // What comes last relies on what is gone.
+                    Some(failed) if !failed.is_empty() => {
+                        let clean = self.clean_first(self.plan.clean(&self.seen));
+                        clean.unwrap_or_else(|| self.failed(failed.clone(), now))
+                    }
+                    Some(_) => Action::Apply(tasks),
+                }
             }
             Decision::Wait { on, .. } if self.is_late(now) => Action::End(Ending::Late(on)),
             Decision::Wait { phase, on, .. } => {
                 Action::Look(on.into_iter().map(|(identity, _)| (identity, phase)).collect())
             }
             Decision::Done { clean } => {
-                if let Some(prune) = self.prune_first(true) {
-                    return prune;
+                if self.pruned.is_none() {
+                    return Action::Prune;
                 }
                 if let Some(clean) = self.clean_first(clean) {
                     return clean;
@@ -181,10 +191,6 @@ impl Run {
             // A run is of one revision, and is told of no other.
             Decision::Superseded(_) => Action::End(Ending::Failed(Vec::new())),
         }
-    }
-
-    fn prune_first(&self, due: bool) -> Option<Action> {
-        (due && self.pruned.is_none()).then_some(Action::Prune)
     }
 
     fn clean_first(&self, clean: Vec<Identity>) -> Option<Action> {
@@ -281,6 +287,17 @@ mod tests {
             }
         }
         panic!("it does not end: {said:?}");
+    }
+
+    #[test]
+    fn hooks_that_come_last_wait_for_what_could_not_be_deleted() {
+        let last = object("after", &json!({"argocd.argoproj.io/hook": "PostSync"}));
+        let mut run = Run::new(Plan::new("r", [&last]).unwrap(), attempts(0), at(0));
+        run.take(Event::Tried(Vec::new()));
+        assert_eq!(run.decide(at(0)), Action::Prune);
+        let held = (object("held", &json!({})).identity, "it is still there".to_owned());
+        run.take(Event::Pruned(vec![held.clone()]));
+        assert_eq!(run.decide(at(0)), Action::End(Ending::Failed(vec![held])));
     }
 
     #[test]

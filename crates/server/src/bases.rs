@@ -173,8 +173,9 @@ impl Meanwhile {
         fetches.retain(|_, fetch| !matches!(fetch, Fetch::Failed(at, _) if at.elapsed() > AGAIN * 10));
         fetches.insert(name.clone(), Fetch::UnderWay);
         let (bases, all) = (self.bases.clone(), Arc::clone(&self.fetches));
-        self.bases.runtime.spawn_blocking(move || {
-            match fetch(&bases) {
+        let asked = self.bases.runtime.spawn_blocking(move || fetch(&bases));
+        self.bases.runtime.spawn(async move {
+            match asked.await.unwrap_or_else(|error| Err(format!("fetching it ended badly: {error}"))) {
                 Ok(()) => all.locked().remove(&name),
                 Err(why) => all.locked().insert(name, Fetch::Failed(Instant::now(), why)),
             };

@@ -42,12 +42,15 @@ impl Work<'_> {
             many: self.orders.confirmed || (self.target.allow_empty && named.is_empty()),
         };
         let found = prune(Rendered::Objects(&named), &self.standing.owned, Guard::default(), &approvals);
+        // Also what an order that was broken off has deleted.
+        let mut going: Vec<Identity> =
+            found.kept.into_iter().filter(|(_, why)| *why == Reason::Going).map(|(identity, _)| identity).collect();
         let mut delete = found.delete;
         self.pruning = Pruned { asks: found.asks, refusal: found.refusal, left: Vec::new() };
         if self.target.options.prune == Permission::Confirm && !self.orders.confirmed {
             self.pruning.asks.extend(delete.drain(..).map(|identity| (identity, Reason::Confirm)));
         }
-        let (mut failed, mut going) = (Vec::new(), Vec::new());
+        let mut failed = Vec::new();
         for identity in delete {
             if self.orders.dry {
                 self.note(&identity, What::Pruned, None, "");
@@ -66,7 +69,7 @@ impl Work<'_> {
                 }
             }
         }
-        if self.target.leaves {
+        if self.target.leaves && !self.orders.dry {
             failed.extend(self.see_gone(going).await?);
         }
         Ok(failed)

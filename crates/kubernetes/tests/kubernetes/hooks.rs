@@ -182,6 +182,20 @@ async fn an_application_that_goes_runs_its_hooks_of_deletion_around_that() {
     assert!(world.get("/api/v1/namespaces/leaving/configmaps/a").await.is_none());
     assert!(world.get("/api/v1/namespaces/leaving/configmaps/kept").await.is_some());
 
+    // What an order that was broken off has deleted, and something holds, is waited for before the last hook.
+    let hold = "/api/v1/namespaces/leaving/configmaps/held";
+    let made = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "held", "finalizers": ["example.org/hold"],
+        "annotations": {"argocd.argoproj.io/tracking-id": "leaving:/ConfigMap:leaving/held"}}});
+    world.create("/api/v1/namespaces/leaving/configmaps", made).await;
+    world.ask("DELETE", hold, "application/json", &json!({})).await.unwrap();
+    let other = Arc::clone(&world);
+    let controller = async move { end(&other, "leaving", "save", "Complete").await };
+    let short = Orders { timeout: jiff::SignedDuration::from_secs(6), ..confirmed.clone() };
+    let (report, _) = tokio::join!(world.sync(&leaving, &short), controller);
+    assert!(format!("{:?}", report.ending).contains("still there"), "{report:?}");
+    assert_eq!(world.written(), ["-save", "save"], "the last hook waits");
+    world.edit(hold, json!({"metadata": {"finalizers": null}})).await;
+
     // A hook that fails lets nothing go.
     let other = Arc::clone(&world);
     let controller = async move { end(&other, "leaving", "never", "Complete").await };

@@ -317,7 +317,7 @@ pub(super) fn ended(came: &[Came], problems: Vec<prograde_model::Diagnostic>, wa
     let (asks, late) = (named("asks"), named("not healthy"));
     let all = [
         (silent, codes::CONNECT, Exit::Mistake, "look at the kubeconfig, and at the API server"),
-        (failed, codes::FAILED, Exit::Refused, "put right what the API server refuses, and synchronise again"),
+        (failed, codes::FAILED, Exit::Refused, "put right what stands in the way, and try again"),
         (asks, codes::ASKS, Exit::Refused, way_out),
         (late, codes::LATE, Exit::Pending, "look at the objects, or wait longer with --timeout"),
     ];
