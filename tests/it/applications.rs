@@ -464,6 +464,124 @@ fn what_can_not_be_read_is_kept_as_it_was_and_what_is_gone_is_let_go() {
     kept.world.end();
 }
 
+impl Kept {
+    /// An application whose objects go with it.
+    fn declare_ending(&self, application: &str) {
+        self.declare(application, AUTO);
+        let named = "namespace: argocd}";
+        let ends = "namespace: argocd, finalizers: [resources-finalizer.argocd.argoproj.io]}";
+        self.repository.edit(&format!("argocd/{application}.yaml"), named, ends);
+    }
+
+    #[track_caller]
+    fn until_gone(&self, application: &str, last: &str) {
+        until(&format!("{application} is gone"), || self.view(application).is_none().then_some(()));
+        assert_eq!(self.names(application).last().map(String::as_str), Some(last));
+    }
+
+    fn hold(&self, path: &str, is_held: bool) {
+        let holders = if is_held { json!(["example.org/hold"]) } else { Value::Null };
+        self.cluster.edit(path, &json!({"metadata": {"finalizers": holders}}));
+    }
+}
+
+#[test]
+fn what_git_names_no_longer_is_deleted_where_its_files_say_so() {
+    let Some(mut kept) = Kept::new("") else { return };
+    for application in ["cart", "moved", "asks", "left", "back"] {
+        kept.declare_ending(application);
+        kept.write(application, &config("a", "1"));
+    }
+    kept.declare("stays", AUTO);
+    kept.write("stays", &config("a", "1"));
+    let hook = config("saved", "1").replace("saved}", "saved, annotations: {argocd.argoproj.io/hook: PreDelete}}");
+    kept.write("cart", &(config("a", "1") + &hook));
+    let asks = config("b", "1").replace("b}", "b, annotations: {argocd.argoproj.io/sync-options: Delete=confirm}}");
+    kept.write("asks", &(config("a", "1") + &asks));
+    kept.push();
+    for application in ["cart", "moved", "asks", "left", "back", "stays"] {
+        kept.until_is(application, "synced");
+    }
+    assert!(kept.cluster.get(&path("cart", "saved")).is_none());
+
+    // Something holds an object while the server is killed: the deletion is gone on with from what Git said before.
+    kept.hold(&path("cart", "a"), true);
+    kept.repository.remove("argocd/cart.yaml");
+    kept.repository.remove("argocd/stays.yaml");
+    kept.push();
+    until("it is being deleted", || {
+        let object = kept.cluster.get(&path("cart", "a"))?;
+        object["metadata"]["deletionTimestamp"].is_string().then_some(())
+    });
+    assert!(kept.cluster.get(&path("cart", "saved")).is_some(), "the hook ran first");
+    kept.until_gone("stays", "released");
+    assert!(kept.cluster.get(&path("stays", "a")).is_some());
+    kept.world.kill();
+    kept.world.start();
+    kept.until_is("cart", "syncing");
+    kept.hold(&path("cart", "a"), false);
+    kept.until_gone("cart", "deleted");
+    assert!(kept.cluster.get(&path("cart", "a")).is_none());
+
+    takes_over_without_a_gap(&kept);
+    waits_for_a_person_with_all_of_it(&kept);
+    kept.world.end();
+}
+
+/// An application by another name takes over what the old one had, and nothing of it is deleted in between.
+fn takes_over_without_a_gap(kept: &Kept) {
+    let before = kept.cluster.get(&path("moved", "a")).unwrap();
+    kept.declare_ending("moved");
+    let file = kept.repository.path("argocd/moved.yaml");
+    let text = fs::read_to_string(&file).unwrap().replace("name: moved", "name: renamed");
+    kept.repository.remove("argocd/moved.yaml");
+    kept.repository.write("argocd/renamed.yaml", &text);
+    kept.push();
+    kept.until_gone("moved", "deleted");
+    kept.until_is("renamed", "synced");
+    let after = kept.cluster.get(&path("moved", "a")).unwrap();
+    assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"]);
+    let owner = &after["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"];
+    assert_eq!(*owner, "renamed:/ConfigMap:moved/a");
+}
+
+/// Neither does half of an application go, nor most of a set.
+fn waits_for_a_person_with_all_of_it(kept: &Kept) {
+    kept.repository.remove("argocd/asks.yaml");
+    kept.push();
+    let view = kept.until_is("asks", "held");
+    assert!(view["why"].as_str().unwrap().contains("asks for a confirmation"), "{view}");
+    assert!(kept.cluster.get(&path("asks", "a")).is_some());
+    let confirm = |application: &str| {
+        let arguments = ["app", "sync", "--set", "main", "--app", application, "--confirm-prune", "--by", "ann"];
+        kept.world.cli(&arguments)
+    };
+    let said = confirm("asks");
+    assert_eq!(said.code, 0, "{said:?}");
+    kept.until_gone("asks", "deleted");
+    assert!(kept.cluster.get(&path("asks", "a")).is_none());
+
+    kept.declare("other", AUTO);
+    kept.write("other", &config("a", "1"));
+    for application in ["left", "back", "renamed"] {
+        kept.repository.remove(&format!("argocd/{application}.yaml"));
+    }
+    kept.push();
+    for application in ["left", "back", "renamed"] {
+        let view = kept.until_is(application, "held");
+        assert!(view["why"].as_str().unwrap().contains("more than half"), "{view}");
+    }
+    kept.declare_ending("back");
+    kept.push();
+    kept.until_is("back", "synced");
+    assert!(kept.names("back").contains(&"returned".to_owned()));
+    assert_eq!(confirm("left").code, 0);
+    kept.until_gone("left", "deleted");
+    for (application, is_there) in [("left", false), ("back", true), ("moved", true)] {
+        assert_eq!(kept.cluster.get(&path(application, "a")).is_some(), is_there, "{application}");
+    }
+}
+
 #[test]
 fn bases_and_charts_are_fetched_meanwhile_and_hold_nobody_up() {
     let Some(helm) = beside::helm() else { return };

@@ -1,7 +1,7 @@
 //! Applications that deploy applications, and ApplicationSets that make them: what there is in all. Invariant: nesting and
 //! number are bounded, and an application that contains itself is an error, never a loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,6 +30,9 @@ pub struct Found {
     pub objects: Option<Arc<[Rendered]>>,
     /// What its project does not allow.
     pub broken: Vec<Broken>,
+    /// Whether what it has in the cluster goes once nothing names it any more: it has the finalizer, and neither the
+    /// ApplicationSet that makes it nor the application that deploys it would leave it.
+    pub goes: bool,
 }
 
 /// All applications.
@@ -79,7 +82,23 @@ pub fn grow(objects: &Objects, world: &World<'_>, now: Timestamp, memory: &mut M
     }
     forest.applications.sort_by(|left, right| left.application.name().cmp(right.application.name()));
     duplicates(&mut forest);
+    ends(&mut forest);
     forest
+}
+
+/// Says of each application whether what it has goes with it.
+fn ends(forest: &mut Forest) {
+    let prunes = |found: &&Found| {
+        let automated = found.application.spec.sync_policy.as_ref().and_then(|policy| policy.automated);
+        found.application.is_automated() && automated.is_some_and(|automated| automated.prune.unwrap_or(false))
+    };
+    let pruning: BTreeSet<String> =
+        forest.applications.iter().filter(prunes).map(|found| found.application.name().to_owned()).collect();
+    for found in &mut forest.applications {
+        let application = &found.application;
+        let would_leave = found.parent.as_ref().is_some_and(|parent| !pruning.contains(parent));
+        found.goes = application.finalizer().is_some() && !application.outlives_set && !would_leave;
+    }
 }
 
 fn duplicates(forest: &mut Forest) {
@@ -151,7 +170,13 @@ impl Growing<'_> {
                 (application, None, None)
             }
         };
-        self.forest.applications.push(Found { application, parent, objects: rendered, broken: Vec::new() });
+        self.forest.applications.push(Found {
+            application,
+            parent,
+            objects: rendered,
+            broken: Vec::new(),
+            goes: false,
+        });
         if let Some(inner) = inner {
             chain.push(name);
             self.add(&inner, chain);

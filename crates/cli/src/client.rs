@@ -237,11 +237,6 @@ impl Client {
         self.get("/api/v1/applications", &[])
     }
 
-    /// `GET /api/v1/applications/{set}/{application}`.
-    pub(crate) fn application(&self, set: &str, name: &str) -> Result<ApplicationView, Report> {
-        self.get(&format!("/api/v1/applications/{set}/{name}"), &[])
-    }
-
     /// `POST /api/v1/applications/{set}/{application}/sync`.
     pub(crate) fn sync_application(
         &self,

@@ -150,21 +150,24 @@ impl Keeper {
     }
 
     /// These are wanted now. Of those whose wish can't be read what they wanted last is kept; all others are no longer
-    /// kept, and stay in the cluster as they are. `past` is asked of those that were not kept before.
-    pub fn want(&mut self, wishes: Vec<Wish>, unreadable: &BTreeSet<String>, past: &dyn Fn(&str) -> Past) {
+    /// kept, and stay in the cluster as they are: what they wanted is given back. `past` is asked of those that were not kept before.
+    pub fn want(
+        &mut self,
+        wishes: Vec<Wish>,
+        unreadable: &BTreeSet<String>,
+        past: &dyn Fn(&str) -> Past,
+    ) -> BTreeMap<String, Arc<Target>> {
         let names: BTreeSet<&str> = wishes.iter().map(|wish| wish.target.name.as_str()).collect();
-        let scopes = &mut self.scopes;
-        self.kept.retain(|name, kept| {
-            let stays = names.contains(name.as_str()) || unreadable.contains(name);
-            if stays {
-                return true;
-            }
-            if let Some(running) = &kept.running {
-                running.task.abort();
-            }
-            scopes.forget(name);
-            false
-        });
+        let stays = |name: &String| names.contains(name.as_str()) || unreadable.contains(name);
+        let gone: Vec<String> = self.kept.keys().filter(|name| !stays(name)).cloned().collect();
+        let last = gone.into_iter().filter_map(|name| Some((self.let_go(&name)?, name)));
+        let last = last.map(|(target, name)| (name, target)).collect();
+        self.add(wishes, past);
+        last
+    }
+
+    /// These are wanted as well.
+    pub fn add(&mut self, wishes: Vec<Wish>, past: &dyn Fn(&str) -> Past) {
         for Wish { target, orders, follows, origin } in wishes {
             let (heals, backoff, revision) = (target.self_heal, target.backoff, target.revision.clone());
             if let Some(kept) = self.kept.get_mut(&target.name) {
@@ -189,6 +192,21 @@ impl Keeper {
             self.awake.insert(name.clone());
             self.kept.insert(name, Kept { keep, target, orders, origin, follows, order, mark, running, failed, alarm });
         }
+    }
+
+    /// What a kept application wants.
+    pub fn target(&self, name: &str) -> Option<&Arc<Target>> {
+        self.kept.get(name).map(|kept| &kept.target)
+    }
+
+    /// An application is no longer kept, and stays in the cluster as it is. What it wanted.
+    fn let_go(&mut self, name: &str) -> Option<Arc<Target>> {
+        let kept = self.kept.remove(name)?;
+        if let Some(running) = kept.running {
+            running.task.abort();
+        }
+        self.scopes.forget(name);
+        Some(kept.target)
     }
 
     /// A person asks for a sync. Whether the application is kept.
@@ -299,7 +317,8 @@ impl Keeper {
             }
             Step::Look => {
                 kept.keep.take(Fact::Looking);
-                let (work, looks, extra) = (work(), Arc::clone(&self.looks), !kept.follows);
+                let extra = !kept.follows || kept.target.leaves;
+                let (work, looks) = (work(), Arc::clone(&self.looks));
                 self.running.spawn(async move {
                     // It is never closed.
                     let _slot = looks.acquire().await;
@@ -350,6 +369,10 @@ impl Keeper {
                 }
                 kept.mark = Some(mark);
                 kept.keep.take(Fact::Looked { differs });
+                if kept.target.leaves && !differs && !kept.failed {
+                    self.let_go(&name);
+                    return None;
+                }
                 self.watch(&name, scope);
             }
             Came::Looked(Err(refused)) if refused.is_passing() => kept.keep.take(Fact::Away { at: now }),
@@ -358,9 +381,13 @@ impl Keeper {
                 kept.keep.take(Fact::Looked { differs: false });
             }
             Came::Synced(scope, mark, outcome) => {
-                let failed = !matches!(&*outcome, Ok(report) if report.ending == Ending::Done);
+                let failed = !is_done(&kept.target, &outcome);
                 (kept.failed, kept.mark) = (failed, mark);
                 kept.keep.take(Fact::Ended { failed, at: now });
+                if kept.target.leaves && !failed {
+                    self.let_go(&name);
+                    return Some((name, *outcome));
+                }
                 self.watch(&name, scope);
                 if failed {
                     self.tell(&name, Fact::Stale);
@@ -426,6 +453,13 @@ impl Keeper {
             self.listeners.insert(ear.clone(), task);
         }
     }
+}
+
+/// Whether nothing is left to be done: what goes, and waits for a person, is not gone.
+fn is_done(target: &Target, outcome: &Result<Report, Stopped>) -> bool {
+    let Ok(report) = outcome else { return false };
+    let waits = target.leaves && (report.refusal.is_some() || !report.asks.is_empty());
+    report.ending == Ending::Done && !waits
 }
 
 /// How a sync is done: what a person asked for counts for theirs alone.

@@ -140,7 +140,9 @@ pub async fn sync(
         pruning: prune::Pruned::default(),
         blind: Vec::new(),
     };
-    let ending = work.carry_out(&mut run).await?;
+    // Of what goes, all waits where a person has to say yes to some of it: neither its hooks nor half of it come before that.
+    let waits = target.leaves && !orders.dry && work.waits_for_a_person().await?;
+    let ending = if waits { Ending::Done } else { work.carry_out(&mut run).await? };
     let lines = work.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Report {
         ending,
@@ -191,10 +193,11 @@ impl Work<'_> {
     /// Looks for what is there beyond what is wanted. A whole cluster is looked through for that, so first it is seen whether
     /// what was found there lately is enough to say that there is nothing.
     async fn take_stock(&mut self) -> Result<(), Refused> {
-        let wanted = self.target.objects.iter().map(|object| &object.identity);
-        let spaces = self.settled.desired.keys().chain(wanted).map(|identity| identity.namespace.clone());
-        let spaces = spaces.chain([self.target.namespace.clone()]).filter(|space| !space.is_empty()).collect();
-        if let Some(inventory) = self.stock.recent(&self.target.name, &spaces).await {
+        let spaces = self.target.spaces(&self.settled);
+        // Before an application goes, a sync that was broken off may have made something.
+        if !self.target.leaves
+            && let Some(inventory) = self.stock.recent(&self.target.name, &spaces).await
+        {
             self.standing.take(self.target, &self.settled, &inventory);
             self.blind.clone_from(&inventory.blind);
             if self.extra().next().is_none() {

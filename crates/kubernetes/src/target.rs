@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use prograde_apps::Rendered;
-use prograde_apps::application::{Application, Backoff as Pauses};
+use prograde_apps::application::{Application, Backoff as Pauses, Finalizer};
 use prograde_kustomize::{Node, Place};
 use prograde_model::{Diagnostic, Diagnostics};
 use prograde_resource::object::{group_of, unique};
-use prograde_resource::options::SyncOptions;
+use prograde_resource::options::{Propagation, SyncOptions};
 use prograde_resource::order::Plan;
 use prograde_resource::sync::Backoff;
 use prograde_resource::{Identity, IgnoreRules, Object, Sync};
@@ -56,6 +56,8 @@ pub struct Target {
     pub revision: String,
     /// Whether it goes: nothing of it should be there any more.
     pub leaves: bool,
+    /// Objects that others want now, and that therefore stay when it goes.
+    spared: BTreeSet<Identity>,
     namespace_metadata: Option<Value>,
     /// What this was made of.
     of: (Arc<Application>, Arc<[Rendered]>),
@@ -111,15 +113,49 @@ impl Target {
             objects,
             revision,
             leaves: false,
+            spared: BTreeSet::new(),
             namespace_metadata: policy.managed_namespace_metadata,
             of: (Arc::clone(application), Arc::clone(rendered)),
         })
     }
 
-    /// The same application as it goes: of what is rendered only the hooks of deletion count.
+    /// The same application as it goes: of what is rendered only the hooks of deletion count, and changes are not undone.
     #[must_use]
     pub fn leaving(&self) -> Self {
-        Self { leaves: true, ..self.clone() }
+        let mut options = self.options.clone();
+        if self.of.0.finalizer() == Some(Finalizer::Background) {
+            options.propagation = Propagation::Background;
+        }
+        let revision = short(Sha256::new_with_prefix("leaves").chain_update(&self.revision));
+        Self { leaves: true, self_heal: false, options, revision, ..self.clone() }
+    }
+
+    /// The same application as it goes because Git names it no longer: with all that it has, if nobody is to be asked, but for
+    /// what these others want now.
+    #[must_use]
+    pub fn left_out(&self, asks: bool, others: &[&Self]) -> Self {
+        let wanted: BTreeSet<&Identity> =
+            others.iter().flat_map(|other| &other.objects).map(|object| &object.identity).collect();
+        let own = self.objects.iter().map(|object| &object.identity);
+        let spared = own.filter(|identity| wanted.contains(identity)).cloned().collect();
+        Self { allow_empty: !asks, spared, ..self.leaving() }
+    }
+
+    /// The namespaces in which something of it may be.
+    pub(crate) fn spaces(&self, settled: &Settled) -> BTreeSet<String> {
+        let wanted = self.objects.iter().map(|object| &object.identity);
+        let all = settled.desired.keys().chain(wanted).map(|identity| &identity.namespace).chain([&self.namespace]);
+        all.filter(|space| !space.is_empty()).cloned().collect()
+    }
+
+    /// Whether an object stays when the application goes, because others want it.
+    pub(crate) fn spares(&self, identity: &Identity) -> bool {
+        // Files may name a namespace where the kind has none.
+        let is_same = |other: &Identity| {
+            let other = (&other.group, &other.kind, &other.name);
+            other == (&identity.group, &identity.kind, &identity.name)
+        };
+        self.spared.contains(identity) || (identity.namespace.is_empty() && self.spared.iter().any(is_same))
     }
 
     /// Whether it was made of the very same.
@@ -295,5 +331,9 @@ fn revision(objects: &[Object], policy: Option<&Value>) -> String {
         hash.update([0]);
     }
     hash.update(policy.map(Value::to_string).unwrap_or_default().as_bytes());
+    short(hash)
+}
+
+fn short(hash: Sha256) -> String {
     hex::encode(hash.finalize()).chars().take(REVISION_CHARS).collect()
 }

@@ -9,7 +9,7 @@ mod state;
 mod tests;
 
 pub use fact::{ApplicationFact, ApplicationId, Because, Counts, Differing, Ending, Field, Health, Held, What};
-pub use state::{Application, Applications, Began, Ended, Look, Order, Running, Standing, Tried};
+pub use state::{Application, Applications, Began, Deletion, Ended, Leaving, Look, Order, Running, Standing, Tried};
 
 /// How many objects a fact names; how many there are in all stands beside them.
 pub const OBJECTS_MAX: usize = 20;

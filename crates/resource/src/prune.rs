@@ -53,7 +53,7 @@ pub enum Reason {
     Hook,
     /// It is being deleted.
     Going,
-    /// `Prune=confirm`.
+    /// `Prune=confirm`, or `Delete=confirm`.
     Confirm,
     /// Everything in it, or of its kind, is deleted with it.
     HoldsOthers,
@@ -72,7 +72,7 @@ impl fmt::Display for Reason {
             Self::Owned => "another object owns it",
             Self::Hook => "it is a hook",
             Self::Going => "it is being deleted",
-            Self::Confirm => "its annotation says Prune=confirm",
+            Self::Confirm => "its annotation asks for a confirmation",
             Self::HoldsOthers => "other objects go with it",
             Self::HoldsData => "it holds data",
             Self::Unreadable => "its annotations can't be read",
@@ -208,7 +208,7 @@ fn asks(object: &Value) -> Option<Reason> {
         _ => {}
     }
     match Sync::of(object) {
-        Ok(sync) => (sync.prune == Permission::Confirm).then_some(Reason::Confirm),
+        Ok(sync) => [sync.prune, sync.delete].contains(&Permission::Confirm).then_some(Reason::Confirm),
         Err(_) => Some(Reason::Unreadable),
     }
 }
@@ -272,19 +272,20 @@ mod tests {
             object("ConfigMap", "g", &json!({"annotations": {"argocd.argoproj.io/hook": "wrong"}})),
             object("ConfigMap", "h", &json!({})),
             object("ConfigMap", "i", &annotated("Delete=false")),
+            object("ConfigMap", "j", &annotated("Delete=confirm")),
         ];
-        let desired = configs(9);
-        let there = set(gone.into_iter().chain(configs(9).into_values()));
+        let desired = configs(10);
+        let there = set(gone.into_iter().chain(configs(10).into_values()));
         let found = prune(Rendered::Objects(&desired), &there, Guard::default(), &Approvals::default());
         let names = |list: &[(Identity, Reason)]| {
             list.iter().map(|(one, why)| format!("{} {why:?}", one.name)).collect::<Vec<_>>()
         };
         assert_eq!(found.delete.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["h"]);
-        assert_eq!(names(&found.asks), ["d Confirm", "g Unreadable", "a HoldsOthers", "b HoldsData"]);
+        assert_eq!(names(&found.asks), ["d Confirm", "g Unreadable", "j Confirm", "a HoldsOthers", "b HoldsData"]);
         assert_eq!(names(&found.kept), ["c Forbidden", "e Owned", "f Hook", "i Forbidden"]);
         let approvals = Approvals { objects: found.asks.iter().map(|(one, _)| one.clone()).collect(), many: false };
         let found = prune(Rendered::Objects(&desired), &there, Guard::default(), &approvals);
-        assert_eq!((found.delete.len(), found.asks.len()), (5, 0));
+        assert_eq!((found.delete.len(), found.asks.len()), (6, 0));
     }
 
     proptest! {

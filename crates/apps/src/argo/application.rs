@@ -13,6 +13,10 @@ use crate::schema::{Type, nearest, normal};
 
 /// The API version of Argo CD's objects.
 pub const API_VERSION: &str = "argoproj.io/v1alpha1";
+/// The finalizer with which Argo CD deletes what an application has in the cluster before the application itself.
+///
+/// Source: Argo CD 3.4, user guide, "App Deletion".
+pub const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 
 /// An Argo CD `Application`, as a file or an ApplicationSet gives it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +25,8 @@ pub struct Application {
     pub place: Place,
     /// The ApplicationSet that makes it.
     pub set: Option<String>,
+    /// Whether it stays although its ApplicationSet makes it no longer.
+    pub outlives_set: bool,
     /// Its metadata.
     pub metadata: Metadata,
     /// What it says.
@@ -42,6 +48,15 @@ pub struct Metadata {
     pub annotations: BTreeMap<String, String>,
     /// What has to happen before it is deleted.
     pub finalizers: Vec<String>,
+}
+
+/// How what an application has in the cluster goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finalizer {
+    /// An object goes after all that it owns.
+    Foreground,
+    /// An object goes before what it owns.
+    Background,
 }
 
 /// `spec` of an Application.
@@ -355,7 +370,7 @@ impl Application {
         let part = |name: &str| object.get(name).cloned().unwrap_or(Json::Object(Map::new()));
         let metadata = serde_json::from_value(part("metadata")).map_err(|problem| wrong(&problem))?;
         let spec = serde_json::from_value(part("spec")).map_err(|problem| wrong(&problem))?;
-        Ok(Self { place, set, metadata, spec, object })
+        Ok(Self { place, set, outlives_set: false, metadata, spec, object })
     }
 
     /// Its name.
@@ -385,6 +400,16 @@ impl Application {
     /// The object as YAML.
     pub fn to_yaml(&self) -> String {
         prograde_kustomize::yaml(&self.object)
+    }
+
+    /// Whether what it has in the cluster goes with it, and if so, whether whatever owns other objects goes before these.
+    pub fn finalizer(&self) -> Option<Finalizer> {
+        let own = |one: &String| match one.strip_prefix(FINALIZER)? {
+            "" | "/foreground" => Some(Finalizer::Foreground),
+            "/background" => Some(Finalizer::Background),
+            _ => None,
+        };
+        self.metadata.finalizers.iter().find_map(own)
     }
 
     /// Whether it is kept in step by itself.

@@ -71,6 +71,11 @@ impl ApplicationSet {
         found
     }
 
+    /// Whether an application stays once the set makes it no longer.
+    pub(crate) fn lets_outlive(&self) -> bool {
+        ["create-only", "create-update"].contains(&self.applications_sync.as_str())
+    }
+
     fn check(&self) -> Result<(), Diagnostic> {
         let wrong = |message: String, hint: &str| Err(self.place.diagnostic(codes::VALUE, message, hint));
         let name = &self.metadata.name;

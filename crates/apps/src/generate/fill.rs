@@ -5,13 +5,12 @@ use prograde_model::Diagnostic;
 use serde_json::{Map, Value as Json};
 
 use super::Generation;
+use crate::argo::application::FINALIZER;
 use crate::argo::fields;
 use crate::codes;
 use crate::schema::{Type, check};
 use crate::template::Scope;
 
-/// What Argo CD puts on applications so that what they deployed goes with them.
-const FINALIZER: &str = "resources-finalizer.argocd.argoproj.io";
 /// Generators whose `values` are filled in with their own parameters, not with those of a generator before them.
 const WITH_VALUES: [&str; 6] = ["clusters", "git", "scmProvider", "clusterDecisionResource", "pullRequest", "plugin"];
 

@@ -181,7 +181,9 @@ impl Generation<'_> {
                 metadata.insert("namespace".to_owned(), Json::from(self.set.metadata.namespace.as_str()));
             }
         }
-        Application::new(self.set.place.clone(), Some(self.set.metadata.name.clone()), &object)
+        let mut made = Application::new(self.set.place.clone(), Some(self.set.metadata.name.clone()), &object)?;
+        made.outlives_set = self.set.lets_outlive();
+        Ok(made)
     }
 
     /// `values` of a generator, filled in with its parameters and put beside them.

@@ -96,3 +96,37 @@ fn only_what_a_change_touches_is_made_again() {
     step(&|tree| tree.remove("parent/set.yaml"), &["parent"]);
     step(&|tree| tree.remove("argocd/all.yaml"), &[]);
 }
+
+#[test]
+fn what_goes_with_an_application_is_what_nobody_above_it_would_leave() {
+    let ending = |name: &str, path: &str| {
+        let named = ["{name: ", name, "}"].concat();
+        let ends = ["{name: ", name, ", finalizers: [resources-finalizer.argocd.argoproj.io/background]}"].concat();
+        application(name, path).replace(&named, &ends)
+    };
+    let pruning = |text: String| text.replace("svc'}", "svc'}\n  syncPolicy: {automated: {prune: true}}");
+    let set = |name: &str, policy: &str| {
+        format!(
+            "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {{name: {name}}}\nspec:\n  goTemplate: true\n  \
+             syncPolicy: {{{policy}}}\n  generators: [{{list: {{elements: [{{n: made}}]}}}}]\n  template:\n    \
+             metadata: {{name: '{{{{.n}}}}-{name}'}}\n    spec: {{project: default, source: {{repoURL: r, path: plain}}, destination: {{server: s}}}}\n---\n"
+        )
+    };
+    let mut tree = repository();
+    let top = [
+        application("plain", "plain"),
+        ending("ends", "plain"),
+        pruning(application("prunes", "one")),
+        application("keeps", "two"),
+        set("all", ""),
+        set("once", "applicationsSync: create-update"),
+        set("stays", "preserveResourcesOnDeletion: true"),
+    ];
+    tree.insert("argocd/all.yaml", top.concat()).unwrap();
+    tree.insert("one/a.yaml", [ending("below", "plain"), application("leaves", "plain")].concat()).unwrap();
+    tree.insert("two/a.yaml", ending("kept", "plain")).unwrap();
+    let grown = forest(&tree, &mut Memory::default());
+    let goes: Vec<&str> =
+        grown.applications.iter().filter(|found| found.goes).map(|found| found.application.name()).collect();
+    assert_eq!(goes, ["below", "ends", "made-all"], "{:?}", grown.problems);
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::scopes::Scope;
-use super::{Begin, Came, Seen, Witness};
+use super::{Begin, Came, Seen, Witness, is_done};
 use crate::cluster::{Cluster, Place};
 use crate::inventory::Stock;
 use crate::kinds::Kinds;
@@ -83,28 +83,30 @@ impl Work {
         let kinds = self.cluster.kinds(false).await.ok()?;
         let settled = self.target.settle(&kinds, "").ok()?;
         let scope = Scope::of(&settled);
-        let has_failed = !matches!(outcome, Ok(report) if report.ending == prograde_resource::sync::Ending::Done);
-        if !has_failed {
+        if is_done(&self.target, outcome) {
             return Some((scope, None));
         }
-        let standing = look(&*self.cluster, &self.target, &settled).await.ok();
-        let mark = match standing {
-            Some(standing) => self.mark(&kinds, &settled, &standing).await.ok(),
-            None => None,
+        let mark = match self.standing(&settled, self.target.leaves).await {
+            Ok(standing) => self.mark(&kinds, &settled, &standing).await.ok(),
+            Err(_) => None,
         };
         Some((scope, mark))
+    }
+
+    /// How it stands, and whatever is there beyond what Git names, which does not come by itself.
+    async fn standing(&self, settled: &Settled, extra: bool) -> Result<Standing, Refused> {
+        let mut standing = look(&*self.cluster, &self.target, settled).await?;
+        if extra {
+            let inventory = self.stock.inventory(&*self.cluster, &self.target.spaces(settled)).await?;
+            standing.take(&self.target, settled, &inventory);
+        }
+        Ok(standing)
     }
 
     async fn looked(&self, extra: bool, clock: &dyn Clock) -> Result<Looked, Refused> {
         let kinds = self.cluster.kinds(false).await?;
         let settled = self.target.settle(&kinds, "").map_err(|found| Refused::Unusable(found.to_string()))?;
-        let mut standing = look(&*self.cluster, &self.target, &settled).await?;
-        // What is there beyond what Git names does not come by itself.
-        if extra {
-            let spaces = settled.desired.keys().map(|identity| identity.namespace.clone());
-            let spaces = spaces.chain([self.target.namespace.clone()]).filter(|space| !space.is_empty()).collect();
-            standing.take(&self.target, &settled, &*self.stock.inventory(&*self.cluster, &spaces).await?);
-        }
+        let standing = self.standing(&settled, extra).await?;
         let mark = self.mark(&kinds, &settled, &standing).await?;
         let rules = Rules::default();
         let now = clock.now();
@@ -122,6 +124,9 @@ impl Work {
     async fn mark(&self, kinds: &Kinds, settled: &Settled, standing: &Standing) -> Result<String, Refused> {
         let mut hash = Sha256::new();
         let mut spaces = BTreeSet::new();
+        for (identity, object) in standing.owned.iter().filter(|_| self.target.leaves) {
+            hash.update(format!("{identity} {}\n", state_of(object)));
+        }
         for (identity, object) in &settled.desired {
             let is_known = kinds.find(object.api_version(), &identity.kind).is_some();
             let state = standing.live.get(identity).map(state_of);

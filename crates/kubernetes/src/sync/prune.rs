@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use prograde_resource::options::SyncOptions;
-use prograde_resource::prune::{Approvals, Guard, Reason, Refusal, Rendered, prune};
+use prograde_resource::prune::{Approvals, Guard, Pruning, Reason, Refusal, Rendered, prune};
 use prograde_resource::{Identity, Object, Permission};
 
 use super::{What, Work, place};
@@ -26,32 +26,21 @@ impl Work<'_> {
     pub(super) async fn prune(&mut self) -> Result<Vec<(Identity, String)>, Refused> {
         self.pruning = Pruned::default();
         self.take_stock().await?;
+        let mut failed = self.unseen().await?;
         let extra: Vec<Identity> = self.extra().cloned().collect();
         if extra.is_empty() {
-            return Ok(Vec::new());
+            return Ok(failed);
         }
         if !self.orders.prune || self.target.options.prune == Permission::Never {
             self.pruning.left = extra;
-            return Ok(Vec::new());
+            return Ok(failed);
         }
-        // The namespace that is made for the application is not what Git names.
-        let mut named = self.settled.desired.clone();
-        named.retain(|_, object| owner(object).is_some());
-        let approvals = Approvals {
-            objects: if self.orders.confirmed { extra.iter().cloned().collect() } else { BTreeSet::new() },
-            many: self.orders.confirmed || (self.target.allow_empty && named.is_empty()),
-        };
-        let found = prune(Rendered::Objects(&named), &self.standing.owned, Guard::default(), &approvals);
+        let found = self.plan(&extra);
         // Also what an order that was broken off has deleted.
         let mut going: Vec<Identity> =
             found.kept.into_iter().filter(|(_, why)| *why == Reason::Going).map(|(identity, _)| identity).collect();
-        let mut delete = found.delete;
         self.pruning = Pruned { asks: found.asks, refusal: found.refusal, left: Vec::new() };
-        if self.target.options.prune == Permission::Confirm && !self.orders.confirmed {
-            self.pruning.asks.extend(delete.drain(..).map(|identity| (identity, Reason::Confirm)));
-        }
-        let mut failed = Vec::new();
-        for identity in delete {
+        for identity in found.delete {
             if self.orders.dry {
                 self.note(&identity, What::Pruned, None, "");
                 continue;
@@ -73,6 +62,47 @@ impl Work<'_> {
             failed.extend(self.see_gone(going).await?);
         }
         Ok(failed)
+    }
+
+    /// What of this may be deleted, and what is asked for first.
+    fn plan(&self, extra: &[Identity]) -> Pruning {
+        // The namespace that is made for the application is not what Git names.
+        let mut named = self.settled.desired.clone();
+        named.retain(|_, object| owner(object).is_some());
+        let approvals = Approvals {
+            objects: if self.orders.confirmed { extra.iter().cloned().collect() } else { BTreeSet::new() },
+            many: self.orders.confirmed || (self.target.allow_empty && named.is_empty()),
+        };
+        let mut there = self.standing.owned.clone();
+        there.retain(|identity, _| !self.target.spares(identity));
+        let mut found = prune(Rendered::Objects(&named), &there, Guard::default(), &approvals);
+        if self.target.options.prune == Permission::Confirm && !self.orders.confirmed {
+            found.asks.extend(found.delete.drain(..).map(|identity| (identity, Reason::Confirm)));
+        }
+        found
+    }
+
+    /// Whether a person has to say yes to something before the application goes.
+    pub(super) async fn waits_for_a_person(&mut self) -> Result<bool, Refused> {
+        self.take_stock().await?;
+        let extra: Vec<Identity> = self.extra().cloned().collect();
+        let found = self.plan(&extra);
+        self.pruning = Pruned { asks: found.asks, refusal: found.refusal, left: Vec::new() };
+        Ok(self.pruning.refusal.is_some() || !self.pruning.asks.is_empty())
+    }
+
+    /// What an application that goes may still have, because nobody may look for it.
+    async fn unseen(&self) -> Result<Vec<(Identity, String)>, Refused> {
+        if !self.target.leaves || self.blind.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kinds = self.cluster.kinds(false).await?;
+        let why = |object: &Object| {
+            let resource = kinds.find(object.api_version(), &object.identity.kind)?;
+            let (_, why) = self.blind.iter().find(|(kind, _)| *kind == resource.plural)?;
+            Some((object.identity.clone(), format!("it can't be seen whether it is there: {why}")))
+        };
+        Ok(self.target.objects.iter().filter_map(why).collect())
     }
 
     /// Waits until what was deleted is gone, and says what is not in time: whatever comes after it relies on that.

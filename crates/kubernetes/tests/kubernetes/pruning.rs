@@ -110,3 +110,31 @@ async fn an_application_may_say_that_nothing_is_ever_deleted() {
     let report = world.done(&target("never", never, &configs(&["a"])), &orders()).await;
     assert_eq!((report.left.len(), world.written().len()), (1, 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_leaves_goes_as_a_whole_but_for_what_others_want() {
+    let Some(server) = shared().await else { return };
+    let world = World::new(&server).await;
+    let asks = config("d", "1")
+        .replace("{name: d}", "{name: d, annotations: {argocd.argoproj.io/sync-options: Delete=confirm}}");
+    let old = target("leaves", POLICY, &(configs(&["a", "b", "c"]) + &asks));
+    world.done(&old, &orders()).await;
+    world.written();
+    let other = target("takes", POLICY, &configs(&["a"]).replace("{name: a}", "{name: a, namespace: leaves}"));
+
+    // Neither before a person has said so, nor where one object asks for that.
+    let report = world.done(&old.left_out(true, &[&other]), &orders()).await;
+    assert_eq!(report.refusal, Some(Refusal::Empty(3)), "{report:#?}");
+    let left = old.left_out(false, &[&other]);
+    let report = world.done(&left, &orders()).await;
+    assert!(matches!(&report.asks[..], [(_, Reason::Confirm)]), "{report:#?}");
+    assert_eq!(world.written(), [""; 0]);
+
+    let mut confirmed = orders();
+    confirmed.confirmed = true;
+    world.done(&left, &confirmed).await;
+    let mut written = world.written();
+    written.sort();
+    assert_eq!(written, ["-b", "-c", "-d"]);
+    assert!(world.get("/api/v1/namespaces/leaves/configmaps/a").await.is_some());
+}

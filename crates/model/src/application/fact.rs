@@ -268,6 +268,49 @@ pub enum ApplicationFact {
         /// The commit.
         commit: CommitId,
     },
+    /// Its files say whether what it has in the cluster goes with it once Git names it no longer.
+    #[serde(rename = "application.deletion_set")]
+    DeletionSet {
+        /// Which application.
+        #[serde(flatten)]
+        of: ApplicationId,
+        /// The commit.
+        commit: CommitId,
+        /// Whether it goes.
+        deletes: bool,
+        /// The application that deploys it, if one does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<String>,
+    },
+    /// Git names it no longer, and what it has in the cluster is being deleted.
+    #[serde(rename = "application.leaving")]
+    Leaving {
+        /// Which application.
+        #[serde(flatten)]
+        of: ApplicationId,
+        /// The commit that does not name it.
+        commit: CommitId,
+        /// A commit that names it as it was last.
+        named_in: CommitId,
+        /// Whether a person has to say so first: more left at once than go without asking.
+        asks: bool,
+    },
+    /// Git names it again before all of it was deleted.
+    #[serde(rename = "application.returned")]
+    Returned {
+        /// Which application.
+        #[serde(flatten)]
+        of: ApplicationId,
+        /// The commit that names it.
+        commit: CommitId,
+    },
+    /// Git names it no longer, and nothing is left of it but what is not to be deleted.
+    #[serde(rename = "application.deleted")]
+    Deleted {
+        /// Which application.
+        #[serde(flatten)]
+        of: ApplicationId,
+    },
     /// It is in no file any more, and is left in the cluster as it is.
     #[serde(rename = "application.released")]
     Released {
@@ -291,6 +334,10 @@ impl ApplicationFact {
             | Self::HealthChanged { of, .. }
             | Self::Unusable { of, .. }
             | Self::Usable { of, .. }
+            | Self::DeletionSet { of, .. }
+            | Self::Leaving { of, .. }
+            | Self::Returned { of, .. }
+            | Self::Deleted { of }
             | Self::Released { of } => of,
         }
     }

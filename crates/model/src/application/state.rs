@@ -6,8 +6,15 @@ use jiff::Timestamp;
 
 use super::fact::{ApplicationFact, ApplicationId, Because, Counts, Differing, Ending, Health, Held};
 use super::{FIELDS_MAX, NAME_BYTES_MAX, OBJECTS_MAX, TEXT_BYTES_MAX};
-use crate::ids::CommitId;
+use crate::ids::{CommitId, SetName};
 use crate::stored::Fold;
+
+/// So few applications of a set may leave at once, whatever their share; of more, at most half.
+const LEAVING_FREE: usize = 2;
+/// How far it is asked who deploys whom.
+const GENERATIONS_MAX: usize = 16;
+/// Why what leaves waits for a person.
+const TOO_MANY: &str = "Git names more than half of the set's applications no longer, so nothing of it is deleted before a person confirms it";
 
 /// What a person ordered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +98,12 @@ pub struct Tried {
     pub depended_on: Option<String>,
 }
 
+impl Tried {
+    fn is_of(&self, revision: &str) -> bool {
+        self.failure.is_none() && self.revision == revision
+    }
+}
+
 /// How an application stands against Git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
@@ -106,6 +119,8 @@ pub enum Standing {
     Held,
     /// The last sync failed.
     Failed,
+    /// Git names it no longer, and what it has in the cluster is being deleted.
+    Leaving,
     /// What its files say can't be used.
     Unusable,
 }
@@ -129,6 +144,30 @@ pub struct Application {
     pub health: Option<(Timestamp, Health, Vec<String>)>,
     /// Since when its files can't be used, and why.
     pub unusable: Option<(Timestamp, String)>,
+    /// What its files say about its end, and the commit that said so first; none where nothing goes with it.
+    pub deletion: Option<(Timestamp, CommitId, Deletion)>,
+    /// What is known of its end, once Git names it no longer.
+    pub leaving: Option<Leaving>,
+}
+
+/// What an application's files say about its end: what it has in the cluster goes once Git names it no longer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deletion {
+    /// The application that deploys it. Where that one is gone too, it has to say the same.
+    pub parent: Option<String>,
+}
+
+/// An application that Git names no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// Since when.
+    pub at: Timestamp,
+    /// The commit that does not name it.
+    pub commit: CommitId,
+    /// A commit that names it as it was last.
+    pub named_in: CommitId,
+    /// Whether a person has to say so first.
+    pub asks: bool,
 }
 
 impl Application {
@@ -143,9 +182,13 @@ impl Application {
             (Standing::Syncing, Some(running.at), String::new())
         } else if let Some((at, (_, why))) = failed {
             (Standing::Failed, Some(at), why.clone())
+        } else if let (Some((at, ..)), Some(Leaving { asks: true, .. })) = (&self.held, &self.leaving) {
+            (Standing::Held, Some(*at), TOO_MANY.to_owned())
         } else if let Some((at, _, first)) = &self.held {
             let why = first.first().map(|held| format!("{} would be deleted: {}", held.object, held.why));
             (Standing::Held, Some(*at), why.unwrap_or_default())
+        } else if let Some(leaving) = &self.leaving {
+            (Standing::Leaving, Some(leaving.at), String::new())
         } else if let Some((at, objects, first)) = &self.drift {
             (Standing::Differs, Some(*at), differs(*objects, first))
         } else if let Some((at, ..)) = &self.in_step {
@@ -164,6 +207,20 @@ impl Application {
         // What undoes a change is decided anew.
         let order = Order { prune: began.prune, confirm_prune: began.confirm_prune, by: String::new() };
         (began.because != Because::Drift).then_some(order)
+    }
+
+    fn is_running(&self, revision: &str) -> bool {
+        self.running.as_ref().is_some_and(|running| running.began.revision == revision)
+    }
+
+    /// The last commit that is known to name it as it is wanted.
+    fn named_in(&self) -> Option<&CommitId> {
+        let in_step = self.in_step.as_ref().and_then(|(at, _, commit)| Some((at, commit.as_ref()?)));
+        let tried = self.tried.as_ref().and_then(|tried| Some((&tried.at, tried.commit.as_ref()?)));
+        let running = self.running.as_ref().map(|running| (&running.at, &running.began.commit));
+        let deletion = self.deletion.as_ref().map(|(at, commit, _)| (at, commit));
+        let all = [deletion, in_step, tried, running];
+        all.into_iter().flatten().max_by_key(|(at, _)| **at).map(|(_, commit)| commit)
     }
 
     fn end(&mut self, at: Timestamp, revision: &str, counts: Counts, failure: Option<(Ending, String)>) {
@@ -219,8 +276,8 @@ impl Applications {
         vec![ApplicationFact::SyncStarted { of, commit, revision, hooks, prune, confirm_prune, because }]
     }
 
-    /// A sync has ended.
-    pub fn ended(of: &ApplicationId, ended: Ended) -> Vec<ApplicationFact> {
+    /// A sync has ended. What leaves, and has nothing that waits for a person, is gone.
+    pub fn ended(&self, of: &ApplicationId, ended: Ended) -> Vec<ApplicationFact> {
         let Ended { revision, counts, failure, held } = ended;
         let mut facts = Vec::new();
         if let Some((ending, why, depended_on)) = failure {
@@ -233,6 +290,8 @@ impl Applications {
             let short = |one: Held| Held { object: name(&one.object), why: short(&one.why) };
             let (objects, first) = (count(held.len()), held.into_iter().take(OBJECTS_MAX).map(short).collect());
             facts.push(ApplicationFact::PruneHeld { of: of.clone(), revision, objects, first });
+        } else if self.get(of).is_some_and(|known| known.leaving.is_some() && known.is_running(&revision)) {
+            facts.push(ApplicationFact::Deleted { of: of.clone() });
         }
         facts
     }
@@ -243,6 +302,14 @@ impl Applications {
         let empty = Application::default();
         let known = self.get(of).unwrap_or(&empty);
         let mut facts = Vec::new();
+        if known.leaving.is_some() {
+            // How well it is does not matter any more.
+            let is_done = known.held.is_none() && known.tried.as_ref().is_some_and(|tried| tried.is_of(&revision));
+            if is_done && differing.is_empty() {
+                facts.push(ApplicationFact::Deleted { of: of.clone() });
+            }
+            return facts;
+        }
         if differing.is_empty() {
             let is_known = known.in_step.as_ref().is_some_and(|(_, step, _)| *step == revision);
             if known.drift.is_some() || !is_known {
@@ -271,17 +338,79 @@ impl Applications {
         facts
     }
 
-    /// What its files say can't be used, or can.
-    pub fn read(&self, of: &ApplicationId, commit: &CommitId, wrong: Option<&str>) -> Vec<ApplicationFact> {
-        let known = self.get(of).and_then(|known| known.unusable.as_ref());
-        let (of, commit) = (of.clone(), commit.clone());
-        match (wrong.map(short), known) {
-            (Some(why), before) if before.is_none_or(|(_, before)| *before != why) => {
-                vec![ApplicationFact::Unusable { of, commit, why }]
-            }
-            (None, Some(_)) => vec![ApplicationFact::Usable { of, commit }],
-            (Some(_) | None, _) => Vec::new(),
+    /// Files name it: what they say about its end, or why they can't be used.
+    pub fn read(
+        &self,
+        of: &ApplicationId,
+        commit: &CommitId,
+        read: Result<Option<&Deletion>, &str>,
+    ) -> Vec<ApplicationFact> {
+        let empty = Application::default();
+        let known = self.get(of).unwrap_or(&empty);
+        let mut facts = Vec::new();
+        let (of, commit) = (|| of.clone(), || commit.clone());
+        if known.leaving.is_some() {
+            facts.push(ApplicationFact::Returned { of: of(), commit: commit() });
         }
+        match read {
+            Err(why) => {
+                let why = short(why);
+                if known.unusable.as_ref().is_none_or(|(_, before)| *before != why) {
+                    facts.push(ApplicationFact::Unusable { of: of(), commit: commit(), why });
+                }
+            }
+            Ok(deletion) => {
+                if known.unusable.is_some() {
+                    facts.push(ApplicationFact::Usable { of: of(), commit: commit() });
+                }
+                if known.deletion.as_ref().map(|(_, _, before)| before) != deletion {
+                    let parent = deletion.and_then(|deletion| deletion.parent.clone());
+                    let deletes = deletion.is_some();
+                    facts.push(ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes, parent });
+                }
+            }
+        }
+        facts
+    }
+
+    /// Of a set's applications the files of a commit name these, and no others. Where files said so, what the others have in the
+    /// cluster goes, if not too many leave at once; and the rest is let go. `is_elsewhere` says which ones another set keeps now.
+    pub fn gone(
+        &self,
+        set: &SetName,
+        commit: &CommitId,
+        is_named: &dyn Fn(&str) -> bool,
+        is_elsewhere: &dyn Fn(&str) -> bool,
+    ) -> Vec<ApplicationFact> {
+        let own = || self.0.iter().filter(|(of, _)| of.set == *set);
+        let goes = |of: &ApplicationId| !is_elsewhere(&of.application) && self.goes(of, is_named, GENERATIONS_MAX);
+        let (mut all, mut leaving) = (0_usize, 0_usize);
+        for (of, known) in own().filter(|(_, known)| known.deletion.is_some()) {
+            all += 1;
+            let is_new = known.leaving.as_ref().is_none_or(|leaving| leaving.commit == *commit);
+            leaving += usize::from(is_new && !is_named(&of.application) && goes(of));
+        }
+        let asks = leaving > LEAVING_FREE && leaving * 2 > all;
+        let fact = |(of, known): (&ApplicationId, &Application)| {
+            if is_named(&of.application) || known.leaving.is_some() {
+                return None;
+            }
+            let (of, named_in) = (of.clone(), known.named_in().filter(|_| goes(of)).cloned());
+            Some(match named_in {
+                Some(named_in) => ApplicationFact::Leaving { of, commit: commit.clone(), named_in, asks },
+                None => ApplicationFact::Released { of },
+            })
+        };
+        own().filter_map(fact).collect()
+    }
+
+    /// Whether what an application has in the cluster goes with it: its files said so, and those of the application that deploys
+    /// it, unless that one is there still.
+    fn goes(&self, of: &ApplicationId, is_named: &dyn Fn(&str) -> bool, generations: usize) -> bool {
+        let Some((_, _, deletion)) = self.get(of).and_then(|known| known.deletion.as_ref()) else { return false };
+        let Some(parent) = &deletion.parent else { return true };
+        let above = ApplicationId { set: of.set.clone(), application: parent.clone() };
+        is_named(parent) || (generations > 0 && self.goes(&above, is_named, generations - 1))
     }
 
     /// Those that are kept are these: the others are let go.
@@ -317,7 +446,7 @@ impl Fold for Applications {
     type Fact = ApplicationFact;
 
     fn apply(&mut self, fact: &ApplicationFact, at: Timestamp) {
-        if let ApplicationFact::Released { of } = fact {
+        if let ApplicationFact::Released { of } | ApplicationFact::Deleted { of } = fact {
             self.0.remove(of);
             return;
         }
@@ -365,7 +494,21 @@ impl Fold for Applications {
             }
             ApplicationFact::Unusable { why, .. } => known.unusable = Some((at, why.clone())),
             ApplicationFact::Usable { .. } => known.unusable = None,
-            ApplicationFact::Released { .. } => {}
+            ApplicationFact::DeletionSet { commit, deletes, parent, .. } => {
+                let deletion = Deletion { parent: parent.clone() };
+                known.deletion = deletes.then(|| (at, commit.clone(), deletion));
+            }
+            ApplicationFact::Leaving { commit, named_in, asks, .. } => {
+                let (commit, named_in, asks) = (commit.clone(), named_in.clone(), *asks);
+                known.leaving = Some(Leaving { at, commit, named_in, asks });
+                (known.unusable, known.held, known.drift) = (None, None, None);
+                (known.ordered, known.running) = (None, None);
+            }
+            ApplicationFact::Returned { .. } => {
+                (known.leaving, known.held, known.in_step) = (None, None, None);
+                (known.ordered, known.running) = (None, None);
+            }
+            ApplicationFact::Released { .. } | ApplicationFact::Deleted { .. } => {}
         }
     }
 }

@@ -53,7 +53,7 @@ fn what_does_not_change_appends_nothing() {
     let mut known = Applications::default();
     take(&mut known, 0, |_| Applications::began(of(), began(Because::Revision)));
     assert_eq!(standing(&known), (Standing::Syncing, String::new()));
-    take(&mut known, 1, |_| Applications::ended(&of(), ended(None, 0)));
+    take(&mut known, 1, |known| known.ended(&of(), ended(None, 0)));
     assert_eq!(standing(&known), (Standing::Synced, String::new()));
     assert!(known.looked(&of(), look(&[], Health::Healthy)).is_empty());
 
@@ -68,11 +68,11 @@ fn what_does_not_change_appends_nothing() {
     take(&mut known, 3, |known| known.looked(&of(), look(&[], Health::Healthy)));
     assert_eq!(standing(&known).0, Standing::Synced);
 
-    take(&mut known, 4, |known| known.read(&of(), &commit(), Some("a.yaml:1: no")));
+    take(&mut known, 4, |known| known.read(&of(), &commit(), Err("a.yaml:1: no")));
     assert_eq!(standing(&known), (Standing::Unusable, "a.yaml:1: no".into()));
-    assert!(known.read(&of(), &commit(), Some("a.yaml:1: no")).is_empty());
-    take(&mut known, 5, |known| known.read(&of(), &commit(), None));
-    assert!(known.read(&of(), &commit(), None).is_empty());
+    assert!(known.read(&of(), &commit(), Err("a.yaml:1: no")).is_empty());
+    take(&mut known, 5, |known| known.read(&of(), &commit(), Ok(None)));
+    assert!(known.read(&of(), &commit(), Ok(None)).is_empty());
     take(&mut known, 6, |known| known.release(|_| false));
     assert!(known.get(&of()).is_none());
 }
@@ -86,7 +86,7 @@ fn what_was_broken_off_is_known() {
     assert!(known.get(&of()).unwrap().unfinished().is_some_and(|order| order.confirm_prune && order.prune));
     take(&mut known, 1, |_| Applications::began(of(), Began { confirm_prune: true, ..began(Because::Order) }));
     assert!(known.get(&of()).unwrap().unfinished().is_some_and(|order| order.confirm_prune));
-    take(&mut known, 2, |_| Applications::ended(&of(), ended(Some("refused"), 0)));
+    take(&mut known, 2, |known| known.ended(&of(), ended(Some("refused"), 0)));
     assert_eq!(known.get(&of()).unwrap().unfinished(), None);
     assert_eq!(standing(&known), (Standing::Failed, "refused".into()));
     assert_eq!(known.get(&of()).unwrap().tried.as_ref().unwrap().depended_on.as_deref(), Some("mark"));
@@ -99,18 +99,18 @@ fn what_was_broken_off_is_known() {
 fn what_would_be_deleted_waits_until_a_sync_deletes_it() {
     let mut known = Applications::default();
     take(&mut known, 0, |_| Applications::began(of(), began(Because::Revision)));
-    take(&mut known, 1, |_| Applications::ended(&of(), ended(None, 30)));
+    take(&mut known, 1, |known| known.ended(&of(), ended(None, 30)));
     assert_eq!(standing(&known), (Standing::Held, "Secret a/0 would be deleted: many".into()));
     let (_, objects, first) = known.get(&of()).unwrap().held.clone().unwrap();
     assert_eq!((objects, first.len()), (30, OBJECTS_MAX));
-    take(&mut known, 2, |_| Applications::ended(&of(), ended(None, 0)));
+    take(&mut known, 2, |known| known.ended(&of(), ended(None, 0)));
     assert_eq!(standing(&known).0, Standing::Synced);
 }
 
 #[test]
 fn texts_are_bounded_at_a_character() {
     let known = Applications::default();
-    let facts = known.read(&of(), &commit(), Some(&"ä".repeat(TEXT_BYTES_MAX)));
+    let facts = known.read(&of(), &commit(), Err(&"ä".repeat(TEXT_BYTES_MAX)));
     assert!(matches!(&facts[..], [ApplicationFact::Unusable { why, .. }] if why.len() == TEXT_BYTES_MAX));
 }
 
@@ -125,7 +125,89 @@ fn what_a_cluster_says_makes_no_fact_large() {
     let look = Look { differing: vec![one; 30], ailing, ..look(&[], Health::Degraded) };
     let held = vec![Held { object: long(), why: long() }; 30];
     let ended = Ended { held, ..ended(None, 0) };
-    for fact in known.looked(&of(), look).into_iter().chain(Applications::ended(&of(), ended)) {
+    for fact in known.looked(&of(), look).into_iter().chain(known.ended(&of(), ended)) {
         assert!(fact.encode().1.to_string().len() < 1 << 19, "{}", fact.encode().0);
     }
+}
+
+fn named(name: &str) -> ApplicationId {
+    ApplicationId { application: name.into(), ..of() }
+}
+
+/// Applications whose objects go with them, each with the application that deploys it.
+fn kept(all: &[(&str, Option<&str>)]) -> Applications {
+    let mut known = Applications::default();
+    for (name, parent) in all {
+        let deletion = Deletion { parent: parent.map(str::to_owned) };
+        take(&mut known, 0, |known| known.read(&named(name), &commit(), Ok(Some(&deletion))));
+        assert!(known.read(&named(name), &commit(), Ok(Some(&deletion))).is_empty());
+    }
+    known
+}
+
+/// What becomes of those that are named no longer: `-NAME` is deleted, `?NAME` once a person says so, `=NAME` is let go.
+fn gone(known: &Applications, left: &[&str], elsewhere: &[&str]) -> String {
+    let facts = known.gone(&of().set, &commit(), &|name| left.contains(&name), &|name| elsewhere.contains(&name));
+    let told = facts.iter().map(|fact| match fact {
+        ApplicationFact::Leaving { of, asks: false, .. } => format!("-{}", of.application),
+        ApplicationFact::Leaving { of, asks: true, .. } => format!("?{}", of.application),
+        ApplicationFact::Released { of } => format!("={}", of.application),
+        other => panic!("{other:?}"),
+    });
+    told.collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn what_git_names_no_longer_goes_where_its_files_said_so() {
+    let known = kept(&[("a", None), ("b", None), ("c", None), ("d", None), ("e", None)]);
+    assert_eq!(gone(&known, &["a", "b", "c", "d", "e"], &[]), "");
+    assert_eq!(gone(&known, &["a", "b", "c", "d"], &[]), "-e");
+    assert_eq!(gone(&known, &["a", "b", "c"], &["e"]), "-d =e");
+    // Two of any number may leave, and half of many.
+    assert_eq!(gone(&known, &["a", "b", "c"], &[]), "-d -e");
+    assert_eq!(gone(&known, &["a", "b"], &[]), "?c ?d ?e");
+    assert_eq!(gone(&known, &["a", "b"], &["e"]), "-c -d =e");
+    assert_eq!(gone(&kept(&[("a", None), ("b", None)]), &[], &[]), "-a -b");
+
+    let mut plain = kept(&[("a", None)]);
+    take(&mut plain, 1, |known| known.read(&named("a"), &commit(), Ok(None)));
+    assert_eq!(gone(&plain, &[], &[]), "=a");
+}
+
+#[test]
+fn what_applications_deploy_goes_with_them_where_they_say_so_too() {
+    let chain = [("top", None), ("middle", Some("top")), ("low", Some("middle"))];
+    let known = kept(&chain);
+    assert_eq!(gone(&known, &["top", "middle"], &[]), "-low");
+    assert_eq!(gone(&known, &["top"], &[]), "-low -middle");
+    let mut known = kept(&chain);
+    take(&mut known, 1, |known| known.read(&named("middle"), &commit(), Ok(None)));
+    assert_eq!(gone(&known, &["top"], &[]), "=low =middle");
+    assert_eq!(gone(&known, &["top", "middle"], &[]), "-low");
+    // Whoever deploys each other says nothing about an end.
+    assert_eq!(gone(&kept(&[("a", Some("b")), ("b", Some("a"))]), &[], &[]), "=a =b");
+}
+
+#[test]
+fn what_leaves_is_deleted_once_and_may_return() {
+    let mut known = kept(&[("cart", None)]);
+    take(&mut known, 1, |_| Applications::began(of(), began(Because::Revision)));
+    let leave = |known: &Applications| known.gone(&of().set, &commit(), &|_| false, &|_| false);
+    take(&mut known, 2, leave);
+    assert_eq!(standing(&known).0, Standing::Leaving);
+    assert!(leave(&known).is_empty() && known.looked(&of(), look(&[], Health::Missing)).is_empty());
+    // The end of what was broken off says nothing about the deletion.
+    assert_eq!(known.ended(&of(), ended(None, 0)).len(), 1);
+
+    take(&mut known, 3, |_| Applications::began(of(), began(Because::Revision)));
+    take(&mut known, 4, |known| known.ended(&of(), ended(None, 2)));
+    assert_eq!(standing(&known), (Standing::Held, "Secret a/0 would be deleted: many".into()));
+    take(&mut known, 5, |known| known.read(&of(), &commit(), Ok(Some(&Deletion::default()))));
+    assert_eq!(known.get(&of()).unwrap().leaving, None);
+    assert_eq!(standing(&known).0, Standing::Unknown);
+
+    take(&mut known, 6, leave);
+    take(&mut known, 7, |_| Applications::began(of(), began(Because::Revision)));
+    take(&mut known, 8, |known| known.ended(&of(), ended(None, 0)));
+    assert!(known.get(&of()).is_none());
 }

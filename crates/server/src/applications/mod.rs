@@ -2,6 +2,7 @@
 //! is in the journal; what is decided is decided in `prograde_resource::keep` and `prograde_model::application`.
 
 pub(crate) mod config;
+mod leaving;
 mod reading;
 mod recorder;
 mod rules;
@@ -172,7 +173,8 @@ impl Sets {
 
     /// A person orders a sync. The application as it stands then.
     pub(crate) async fn order(&self, of: &ApplicationId, order: model::Order) -> Result<ApplicationView, NotOrdered> {
-        let set = self.set(&of.set).filter(|set| set.state().names.contains_key(&of.application));
+        let leaves = || self.0.kept.with(|known| known.get(of).is_some_and(|known| known.leaving.is_some()));
+        let set = self.set(&of.set).filter(|set| set.state().names.contains_key(&of.application) || leaves());
         let set = set.ok_or_else(|| NotOrdered::Unknown(of.clone()))?;
         let unusable = self.0.kept.with(|known| known.get(of)?.unusable.clone());
         if let Some((_, why)) = unusable {
@@ -236,6 +238,11 @@ impl Sets {
 impl Inner {
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All sets but one.
+    fn others(&self, than: &SetName) -> Vec<Arc<Set>> {
+        self.running().sets.iter().filter(|set| set.declared.name != *than).cloned().collect()
     }
 
     /// Which other set keeps an application in a cluster; if none does, this one does from now on.
@@ -303,6 +310,7 @@ fn told(standing: Standing) -> &'static str {
         Standing::Differs => "differs",
         Standing::Held => "held",
         Standing::Failed => "failed",
+        Standing::Leaving => "leaving",
         Standing::Unusable => "unusable",
     }
 }

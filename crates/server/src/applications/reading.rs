@@ -8,6 +8,8 @@ use prograde_apps::forest::{Forest, Found, grow};
 use prograde_apps::repository::{Texts, texts};
 use prograde_apps::{Application, Memory, Objects, World, codes as apps};
 use prograde_kubernetes::{Chosen, Connection, Target, choose};
+use prograde_kustomize::FileTree;
+use prograde_model::application::Deletion;
 use prograde_model::ids::{CommitId, ServiceName};
 use prograde_model::{Diagnostic, Diagnostics};
 
@@ -30,6 +32,8 @@ pub(super) struct Reading {
     pub(super) commit: CommitId,
     /// The applications.
     pub(super) applications: Vec<Chosen>,
+    /// What some of them say about their end.
+    pub(super) deletions: BTreeMap<String, Deletion>,
     /// What is wrong with files, beside what keeps a single application from being used.
     pub(super) problems: Vec<Diagnostic>,
     /// All that was read.
@@ -56,6 +60,18 @@ pub(super) struct Place {
     pub(super) branches: BTreeMap<ServiceName, String>,
 }
 
+impl Place {
+    /// The texts in which applications may be, named from the repository's root.
+    fn texts(&self, tree: &FileTree) -> Result<Texts, String> {
+        let Texts { found, left_out } = texts(tree, &self.path)?;
+        let named = |(file, text): (String, String)| {
+            let file = if self.path.is_empty() { file } else { [self.path.as_str(), "/", &file].concat() };
+            (file, text)
+        };
+        Ok(Texts { found: found.into_iter().map(named).collect(), left_out })
+    }
+}
+
 /// Reads. Blocks: call it off the runtime.
 pub(super) fn read(
     place: &Place,
@@ -65,15 +81,11 @@ pub(super) fn read(
     before: &mut Before,
 ) -> Result<Reading, String> {
     let Some((commit, tree)) = trees.of(&place.repository) else {
-        return Err(trees.finish().err().unwrap_or_else(|| "the repository is not there".to_owned()));
+        return Err(trees.wrong().unwrap_or_else(|| "the repository is not there".to_owned()));
     };
     let commit = commit.clone().ok_or_else(|| format!("the repository `{}` has no commits yet", place.repository))?;
-    let Texts { found: texts, left_out } = texts(&**tree, &place.path)?;
-    let named = |(file, text): (String, String)| {
-        let file = if place.path.is_empty() { file } else { [place.path.as_str(), "/", &file].concat() };
-        (file, text)
-    };
-    let mut objects = before.memory.read(texts.into_iter().map(named).collect());
+    let Texts { found, left_out } = place.texts(tree)?;
+    let mut objects = before.memory.read(found);
     let clusters = std::mem::take(&mut objects.clusters);
     let timed = objects.projects.iter().any(prograde_apps::AppProject::is_timed);
     let mut problems = revisions_of_sets(&mut objects, place, &trees);
@@ -103,6 +115,7 @@ pub(super) fn read(
         chosen
     };
     let mut applications: Vec<Chosen> = all.iter().map(chosen).collect();
+    let deletions = deletions(&all);
     applications.dedup_by(|one, other| one.name == other.name);
     applications.retain(|chosen| {
         let is_name = chosen.name.len() <= NAME_BYTES_MAX;
@@ -122,7 +135,42 @@ pub(super) fn read(
     let target = |chosen: &Chosen| Some((chosen.name.clone(), Arc::clone(chosen.target.as_ref().ok()?)));
     before.policies = Some(Arc::clone(&rules.policies));
     before.targets = applications.iter().filter_map(target).collect();
-    Ok(Reading { commit, applications, problems, read: trees.finish()?, timed })
+    Ok(Reading { commit, applications, deletions, problems, read: trees.finish()?, timed })
+}
+
+/// What applications wanted at a commit of the set's repository at which they were named: `trees` are of that commit. Blocks: call it
+/// off the runtime.
+pub(super) fn past(
+    place: &Place,
+    trees: &Trees,
+    connection: &Arc<Connection>,
+    now: Timestamp,
+    names: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Arc<Target>>, String> {
+    let Some((_, tree)) = trees.of(&place.repository) else {
+        return Err(trees.wrong().unwrap_or_else(|| "the repository is not there".to_owned()));
+    };
+    let mut memory = Memory::default();
+    let mut objects = memory.read(place.texts(tree)?.found);
+    let clusters = std::mem::take(&mut objects.clusters);
+    let world = World { repositories: trees, clusters: (!clusters.is_empty()).then_some(&*clusters) };
+    let forest = grow(&objects, &world, now, &mut memory);
+    let mut targets = BTreeMap::new();
+    for found in forest.applications.iter().filter(|found| names.contains(&name_of(found))) {
+        let Chosen { name, target } = choose(found, &forest, connection, None);
+        targets.insert(name, target.map_err(|found| found.to_string())?);
+    }
+    Ok(targets)
+}
+
+/// What applications say about their end, by their names.
+fn deletions(all: &[Found]) -> BTreeMap<String, Deletion> {
+    let names: BTreeMap<&str, String> = all.iter().map(|found| (found.application.name(), name_of(found))).collect();
+    let deletion = |found: &Found| {
+        let parent = found.parent.as_ref().map(|parent| names.get(parent.as_str()).unwrap_or(parent).clone());
+        (name_of(found), Deletion { parent })
+    };
+    all.iter().filter(|found| found.goes).map(deletion).collect()
 }
 
 fn name_of(found: &Found) -> String {

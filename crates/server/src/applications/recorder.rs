@@ -78,9 +78,11 @@ impl Recorder {
             let order = known.unfinished();
             let began = known.running.as_ref().filter(|_| known.ordered.is_none());
             let tried = known.tried.as_ref();
+            // What goes, and waits for a person, is not gone.
+            let waits = known.leaving.is_some() && known.held.is_some();
             Past {
                 before: Before {
-                    tried: tried.map(|tried| (tried.revision.clone(), tried.failure.is_some(), tried.at)),
+                    tried: tried.map(|tried| (tried.revision.clone(), tried.failure.is_some() || waits, tried.at)),
                     unfinished: order.is_some(),
                 },
                 order: order
@@ -136,7 +138,7 @@ impl Witness for Recorder {
 
     async fn ended(&self, begin: &Begin, outcome: &Result<Report, Stopped>, mark: Option<&str>) {
         let ended = ended(begin, outcome, mark);
-        self.record(|_| Applications::ended(&self.id(&begin.name), ended.clone())).await;
+        self.record(|known| known.ended(&self.id(&begin.name), ended.clone())).await;
     }
 
     async fn looked(&self, target: &Target, origin: &str, seen: Result<&Seen, &Refused>) {

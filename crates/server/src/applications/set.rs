@@ -9,12 +9,14 @@ use jiff::Timestamp;
 use prograde_control::{Clock as _, SystemClock};
 use prograde_kubernetes::{Chosen, Connection, Keeper, Order, Orders, Target, Wish};
 use prograde_model::Diagnostics;
+use prograde_model::application::Applications;
 use prograde_model::ids::{CommitId, ServiceName};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Inner;
 use super::config::Declaring;
+use super::leaving::Elsewhere;
 use super::reading::{self, Before, Reading};
 use super::recorder::{Recorder, Trouble};
 use super::rules::Rules;
@@ -49,6 +51,8 @@ pub(super) struct Set {
 pub(super) struct State {
     /// What its cluster is called.
     pub(super) cluster: Option<String>,
+    /// The cluster's address.
+    pub(super) address: Option<String>,
     /// The commit that was read last.
     pub(super) commit: Option<CommitId>,
     /// When.
@@ -57,7 +61,7 @@ pub(super) struct State {
     pub(super) trouble: Option<Trouble>,
     /// Its applications, and whether each follows Git by itself where that is known.
     pub(super) names: BTreeMap<String, Option<bool>>,
-    read: Read,
+    pub(super) read: Read,
     /// Whether what is allowed depends on the time.
     timed: bool,
     /// The policies that were asked.
@@ -96,7 +100,11 @@ impl Set {
     /// Keeps it until this is dropped.
     pub(super) async fn keep(&self, inner: &Inner, orders: &mut mpsc::Receiver<Ordered>) {
         let connection = Arc::new(self.connect().await);
-        self.lock().cluster = Some(connection.shown.clone());
+        {
+            let mut state = self.lock();
+            state.cluster = Some(connection.shown.clone());
+            state.address = Some(connection.address().to_owned());
+        }
         let witness = Arc::clone(&self.recorder) as _;
         let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
         let (mut arrivals, mut facts) = (inner.control.arrivals(), inner.control.changed());
@@ -115,6 +123,7 @@ impl Set {
                 if ticks.is_multiple_of(LOOK_EVERY) {
                     keeper.look_again();
                 }
+                self.unclaim(inner);
             }
             if self.is_new(inner, is_due || std::mem::take(&mut has_come)).await {
                 self.read(inner, &connection, &mut keeper, &mut before).await;
@@ -186,9 +195,8 @@ impl Set {
             Ok(known) => known,
             Err(why) => return self.trouble(Some(why)),
         };
-        let Declaring { repository, path, .. } = &self.declared;
-        let trees = Trees::new(inner.held.clone(), repository, known.repositories, self.lock().read.clone());
-        let place = reading::Place { repository: repository.clone(), path: path.clone(), branches: known.branches };
+        let place = reading::Place { branches: known.branches, ..self.place() };
+        let trees = Trees::new(inner.held.clone(), &place.repository, known.repositories, self.lock().read.clone());
         let (with, now) = (Arc::clone(connection), SystemClock.now());
         let mut kept = std::mem::take(before);
         let rules = Rules {
@@ -216,9 +224,15 @@ impl Set {
         }
     }
 
+    /// Where its applications are written.
+    pub(super) fn place(&self) -> reading::Place {
+        let Declaring { repository, path, .. } = &self.declared;
+        reading::Place { repository: repository.clone(), path: path.clone(), branches: BTreeMap::new() }
+    }
+
     /// Lets the keeper keep what was read. What can't be used is kept as it was.
-    async fn take(&self, inner: &Inner, connection: &Connection, keeper: &mut Keeper, reading: Reading) {
-        let Reading { commit, applications, problems, read, timed } = reading;
+    async fn take(&self, inner: &Inner, connection: &Arc<Connection>, keeper: &mut Keeper, reading: Reading) {
+        let Reading { commit, applications, deletions, problems, read, mut timed } = reading;
         let origin: Arc<str> = commit.as_str().into();
         let (mut wishes, mut wrong, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for Chosen { name, target } in applications {
@@ -242,7 +256,17 @@ impl Set {
             (!told.is_empty()).then(|| told.join("\n"))
         };
         let mut unreadable: BTreeSet<String> = wrong.keys().cloned().collect();
-        if trouble.is_some() {
+        let named: Vec<String> = names.keys().cloned().collect();
+        let mut is_whole = trouble.is_none();
+        let elsewhere = match self.elsewhere(inner, connection, &commit) {
+            Elsewhere::Kept(kept) => kept,
+            Elsewhere::NotKnown => {
+                // What is named no longer may be another set's now.
+                (is_whole, timed) = (false, true);
+                BTreeSet::new()
+            }
+        };
+        if !is_whole {
             // What is wrong may be why they are not there.
             let before = std::mem::take(&mut self.lock().names);
             unreadable.extend(before.keys().cloned());
@@ -250,30 +274,43 @@ impl Set {
                 names.entry(name).or_insert(follows);
             }
         }
-        let is_whole = trouble.is_none();
-        let decide = |known: &prograde_model::application::Applications| {
-            let read =
-                |name: &String| known.read(&self.recorder.id(name), &commit, wrong.get(name).map(String::as_str));
-            let mut facts: Vec<_> = names.keys().flat_map(read).collect();
+        // What leaves goes on leaving.
+        let leaving = self.recorder.kept.with(|known| self.leaving(known)).into_keys();
+        unreadable.extend(leaving.filter(|name| !names.contains_key(name)));
+        let decide = |known: &Applications| {
+            let read = |name: &String| {
+                let said = wrong.get(name).map_or_else(|| Ok(deletions.get(name)), |why| Err(why.as_str()));
+                known.read(&self.recorder.id(name), &commit, said)
+            };
+            let mut facts: Vec<_> = named.iter().flat_map(read).collect();
             if is_whole {
-                let set = &self.declared.name;
-                facts.extend(known.release(|of| of.set != *set || names.contains_key(&of.application)));
+                let is_named = |name: &str| names.contains_key(name);
+                facts.extend(known.gone(&self.declared.name, &commit, &is_named, &|name| elsewhere.contains(name)));
             }
             facts
         };
+        let others: Vec<Arc<Target>> = wishes.iter().map(|wish| Arc::clone(&wish.target)).collect();
         // What is let go does nothing any more before that is recorded.
-        keeper.want(wishes, &unreadable, &|name| self.recorder.past(name));
+        let last = keeper.want(wishes, &unreadable, &|name| self.recorder.past(name));
         self.recorder.record(decide).await;
-        if is_whole {
-            inner.unclaim(&self.declared.name, |name| names.contains_key(name));
-        }
+        let trouble = trouble.or(self.leave(inner, connection, keeper, last, &others).await);
         inner.read_from.add(read.keys().cloned());
         {
             let mut state = self.lock();
             (state.commit, state.read_at, state.read) = (Some(commit), Some(SystemClock.now()), read);
             (state.names, state.timed) = (names, timed || !wrong.is_empty());
         }
+        if is_whole {
+            self.unclaim(inner);
+        }
         self.trouble(trouble);
+    }
+
+    /// Others may keep applications by the names of those that are kept here no longer.
+    fn unclaim(&self, inner: &Inner) {
+        let names = self.lock().names.clone();
+        let leaving = self.recorder.kept.with(|known| self.leaving(known));
+        inner.unclaim(&self.declared.name, |name| names.contains_key(name) || leaving.contains_key(name));
     }
 
     /// What an application wants, unless another set keeps one of the same name in the same cluster.

@@ -47,9 +47,13 @@ impl Held {
         self.repositories.get(name).await.map_err(|error| chain(&error))
     }
 
-    async fn read(&self, name: &ServiceName, before: &Read) -> Result<AtCommit, String> {
+    /// A repository's files at a commit, or at its newest.
+    async fn read(&self, name: &ServiceName, at: Option<&CommitId>, before: &Read) -> Result<AtCommit, String> {
         let repository = self.open(name).await?;
-        let head = repository.head(MAIN).await.map_err(|error| chain(&error))?;
+        let head = match at {
+            Some(commit) => Some(commit.clone()),
+            None => repository.head(MAIN).await.map_err(|error| chain(&error))?,
+        };
         let Some(head) = head else { return Ok((None, Arc::default())) };
         let tree = match before.get(name) {
             Some((Some(commit), tree)) if *commit == head => return Ok((Some(head), Arc::clone(tree))),
@@ -72,6 +76,8 @@ pub(super) struct Trees {
     held: Held,
     runtime: Handle,
     before: Read,
+    /// The repository that is read at another commit than its newest.
+    at: Option<(ServiceName, CommitId)>,
     known: BTreeMap<String, ServiceName>,
     /// The keys of addresses that were asked for.
     keys: Mutex<HashMap<String, String>>,
@@ -85,7 +91,12 @@ impl Trees {
         let names = known.values().chain([own]);
         let read = names.map(|name| (name.clone(), OnceLock::new())).collect();
         let (keys, wrong) = (Mutex::default(), Mutex::default());
-        Self { held, runtime: Handle::current(), before, known, keys, read, wrong }
+        Self { held, runtime: Handle::current(), before, at: None, known, keys, read, wrong }
+    }
+
+    /// The same with one repository as it was at a commit.
+    pub(super) fn at(self, name: &ServiceName, commit: CommitId) -> Self {
+        Self { at: Some((name.clone(), commit)), ..self }
     }
 
     /// The files of a repository.
@@ -94,7 +105,8 @@ impl Trees {
     }
 
     fn here(&self, name: &ServiceName) -> Option<&Here> {
-        let read = || match self.runtime.block_on(self.held.read(name, &self.before)) {
+        let at = self.at.as_ref().filter(|(other, _)| other == name).map(|(_, commit)| commit);
+        let read = || match self.runtime.block_on(self.held.read(name, at, &self.before)) {
             Ok(at) => {
                 let bases = &self.held.bases;
                 let charts = bases.charts().map(|_| Arc::clone(bases));
@@ -121,11 +133,16 @@ impl Trees {
         found
     }
 
+    /// What could not be read.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
+        (!wrong.is_empty()).then(|| wrong.join("; "))
+    }
+
     /// What was read; or what could not be.
     pub(super) fn finish(self) -> Result<Read, String> {
-        let wrong = self.wrong.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if !wrong.is_empty() {
-            return Err(wrong.join("; "));
+        if let Some(wrong) = self.wrong() {
+            return Err(wrong);
         }
         Ok(self.read.into_iter().filter_map(|(name, found)| Some((name, found.into_inner()??.at))).collect())
     }

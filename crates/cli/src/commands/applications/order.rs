@@ -71,13 +71,18 @@ pub(super) fn run(app: &App, order: &Ordered<'_>) -> Result<Exit, Report> {
     outcome(&views)
 }
 
-/// How they stand once all have ended, or there is no time left.
+/// How they stand once all have ended, or there is no time left. Those that Git names no longer are gone then.
 fn ended(app: &App, client: &Client, order: &Ordered<'_>, names: &[&str]) -> Result<Vec<ApplicationView>, Report> {
     let until = Instant::now() + order.timeout.unsigned_abs();
     loop {
-        let views = names.iter().map(|name| client.application(order.set, name));
-        let views = views.collect::<Result<Vec<_>, Report>>()?;
-        if views.iter().all(|view| view.sync != "syncing") || Instant::now() >= until {
+        let mut views = client.applications()?.applications;
+        views.retain(|view| view.set.as_str() == order.set && names.contains(&view.application.as_str()));
+        let goes_on = |view: &ApplicationView| ["syncing", "leaving"].contains(&&*view.sync);
+        if !views.iter().any(goes_on) || Instant::now() >= until {
+            let is_gone = |name: &&&str| views.iter().all(|view| view.application != **name);
+            for name in names.iter().filter(is_gone) {
+                app.printer.note("Gone", format_args!("{}/{name} is kept no longer", order.set));
+            }
             return Ok(views);
         }
         wait(app, tokio::time::sleep(LOOK_EVERY))?;
@@ -98,7 +103,7 @@ fn outcome(views: &[ApplicationView]) -> Result<Exit, Report> {
             "look at what would go; if all of that may, say --confirm-prune",
         ),
         (
-            named(&["syncing", "unknown"]),
+            named(&["syncing", "leaving", "unknown"]),
             codes::LATE,
             Exit::Pending,
             "it goes on: `prograde app status` tells how it stands",

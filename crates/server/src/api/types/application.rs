@@ -39,7 +39,7 @@ pub struct ApplicationView {
     pub commit: Option<CommitId>,
     /// The digest of what was wanted last.
     pub revision: Option<String>,
-    /// `synced`, `syncing`, `differs`, `held`, `failed`, `unusable` or `unknown`.
+    /// `synced`, `syncing`, `differs`, `held`, `failed`, `leaving`, `unusable` or `unknown`.
     pub sync: String,
     /// `healthy`, `suspended`, `progressing`, `missing`, `degraded` or `unknown`.
     pub health: String,

@@ -1,0 +1,122 @@
+//! Applications that Git names no longer: what they have in the cluster goes where their files said so, and nothing of what others
+//! want now. What they wanted is read from a commit that named them, so a restart needs nothing but Git and the journal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use prograde_control::{Clock as _, SystemClock};
+use prograde_kubernetes::{Connection, Keeper, Orders, Target, Wish};
+use prograde_model::application::{Applications, Leaving};
+use prograde_model::ids::CommitId;
+
+use super::Inner;
+use super::reading::{self, Place};
+use super::set::Set;
+use super::trees::Trees;
+
+/// Which of a set's applications other sets keep, or may keep.
+pub(super) enum Elsewhere {
+    /// These are kept by others.
+    Kept(BTreeSet<String>),
+    /// A set of the same repository and cluster has not read this commit yet.
+    NotKnown,
+}
+
+/// Targets by the names of their applications.
+pub(super) type Targets = BTreeMap<String, Arc<Target>>;
+
+impl Set {
+    /// Which applications of this set, if it names them no longer, are kept by others.
+    pub(super) fn elsewhere(&self, inner: &Inner, connection: &Connection, commit: &CommitId) -> Elsewhere {
+        let (repository, own) = (&self.declared.repository, &self.declared);
+        let mut kept = BTreeSet::new();
+        for other in inner.others(&own.name) {
+            let state = other.state();
+            let is_here = match &state.address {
+                Some(address) => address == connection.address(),
+                None => (&other.declared.kubeconfig, &other.declared.context) == (&own.kubeconfig, &own.context),
+            };
+            if !is_here {
+                continue;
+            }
+            if other.declared.repository == *repository && state.commit.as_ref() != Some(commit) {
+                return Elsewhere::NotKnown;
+            }
+            kept.extend(state.names.into_keys());
+        }
+        Elsewhere::Kept(kept)
+    }
+
+    /// The applications of this set that leave.
+    pub(super) fn leaving(&self, known: &Applications) -> BTreeMap<String, Leaving> {
+        let own = known.iter().filter(|(of, _)| of.set == self.declared.name);
+        own.filter_map(|(of, known)| Some((of.application.clone(), known.leaving.clone()?))).collect()
+    }
+
+    /// Lets the keeper delete what leaves. `last` has what applications wanted a moment ago, `others` what is wanted now. What can't
+    /// be read any more is told, and nothing of it is deleted.
+    pub(super) async fn leave(
+        &self,
+        inner: &Inner,
+        connection: &Arc<Connection>,
+        keeper: &mut Keeper,
+        mut last: Targets,
+        others: &[Arc<Target>],
+    ) -> Option<String> {
+        let mut leaving = self.recorder.kept.with(|known| self.leaving(known));
+        leaving.retain(|name, _| keeper.target(name).is_none_or(|target| !target.leaves));
+        let mut wanted: BTreeMap<CommitId, BTreeSet<String>> = BTreeMap::new();
+        for (name, left) in leaving.iter().filter(|(name, _)| !last.contains_key(*name)) {
+            wanted.entry(left.named_in.clone()).or_default().insert(name.clone());
+        }
+        let mut wrong = Vec::new();
+        for (commit, names) in wanted {
+            match self.past(inner, connection, &commit, names).await {
+                Ok(found) => last.extend(found),
+                Err(why) => wrong.push(format!("what was in {}: {why}", commit.short())),
+            }
+        }
+        let others: Vec<&Target> = others.iter().map(|target| &**target).collect();
+        let wish = |(name, left): (&String, &Leaving)| {
+            let target = Arc::new(last.get(name)?.left_out(left.asks, &others));
+            Some(Wish { target, orders: self.deleting(), follows: true, origin: left.commit.as_str().into() })
+        };
+        let wishes: Vec<Wish> = leaving.iter().filter_map(wish).collect();
+        if !wishes.is_empty() {
+            keeper.add(wishes, &|name| self.recorder.past(name));
+        }
+        let missing: Vec<&str> = leaving.keys().filter(|name| !last.contains_key(*name)).map(String::as_str).collect();
+        (!missing.is_empty()).then(|| {
+            let why = wrong.join("; ");
+            format!("nothing of {} is deleted, because it can't be read as it was: {why}", missing.join(", "))
+        })
+    }
+
+    /// What applications wanted at a commit.
+    async fn past(
+        &self,
+        inner: &Inner,
+        connection: &Arc<Connection>,
+        commit: &CommitId,
+        names: BTreeSet<String>,
+    ) -> Result<Targets, String> {
+        let known = inner.addresses().await?;
+        let place = Place { branches: known.branches, ..self.place() };
+        let trees = Trees::new(inner.held.clone(), &place.repository, known.repositories, self.state().read)
+            .at(&place.repository, commit.clone());
+        let (with, now) = (Arc::clone(connection), SystemClock.now());
+        tokio::task::spawn_blocking(move || {
+            let found = reading::past(&place, &trees, &with, now, &names)?;
+            match names.iter().find(|name| !found.contains_key(*name)) {
+                Some(name) => Err(format!("`{name}` is not there")),
+                None => Ok(found),
+            }
+        })
+        .await
+        .unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    fn deleting(&self) -> Orders {
+        Orders { prune: true, confirmed: false, dry: false, hooks: true, timeout: self.declared.timeout }
+    }
+}
