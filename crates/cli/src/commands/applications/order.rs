@@ -65,7 +65,7 @@ pub(super) fn run(app: &App, order: &Ordered<'_>) -> Result<Exit, Report> {
     let views = ended(app, &client, order, &names)?;
     if app.printer.style().json {
         app.printer.json(&views)?;
-    } else {
+    } else if !views.is_empty() {
         app.printer.text(table(&views, app.printer.style(), app.printer.now()))?;
     }
     outcome(&views)
