@@ -70,7 +70,10 @@ fn bases_of_other_repositories_are_fetched_once_and_committed() {
     use_base(&repository, &welcome);
     let third = repository.push("greeting=third", "Share more");
     until("the host is missed", || world.log().contains("can't be had: could not fetch the commit").then_some(()));
-    assert_eq!(world.flight_of(&third)["outcome"], Value::Null);
+    let flight = world.flight_of(&third);
+    assert_eq!(flight["outcome"], Value::Null);
+    let shown = world.cli(&["flight", "show", &text(&flight, "id")[..8]]).stdout;
+    assert!(shown.contains("tried again since") && shown.contains("can't be had"), "{shown}");
     host.start();
     world.ended(&third, "landed");
     assert!(committed(&world, path).contains("greeting: welcome"));
@@ -136,6 +139,19 @@ fn charts_are_rendered_where_helm_may_run_and_committed() {
     let second = repository.push("greeting=second", "Draw");
     let told = refused(&world, &second);
     assert!(told.contains("PG1002") && told.contains("each time"), "{told}");
+    world.end();
+
+    // A chart whose host is away is waited for, and it is told why.
+    let file = ("upstreams.yaml", "version: 1\ncharts: ['http://127.0.0.1:9/']\n");
+    let world = World::with_files(&[file], &["--upstreams", "upstreams.yaml", &helm]);
+    let repository = Repository::create(&world, "echo");
+    let chart = "helmCharts: [{name: web, repo: 'http://127.0.0.1:9/', version: 1.0.0, releaseName: web}]\n";
+    repository.write(OVERLAY, &format!("resources: [../../base]\npatches: [{{path: deployment.yaml}}]\n{chart}"));
+    let commit = repository.push("greeting=first", "Take a chart");
+    let flight = until("it is told", || {
+        Some(world.flight_of(&commit)).filter(|flight| text(flight, "detail").contains("connection refused"))
+    });
+    assert_eq!((&flight["outcome"], &flight["stage"]), (&Value::Null, &Value::from("reading")), "{flight}");
     world.end();
 
     let world = World::new();

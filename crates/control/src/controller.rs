@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prograde_model::event::Event;
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::Flight;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, SteadyClock};
-use crate::effects::Effects;
+use crate::effects::{Effects, HeldUp, HeldUps};
 use crate::halted::{Halted, Part, called};
 use crate::holding::Holding;
 use crate::ledger::Ledger;
@@ -68,6 +68,9 @@ pub struct Options {
     pub idle_period: Duration,
     /// How often an effect that failed for a passing reason is tried before the flight is given up; default 8.
     pub attempts_max: u32,
+    /// How long after its beginning a flight that can't be read for a passing reason is given up, such as a host of a base that
+    /// is away; default a day.
+    pub read_wait_max: SignedDuration,
     /// The wait after the first failed attempt; it doubles each time, up to 30 s. Default 500 ms.
     pub retry_after: Duration,
     /// Where flights' ids come from; default [`RandomIds`].
@@ -82,6 +85,7 @@ impl Default for Options {
             busy_period: Duration::from_millis(100),
             idle_period: Duration::from_secs(30),
             attempts_max: 8,
+            read_wait_max: SignedDuration::from_hours(24),
             retry_after: Duration::from_millis(500),
             flight_ids: Arc::new(RandomIds),
             autoscale_period: Duration::from_secs(15),
@@ -114,6 +118,7 @@ pub(crate) struct Inner {
     stop: CancellationToken,
     troubles: Mutex<BTreeMap<Target, String>>,
     pub(crate) halted: Halted,
+    pub(crate) held_up: HeldUps,
     pub(crate) holding: Holding,
     tellings: Tellings,
     readings: Arc<Readings>,
@@ -141,6 +146,7 @@ impl Control {
             stop: CancellationToken::new(),
             troubles: Mutex::default(),
             halted: Halted::default(),
+            held_up: HeldUps::default(),
             holding: Holding::default(),
             tellings: Tellings::default(),
             readings: Arc::default(),
@@ -174,6 +180,11 @@ impl Control {
     /// Why a flight is not decided upon any more, if it is not.
     pub fn halted(&self, flight: &FlightId) -> Option<String> {
         self.inner.halted.reason(flight)
+    }
+
+    /// What holds a flight up, if something that it needs does not work.
+    pub fn held_up(&self, flight: &FlightId) -> Option<HeldUp> {
+        self.inner.held_up.of(flight)
     }
 
     /// What keeps releases out, as it was last known.

@@ -5,9 +5,10 @@ mod migrate;
 mod perform;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use prograde_model::event::{Event, Outcome};
 use prograde_model::fleet::Fleet;
 use prograde_model::flight::{Effect, Flight};
@@ -16,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::{Inner, log};
+use crate::controller::{Inner, Options, log};
 use crate::halted::{Part, called};
 use crate::ports::{AppendError, PortError};
 
@@ -45,6 +46,46 @@ pub(crate) struct Effects {
     failed: BTreeMap<Key, (u32, Instant)>,
 }
 
+/// Why something that a flight needs is tried again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldUp {
+    /// Since when it does not work.
+    pub since: Timestamp,
+    /// Why it did not work the last time.
+    pub why: String,
+}
+
+/// What holds flights up, each by what it waits for. It is seen, not decided upon: nothing of it is a fact.
+#[derive(Debug, Default)]
+pub(crate) struct HeldUps(Mutex<BTreeMap<Key, HeldUp>>);
+
+impl HeldUps {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<Key, HeldUp>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What holds a flight up the longest.
+    pub(crate) fn of(&self, flight: &FlightId) -> Option<HeldUp> {
+        let all = self.locked();
+        let own = all.iter().filter(|((of, _), _)| of == flight).map(|(_, held)| held);
+        own.min_by_key(|held| held.since).cloned()
+    }
+
+    /// It did not work again. Whether that was known before, for the same reason.
+    fn tell(&self, key: &Key, now: Timestamp, why: &str) -> bool {
+        let mut all = self.locked();
+        let before = all.get(key);
+        let is_known = before.is_some_and(|held| held.why == why);
+        let since = before.map_or(now, |held| held.since);
+        all.insert(key.clone(), HeldUp { since, why: why.to_owned() });
+        is_known
+    }
+
+    fn clear(&self, is_over: impl Fn(&Key) -> bool) {
+        self.locked().retain(|key, _| !is_over(key));
+    }
+}
+
 impl Effects {
     pub(crate) fn new(inner: Arc<Inner>) -> Self {
         Self { inner, tasks: JoinSet::new(), running: BTreeMap::new(), keys: BTreeMap::new(), failed: BTreeMap::new() }
@@ -59,6 +100,7 @@ impl Effects {
             }
         }
         self.failed.retain(|key, _| wanted.contains(key));
+        self.inner.held_up.clear(|key| !wanted.contains(key));
         let now = Instant::now();
         for key in wanted {
             let waits = self.failed.get(&key).is_some_and(|(_, again)| *again > now);
@@ -101,6 +143,7 @@ impl Effects {
         match result {
             Ok(()) => {
                 self.failed.remove(&key);
+                self.inner.held_up.clear(|other| *other == key);
             }
             Err(error) => self.failed_once(key, error),
         }
@@ -108,10 +151,18 @@ impl Effects {
 
     fn failed_once(&mut self, key: Key, failure: Failure) {
         let attempts = self.failed.get(&key).map_or(0, |(n, _)| *n).saturating_add(1);
-        tracing::warn!(flight = key.0.short(), effect = ?key.1, attempts, "did not work: {failure}");
-        let options = &self.inner.options;
+        let (options, now) = (&self.inner.options, self.inner.clock.now());
+        let why = failure.to_string();
+        if self.inner.held_up.tell(&key, now, &why) {
+            tracing::debug!(flight = key.0.short(), effect = ?key.1, attempts, "did not work: {why}");
+        } else {
+            tracing::warn!(flight = key.0.short(), effect = ?key.1, attempts, "did not work: {why}");
+        }
+        let opened = self.inner.ledger.with(|fleet| fleet.flight(&key.0).map(|flight| flight.opened_at));
+        let waited = opened.map(|opened| now.duration_since(opened)).unwrap_or_default();
+        let often = is_enough(&key.1, attempts, waited, options);
         match failure {
-            Failure::Port(error) if gives_up(&key.1, &error, attempts >= options.attempts_max) => {
+            Failure::Port(error) if gives_up(&key.1, &error, often) => {
                 // Recording that is itself an effect: it is done by the next task under the same key.
                 let inner = Arc::clone(&self.inner);
                 self.running.insert(key.clone(), CancellationToken::new());
@@ -129,6 +180,22 @@ impl Effects {
     /// Ends everything at once, as a crash would: what was not finished is asked for again after the next start.
     pub(crate) async fn stop(mut self) {
         self.tasks.shutdown().await;
+    }
+}
+
+/// Whether an effect has failed often enough for a passing reason. What a commit says may lie with a host that is away: its flight
+/// waits for that by time, as a person would.
+fn is_enough(effect: &Effect, attempts: u32, waited: SignedDuration, options: &Options) -> bool {
+    match effect {
+        Effect::Read => waited >= options.read_wait_max,
+        Effect::Build
+        | Effect::MakeImage
+        | Effect::Propose(_)
+        | Effect::Deploy(_)
+        | Effect::Migrate(_)
+        | Effect::Check(_)
+        | Effect::Notify
+        | Effect::Revert(_) => attempts >= options.attempts_max,
     }
 }
 
@@ -191,5 +258,38 @@ impl Inner {
             (Effect::Revert(_), _) => Vec::new(),
         })
         .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_waits_by_time_and_the_rest_by_attempts() {
+        let options = Options::default();
+        let hours = SignedDuration::from_hours;
+        for (effect, attempts, waited, enough) in [
+            (Effect::Read, 5_000, hours(23), false),
+            (Effect::Read, 1, hours(24), true),
+            (Effect::Build, 7, hours(100), false),
+            (Effect::Build, 8, hours(0), true),
+        ] {
+            assert_eq!(is_enough(&effect, attempts, waited, &options), enough, "{effect:?} {attempts} {waited}");
+        }
+        let passing = PortError::Passing("the host is away".into());
+        assert!(gives_up(&Effect::Read, &passing, true) && !gives_up(&Effect::Read, &passing, false));
+        assert!(gives_up(&Effect::Read, &PortError::Final("there is no such commit".into()), false));
+    }
+
+    #[test]
+    fn what_holds_a_flight_up_is_known_since_it_began() {
+        let (held, key): (HeldUps, Key) = (HeldUps::default(), ("1".repeat(32).parse().unwrap(), Effect::Read));
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert!(!held.tell(&key, at(1), "away"));
+        assert!(held.tell(&key, at(2), "away") && !held.tell(&key, at(3), "refused"));
+        assert_eq!(held.of(&key.0), Some(HeldUp { since: at(1), why: "refused".into() }));
+        held.clear(|other| *other == key);
+        assert_eq!(held.of(&key.0), None);
     }
 }

@@ -29,5 +29,6 @@ mod tellings;
 
 pub use clock::{Clock, SystemClock};
 pub use controller::{Control, Options, Ports, StartError};
+pub use effects::HeldUp;
 pub use orders::OrderError;
 pub use source::{FlightIds, RandomIds};

@@ -139,6 +139,32 @@ impl Helm {
     }
 }
 
+/// What Helm, and Go's `net` below it, say where a host is away or has no time: the next attempt may go otherwise.
+const AWAY: [&str; 16] = [
+    "connection refused",
+    "connection reset",
+    "no such host",
+    "server misbehaving",
+    "network is unreachable",
+    "no route to host",
+    "i/o timeout",
+    "handshake timeout",
+    "deadline exceeded",
+    "unexpected EOF",
+    "it did not end within",
+    "Too Many Requests",
+    "Internal Server Error",
+    "Bad Gateway",
+    "Service Unavailable",
+    "Gateway Timeout",
+];
+
+/// Whether a chart that can't be had may be had later: its host does not answer, or says that it can't just now. A chart, a version or a
+/// right that is missing will be missing then too.
+pub fn is_away(why: &str) -> bool {
+    AWAY.iter().any(|said| why.contains(said))
+}
+
 impl Helm {
     /// Where a chart of another machine is kept.
     fn place(&self, chart: &RemoteChart) -> PathBuf {
@@ -203,4 +229,28 @@ fn files(dir: &Path) -> Result<ChartFiles, String> {
         }
     }
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_is_away_is_told_from_a_chart_that_is_not_there() {
+        for away in [
+            "looks like \"http://127.0.0.1:1\" is not a valid chart repository or cannot be reached: Get \"http://127.0.0.1:1/index.yaml\": dial tcp 127.0.0.1:1: connect: connection refused",
+            "Get \"https://charts.example/index.yaml\": dial tcp: lookup charts.example: no such host",
+            "failed to fetch https://charts.example/index.yaml : 503 Service Unavailable",
+        ] {
+            assert!(is_away(away), "{away}");
+        }
+        for missing in [
+            "chart \"web\" version \"1.2.503\" not found in https://charts.example repository",
+            "failed to fetch https://charts.example/index.yaml : 404 Not Found",
+            "failed to authorize: failed to fetch anonymous token: 401 Unauthorized",
+            "",
+        ] {
+            assert!(!is_away(missing), "{missing}");
+        }
+    }
 }

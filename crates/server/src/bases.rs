@@ -10,7 +10,7 @@ use http::Uri;
 use prograde_apps::repository::address_key;
 use prograde_control::ports::PortError;
 use prograde_gitops::git::{BaseAccess, BaseError, GitError, RemoteBases, Repositories, Upstream};
-use prograde_gitops::helm::Helm;
+use prograde_gitops::helm::{Helm, is_away};
 use prograde_kustomize::helm::{ChartFiles, Charts, RemoteChart, Template};
 use prograde_kustomize::{FileTree, RemoteBase, Remotes};
 use prograde_model::ids::{CommitId, ServiceName};
@@ -220,7 +220,7 @@ impl Charts for Meanwhile {
     }
 }
 
-/// The bases of one rendering, and whether one could not be had for now.
+/// The bases and charts of one rendering, and whether one could not be had for now.
 pub(crate) struct Asked<'a> {
     bases: &'a Bases,
     away: Mutex<Option<String>>,
@@ -229,6 +229,15 @@ pub(crate) struct Asked<'a> {
 impl<'a> Asked<'a> {
     pub(crate) fn of(bases: &'a Bases) -> Self {
         Self { bases, away: Mutex::default() }
+    }
+
+    /// Who runs Helm, if it may be run.
+    pub(crate) fn charts(&self) -> Option<&dyn Charts> {
+        self.bases.charts().map(|_| self as &dyn Charts)
+    }
+
+    fn missed(&self, what: String) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(what);
     }
 
     /// What is told of a rendering that failed: that it is to be tried again, where a host does not answer.
@@ -241,11 +250,24 @@ impl Remotes for Asked<'_> {
     fn fetch(&self, base: &RemoteBase) -> Result<FileTree, String> {
         self.bases.get(base).map_err(|error| {
             if error.is_passing {
-                let why = format!("the base `{}` can't be had: {error}", base.url);
-                *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                self.missed(format!("the base `{}` can't be had: {error}", base.url));
             }
             error.to_string()
         })
+    }
+}
+
+impl Charts for Asked<'_> {
+    fn pull(&self, chart: &RemoteChart) -> Result<ChartFiles, String> {
+        self.bases.pull(chart).inspect_err(|why| {
+            if is_away(why) {
+                self.missed(format!("the chart `{}/{}` can't be had: {why}", chart.repository(), chart.name()));
+            }
+        })
+    }
+
+    fn template(&self, asked: &Template) -> Result<String, String> {
+        self.bases.template(asked)
     }
 }
 

@@ -15,7 +15,6 @@ use prograde_gitops::git::MAIN;
 use prograde_gitops::kustomize::to_yaml;
 use prograde_gitops::workload;
 use prograde_kustomize::codes::HELM;
-use prograde_kustomize::helm::Charts;
 use prograde_model::confinement::Part;
 use prograde_model::ids::{CommitId, Digest, Target};
 use prograde_model::policy::PolicyAnswers;
@@ -54,8 +53,7 @@ fn rendered(
     bases: &Bases,
 ) -> Result<Rendered, PortError> {
     let asked = Asked::of(bases);
-    let charts = bases.charts().map(|bases| bases as &dyn Charts);
-    let made = Manifests { files, overlay, bases: Some(&asked), charts }.render(target, digest);
+    let made = Manifests { files, overlay, bases: Some(&asked), charts: asked.charts() }.render(target, digest);
     made.map_err(|error| asked.told(from_deploy(error)))
 }
 

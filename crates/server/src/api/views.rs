@@ -42,7 +42,7 @@ pub(super) async fn status(State(context): State<Context>) -> Json<Status> {
         let views = seen.iter().map(|(target, seen)| target_view(&context, fleet, target, seen)).collect();
         let mut active: Vec<&Flight> = fleet.active().collect();
         active.sort_by_key(|f| std::cmp::Reverse(f.opened_at_sequence));
-        (fleet.sequence(), views, active.into_iter().map(|f| summary(fleet, f, &holds)).collect())
+        (fleet.sequence(), views, active.into_iter().map(|f| seen_summary(&context, fleet, f, &holds)).collect())
     });
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Json(Status { version, sequence, targets: views, active, quarantines: quarantines(&context) })
@@ -88,7 +88,7 @@ pub(super) async fn flights(
             fleet.flights().filter(|f| query.service.as_ref().is_none_or(|s| f.flies(s))).collect();
         found.sort_by_key(|f| std::cmp::Reverse(f.opened_at_sequence));
         found.truncate(limit);
-        found.into_iter().map(|f| summary(fleet, f, &holds)).collect()
+        found.into_iter().map(|f| seen_summary(&context, fleet, f, &holds)).collect()
     }))
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn flight(
         .collect();
     let view = context.control.with_fleet(|fleet| {
         fleet.flight(&id).map(|flight| FlightView {
-            summary: summary(fleet, flight, &holds),
+            summary: seen_summary(&context, fleet, flight, &holds),
             digest: flight.releases.get(&flight.service).filter(|_| !flight.is_group()).map(|r| r.digest.clone()),
             digests: digests(flight),
             jobs: jobs(flight),
@@ -210,6 +210,18 @@ fn target_view(context: &Context, fleet: &Fleet, target: &Target, seen: &Observa
         versions,
         trouble: context.control.trouble_at(target),
     }
+}
+
+/// A flight in one line, with what holds it up now.
+fn seen_summary(context: &Context, fleet: &Fleet, flight: &Flight, holds: &Holds) -> FlightSummary {
+    let mut summary = summary(fleet, flight, holds);
+    if let Some(held) = context.control.held_up(&flight.id).filter(|_| flight.outcome.is_none()) {
+        let detail = if summary.detail.is_empty() { String::new() } else { summary.detail + "; " };
+        let why = held.why.replace('\n', " ");
+        let since = held.since.strftime("%Y-%m-%dT%H:%M:%SZ");
+        summary.detail = format!("{detail}tried again since {since}: {why}");
+    }
+    summary
 }
 
 /// A flight in one line.
