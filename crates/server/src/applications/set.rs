@@ -256,7 +256,7 @@ impl Set {
             (!told.is_empty()).then(|| told.join("\n"))
         };
         let mut unreadable: BTreeSet<String> = wrong.keys().cloned().collect();
-        let named: Vec<String> = names.keys().cloned().collect();
+        let present: Vec<String> = names.keys().cloned().collect();
         let mut is_whole = trouble.is_none();
         let elsewhere = match self.elsewhere(inner, connection, &commit) {
             Elsewhere::Kept(kept) => kept,
@@ -282,7 +282,7 @@ impl Set {
                 let said = wrong.get(name).map_or_else(|| Ok(deletions.get(name)), |why| Err(why.as_str()));
                 known.read(&self.recorder.id(name), &commit, said)
             };
-            let mut facts: Vec<_> = named.iter().flat_map(read).collect();
+            let mut facts: Vec<_> = present.iter().flat_map(read).collect();
             if is_whole {
                 let is_named = |name: &str| names.contains_key(name);
                 facts.extend(known.gone(&self.declared.name, &commit, &is_named, &|name| elsewhere.contains(name)));
