@@ -148,11 +148,12 @@ fn kept(all: &[(&str, Option<&str>)]) -> Applications {
 /// What becomes of those that are named no longer: `-NAME` is deleted, `?NAME` once a person says so, `=NAME` is let go.
 fn gone(known: &Applications, left: &[&str], elsewhere: &[&str]) -> String {
     let facts = known.gone(&of().set, &commit(), &|name| left.contains(&name), &|name| elsewhere.contains(&name));
-    let told = facts.iter().map(|fact| match fact {
-        ApplicationFact::Leaving { of, asks: false, .. } => format!("-{}", of.application),
-        ApplicationFact::Leaving { of, asks: true, .. } => format!("?{}", of.application),
-        ApplicationFact::Released { of } => format!("={}", of.application),
-        other => panic!("{other:?}"),
+    let told = facts.iter().map(|fact| {
+        if let ApplicationFact::Leaving { of, asks, .. } = fact {
+            return [if *asks { "?" } else { "-" }, &of.application].concat();
+        }
+        assert!(matches!(fact, ApplicationFact::Released { .. }), "{fact:?}");
+        ["=", &fact.of().application].concat()
     });
     told.collect::<Vec<_>>().join(" ")
 }
