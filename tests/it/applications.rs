@@ -95,6 +95,7 @@ impl Kept {
             "version: 1\napplications:\n- {{ name: main, repository: platform, path: argocd, kubeconfig: '{}', timeout: 1h }}\n{more}",
             cluster.server.kubeconfig("admin").display()
         );
+        let file = file.replace("KUBECONFIG", &format!("'{}'", cluster.server.kubeconfig("admin").display()));
         let files = [&[("applications.yaml", file.as_str())], files].concat();
         let arguments = [&["--applications", "applications.yaml"], arguments].concat();
         let world = World::with_files(&files, &arguments);
@@ -580,6 +581,38 @@ fn waits_for_a_person_with_all_of_it(kept: &Kept) {
     for (application, is_there) in [("left", false), ("back", true), ("moved", true)] {
         assert_eq!(kept.cluster.get(&path(application, "a")).is_some(), is_there, "{application}");
     }
+}
+
+/// An application that moves to another set of its repository and cluster is handed over: nothing of it is deleted.
+#[test]
+fn what_another_set_keeps_is_not_deleted() {
+    let more = "- { name: second, repository: platform, path: others, kubeconfig: KUBECONFIG }\n";
+    let Some(kept) = Kept::new(more) else { return };
+    for application in ["moves", "first", "second"] {
+        kept.declare_ending(application);
+        kept.write(application, &config("a", "1"));
+    }
+    let to_second = |application: &str| {
+        fs::create_dir_all(kept.repository.path("others")).unwrap();
+        let [from, to] = ["argocd", "others"].map(|set| kept.repository.path(&format!("{set}/{application}.yaml")));
+        fs::rename(from, to).unwrap();
+    };
+    to_second("second");
+    kept.push();
+    for application in ["moves", "first", "second"] {
+        kept.until_is(application, "synced");
+    }
+    let uid = || kept.cluster.get(&path("moves", "a")).unwrap()["metadata"]["uid"].clone();
+    let before = uid();
+    to_second("moves");
+    kept.push();
+    until("the other set keeps it", || {
+        kept.view("moves").filter(|view| view["set"] == "second" && view["sync"] == "synced").map(drop)
+    });
+    assert_eq!(before, uid());
+    let names = kept.names("moves");
+    assert!(names.contains(&"released".to_owned()) && !names.contains(&"leaving".to_owned()), "{names:?}");
+    kept.world.end();
 }
 
 #[test]

@@ -21,7 +21,7 @@ use prograde_kubernetes::Order;
 use prograde_model::Diagnostics;
 use prograde_model::application::{self as model, Application, ApplicationId, Applications, Health, Standing};
 use prograde_model::ids::SetName;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -76,6 +76,8 @@ struct Inner {
     /// The policies in force, and who vouches for images.
     rules: (InForce, Vouching),
     running: Mutex<Running>,
+    /// Tells when a set has read another commit, or keeps something no longer: others may wait for that.
+    moved: watch::Sender<()>,
 }
 
 /// Those of one reading of the file.
@@ -114,7 +116,9 @@ impl Sets {
         let held = Held { repositories, deployments, bases: Arc::new(Meanwhile::new(bases)) };
         let running = Mutex::default();
         let rules = (policies, vouching);
-        let this = Self(Arc::new(Inner { file, control, held, upstreams, read_from, url, kept, rules, running }));
+        let moved = watch::Sender::default();
+        let this =
+            Self(Arc::new(Inner { file, control, held, upstreams, read_from, url, kept, rules, running, moved }));
         this.follow(declaration).await;
         this
     }
@@ -255,7 +259,12 @@ impl Inner {
 
     /// A set keeps those alone.
     fn unclaim(&self, set: &SetName, is_kept: impl Fn(&str) -> bool) {
-        self.running().claims.retain(|(_, name), owner| owner != set || is_kept(name));
+        let mut running = self.running();
+        let before = running.claims.len();
+        running.claims.retain(|(_, name), owner| owner != set || is_kept(name));
+        if running.claims.len() < before {
+            self.moved.send_replace(());
+        }
     }
 
     /// The repositories of all addresses that are known: what the file says, where repositories are followed from, and

@@ -109,6 +109,7 @@ impl Set {
         let mut keeper = Keeper::new(Arc::clone(&connection.api) as _, Arc::new(SystemClock), witness);
         let (mut arrivals, mut facts) = (inner.control.arrivals(), inner.control.changed());
         let (mut policies, mut fetched) = (inner.rules.0.changed(), inner.held.bases.ended());
+        let mut moved = inner.moved.subscribe();
         let (mut tick, mut ticks) = (Instant::now(), 0_u32);
         let (mut before, mut has_come) = (Before::default(), false);
         loop {
@@ -116,6 +117,7 @@ impl Set {
             facts.borrow_and_update();
             policies.borrow_and_update();
             fetched.borrow_and_update();
+            moved.borrow_and_update();
             let is_due = Instant::now() >= tick;
             if is_due {
                 tick = Instant::now() + FALLBACK;
@@ -139,6 +141,10 @@ impl Set {
                     },
                     Ok(()) = policies.changed() => break,
                     Ok(()) = fetched.changed() => {
+                        has_come = true;
+                        break;
+                    }
+                    Ok(()) = moved.changed() => {
                         has_come = true;
                         break;
                     }
@@ -295,10 +301,15 @@ impl Set {
         self.recorder.record(decide).await;
         let trouble = trouble.or(self.leave(inner, connection, keeper, last, &others).await);
         inner.read_from.add(read.keys().cloned());
-        {
+        let is_other = {
             let mut state = self.lock();
-            (state.commit, state.read_at, state.read) = (Some(commit), Some(SystemClock.now()), read);
+            let before = state.commit.replace(commit);
+            (state.read_at, state.read) = (Some(SystemClock.now()), read);
             (state.names, state.timed) = (names, timed || !wrong.is_empty());
+            before != state.commit
+        };
+        if is_other {
+            inner.moved.send_replace(());
         }
         if is_whole {
             self.unclaim(inner);
