@@ -557,8 +557,17 @@ fn waits_for_a_person_with_all_of_it(kept: &Kept) {
         let arguments = ["app", "sync", "--set", "main", "--app", application, "--confirm-prune", "--by", "ann"];
         kept.world.cli(&arguments)
     };
-    let said = confirm("asks");
-    assert_eq!(said.code, 0, "{said:?}");
+    // A file that is broken may be why it is not there: not even an order deletes it meanwhile.
+    kept.repository.write("argocd/broken.yaml", "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: [\n");
+    kept.push();
+    until("it is told", || kept.trouble().as_str().filter(|told| told.contains("argocd/broken.yaml")).map(drop));
+    let hurried =
+        ["app", "sync", "--set", "main", "--app", "asks", "--confirm-prune", "--by", "ann", "--timeout", "2s"];
+    let said = kept.world.cli(&hurried);
+    assert_eq!(said.code, 5, "{said:?}");
+    assert!(kept.cluster.get(&path("asks", "a")).is_some());
+    kept.repository.remove("argocd/broken.yaml");
+    kept.push();
     kept.until_gone("asks", "deleted");
     assert!(kept.cluster.get(&path("asks", "a")).is_none());
 
@@ -572,7 +581,12 @@ fn waits_for_a_person_with_all_of_it(kept: &Kept) {
         let view = kept.until_is(application, "held");
         assert!(view["why"].as_str().unwrap().contains("more than half"), "{view}");
     }
+    // One that is named again stays, also where it can't be used as it is written.
     kept.declare_ending("back");
+    kept.repository.edit("argocd/back.yaml", "path: back}", "path: back, targetRevision: v1}");
+    kept.push();
+    kept.until_is("back", "unusable");
+    kept.repository.edit("argocd/back.yaml", ", targetRevision: v1}", "}");
     kept.push();
     kept.until_is("back", "synced");
     assert!(kept.names("back").contains(&"returned".to_owned()));
@@ -612,6 +626,20 @@ fn what_another_set_keeps_is_not_deleted() {
     assert_eq!(before, uid());
     let names = kept.names("moves");
     assert!(names.contains(&"released".to_owned()) && !names.contains(&"leaving".to_owned()), "{names:?}");
+
+    // Nobody took out of Git what a set names no longer because it is another folder now.
+    kept.declare_ending("third");
+    kept.write("third", &config("a", "1"));
+    fs::create_dir_all(kept.repository.path("moved")).unwrap();
+    fs::rename(kept.repository.path("argocd/third.yaml"), kept.repository.path("moved/third.yaml")).unwrap();
+    kept.push();
+    let file = kept.world.dir().join("applications.yaml");
+    let moved = fs::read_to_string(&file).unwrap().replace("path: argocd", "path: moved");
+    fs::write(&file, moved).unwrap();
+    processes::signal(kept.world.pid(), Signal::HUP);
+    kept.until_is("third", "synced");
+    kept.until_gone("first", "released");
+    assert!(kept.cluster.get(&path("first", "a")).is_some());
     kept.world.end();
 }
 

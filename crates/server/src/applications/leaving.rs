@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prograde_control::{Clock as _, SystemClock};
 use prograde_kubernetes::{Connection, Keeper, Orders, Target, Wish};
-use prograde_model::application::{Applications, Leaving};
+use prograde_model::application::{ApplicationId, Applications, Leaving};
 use prograde_model::ids::CommitId;
 
 use super::Inner;
@@ -69,13 +69,19 @@ impl Set {
         for (name, left) in leaving.iter().filter(|(name, _)| !last.contains_key(*name)) {
             wanted.entry(left.named_in.clone()).or_default().insert(name.clone());
         }
-        let mut wrong = Vec::new();
+        let (mut wrong, mut strangers) = (Vec::new(), BTreeSet::new());
         for (commit, names) in wanted {
-            match self.past(inner, connection, &commit, names).await {
-                Ok(found) => last.extend(found),
-                Err(why) => wrong.push(format!("what was in {}: {why}", commit.short())),
+            match self.past(inner, connection, &commit, names.clone()).await {
+                Ok(found) => {
+                    strangers.extend(names.into_iter().filter(|name| !found.contains_key(name)));
+                    last.extend(found);
+                }
+                Err(why) => wrong.push(format!("{} in {}: {why}", joined(&names), commit.short())),
             }
         }
+        // The set was another folder then: nobody took them out of Git.
+        let is_kept = |of: &ApplicationId| of.set != self.declared.name || !strangers.contains(&of.application);
+        self.recorder.record(|known| known.release(is_kept)).await;
         let others: Vec<&Target> = others.iter().map(|target| &**target).collect();
         let wish = |(name, left): (&String, &Leaving)| {
             let target = Arc::new(last.get(name)?.left_out(left.asks, &others));
@@ -85,14 +91,13 @@ impl Set {
         if !wishes.is_empty() {
             keeper.add(wishes, &|name| self.recorder.past(name));
         }
-        let missing: Vec<&str> = leaving.keys().filter(|name| !last.contains_key(*name)).map(String::as_str).collect();
-        (!missing.is_empty()).then(|| {
-            let why = wrong.join("; ");
-            format!("nothing of {} is deleted, because it can't be read as it was: {why}", missing.join(", "))
+        (!wrong.is_empty()).then(|| {
+            let way = "name it in Git again, or take the set out of the file of `--applications` to let it go";
+            format!("nothing is deleted of what can't be read as it was: {}; {way}", wrong.join("; "))
         })
     }
 
-    /// What applications wanted at a commit.
+    /// What applications wanted at a commit, as far as they were there.
     async fn past(
         &self,
         inner: &Inner,
@@ -105,18 +110,16 @@ impl Set {
         let trees = Trees::new(inner.held.clone(), &place.repository, known.repositories, self.state().read)
             .at(&place.repository, commit.clone());
         let (with, now) = (Arc::clone(connection), SystemClock.now());
-        tokio::task::spawn_blocking(move || {
-            let found = reading::past(&place, &trees, &with, now, &names)?;
-            match names.iter().find(|name| !found.contains_key(*name)) {
-                Some(name) => Err(format!("`{name}` is not there")),
-                None => Ok(found),
-            }
-        })
-        .await
-        .unwrap_or_else(|error| Err(error.to_string()))
+        tokio::task::spawn_blocking(move || reading::past(&place, &trees, &with, now, &names))
+            .await
+            .unwrap_or_else(|error| Err(error.to_string()))
     }
 
     fn deleting(&self) -> Orders {
         Orders { prune: true, confirmed: false, dry: false, hooks: true, timeout: self.declared.timeout }
     }
+}
+
+fn joined(names: &BTreeSet<String>) -> String {
+    names.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -280,9 +280,12 @@ impl Set {
                 names.entry(name).or_insert(follows);
             }
         }
-        // What leaves goes on leaving.
-        let leaving = self.recorder.kept.with(|known| self.leaving(known)).into_keys();
-        unreadable.extend(leaving.filter(|name| !names.contains_key(name)));
+        // What leaves goes on leaving, unless what is wrong may be why it is not there; and not if it is named again.
+        let leaving = self.recorder.kept.with(|known| self.leaving(known));
+        unreadable.retain(|name| !leaving.contains_key(name));
+        if trouble.is_none() {
+            unreadable.extend(leaving.into_keys().filter(|name| !names.contains_key(name)));
+        }
         let decide = |known: &Applications| {
             let read = |name: &String| {
                 let said = wrong.get(name).map_or_else(|| Ok(deletions.get(name)), |why| Err(why.as_str()));
@@ -299,7 +302,10 @@ impl Set {
         // What is let go does nothing any more before that is recorded.
         let last = keeper.want(wishes, &unreadable, &|name| self.recorder.past(name));
         self.recorder.record(decide).await;
-        let trouble = trouble.or(self.leave(inner, connection, keeper, last, &others).await);
+        let trouble = match trouble {
+            Some(trouble) => Some(trouble),
+            None => self.leave(inner, connection, keeper, last, &others).await,
+        };
         inner.read_from.add(read.keys().cloned());
         let is_other = {
             let mut state = self.lock();
