@@ -16,7 +16,7 @@ use crate::patch::objects;
 use crate::place::Place;
 use crate::reader::Reader;
 use crate::resource::Resource;
-use crate::stand_in::HERE;
+use crate::stand_in::{CHART, HERE};
 
 /// The most files of a chart, and the most bytes of all of them.
 pub const FILES_MAX: usize = 5_000;
@@ -213,8 +213,10 @@ impl Chart {
         // What Helm says beside the objects, and versions that are not out: nothing of that is in a rendering.
         reader.flag("debug")?;
         reader.flag("devel")?;
+        // A directory that is a chart has no other file that says so.
+        let place = if name == HERE { Place::file(beside(&place.file, CHART)) } else { place.clone() };
         Ok(Self {
-            place: place.clone(),
+            place,
             name,
             version: reader.text_or_empty("version")?,
             repository: reader.text_or_empty("repo")?,
@@ -259,7 +261,7 @@ impl Chart {
         let asked = self.template(charts, loader, dir)?;
         let text = charts.template(&asked).map_err(|why| self.failed(&why))?;
         loader.note_program();
-        let label = format!("what Helm prints of `{}`", self.shown());
+        let label = beside(&self.place.file, &format!("(what Helm prints of {})", self.shown()));
         let read = |text: &str| {
             let documents = crate::load::documents(&label, text)?;
             Ok((objects(&documents)?, documents.iter().map(Node::weight).sum()))
@@ -351,6 +353,11 @@ pub const RELEASE_HINT: &str = "write lower case letters, digits, `-` and `.`";
 pub fn is_release(name: &str) -> bool {
     let is_part = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-.".contains(&b);
     !name.starts_with('-') && name.bytes().all(is_part)
+}
+
+/// A file in the same directory as another one.
+fn beside(file: &str, name: &str) -> String {
+    file.rsplit_once('/').map_or_else(|| name.to_owned(), |(directory, _)| [directory, "/", name].concat())
 }
 
 /// Puts values over others: mappings are joined, nothing takes a value away, everything else replaces what was there.

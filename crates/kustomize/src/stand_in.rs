@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::load::KUSTOMIZATION_FILES;
 
 /// What makes a directory a chart.
-const CHART: &str = "Chart.yaml";
+pub(crate) const CHART: &str = "Chart.yaml";
 
 /// The kustomization that a directory stands for that has none: its YAML and JSON files, as `kubectl apply` takes them, or the
 /// chart that it is, as a release of this name. `names` are those of its files; nothing where it has a kustomization, or neither.

@@ -114,7 +114,7 @@ fn what_can_not_be_rendered_is_refused_with_its_place() {
         ("helmCharts: [{name: web, valuesInline: [1]}]", "`valuesInline` must be a mapping"),
         ("helmCharts: [{name: web, releaseName: --post-renderer=x}]", "is no release's name"),
         ("helmCharts: [{name: web, releaseName: broken}]", "a template has no end"),
-        ("helmCharts: [{name: web, releaseName: text}]", "what Helm prints of `web`"),
+        ("helmCharts: [{name: web, releaseName: text}]", "(what Helm prints of web):"),
         ("helmCharts: [{name: web, colour: red}]", "a chart has no field `colour`"),
         ("helmCharts: [{version: 1.2.3}]", "a chart needs a name"),
         ("helmCharts: [{name: far, repo: 'https://charts.example.org'}]", "names no version"),
