@@ -392,8 +392,11 @@ impl Applications {
         }
         let asks = leaving > LEAVING_FREE && leaving * 2 > all;
         let fact = |(of, known): (&ApplicationId, &Application)| {
-            if is_named(&of.application) || known.leaving.is_some() {
+            if is_named(&of.application) {
                 return None;
+            }
+            if known.leaving.is_some() {
+                return is_elsewhere(&of.application).then(|| ApplicationFact::Released { of: of.clone() });
             }
             let (of, named_in) = (of.clone(), known.named_in().filter(|_| goes(of)).cloned());
             Some(match named_in {

@@ -196,6 +196,7 @@ fn what_leaves_is_deleted_once_and_may_return() {
     let leave = |known: &Applications| known.gone(&of().set, &commit(), &|_| false, &|_| false);
     take(&mut known, 2, leave);
     assert_eq!(standing(&known).0, Standing::Leaving);
+    assert_eq!(gone(&known, &[], &["cart"]), "=cart", "another set names it");
     assert!(leave(&known).is_empty() && known.looked(&of(), look(&[], Health::Missing)).is_empty());
     // The end of what was broken off says nothing about the deletion.
     assert_eq!(known.ended(&of(), ended(None, 0)).len(), 1);

@@ -40,7 +40,6 @@ fn health(health: Health, first: &[&str]) -> ApplicationFact {
 #[test]
 fn facts_about_applications_can_be_read_for_ever() {
     let commit = || "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
-    let named_in = || "89abcdef0123456789abcdef0123456789abcdef".parse().unwrap();
     let revision = || "ab12".to_owned();
     let at = Some("2027-01-15T08:00:00Z".parse().unwrap());
     let field = Field { path: "data.limit".into(), by: Some("kubectl-edit".into()), at };
@@ -60,10 +59,6 @@ fn facts_about_applications_can_be_read_for_ever() {
             why: "cart/kustomization.yaml:1: nothing.yaml is not there".into(),
         },
         ApplicationFact::Usable { of: of(), commit: commit() },
-        ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes: true, parent: Some("shop".into()) },
-        ApplicationFact::Leaving { of: of(), commit: commit(), named_in: named_in(), asks: true },
-        ApplicationFact::Returned { of: of(), commit: commit() },
-        ApplicationFact::Deleted { of: of() },
         ApplicationFact::Released { of: of() },
     ];
     for fact in &all {
@@ -95,8 +90,6 @@ fn facts_about_applications_can_be_read_for_ever() {
     ] {
         check(&["applications/", folder].concat(), &[started(because)]);
     }
-    let stays = ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes: false, parent: None };
-    check("applications/stays", &[stays]);
     check("applications/late", &[failed(Ending::Late, None)]);
     check("applications/no_answer", &[failed(Ending::NoAnswer, None)]);
     check("applications/not_possible", &[failed(Ending::NotPossible, None)]);
@@ -111,4 +104,19 @@ fn facts_about_applications_can_be_read_for_ever() {
     ] {
         check(&["applications/", folder].concat(), &[health(is, &[])]);
     }
+}
+
+#[test]
+fn facts_about_their_end_can_be_read_for_ever() {
+    let commit = || "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+    let named_in = "89abcdef0123456789abcdef0123456789abcdef".parse().unwrap();
+    let all = [
+        ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes: true, parent: Some("shop".into()) },
+        ApplicationFact::Leaving { of: of(), commit: commit(), named_in, asks: true },
+        ApplicationFact::Returned { of: of(), commit: commit() },
+        ApplicationFact::Deleted { of: of() },
+    ];
+    check("applications", &all);
+    let stays = ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes: false, parent: None };
+    check("applications/stays", &[stays]);
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use prograde_control::{Clock as _, SystemClock};
 use prograde_kubernetes::{Chosen, Connection, Keeper, Order, Orders, Target, Wish};
-use prograde_model::Diagnostics;
 use prograde_model::application::Applications;
 use prograde_model::ids::{CommitId, ServiceName};
+use prograde_model::{Diagnostic, Diagnostics};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -66,6 +66,15 @@ pub(super) struct State {
     timed: bool,
     /// The policies that were asked.
     policies: Option<Arc<Policies>>,
+}
+
+/// The applications of a reading.
+struct Sorted {
+    wishes: Vec<Wish>,
+    /// Why some can't be used.
+    wrong: BTreeMap<String, String>,
+    /// All of them, and whether each follows Git by itself where that is known.
+    names: BTreeMap<String, Option<bool>>,
 }
 
 impl Set {
@@ -236,9 +245,8 @@ impl Set {
         reading::Place { repository: repository.clone(), path: path.clone(), branches: BTreeMap::new() }
     }
 
-    /// Lets the keeper keep what was read. What can't be used is kept as it was.
-    async fn take(&self, inner: &Inner, connection: &Arc<Connection>, keeper: &mut Keeper, reading: Reading) {
-        let Reading { commit, applications, deletions, problems, read, mut timed } = reading;
+    /// What is wanted of each application, and why the others can't be used.
+    fn sorted(&self, inner: &Inner, connection: &Connection, commit: &CommitId, applications: Vec<Chosen>) -> Sorted {
         let origin: Arc<str> = commit.as_str().into();
         let (mut wishes, mut wrong, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for Chosen { name, target } in applications {
@@ -255,12 +263,24 @@ impl Set {
                 }
             }
         }
-        let trouble = if names.is_empty() && problems.is_empty() {
-            Some(format!("there are no applications in `{}` of `{}`", self.declared.path, self.declared.repository))
-        } else {
-            let told: Vec<String> = problems.iter().take(PROBLEMS_MAX).map(ToString::to_string).collect();
-            (!told.is_empty()).then(|| told.join("\n"))
-        };
+        Sorted { wishes, wrong, names }
+    }
+
+    /// Why not all of it could be read.
+    fn troubles(&self, names: &BTreeMap<String, Option<bool>>, problems: &[Diagnostic]) -> Option<String> {
+        if names.is_empty() && problems.is_empty() {
+            let Declaring { path, repository, .. } = &self.declared;
+            return Some(format!("there are no applications in `{path}` of `{repository}`"));
+        }
+        let told: Vec<String> = problems.iter().take(PROBLEMS_MAX).map(ToString::to_string).collect();
+        (!told.is_empty()).then(|| told.join("\n"))
+    }
+
+    /// Lets the keeper keep what was read. What can't be used is kept as it was.
+    async fn take(&self, inner: &Inner, connection: &Arc<Connection>, keeper: &mut Keeper, reading: Reading) {
+        let Reading { commit, applications, deletions, problems, read, mut timed } = reading;
+        let Sorted { wishes, wrong, mut names } = self.sorted(inner, connection, &commit, applications);
+        let trouble = self.troubles(&names, &problems);
         let mut unreadable: BTreeSet<String> = wrong.keys().cloned().collect();
         let present: Vec<String> = names.keys().cloned().collect();
         let mut is_whole = trouble.is_none();
@@ -284,7 +304,8 @@ impl Set {
         let leaving = self.recorder.kept.with(|known| self.leaving(known));
         unreadable.retain(|name| !leaving.contains_key(name));
         if trouble.is_none() {
-            unreadable.extend(leaving.into_keys().filter(|name| !names.contains_key(name)));
+            let is_named = |name: &String| names.contains_key(name) || elsewhere.contains(name);
+            unreadable.extend(leaving.into_keys().filter(|name| !is_named(name)));
         }
         let decide = |known: &Applications| {
             let read = |name: &String| {
