@@ -468,7 +468,11 @@ fn what_can_not_be_read_is_kept_as_it_was_and_what_is_gone_is_let_go() {
 impl Kept {
     /// An application whose objects go with it.
     fn declare_ending(&self, application: &str) {
-        self.declare(application, AUTO);
+        self.declare_ending_by(application, AUTO);
+    }
+
+    fn declare_ending_by(&self, application: &str, policy: &str) {
+        self.declare(application, policy);
         let named = "namespace: argocd}";
         let ends = "namespace: argocd, finalizers: [resources-finalizer.argocd.argoproj.io]}";
         self.repository.edit(&format!("argocd/{application}.yaml"), named, ends);
@@ -524,6 +528,7 @@ fn what_git_names_no_longer_is_deleted_where_its_files_say_so() {
     kept.until_gone("cart", "deleted");
     assert!(kept.cluster.get(&path("cart", "a")).is_none());
 
+    goes_by_order(&kept);
     takes_over_without_a_gap(&kept);
     waits_for_a_person_with_all_of_it(&kept);
     kept.world.end();
@@ -544,6 +549,25 @@ fn takes_over_without_a_gap(kept: &Kept) {
     assert_eq!(before["metadata"]["uid"], after["metadata"]["uid"]);
     let owner = &after["metadata"]["annotations"]["argocd.argoproj.io/tracking-id"];
     assert_eq!(*owner, "renamed:/ConfigMap:moved/a");
+}
+
+/// What does not follow Git by itself goes by order alone.
+fn goes_by_order(kept: &Kept) {
+    kept.declare_ending_by("hand", "");
+    kept.write("hand", &config("a", "1"));
+    kept.push();
+    kept.until_is("hand", "differs");
+    let order = || kept.world.cli(&["app", "sync", "--set", "main", "--app", "hand", "--by", "ann"]);
+    assert_eq!(order().code, 0);
+    kept.repository.remove("argocd/hand.yaml");
+    kept.push();
+    let view = kept.until_is("hand", "leaving");
+    assert!(view["why"].as_str().unwrap().contains("once a sync is ordered"), "{view}");
+    assert!(kept.cluster.get(&path("hand", "a")).is_some());
+    let said = order();
+    assert!(said.code == 0 && said.stderr.contains("Gone"), "{said:?}");
+    kept.until_gone("hand", "deleted");
+    assert!(kept.cluster.get(&path("hand", "a")).is_none());
 }
 
 /// Neither does half of an application go, nor most of a set.

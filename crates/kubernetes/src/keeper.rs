@@ -185,7 +185,7 @@ impl Keeper {
                 // What is there is neither of the two: what follows is synchronised because it is new.
                 (before.tried, before.unfinished) = (None, before.unfinished && !follows);
             }
-            let failed = before.tried.as_ref().is_some_and(|(_, failed, _)| *failed);
+            let failed = before.tried.as_ref().is_some_and(|(tried, failed, _)| *failed && *tried == revision);
             let mut keep = Keep::new(revision.clone(), heals, backoff).after(before);
             keep.take(Fact::Wanted { revision, follows, heals, backoff });
             let (running, alarm) = (None, None);

@@ -278,6 +278,9 @@ pub enum ApplicationFact {
         commit: CommitId,
         /// Whether it goes.
         deletes: bool,
+        /// Whether it goes by a person's order alone, because it does not follow Git by itself.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_order: bool,
         /// The application that deploys it, if one does.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<String>,

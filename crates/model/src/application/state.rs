@@ -99,8 +99,8 @@ pub struct Tried {
 }
 
 impl Tried {
-    fn is_of(&self, revision: &str) -> bool {
-        self.failure.is_none() && self.revision == revision
+    fn has_failed(&self, revision: &str) -> bool {
+        self.failure.is_some() && self.revision == revision
     }
 }
 
@@ -155,6 +155,8 @@ pub struct Application {
 pub struct Deletion {
     /// The application that deploys it. Where that one is gone too, it has to say the same.
     pub parent: Option<String>,
+    /// Whether it goes by a person's order alone, because it does not follow Git by itself.
+    pub by_order: bool,
 }
 
 /// An application that Git names no longer.
@@ -188,7 +190,9 @@ impl Application {
             let why = first.first().map(|held| format!("{} would be deleted: {}", held.object, held.why));
             (Standing::Held, Some(*at), why.unwrap_or_default())
         } else if let Some(leaving) = &self.leaving {
-            (Standing::Leaving, Some(leaving.at), String::new())
+            let waits = self.deletion.as_ref().is_some_and(|(_, _, deletion)| deletion.by_order);
+            let why = if waits { "it does not follow Git by itself: it goes once a sync is ordered" } else { "" };
+            (Standing::Leaving, Some(leaving.at), why.to_owned())
         } else if let Some((at, objects, first)) = &self.drift {
             (Standing::Differs, Some(*at), differs(*objects, first))
         } else if let Some((at, ..)) = &self.in_step {
@@ -304,8 +308,8 @@ impl Applications {
         let mut facts = Vec::new();
         if known.leaving.is_some() {
             // How well it is does not matter any more.
-            let is_done = known.held.is_none() && known.tried.as_ref().is_some_and(|tried| tried.is_of(&revision));
-            if is_done && differing.is_empty() {
+            let has_failed = known.tried.as_ref().is_some_and(|tried| tried.has_failed(&revision));
+            if !has_failed && known.held.is_none() && differing.is_empty() {
                 facts.push(ApplicationFact::Deleted { of: of.clone() });
             }
             return facts;
@@ -364,9 +368,10 @@ impl Applications {
                     facts.push(ApplicationFact::Usable { of: of(), commit: commit() });
                 }
                 if known.deletion.as_ref().map(|(_, _, before)| before) != deletion {
-                    let parent = deletion.and_then(|deletion| deletion.parent.clone());
                     let deletes = deletion.is_some();
-                    facts.push(ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes, parent });
+                    let Deletion { parent, by_order } = deletion.cloned().unwrap_or_default();
+                    let (of, commit) = (of(), commit());
+                    facts.push(ApplicationFact::DeletionSet { of, commit, deletes, by_order, parent });
                 }
             }
         }
@@ -497,8 +502,8 @@ impl Fold for Applications {
             }
             ApplicationFact::Unusable { why, .. } => known.unusable = Some((at, why.clone())),
             ApplicationFact::Usable { .. } => known.unusable = None,
-            ApplicationFact::DeletionSet { commit, deletes, parent, .. } => {
-                let deletion = Deletion { parent: parent.clone() };
+            ApplicationFact::DeletionSet { commit, deletes, by_order, parent, .. } => {
+                let deletion = Deletion { parent: parent.clone(), by_order: *by_order };
                 known.deletion = deletes.then(|| (at, commit.clone(), deletion));
             }
             ApplicationFact::Leaving { commit, named_in, asks, .. } => {

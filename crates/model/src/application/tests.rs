@@ -138,7 +138,7 @@ fn named(name: &str) -> ApplicationId {
 fn kept(all: &[(&str, Option<&str>)]) -> Applications {
     let mut known = Applications::default();
     for (name, parent) in all {
-        let deletion = Deletion { parent: parent.map(str::to_owned) };
+        let deletion = Deletion { parent: parent.map(str::to_owned), by_order: false };
         take(&mut known, 0, |known| known.read(&named(name), &commit(), Ok(Some(&deletion))));
         assert!(known.read(&named(name), &commit(), Ok(Some(&deletion))).is_empty());
     }
@@ -197,7 +197,10 @@ fn what_leaves_is_deleted_once_and_may_return() {
     take(&mut known, 2, leave);
     assert_eq!(standing(&known).0, Standing::Leaving);
     assert_eq!(gone(&known, &[], &["cart"]), "=cart", "another set names it");
-    assert!(leave(&known).is_empty() && known.looked(&of(), look(&[], Health::Missing)).is_empty());
+    assert!(leave(&known).is_empty());
+    assert!(known.looked(&of(), look(&["ConfigMap shop/cart"], Health::Missing)).is_empty());
+    let nothing = known.looked(&of(), look(&[], Health::Missing));
+    assert_eq!(nothing, [ApplicationFact::Deleted { of: of() }], "nothing of it is there");
     // The end of what was broken off says nothing about the deletion.
     assert_eq!(known.ended(&of(), ended(None, 0)).len(), 1);
 
@@ -208,7 +211,11 @@ fn what_leaves_is_deleted_once_and_may_return() {
     assert_eq!(known.get(&of()).unwrap().leaving, None);
     assert_eq!(standing(&known).0, Standing::Unknown);
 
+    // One that does not follow Git by itself waits for an order.
+    let by_order = Deletion { by_order: true, ..Deletion::default() };
+    take(&mut known, 6, |known| known.read(&of(), &commit(), Ok(Some(&by_order))));
     take(&mut known, 6, leave);
+    assert!(matches!(standing(&known), (Standing::Leaving, why) if why.contains("ordered")));
     take(&mut known, 7, |_| Applications::began(of(), began(Because::Revision)));
     take(&mut known, 8, |known| known.ended(&of(), ended(None, 0)));
     assert!(known.get(&of()).is_none());

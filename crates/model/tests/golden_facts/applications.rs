@@ -110,13 +110,16 @@ fn facts_about_applications_can_be_read_for_ever() {
 fn facts_about_their_end_can_be_read_for_ever() {
     let commit = || "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
     let named_in = "89abcdef0123456789abcdef0123456789abcdef".parse().unwrap();
+    let set = |deletes, by_order, parent: Option<&str>| {
+        let parent = parent.map(str::to_owned);
+        ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes, by_order, parent }
+    };
     let all = [
-        ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes: true, parent: Some("shop".into()) },
+        set(true, true, Some("shop")),
         ApplicationFact::Leaving { of: of(), commit: commit(), named_in, asks: true },
         ApplicationFact::Returned { of: of(), commit: commit() },
         ApplicationFact::Deleted { of: of() },
     ];
     check("applications", &all);
-    let stays = ApplicationFact::DeletionSet { of: of(), commit: commit(), deletes: false, parent: None };
-    check("applications/stays", &[stays]);
+    check("applications/stays", &[set(false, false, None)]);
 }

@@ -85,7 +85,8 @@ impl Set {
         let others: Vec<&Target> = others.iter().map(|target| &**target).collect();
         let wish = |(name, left): (&String, &Leaving)| {
             let target = Arc::new(last.get(name)?.left_out(left.asks, &others));
-            Some(Wish { target, orders: self.deleting(), follows: true, origin: left.commit.as_str().into() })
+            let (follows, origin) = (target.automated, left.commit.as_str().into());
+            Some(Wish { target, orders: self.deleting(), follows, origin })
         };
         let wishes: Vec<Wish> = leaving.iter().filter_map(wish).collect();
         if !wishes.is_empty() {

@@ -168,7 +168,7 @@ fn deletions(all: &[Found]) -> BTreeMap<String, Deletion> {
     let names: BTreeMap<&str, String> = all.iter().map(|found| (found.application.name(), name_of(found))).collect();
     let deletion = |found: &Found| {
         let parent = found.parent.as_ref().map(|parent| names.get(parent.as_str()).unwrap_or(parent).clone());
-        (name_of(found), Deletion { parent })
+        (name_of(found), Deletion { parent, by_order: !found.application.is_automated() })
     };
     all.iter().filter(|found| found.goes).map(deletion).collect()
 }

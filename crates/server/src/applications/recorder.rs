@@ -160,7 +160,10 @@ impl Witness for Recorder {
             health: health(worst),
             ailing: ailing.map(|(identity, _)| identity.to_string()).collect(),
         };
-        self.record(|known| known.looked(&self.id(&target.name), look.clone())).await;
+        let of = self.id(&target.name);
+        // What has gone meanwhile does not come back by a look at it.
+        let is_there = |known: &Applications| !target.leaves || known.get(&of).is_some();
+        self.record(|known| if is_there(known) { known.looked(&of, look.clone()) } else { Vec::new() }).await;
     }
 }
 
