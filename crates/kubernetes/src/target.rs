@@ -56,7 +56,7 @@ pub struct Target {
     pub revision: String,
     /// Whether it goes: nothing of it should be there any more.
     pub leaves: bool,
-    /// Objects that others want now, and that therefore stay when it goes.
+    /// Objects that others want now, named as some of its own: those stay when it goes.
     spared: BTreeSet<Identity>,
     namespace_metadata: Option<Value>,
     /// What this was made of.
@@ -134,10 +134,10 @@ impl Target {
     /// what these others want now.
     #[must_use]
     pub fn left_out(&self, asks: bool, others: &[&Self]) -> Self {
-        let wanted: BTreeSet<&Identity> =
-            others.iter().flat_map(|other| &other.objects).map(|object| &object.identity).collect();
-        let own = self.objects.iter().map(|object| &object.identity);
-        let spared = own.filter(|identity| wanted.contains(identity)).cloned().collect();
+        // Whether kinds have namespaces is known once the cluster is asked.
+        let own: BTreeSet<_> = self.objects.iter().map(|object| named(&object.identity)).collect();
+        let wanted = others.iter().flat_map(|other| &other.objects).map(|object| &object.identity);
+        let spared = wanted.filter(|identity| own.contains(&named(identity))).cloned().collect();
         Self { allow_empty: !asks, spared, ..self.leaving() }
     }
 
@@ -150,11 +150,8 @@ impl Target {
 
     /// Whether an object stays when the application goes, because others want it.
     pub(crate) fn spares(&self, identity: &Identity) -> bool {
-        // Files may name a namespace where the kind has none.
-        let is_same = |other: &Identity| {
-            let other = (&other.group, &other.kind, &other.name);
-            other == (&identity.group, &identity.kind, &identity.name)
-        };
+        // Files have namespaces also where the kind has none.
+        let is_same = |other: &Identity| named(other) == named(identity);
         self.spared.contains(identity) || (identity.namespace.is_empty() && self.spared.iter().any(is_same))
     }
 
@@ -332,6 +329,11 @@ fn revision(objects: &[Object], policy: Option<&Value>) -> String {
     }
     hash.update(policy.map(Value::to_string).unwrap_or_default().as_bytes());
     short(hash)
+}
+
+/// An object without its namespace.
+fn named(identity: &Identity) -> (&str, &str, &str) {
+    (&identity.group, &identity.kind, &identity.name)
 }
 
 fn short(hash: Sha256) -> String {

@@ -117,10 +117,14 @@ async fn what_leaves_goes_as_a_whole_but_for_what_others_want() {
     let world = World::new(&server).await;
     let asks = config("d", "1")
         .replace("{name: d}", "{name: d, annotations: {argocd.argoproj.io/sync-options: Delete=confirm}}");
-    let old = target("leaves", POLICY, &(configs(&["a", "b", "c"]) + &asks));
+    // What has no namespace is the same in whichever an application is; a `b` elsewhere is another one.
+    let role =
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: leaves}\nrules: []\n";
+    let old = target("leaves", POLICY, &(configs(&["a", "b", "c"]) + &asks + role));
     world.done(&old, &orders()).await;
     world.written();
-    let other = target("takes", POLICY, &configs(&["a"]).replace("{name: a}", "{name: a, namespace: leaves}"));
+    let taken = configs(&["a"]).replace("{name: a}", "{name: a, namespace: leaves}");
+    let other = target("takes", POLICY, &(taken + &configs(&["b"]) + role));
 
     // Neither before a person has said so, nor where one object asks for that.
     let report = world.done(&old.left_out(true, &[&other]), &orders()).await;
