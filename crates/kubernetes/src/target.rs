@@ -135,9 +135,9 @@ impl Target {
     #[must_use]
     pub fn left_out(&self, asks: bool, others: &[&Self]) -> Self {
         // Whether kinds have namespaces is known once the cluster is asked.
-        let own: BTreeSet<_> = self.objects.iter().map(|object| named(&object.identity)).collect();
+        let own: BTreeSet<_> = self.objects.iter().map(|object| key_of(&object.identity)).collect();
         let wanted = others.iter().flat_map(|other| &other.objects).map(|object| &object.identity);
-        let spared = wanted.filter(|identity| own.contains(&named(identity))).cloned().collect();
+        let spared = wanted.filter(|identity| own.contains(&key_of(identity))).cloned().collect();
         Self { allow_empty: !asks, spared, ..self.leaving() }
     }
 
@@ -151,7 +151,7 @@ impl Target {
     /// Whether an object stays when the application goes, because others want it.
     pub(crate) fn spares(&self, identity: &Identity) -> bool {
         // Files have namespaces also where the kind has none.
-        let is_same = |other: &Identity| named(other) == named(identity);
+        let is_same = |other: &Identity| key_of(other) == key_of(identity);
         self.spared.contains(identity) || (identity.namespace.is_empty() && self.spared.iter().any(is_same))
     }
 
@@ -332,7 +332,7 @@ fn revision(objects: &[Object], policy: Option<&Value>) -> String {
 }
 
 /// An object without its namespace.
-fn named(identity: &Identity) -> (&str, &str, &str) {
+fn key_of(identity: &Identity) -> (&str, &str, &str) {
     (&identity.group, &identity.kind, &identity.name)
 }
 
