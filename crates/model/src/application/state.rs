@@ -280,8 +280,9 @@ impl Applications {
         vec![ApplicationFact::SyncStarted { of, commit, revision, hooks, prune, confirm_prune, because }]
     }
 
-    /// A sync has ended. What leaves, and has nothing that waits for a person, is gone.
+    /// A sync has ended. What leaves, and has nothing that waits for a person, is gone; and what was let go meanwhile stays so.
     pub fn ended(&self, of: &ApplicationId, ended: Ended) -> Vec<ApplicationFact> {
+        let Some(known) = self.get(of) else { return Vec::new() };
         let Ended { revision, counts, failure, held } = ended;
         let mut facts = Vec::new();
         if let Some((ending, why, depended_on)) = failure {
@@ -294,7 +295,7 @@ impl Applications {
             let short = |one: Held| Held { object: name(&one.object), why: short(&one.why) };
             let (objects, first) = (count(held.len()), held.into_iter().take(OBJECTS_MAX).map(short).collect());
             facts.push(ApplicationFact::PruneHeld { of: of.clone(), revision, objects, first });
-        } else if self.get(of).is_some_and(|known| known.leaving.is_some() && known.is_running(&revision)) {
+        } else if known.leaving.is_some() && known.is_running(&revision) {
             facts.push(ApplicationFact::Deleted { of: of.clone() });
         }
         facts

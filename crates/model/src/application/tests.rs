@@ -117,7 +117,9 @@ fn texts_are_bounded_at_a_character() {
 #[test]
 fn what_a_cluster_says_makes_no_fact_large() {
     use crate::stored::Fact as _;
-    let known = Applications::default();
+    let mut known = Applications::default();
+    assert!(known.ended(&of(), ended(None, 1)).is_empty(), "it was let go");
+    take(&mut known, 0, |_| Applications::began(of(), began(Because::Revision)));
     let long = || "ä".repeat(2_000);
     let field = Field { path: long(), by: Some(long()), at: None };
     let one = Differing { object: long(), what: What::Changed, fields: vec![field; 20] };
