@@ -143,6 +143,9 @@ impl Sets {
     }
 
     async fn follow(&self, declaration: Declaration) {
+        for set in &self.0.running().sets {
+            set.recorder.lets_go(set.state().names.into_keys());
+        }
         let names: BTreeSet<SetName> = declaration.sets.iter().map(|set| set.name.clone()).collect();
         let decide = |known: &Applications| Ok::<_, Infallible>(known.release(|of| names.contains(&of.set)));
         match self.0.kept.record(SystemClock.now(), decide).await {
@@ -154,8 +157,8 @@ impl Sets {
         let mut running = Running { declaration: declaration.clone(), ..Running::default() };
         let mut begun = Vec::new();
         for declared in declaration.sets {
-            let recorder =
-                Recorder { set: declared.name.clone(), kept: Arc::clone(&self.0.kept), away: Mutex::default() };
+            let (set, kept) = (declared.name.clone(), Arc::clone(&self.0.kept));
+            let recorder = Recorder { set, kept, away: Mutex::default(), let_go: Mutex::default() };
             let (orders, ordered) = mpsc::channel(ORDERS_MAX);
             let set = Arc::new(Set::new(declared, recorder, orders));
             running.sets.push(Arc::clone(&set));

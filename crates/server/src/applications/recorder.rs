@@ -1,6 +1,7 @@
 //! What a keeper does, as facts in the journal: before a sync begins, after it has ended, and where an application is found to be
 //! other than before.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -40,6 +41,8 @@ pub(super) struct Recorder {
     pub(super) kept: Arc<Kept<Applications>>,
     /// Whether the cluster answers.
     pub(super) away: Mutex<Option<Trouble>>,
+    /// The applications that were let go: a look at one that ends after that is not recorded.
+    pub(super) let_go: Mutex<BTreeSet<String>>,
 }
 
 impl Recorder {
@@ -91,6 +94,25 @@ impl Recorder {
                 mark: tried.and_then(|tried| tried.depended_on.clone()),
             }
         })
+    }
+
+    /// These are kept no longer.
+    pub(super) fn lets_go(&self, names: impl IntoIterator<Item = String>) {
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).extend(names);
+    }
+
+    /// These are kept from now on.
+    pub(super) fn keeps<'a>(&self, names: impl IntoIterator<Item = &'a String>) {
+        let mut let_go = self.let_go.lock().unwrap_or_else(PoisonError::into_inner);
+        if !let_go.is_empty() {
+            for name in names {
+                let_go.remove(name);
+            }
+        }
+    }
+
+    fn is_let_go(&self, name: &str) -> bool {
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     fn answers(&self) {
@@ -162,7 +184,9 @@ impl Witness for Recorder {
         };
         let of = self.id(&target.name);
         // What has gone meanwhile does not come back by a look at it.
-        let is_there = |known: &Applications| !target.leaves || known.get(&of).is_some();
+        let is_there = |known: &Applications| {
+            if target.leaves { known.get(&of).is_some() } else { !self.is_let_go(&target.name) }
+        };
         self.record(|known| if is_there(known) { known.looked(&of, look.clone()) } else { Vec::new() }).await;
     }
 }

@@ -321,6 +321,9 @@ impl Set {
         };
         let others: Vec<Arc<Target>> = wishes.iter().map(|wish| Arc::clone(&wish.target)).collect();
         // What is let go does nothing any more before that is recorded.
+        self.recorder.keeps(names.keys());
+        let before = self.lock().names.keys().filter(|name| !names.contains_key(*name)).cloned().collect::<Vec<_>>();
+        self.recorder.lets_go(before);
         let last = keeper.want(wishes, &unreadable, &|name| self.recorder.past(name));
         self.recorder.record(decide).await;
         let trouble = match trouble {
