@@ -13,6 +13,8 @@ use crate::stored::Fold;
 const LEAVING_FREE: usize = 2;
 /// How far it is asked who deploys whom.
 const GENERATIONS_MAX: usize = 16;
+/// What is told of a deletion that failed, before why it did.
+const NOT_DELETED: &str = "it is not all deleted; put that right and order its sync again: ";
 /// Why what leaves waits for a person.
 const TOO_MANY: &str = "Git names more than half of the set's applications no longer, so nothing of it is deleted before a person confirms it";
 
@@ -183,7 +185,8 @@ impl Application {
         } else if let Some(running) = &self.running {
             (Standing::Syncing, Some(running.at), String::new())
         } else if let Some((at, (_, why))) = failed {
-            (Standing::Failed, Some(at), why.clone())
+            let what = if self.leaving.is_some() { NOT_DELETED } else { "" };
+            (Standing::Failed, Some(at), [what, why].concat())
         } else if let (Some((at, ..)), Some(Leaving { asks: true, .. })) = (&self.held, &self.leaving) {
             (Standing::Held, Some(*at), TOO_MANY.to_owned())
         } else if let Some((at, _, first)) = &self.held {

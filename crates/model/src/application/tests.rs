@@ -219,6 +219,10 @@ fn what_leaves_is_deleted_once_and_may_return() {
     take(&mut known, 6, leave);
     assert!(matches!(standing(&known), (Standing::Leaving, why) if why.contains("ordered")));
     take(&mut known, 7, |_| Applications::began(of(), began(Because::Revision)));
-    take(&mut known, 8, |known| known.ended(&of(), ended(None, 0)));
+    take(&mut known, 8, |known| known.ended(&of(), ended(Some("Job a/last is late"), 0)));
+    let why = "it is not all deleted; put that right and order its sync again: Job a/last is late".to_owned();
+    assert_eq!(standing(&known), (Standing::Failed, why));
+    take(&mut known, 9, |_| Applications::began(of(), began(Because::Order)));
+    take(&mut known, 10, |known| known.ended(&of(), ended(None, 0)));
     assert!(known.get(&of()).is_none());
 }
