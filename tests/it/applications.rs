@@ -411,7 +411,7 @@ fn what_would_be_deleted_waits_for_a_person() {
 
 #[test]
 fn what_can_not_be_read_is_kept_as_it_was_and_what_is_gone_is_let_go() {
-    let Some(kept) = Kept::new("") else { return };
+    let Some(mut kept) = Kept::new("") else { return };
     for application in ["cart", "gone", "odd"] {
         kept.declare(application, AUTO);
         kept.write(application, &config("a", "1"));
@@ -440,6 +440,16 @@ fn what_can_not_be_read_is_kept_as_it_was_and_what_is_gone_is_let_go() {
     until("it is told", || kept.trouble().as_str().filter(|told| told.contains("argocd/gone.yaml")).map(drop));
     kept.cluster.edit(&path("gone", "a"), &json!({"data": {"key": "theirs"}}));
     kept.cluster.until_key(&path("gone", "a"), "1");
+
+    // A server that starts meanwhile keeps all three as they were, too.
+    kept.world.kill();
+    kept.world.start();
+    for application in ["cart", "gone", "odd"] {
+        kept.cluster.edit(&path(application, "a"), &json!({"data": {"key": "theirs"}}));
+        kept.cluster.until_key(&path(application, "a"), "1");
+    }
+    assert_eq!(kept.view("cart").unwrap()["sync"], "unusable");
+    assert_eq!(kept.view("gone").unwrap()["automated"], true);
 
     kept.repository.remove("argocd/gone.yaml");
     kept.write("cart", &config("a", "2"));

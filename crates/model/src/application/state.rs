@@ -220,14 +220,25 @@ impl Application {
         self.running.as_ref().is_some_and(|running| running.began.revision == revision)
     }
 
+    /// What was wanted of it last, where it was tried or found so: a commit that says it, and the revision.
+    pub fn wanted(&self) -> Option<(&CommitId, &str)> {
+        self.wanted_at().map(|(_, commit, revision)| (commit, revision))
+    }
+
+    /// The same, and when that was known first.
+    fn wanted_at(&self) -> Option<(&Timestamp, &CommitId, &str)> {
+        let in_step = self.in_step.as_ref().and_then(|(at, revision, commit)| Some((at, commit.as_ref()?, revision)));
+        let tried = self.tried.as_ref().and_then(|tried| Some((&tried.at, tried.commit.as_ref()?, &tried.revision)));
+        let running = self.running.as_ref().map(|Running { began, at }| (at, &began.commit, &began.revision));
+        let all = [in_step, tried, running].into_iter().flatten();
+        all.max_by_key(|(at, ..)| **at).map(|(at, commit, revision)| (at, commit, revision.as_str()))
+    }
+
     /// The last commit that is known to name it as it is wanted.
     fn named_in(&self) -> Option<&CommitId> {
-        let in_step = self.in_step.as_ref().and_then(|(at, _, commit)| Some((at, commit.as_ref()?)));
-        let tried = self.tried.as_ref().and_then(|tried| Some((&tried.at, tried.commit.as_ref()?)));
-        let running = self.running.as_ref().map(|running| (&running.at, &running.began.commit));
+        let wanted = self.wanted_at().map(|(at, commit, _)| (at, commit));
         let deletion = self.deletion.as_ref().map(|(at, commit, _)| (at, commit));
-        let all = [deletion, in_step, tried, running];
-        all.into_iter().flatten().max_by_key(|(at, _)| **at).map(|(_, commit)| commit)
+        [deletion, wanted].into_iter().flatten().max_by_key(|(at, _)| **at).map(|(_, commit)| commit)
     }
 
     fn end(&mut self, at: Timestamp, revision: &str, counts: Counts, failure: Option<(Ending, String)>) {

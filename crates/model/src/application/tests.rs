@@ -96,6 +96,28 @@ fn what_was_broken_off_is_known() {
 }
 
 #[test]
+fn what_was_wanted_last_is_known_by_its_commit() {
+    let mut known = Applications::default();
+    let wanted = |known: &Applications| {
+        let wanted = known.get(&of())?.wanted()?;
+        Some((wanted.0.clone(), wanted.1.to_owned()))
+    };
+    assert_eq!(wanted(&known), None);
+    let (later, first): (crate::ids::CommitId, _) = ("1".repeat(40).parse().unwrap(), Some((commit(), "1".to_owned())));
+    take(&mut known, 0, |_| Applications::began(of(), began(Because::Revision)));
+    assert_eq!(wanted(&known), first);
+    take(&mut known, 1, |known| known.ended(&of(), ended(None, 0)));
+    assert_eq!(wanted(&known), first);
+    let next = Began { commit: later.clone(), revision: "2".into(), ..began(Because::Revision) };
+    take(&mut known, 2, |_| Applications::began(of(), next));
+    // Also where it failed: that is what was wanted.
+    take(&mut known, 3, |known| known.ended(&of(), Ended { revision: "2".into(), ..ended(Some("refused"), 0) }));
+    let unusable = |known: &Applications| known.read(&of(), &commit(), Err("broken"));
+    take(&mut known, 4, unusable);
+    assert_eq!(wanted(&known), Some((later, "2".to_owned())));
+}
+
+#[test]
 fn what_would_be_deleted_waits_until_a_sync_deletes_it() {
     let mut known = Applications::default();
     take(&mut known, 0, |_| Applications::began(of(), began(Because::Revision)));

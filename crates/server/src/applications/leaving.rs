@@ -10,7 +10,7 @@ use prograde_model::application::{ApplicationId, Applications, Leaving};
 use prograde_model::ids::CommitId;
 
 use super::Inner;
-use super::reading::{self, Place};
+use super::reading::{self, Past, Place};
 use super::set::Set;
 use super::trees::Trees;
 
@@ -71,7 +71,10 @@ impl Set {
         }
         let (mut wrong, mut strangers) = (Vec::new(), BTreeSet::new());
         for (commit, names) in wanted {
-            match self.past(inner, connection, &commit, names.clone()).await {
+            let past = self.past(inner, connection, &commit, names.clone()).await;
+            let all =
+                |past: Past| past.into_iter().map(|(name, target)| Ok((name, target?))).collect::<Result<Targets, _>>();
+            match past.and_then(all) {
                 Ok(found) => {
                     strangers.extend(names.into_iter().filter(|name| !found.contains_key(name)));
                     last.extend(found);
@@ -99,13 +102,13 @@ impl Set {
     }
 
     /// What applications wanted at a commit, as far as they were there.
-    async fn past(
+    pub(super) async fn past(
         &self,
         inner: &Inner,
         connection: &Arc<Connection>,
         commit: &CommitId,
         names: BTreeSet<String>,
-    ) -> Result<Targets, String> {
+    ) -> Result<Past, String> {
         let known = inner.addresses().await?;
         let place = Place { branches: known.branches, ..self.place() };
         let trees = Trees::new(inner.held.clone(), &place.repository, known.repositories, self.state().read)

@@ -5,6 +5,7 @@ pub(crate) mod config;
 mod leaving;
 mod reading;
 mod recorder;
+mod remembered;
 mod rules;
 mod set;
 mod trees;

@@ -52,6 +52,9 @@ pub(super) struct Before {
     policies: Option<Arc<Policies>>,
 }
 
+/// What applications wanted once, by their names, or why that can't be told.
+pub(super) type Past = BTreeMap<String, Result<Arc<Target>, String>>;
+
 /// Where to read.
 pub(super) struct Place {
     pub(super) repository: ServiceName,
@@ -138,15 +141,15 @@ pub(super) fn read(
     Ok(Reading { commit, applications, deletions, problems, read: trees.finish()?, timed })
 }
 
-/// What applications wanted at a commit of the set's repository at which they were named: `trees` are of that commit. Blocks: call it
-/// off the runtime.
+/// What applications wanted at a commit of the set's repository at which they were named, or why that can't be told: `trees` are of
+/// that commit. Blocks: call it off the runtime.
 pub(super) fn past(
     place: &Place,
     trees: &Trees,
     connection: &Arc<Connection>,
     now: Timestamp,
     names: &BTreeSet<String>,
-) -> Result<BTreeMap<String, Arc<Target>>, String> {
+) -> Result<Past, String> {
     let Some((_, tree)) = trees.of(&place.repository) else {
         return Err(trees.wrong().unwrap_or_else(|| "the repository is not there".to_owned()));
     };
@@ -155,12 +158,12 @@ pub(super) fn past(
     let clusters = std::mem::take(&mut objects.clusters);
     let world = World { repositories: trees, clusters: (!clusters.is_empty()).then_some(&*clusters) };
     let forest = grow(&objects, &world, now, &mut memory);
-    let mut targets = BTreeMap::new();
-    for found in forest.applications.iter().filter(|found| names.contains(&name_of(found))) {
+    let named = forest.applications.iter().filter(|found| names.contains(&name_of(found)));
+    let past = |found: &Found| {
         let Chosen { name, target } = choose(found, &forest, connection, None);
-        targets.insert(name, target.map_err(|found| found.to_string())?);
-    }
-    Ok(targets)
+        (name, target.map_err(|found| found.to_string()))
+    };
+    Ok(named.map(past).collect())
 }
 
 /// What applications say about their end, by their names.

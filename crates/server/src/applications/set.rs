@@ -62,6 +62,8 @@ pub(super) struct State {
     /// Its applications, and whether each follows Git by itself where that is known.
     pub(super) names: BTreeMap<String, Option<bool>>,
     pub(super) read: Read,
+    /// The applications whose past was looked for.
+    pub(super) looked_for: BTreeSet<String>,
     /// Whether what is allowed depends on the time.
     timed: bool,
     /// The policies that were asked.
@@ -86,7 +88,7 @@ impl Set {
         self.lock().clone()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -279,12 +281,20 @@ impl Set {
     /// Lets the keeper keep what was read. What can't be used is kept as it was.
     async fn take(&self, inner: &Inner, connection: &Arc<Connection>, keeper: &mut Keeper, reading: Reading) {
         let Reading { commit, applications, deletions, problems, read, mut timed } = reading;
-        let Sorted { wishes, wrong, mut names } = self.sorted(inner, connection, &commit, applications);
+        let Sorted { mut wishes, wrong, mut names } = self.sorted(inner, connection, &commit, applications);
         let trouble = self.troubles(&names, &problems);
         let mut unreadable: BTreeSet<String> = wrong.keys().cloned().collect();
         let present: Vec<String> = names.keys().cloned().collect();
         let mut is_whole = trouble.is_none();
-        let elsewhere = match self.elsewhere(inner, connection, &commit) {
+        let elsewhere = self.elsewhere(inner, connection, &commit);
+        let lost = if is_whole { BTreeSet::new() } else { self.lost(&names, &elsewhere) };
+        let forgotten = wrong.keys().cloned().chain(lost).collect();
+        for wish in self.remembered(inner, connection, keeper, forgotten).await {
+            names.insert(wish.target.name.clone(), Some(wish.follows));
+            unreadable.remove(&wish.target.name);
+            wishes.push(wish);
+        }
+        let elsewhere = match elsewhere {
             Elsewhere::Kept(kept) => kept,
             Elsewhere::NotKnown => {
                 // What is named no longer may be another set's now.
@@ -330,21 +340,32 @@ impl Set {
             Some(trouble) => Some(trouble),
             None => self.leave(inner, connection, keeper, last, &others).await,
         };
+        self.has_read(inner, (commit, read), names, timed || !wrong.is_empty());
+        if is_whole {
+            self.unclaim(inner);
+        }
+        self.trouble(trouble);
+    }
+
+    /// This was read, and says these applications.
+    fn has_read(
+        &self,
+        inner: &Inner,
+        (commit, read): (CommitId, Read),
+        names: BTreeMap<String, Option<bool>>,
+        timed: bool,
+    ) {
         inner.read_from.add(read.keys().cloned());
         let is_other = {
             let mut state = self.lock();
             let before = state.commit.replace(commit);
             (state.read_at, state.read) = (Some(SystemClock.now()), read);
-            (state.names, state.timed) = (names, timed || !wrong.is_empty());
+            (state.names, state.timed) = (names, timed);
             before != state.commit
         };
         if is_other {
             inner.moved.send_replace(());
         }
-        if is_whole {
-            self.unclaim(inner);
-        }
-        self.trouble(trouble);
     }
 
     /// Others may keep applications by the names of those that are kept here no longer.
@@ -355,7 +376,7 @@ impl Set {
     }
 
     /// What an application wants, unless another set keeps one of the same name in the same cluster.
-    fn claimed(
+    pub(super) fn claimed(
         &self,
         inner: &Inner,
         connection: &Connection,
@@ -373,7 +394,7 @@ impl Set {
         }
     }
 
-    fn orders(&self, target: &Target) -> Orders {
+    pub(super) fn orders(&self, target: &Target) -> Orders {
         Orders {
             prune: target.automated && target.prune,
             confirmed: false,

@@ -95,7 +95,12 @@ fn outcome(views: &[ApplicationView]) -> Result<Exit, Report> {
         chosen.map(|view| format!("{}: {}", view.application, view.why)).collect()
     };
     let all = [
-        (named(&["failed", "unusable"]), codes::FAILED, Exit::Refused, "put it right in Git, and push"),
+        (
+            named(&["failed", "unusable"]),
+            codes::FAILED,
+            Exit::Refused,
+            "put it right in Git, and push; or in the cluster, and order it again",
+        ),
         (
             named(&["held"]),
             codes::ASKS,
