@@ -2,12 +2,13 @@
 
 use std::process::Stdio;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::world::peer::Peer;
 use crate::world::repository::Repository;
 use crate::world::wait::until;
-use crate::world::{Said, World, free_port, said, text};
+use crate::world::{Said, World, free_port, processes, said, text};
 
 /// The objects for an image in namespace `f`: of a name, with more in the automation's `git`.
 fn objects(name: &str, image: &str, git: &str) -> String {
@@ -223,6 +224,72 @@ fn who_pushes_at_the_same_time_loses_nothing() {
     }
     assert!(log.iter().filter(|line| line.starts_with("Bot ")).count() <= TAGS as usize, "{log:#?}");
     world.end();
+}
+
+#[test]
+fn a_repository_that_follows_a_host_is_committed_to_there() {
+    let host = World::with_files(&[], &["--image-automations", "none"]);
+    let follow = |more: &str| {
+        format!(
+            "version: 1\nupstreams:\n- {{ service: fleet, url: '{}/git/fleet.git', user: prograde, token_file: host.token, poll: 1h{more} }}\n",
+            host.url()
+        )
+    };
+    let (fleet, file) = (Repository::create(&host, "fleet"), follow(""));
+    fleet.remove("prograde.yaml");
+    fleet.push("", "Begin");
+    let files = [("upstreams.yaml", file.as_str()), ("host.token", host.token())];
+    let mut world = World::with_files(&files, &["--upstreams", "upstreams.yaml"]);
+    let (image, other) = (format!("{}/tools", world.listen()), format!("{}/gears", world.listen()));
+    build(&world, "tools:1.0.0", "one");
+    build(&world, "gears:1.0.0", "one");
+    let beside = "    checkout: { ref: { branch: main } }\n    push: { branch: image-updates }\n";
+    fleet.write("flux.yaml", &[objects("tools", &image, ""), objects("gears", &other, beside)].concat());
+    fleet.write("apps/tools/deploy.yaml", &marked("tools", &format!("{image}:0.1.0")));
+    fleet.write("apps/gears/deploy.yaml", &marked("gears", &format!("{other}:0.1.0")));
+    fleet.push("", "Automate");
+    processes::signal(world.pid(), Signal::HUP);
+    let told = until("it is told", || automation(&world, "tools")["trouble"]["text"].as_str().map(str::to_owned));
+    assert!(told.contains("write `image_updates: true`") && told.contains(&host.url()), "{told}");
+
+    // Once it may, both the branch that is followed and another are committed to, there and here.
+    std::fs::write(world.dir().join("upstreams.yaml"), follow(", image_updates: true")).unwrap();
+    processes::signal(world.pid(), Signal::HUP);
+    let made = comes(&fleet, "main", "apps/tools/deploy.yaml", &format!("{image}:1.0.0@sha256:"));
+    assert_eq!(
+        fleet.log("main")[..2],
+        ["Bot <bot@example.org> Update 1 image", "Ada Example <ada@example.org> Automate"]
+    );
+    until("the commit is here", || (world.get("/api/v1/upstreams")[0]["head"] == made).then_some(()));
+    until("the commit is shown", || (automation(&world, "tools")["last_commit"] == made).then_some(()));
+    let first = comes(&fleet, "image-updates", "apps/gears/deploy.yaml", &format!("{other}:1.0.0@sha256:"));
+    assert_eq!(fleet.log("image-updates")[1..], fleet.log("main"));
+
+    // What somebody has pushed there meanwhile is not known here; nothing of it is lost.
+    fleet.pull("main").unwrap();
+    fleet.push("", "Mine");
+    build(&world, "tools:1.1.0", "two");
+    comes(&fleet, "main", "apps/tools/deploy.yaml", &format!("{image}:1.1.0@sha256:"));
+    assert!(fleet.log("main")[1].ends_with("Mine"), "{:?}", fleet.log("main"));
+    let next = until("the branch follows", || fleet.pull("image-updates").filter(|commit| *commit != first));
+    assert_eq!(fleet.log("image-updates")[1..], fleet.log("main"));
+
+    // A crash between the commit here and on the host.
+    world.kill();
+    fleet.force(&first, "image-updates");
+    world.start();
+    until("it is there again", || fleet.pull("image-updates").filter(|commit| *commit == next));
+
+    // What somebody else has put onto the branch stays.
+    fleet.commit("Theirs");
+    fleet.send_to("image-updates");
+    build(&world, "gears:1.1.0", "two");
+    let told = until("it is told", || automation(&world, "gears")["trouble"]["text"].as_str().map(str::to_owned));
+    assert!(told.contains("`image-updates` has commits of somebody else"), "{told}");
+    assert!(fleet.pull("image-updates").is_some() && fleet.log("image-updates")[0].ends_with("Theirs"));
+    assert!(!world.log().contains(host.token()), "{}", world.log());
+    world.end();
+    host.end();
 }
 
 #[test]

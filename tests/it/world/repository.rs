@@ -115,6 +115,11 @@ impl Repository {
         self.git(&["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
     }
 
+    /// Puts a branch back to a commit.
+    pub(crate) fn force(&self, commit: &str, branch: &str) {
+        self.git(&["push", "--quiet", "--force", "origin", &format!("{commit}:refs/heads/{branch}")]);
+    }
+
     /// Takes the files of a branch of the server, and gives its commit; nothing where there is no such branch.
     pub(crate) fn pull(&self, branch: &str) -> Option<String> {
         let fetched = run(

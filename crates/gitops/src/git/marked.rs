@@ -179,11 +179,11 @@ impl Repository {
         Ok(self.moves(branch, "--max-count=1").await?.into_iter().next().map(|(_, by)| by))
     }
 
-    /// The commit to which somebody moved a branch last, as far back as its log goes.
-    pub async fn pointed_by(&self, branch: &str, by: &str) -> Result<Option<CommitId>, GitError> {
+    /// The commits to which somebody moved a branch, the last first, as far back as its log goes.
+    pub async fn pointed_by(&self, branch: &str, by: &str) -> Result<Vec<CommitId>, GitError> {
         let by = super::write::person(by, super::NOBODY);
-        let mut moves = self.moves(branch, "--max-count=1000").await?.into_iter();
-        Ok(moves.find(|(_, who)| *who == by).map(|(commit, _)| commit))
+        let moves = self.moves(branch, "--max-count=1000").await?.into_iter();
+        Ok(moves.filter(|(_, who)| *who == by).map(|(commit, _)| commit).collect())
     }
 
     /// Where a branch was moved to, and by whom, the last first.

@@ -279,7 +279,8 @@ impl Repository {
 
     /// Packs what has accumulated; to be called now and then, because no other command does it.
     pub async fn maintain(&self) -> Result<(), GitError> {
-        let settings = ["gc.auto=500", "gc.autoDetach=false"];
+        // The log of a branch tells who moved it where it is.
+        let settings = ["gc.auto=500", "gc.autoDetach=false", "gc.reflogExpire=never"];
         let command = command::command(&self.dir, &settings, ["gc", "--auto", "--quiet"]);
         command::answer(command, None, command::STDOUT_BYTES_MAX, MAINTENANCE_TIMEOUT)
             .await?

@@ -50,7 +50,7 @@ impl Repository {
     /// The commit that the host's branch points at; `None` where the host has no such branch.
     pub async fn look_upstream(&self, upstream: &Upstream) -> Result<Option<CommitId>, GitError> {
         let what = "ask the host for its branch";
-        let reference = format!("refs/heads/{}", upstream.branch);
+        let reference = format!("{HEADS}{}", upstream.branch);
         let (asked, _settings) = self.asking(upstream, &["ls-remote", "--refs"], &[reference.as_str()])?;
         let answer = command::answer(asked, None, command::STDOUT_BYTES_MAX, LOOK_TIMEOUT).await?;
         let answer = answer.expect_success(what)?;
@@ -92,6 +92,31 @@ impl Repository {
             .await?
             .expect_success("push to the host")?;
         Ok(())
+    }
+
+    /// Moves the host's branch to a commit that is here, if it is where it was; forwards or not.
+    pub async fn point_upstream(
+        &self,
+        upstream: &Upstream,
+        from: Option<&CommitId>,
+        to: &CommitId,
+    ) -> Result<(), GitError> {
+        let branch = &upstream.branch;
+        if !super::is_branch(branch) {
+            return Err(GitError::name("branch", branch));
+        }
+        let lease = format!("--force-with-lease={HEADS}{branch}:{}", from.map_or("", CommitId::as_str));
+        let push = ["push", "--quiet", "--no-verify", "--no-follow-tags", "--no-recurse-submodules", lease.as_str()];
+        let refspec = format!("{to}:{HEADS}{branch}");
+        let (asked, _settings) = self.asking(upstream, &push, &[refspec.as_str()])?;
+        let pushed = command::answer(asked, None, command::STDOUT_BYTES_MAX, FETCH_TIMEOUT).await;
+        let Err(error) = pushed.and_then(|answer| answer.expect_success("push to the host")) else { return Ok(()) };
+        // Hosts say in their own words what kept them: where the branch is now tells it for all.
+        match self.look_upstream(upstream).await {
+            Ok(there) if there.as_ref() == Some(to) => Ok(()),
+            Ok(there) if there.as_ref() != from => Err(GitError::Moved { branch: branch.clone() }),
+            Ok(_) | Err(_) => Err(error),
+        }
     }
 
     /// Fetches the host's branch; answers with where it is now.

@@ -6,6 +6,7 @@ mod bases;
 mod client;
 mod deployments;
 mod fixture;
+mod hosts;
 mod marked;
 mod placement;
 mod reading;

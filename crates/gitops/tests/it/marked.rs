@@ -87,12 +87,12 @@ async fn a_commit_has_other_contents_and_nothing_else() {
     assert_eq!(permissions & 0o111, 0o111);
 
     // Who moved a branch is known by its log, also when somebody else has moved it since.
-    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap().as_ref(), Some(&made));
+    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap(), [made.clone()]);
     commit(&work, "top.yaml", "theirs", "Theirs").await;
     push(&work).await;
-    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap().as_ref(), Some(&made));
-    assert_eq!(repository.pointed_by(MAIN, "bot f/b").await.unwrap(), None);
-    assert_eq!(repository.pointed_by("nowhere", "bot f/a").await.unwrap(), None);
+    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap(), [made.clone()]);
+    assert_eq!(repository.pointed_by(MAIN, "bot f/b").await.unwrap(), []);
+    assert_eq!(repository.pointed_by("nowhere", "bot f/a").await.unwrap(), []);
     // A file that is not there is not made.
     let missing = [("new.yaml".to_owned(), "1".to_owned())].into();
     let rewrite = Rewrite { base: &base, files: &missing, author: ("", ""), at: info.time, message: "" };

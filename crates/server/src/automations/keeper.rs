@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Inner;
-use super::run::{self, Done, Given};
+use super::run::{self, Done, Given, Home};
 use super::scan::{Found, Wanted};
 use crate::api::types::AutomatedRepositoryView;
 use crate::events::chain;
@@ -130,6 +130,8 @@ pub(super) struct Work {
     pub(super) objects: Arc<Objects>,
     pub(super) images: BTreeMap<Key, Scanning>,
     pub(super) automations: BTreeMap<Key, Automating>,
+    /// What the branch is called where people push to it that is `main` here.
+    pub(super) main: String,
     scans: JoinSet<Scanned>,
     quarantined: Arc<BTreeSet<String>>,
     memory: Memory,
@@ -336,7 +338,7 @@ impl Keeper {
         match self.carry_out(work, inner, automation, given, &mut one).await {
             Ok(Done { commit, changes, problems }) => {
                 if let Some(commit) = commit {
-                    let (_, branch) = run::branches(automation);
+                    let (_, branch) = run::branches(automation, &work.main);
                     tracing::info!(
                         repository = %self.name, commit = commit.short(), branch, changes, "{subject}: images were updated"
                     );
@@ -359,18 +361,16 @@ impl Keeper {
         given: &Given,
         one: &mut Automating,
     ) -> Result<Done, String> {
-        if let Some(url) = inner.upstreams.of(&self.name) {
-            return Err(format!(
-                "the repository follows {url}, and nothing is committed here: let a pipeline there run `prograde image update --push`"
-            ));
-        }
         let repository = inner.repositories.get(&self.name).await.map_err(|error| chain(&error))?;
-        let done = run::run(&repository, automation, given, &mut work.branches, SystemClock.now()).await;
+        let home = Home { repository: &repository, origin: inner.upstreams.origin(&self.name) };
+        home.main().clone_into(&mut work.main);
+        let done = run::run(&home, automation, given, &mut work.branches, SystemClock.now()).await;
         let is_new = done.as_ref().is_ok_and(|done| done.commit.is_some());
-        if is_new || one.ran_at.is_none() {
-            let (_, branch) = run::branches(automation);
-            let last = repository.pointed_by(branch, &run::mover(automation)).await.map_err(|error| chain(&error))?;
-            if let Some(commit) = last {
+        if (is_new || one.ran_at.is_none())
+            && let Ok((_, branch)) = home.branches(automation)
+        {
+            let all = repository.pointed_by(branch, &run::mover(automation)).await.map_err(|error| chain(&error))?;
+            if let Some(commit) = all.into_iter().next() {
                 let info = repository.commit_info(&commit).await.map_err(|error| chain(&error))?;
                 one.last = Some((commit, info.time));
             }
@@ -387,6 +387,7 @@ impl Work {
             objects: Arc::default(),
             images: BTreeMap::new(),
             automations: BTreeMap::new(),
+            main: MAIN.to_owned(),
             scans: JoinSet::new(),
             quarantined: Arc::default(),
             memory: Memory::default(),

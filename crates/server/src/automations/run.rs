@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::keeper::Key;
 use super::marks::TEXTS;
 use crate::events::chain;
+use crate::upstream::{Origin, OriginError};
 
 /// How often it is begun anew because somebody has pushed meanwhile.
 const TRIES: u32 = 5;
@@ -54,6 +55,18 @@ pub(super) enum NotRun {
     Git(#[from] GitError),
     #[error("{0}")]
     Wrong(Diagnostic),
+    #[error(transparent)]
+    Origin(OriginError),
+    #[error("of the host only `{followed}` is read, not `{asked}`: leave `git.checkout.ref.branch` out")]
+    NotRead { asked: String, followed: String },
+    #[error(
+        "`main` is what the host's `{0}` is called here, so nothing can be pushed to the host's `main`: name another `git.push.branch`"
+    )]
+    NotPushed(String),
+    #[error(
+        "the repository follows {0}, where nothing is committed: write `image_updates: true` for it in the file of `--upstreams`, with a token that may push, or let a pipeline there run `prograde image update --push`"
+    )]
+    Follows(String),
     #[error("the branch `{0}` is not there: push it, or name another in `git.checkout.ref.branch`")]
     NoBranch(String),
     #[error(
@@ -68,10 +81,61 @@ pub(super) enum NotRun {
     Stopped(String),
 }
 
-/// The branch that an automation reads, and the one that it pushes to.
-pub(super) fn branches(automation: &ImageUpdateAutomation) -> (&str, &str) {
-    let read = if automation.branch.is_empty() { MAIN } else { &automation.branch };
-    (read, if automation.push_branch.is_empty() { read } else { &automation.push_branch })
+impl From<OriginError> for NotRun {
+    fn from(error: OriginError) -> Self {
+        // Whoever has pushed, here or there: it is begun anew.
+        if let OriginError::Git(error) = error { Self::Git(error) } else { Self::Origin(error) }
+    }
+}
+
+/// The repository of an automation: here, and on the host that it follows, if it does.
+pub(super) struct Home<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) origin: Option<Origin>,
+}
+
+impl Home<'_> {
+    /// What the branch is called where people push to it that is `main` here.
+    pub(super) fn main(&self) -> &str {
+        self.origin.as_ref().map_or(MAIN, Origin::branch)
+    }
+
+    /// The branches here that an automation reads, and that has what it pushes.
+    pub(super) fn branches<'a>(&self, automation: &'a ImageUpdateAutomation) -> Result<(&'a str, &'a str), NotRun> {
+        let Some(origin) = &self.origin else { return Ok(branches(automation, MAIN)) };
+        let followed = origin.branch();
+        let read = or(&automation.branch, followed);
+        if read != followed {
+            return Err(NotRun::NotRead { asked: read.to_owned(), followed: followed.to_owned() });
+        }
+        match automation.push_branch.as_str() {
+            "" => Ok((MAIN, MAIN)),
+            push if push == followed => Ok((MAIN, MAIN)),
+            MAIN => Err(NotRun::NotPushed(followed.to_owned())),
+            push => Ok((MAIN, push)),
+        }
+    }
+
+    /// Takes over what somebody has pushed meanwhile.
+    async fn catch_up(&self) -> Result<(), OriginError> {
+        let Some(origin) = &self.origin else { return Ok(()) };
+        origin.catch_up().await
+    }
+
+    /// Moves the branch that was read.
+    async fn advance(&self, branch: &str, from: &CommitId, to: &CommitId, by: &str) -> Result<(), NotRun> {
+        match &self.origin {
+            None => Ok(self.repository.point(branch, Some(from), to, by).await?),
+            Some(origin) => Ok(origin.advance(self.repository, from, to, by).await?),
+        }
+    }
+}
+
+/// The branch that an automation reads, and the one that it pushes to, as people call them; `main` is what it reads if it says
+/// nothing.
+pub(super) fn branches<'a>(automation: &'a ImageUpdateAutomation, main: &'a str) -> (&'a str, &'a str) {
+    let read = or(&automation.branch, main);
+    (read, or(&automation.push_branch, read))
 }
 
 /// By whom the log of a branch says that it was moved.
@@ -88,14 +152,17 @@ pub(super) fn mover(automation: &ImageUpdateAutomation) -> String {
 
 /// Carries out an automation. What is known of branches is used, and known afterwards.
 pub(super) async fn run(
-    repository: &Repository,
+    home: &Home<'_>,
     automation: &ImageUpdateAutomation,
     given: &Given,
     known: &mut BTreeMap<String, Arc<Marked>>,
     now: Timestamp,
 ) -> Result<Done, NotRun> {
     automation.carried_out().map_err(NotRun::Wrong)?;
-    let (branch, push) = branches(automation);
+    if let Some(origin) = home.origin.as_ref().filter(|origin| !origin.takes_image_updates()) {
+        return Err(NotRun::Follows(origin.url().to_owned()));
+    }
+    let (repository, (branch, push)) = (home.repository, home.branches(automation)?);
     for _ in 0..TRIES {
         let head = repository.head(branch).await?.ok_or_else(|| NotRun::NoBranch(branch.to_owned()))?;
         let marked = at(repository, branch, &head, known).await?;
@@ -109,13 +176,13 @@ pub(super) async fn run(
         let author = (or(name, NOBODY.0), or(email, NOBODY.1));
         let rewrite = Rewrite { base: &head, files: &files, author, at: now, message: &said };
         let put = if push == branch {
-            put(repository, push, &rewrite, automation).await
+            put(home, push, &rewrite, automation).await
         } else {
-            put_beside(repository, push, rewrite, automation).await
+            put_beside(home, push, rewrite, automation).await
         };
         match put {
             Ok(commit) => return Ok(Done { changes: commit.as_ref().map_or(0, |_| changes.len()), commit, problems }),
-            Err(NotRun::Git(GitError::Moved { .. })) => {}
+            Err(NotRun::Git(GitError::Moved { .. })) => home.catch_up().await?,
             Err(error) => return Err(error),
         }
     }
@@ -161,11 +228,12 @@ async fn updated(automation: &ImageUpdateAutomation, given: &Given, marked: &Arc
 
 /// Puts a commit onto the branch whose files were read.
 async fn put(
-    repository: &Repository,
+    home: &Home<'_>,
     branch: &str,
     rewrite: &Rewrite<'_>,
     automation: &ImageUpdateAutomation,
 ) -> Result<Option<CommitId>, NotRun> {
+    let repository = home.repository;
     let (commit, by) = (repository.rewrite(rewrite).await?, mover(automation));
     if let Some(other) = repository.mover(branch).await?.filter(|other| other.starts_with(MOVER) && *other != by) {
         // Two that want different values of the same would go on for ever.
@@ -176,20 +244,24 @@ async fn put(
             return Err(NotRun::Undoes(other));
         }
     }
-    repository.point(branch, Some(rewrite.base), &commit, &by).await?;
+    home.advance(branch, rewrite.base, &commit, &by).await?;
     Ok(Some(commit))
 }
 
 /// Puts a commit onto a branch of its own, which always is the one that was read and this commit. What somebody else has put
-/// there stays.
+/// there stays. On a host it is there after it is here: so a crash between the two leaves no commit there that is not known.
 async fn put_beside(
-    repository: &Repository,
+    home: &Home<'_>,
     branch: &str,
     rewrite: Rewrite<'_>,
     automation: &ImageUpdateAutomation,
 ) -> Result<Option<CommitId>, NotRun> {
-    let (base, by) = (rewrite.base, mover(automation));
+    let (repository, base, by) = (home.repository, rewrite.base, mover(automation));
     let current = repository.head(branch).await?;
+    let there = match &home.origin {
+        None => current.clone(),
+        Some(origin) => origin.look(repository, branch).await?,
+    };
     let mut at = rewrite.at;
     if let Some(current) = &current {
         let info = repository.commit_info(current).await?;
@@ -199,17 +271,30 @@ async fn put_beside(
         }
     }
     let commit = repository.rewrite(&Rewrite { at, ..rewrite }).await?;
-    if current.as_ref() == Some(&commit) {
+    if there.as_ref() == Some(&commit) {
         return Ok(None);
     }
-    if let Some(current) = &current {
-        let is_ours = repository.pointed_by(branch, &by).await?.as_ref() == Some(current);
-        if !is_ours && !repository.is_ancestor(current, base).await? {
+    if let Some(there) = &there {
+        let is_ours = repository.pointed_by(branch, &by).await?.contains(there);
+        if !is_ours && !is_merged(repository, there, base).await? {
             return Err(NotRun::Taken(branch.to_owned()));
         }
     }
-    repository.point(branch, current.as_ref(), &commit, &by).await?;
+    if current.as_ref() != Some(&commit) {
+        repository.point(branch, current.as_ref(), &commit, &by).await?;
+    }
+    if let Some(origin) = &home.origin {
+        origin.point(repository, (branch, there.as_ref()), &commit).await?;
+    }
     Ok(Some(commit))
+}
+
+/// Whether a commit is in a branch that ends at another. One that has never come here is not.
+async fn is_merged(repository: &Repository, commit: &CommitId, base: &CommitId) -> Result<bool, GitError> {
+    match repository.is_ancestor(commit, base).await {
+        Err(GitError::NoCommit(_)) => Ok(false),
+        answer => answer,
+    }
 }
 
 #[cfg(test)]
@@ -275,19 +360,20 @@ mod tests {
     async fn two_that_want_different_values_do_not_go_on_for_ever() {
         let dir = tempfile::tempdir().unwrap();
         let (repository, given, mut known) = (repository(dir.path()).await, given(), BTreeMap::new());
+        let home = Home { repository: &repository, origin: None };
         let [a, b] = given.objects.automations.as_slice() else { panic!("two automations") };
         let now = now();
         for (automation, tag) in [(a, "h/app:a"), (b, "h/app:b")] {
-            let done = run(&repository, automation, &given, &mut known, now).await.unwrap();
+            let done = run(&home, automation, &given, &mut known, now).await.unwrap();
             let commit = done.commit.unwrap();
             assert_eq!(repository.head(MAIN).await.unwrap().as_ref(), Some(&commit));
             let text = repository.read_file(&commit, "app.yaml").await.unwrap().unwrap();
             assert!(String::from_utf8(text).unwrap().contains(tag), "{tag}");
             assert_eq!(repository.commit_info(&commit).await.unwrap().author_name, NOBODY.0);
             // There is nothing to do twice.
-            assert_eq!(run(&repository, automation, &given, &mut known, now).await.unwrap().commit, None);
+            assert_eq!(run(&home, automation, &given, &mut known, now).await.unwrap().commit, None);
         }
-        let undone = run(&repository, a, &given, &mut known, now).await.unwrap_err().to_string();
+        let undone = run(&home, a, &given, &mut known, now).await.unwrap_err().to_string();
         assert!(
             undone.contains("it would undo what the image automation f/app in b/app.yaml has committed"),
             "{undone}"
@@ -298,13 +384,14 @@ mod tests {
     async fn another_branch_may_be_read_and_must_be_there() {
         let dir = tempfile::tempdir().unwrap();
         let (repository, given, mut known) = (repository(dir.path()).await, given(), BTreeMap::new());
+        let home = Home { repository: &repository, origin: None };
         let main = repository.head(MAIN).await.unwrap();
         let mut automation = given.objects.automations[0].clone();
         "live".clone_into(&mut automation.branch);
-        let done = run(&repository, &automation, &given, &mut known, now()).await.unwrap();
+        let done = run(&home, &automation, &given, &mut known, now()).await.unwrap();
         assert_eq!((repository.head("live").await.unwrap(), repository.head(MAIN).await.unwrap()), (done.commit, main));
         "gone".clone_into(&mut automation.branch);
-        let gone = run(&repository, &automation, &given, &mut known, now()).await.unwrap_err();
+        let gone = run(&home, &automation, &given, &mut known, now()).await.unwrap_err();
         assert!(matches!(gone, NotRun::NoBranch(_)), "{gone}");
     }
 }

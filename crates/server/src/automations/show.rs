@@ -95,7 +95,7 @@ impl Work {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
             file: key.file.clone(),
-            branch: branches(automation).1.to_owned(),
+            branch: branches(automation, &self.main).1.to_owned(),
             suspended: automation.suspend,
             looked_at: known.and_then(|known| known.ran_at),
             last_commit: last.as_ref().map(|(commit, _)| commit.clone()),

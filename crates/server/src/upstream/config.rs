@@ -69,6 +69,8 @@ struct Declared {
     ca_file: Option<PathBuf>,
     webhook_secret_file: Option<PathBuf>,
     accept: Option<CommitId>,
+    #[serde(default)]
+    image_updates: bool,
 }
 
 /// Where the deployment repository is as well.
@@ -150,6 +152,8 @@ pub(crate) struct Followed {
     pub(crate) webhook: Option<Secret>,
     /// What may be followed although it does not come after what was there.
     pub(crate) accept: Option<CommitId>,
+    /// Whether images that are kept up to date are committed there.
+    pub(crate) image_updates: bool,
 }
 
 impl Followed {
@@ -161,7 +165,12 @@ impl Followed {
 
     /// Where to look, with the token that is in its file now.
     pub(crate) fn upstream(&self) -> Result<Upstream, String> {
-        self.at.upstream(&self.at.url, &self.branch)
+        self.branch_of_it(&self.branch)
+    }
+
+    /// Another branch of the same repository.
+    pub(crate) fn branch_of_it(&self, branch: &str) -> Result<Upstream, String> {
+        self.at.upstream(&self.at.url, branch)
     }
 }
 
@@ -244,15 +253,27 @@ impl Copy {
     fn checked(self, folder: &Path, found: &mut Found) -> Result<Followed, Diagnostic> {
         let Self { url, poll, user, token_file, ca_file, webhook_secret_file } = self;
         let service = REPOSITORY.parse().map_err(|_| Diagnostic::file(CODE, REPOSITORY, "it is no name", ""))?;
-        let (branch, accept) = (main(), None);
-        let as_one = Declared { service, url, branch, poll, user, token_file, ca_file, webhook_secret_file, accept };
+        let (branch, accept, image_updates) = (main(), None, false);
+        let as_one = Declared {
+            service,
+            url,
+            branch,
+            poll,
+            user,
+            token_file,
+            ca_file,
+            webhook_secret_file,
+            accept,
+            image_updates,
+        };
         Ok(as_one.checked(&[REPOSITORY], folder, found))
     }
 }
 
 impl Declared {
     fn checked(self, at: &[&str], folder: &Path, found: &mut Found) -> Followed {
-        let Self { service, url, branch, poll, user, token_file, ca_file, webhook_secret_file, accept } = self;
+        let Self { service, url, branch, poll, user, token_file, ca_file, webhook_secret_file, accept, image_updates } =
+            self;
         let mut declaring = Declaring { at, folder, found };
         let at = declaring.host(url, user, token_file, ca_file);
         if !is_branch(&branch) {
@@ -265,7 +286,7 @@ impl Declared {
             declaring.wrong("poll", message.into(), "write `poll: 1m`");
         }
         let webhook = declaring.secret("webhook_secret_file", webhook_secret_file);
-        Followed { service, at, branch, poll, webhook, accept }
+        Followed { service, at, branch, poll, webhook, accept, image_updates }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub(crate) mod config;
 mod mirror;
+mod origin;
 mod webhook;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::by_hand::ByHand;
 use crate::events::chain;
 use config::{Followed, Upstreamed};
 
+pub(crate) use origin::{Origin, OriginError};
 pub(crate) use webhook::router as webhook_router;
 
 /// The longest pause between two questions to a host that fails.
@@ -69,6 +71,8 @@ struct Follower {
     followed: Followed,
     woken: Notify,
     state: Mutex<State>,
+    /// Who asks the host, or moves the branch here: one at a time.
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default, Clone)]
@@ -160,7 +164,7 @@ impl Upstreams {
 
     fn follow(&self, declared: Upstreamed) {
         let mut running = Running::default();
-        let follower = |followed| Arc::new(Follower { followed, woken: Notify::new(), state: Mutex::default() });
+        let follower = |followed| Arc::new(Follower::new(followed));
         for follower in declared.followed.into_iter().map(follower) {
             running.followers.push(Arc::clone(&follower));
             let (inner, stop) = (Arc::clone(&self.0), running.stop.clone());
@@ -177,6 +181,10 @@ impl Upstreams {
 }
 
 impl Follower {
+    fn new(followed: Followed) -> Self {
+        Self { followed, woken: Notify::new(), state: Mutex::default(), turn: tokio::sync::Mutex::default() }
+    }
+
     async fn run(&self, inner: &Inner, stop: &CancellationToken) {
         while !stop.is_cancelled() {
             let looked = self.look(inner).await;
@@ -192,6 +200,7 @@ impl Follower {
     /// Asks the host, and takes over what is new there.
     async fn look(&self, inner: &Inner) -> Result<CommitId, LookError> {
         let Followed { service, branch, accept, .. } = &self.followed;
+        let _turn = self.turn.lock().await;
         let upstream = self.followed.upstream().map_err(LookError::Token)?;
         let repository = inner.repositories.ensure(service).await?;
         let ours = repository.head(MAIN).await?;
