@@ -87,10 +87,10 @@ async fn a_commit_has_other_contents_and_nothing_else() {
     assert_eq!(permissions & 0o111, 0o111);
 
     // Who moved a branch is known by its log, also when somebody else has moved it since.
-    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap(), [made.clone()]);
+    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap(), std::slice::from_ref(&made));
     commit(&work, "top.yaml", "theirs", "Theirs").await;
     push(&work).await;
-    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap(), [made.clone()]);
+    assert_eq!(repository.pointed_by(MAIN, "bot f/a").await.unwrap(), std::slice::from_ref(&made));
     assert_eq!(repository.pointed_by(MAIN, "bot f/b").await.unwrap(), []);
     assert_eq!(repository.pointed_by("nowhere", "bot f/a").await.unwrap(), []);
     // A file that is not there is not made.

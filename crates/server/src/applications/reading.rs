@@ -158,12 +158,12 @@ pub(super) fn past(
     let clusters = std::mem::take(&mut objects.clusters);
     let world = World { repositories: trees, clusters: (!clusters.is_empty()).then_some(&*clusters) };
     let forest = grow(&objects, &world, now, &mut memory);
-    let named = forest.applications.iter().filter(|found| names.contains(&name_of(found)));
+    let asked = forest.applications.iter().filter(|found| names.contains(&name_of(found)));
     let past = |found: &Found| {
         let Chosen { name, target } = choose(found, &forest, connection, None);
         (name, target.map_err(|found| found.to_string()))
     };
-    Ok(named.map(past).collect())
+    Ok(asked.map(past).collect())
 }
 
 /// What applications say about their end, by their names.

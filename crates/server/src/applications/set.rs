@@ -287,8 +287,8 @@ impl Set {
         let present: Vec<String> = names.keys().cloned().collect();
         let mut is_whole = trouble.is_none();
         let elsewhere = self.elsewhere(inner, connection, &commit);
-        let lost = if is_whole { BTreeSet::new() } else { self.lost(&names, &elsewhere) };
-        let forgotten = wrong.keys().cloned().chain(lost).collect();
+        let unnamed = if is_whole { BTreeSet::new() } else { self.lost(&names, &elsewhere) };
+        let forgotten = wrong.keys().cloned().chain(unnamed).collect();
         for wish in self.remembered(inner, connection, keeper, forgotten).await {
             names.insert(wish.target.name.clone(), Some(wish.follows));
             unreadable.remove(&wish.target.name);

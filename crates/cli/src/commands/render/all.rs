@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use prograde_kustomize::{Files, KUSTOMIZATION_FILES, Options, Reads, Renderer};
 use prograde_model::Diagnostics;
@@ -48,19 +48,17 @@ type Outcome = Result<Done, Diagnostics>;
 pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
     let disk = Disk::around(asked.dir).asking(asked.asking, app);
     let output = asked.output.map(make).transpose()?;
-    let roots = find(asked.dir, output.as_deref(), &disk)?;
-    let mut index = output.as_deref().map_or_else(Index::default, |output| Index::read(output, asked.options));
-    index.keep(|dir| roots.contains_key(dir));
     let place = |dir: &str| output.as_ref().map(|output| output.join(name(dir, asked.dir, &disk)));
-    let mut fresh = index.fresh(disk.root());
-    let is_as_written = |dir: &str, one: &Rendered| match (&one.output, place(dir)) {
-        (Some(look), Some(path)) => Look::at(&path).as_ref() == Some(look),
-        (_, _) => true,
-    };
-    fresh.retain(|dir| index.rendered.get(dir).is_some_and(|one| is_as_written(dir, one)));
+    // What there is, and what of it is as it was: both ask the disk about every file, at the same time.
+    let (roots, before) = std::thread::scope(|scope| {
+        let before = scope.spawn(|| before(output.as_deref(), asked.options, &place, disk.root()));
+        (find(asked.dir, output.as_deref(), &disk), before.join())
+    });
+    let (roots, (mut index, fresh)) = (roots?, before.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    index.keep(|dir| roots.contains_key(dir));
     let stale: Vec<&str> = roots.keys().map(String::as_str).filter(|dir| !fresh.contains(*dir)).collect();
     for dir in &stale {
-        index.rendered.remove(*dir);
+        index.forget(dir);
     }
     let mut outcomes = render(&disk, asked.options, &stale);
     take_in(&mut index, &outcomes, &disk);
@@ -73,9 +71,11 @@ pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
     outcomes.extend(more);
 
     let mut told = Told::default();
-    for dir in &tops {
-        let path = place(dir);
-        told.add(app, (dir, outcomes.get(*dir)), &mut index, path.as_deref(), &disk)?;
+    let rows: Vec<(&str, Option<PathBuf>, Option<&Outcome>)> =
+        tops.iter().map(|dir| (*dir, place(dir), outcomes.get(*dir))).collect();
+    for (row, written) in rows.iter().zip(write_all(&rows)) {
+        let (dir, path, outcome) = row;
+        told.add(app, (dir, *outcome), &mut index, (path.as_deref(), written?), &disk)?;
     }
     for dir in std::mem::take(&mut index.gone) {
         let Some(path) = place(&dir).filter(|path| path.exists()) else { continue };
@@ -92,6 +92,23 @@ pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
         index.write(output).map_err(|error| Report::file("write", &output.join(super::index::FILE), &error))?;
     }
     told.end(app, roots.is_empty(), asked.dir)
+}
+
+/// What was rendered before, and the directories whose rendering is as it would be now.
+fn before(
+    output: Option<&Path>,
+    options: Options,
+    place: &(impl Fn(&str) -> Option<PathBuf> + Sync),
+    root: &Path,
+) -> (Index, BTreeSet<String>) {
+    let mut index = output.map_or_else(Index::default, |output| Index::read(output, options));
+    let mut fresh = index.fresh(root);
+    let is_as_written = |dir: &str, one: &Rendered| match (&one.output, place(dir)) {
+        (Some(look), Some(path)) => Look::at(&path).as_ref() == Some(look),
+        (_, _) => true,
+    };
+    fresh.retain(|dir| index.rendered.get(dir).is_some_and(|one| is_as_written(dir, one)));
+    (index, fresh)
 }
 
 fn make(output: &Path) -> Result<PathBuf, Report> {
@@ -138,22 +155,33 @@ fn name(dir: &str, asked: &Path, disk: &Disk) -> String {
     if below.is_empty() { "_root.yaml".to_owned() } else { format!("{below}.yaml") }
 }
 
-/// Renders directories on all processors.
+/// Renders directories.
 fn render<'d>(disk: &Disk, options: Options, dirs: &[&'d str]) -> BTreeMap<&'d str, Outcome> {
+    let worker = || {
+        let renderer = Renderer::with(disk as &dyn Files, options);
+        move |dir: &&str| one(&renderer, dir)
+    };
+    dirs.iter().copied().zip(each(dirs, worker)).collect()
+}
+
+/// Works through items on all processors; the answers are in their order.
+fn each<I: Sync, O: Send, W: FnMut(&I) -> O>(items: &[I], worker: impl Fn() -> W + Sync) -> Vec<O> {
     let (next, done) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(dirs.len());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(items.len());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let renderer = Renderer::with(disk as &dyn Files, options);
-                while let Some(dir) = dirs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = one(&renderer, dir);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(*dir, outcome);
+                let mut work = worker();
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(at) else { break };
+                    let answer = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).insert(at, answer);
                 }
             });
         }
     });
-    done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+    done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
 fn one(renderer: &Renderer<'_>, dir: &str) -> Outcome {
@@ -207,7 +235,7 @@ impl Told {
         app: &App,
         (dir, outcome): (&str, Option<&Outcome>),
         index: &mut Index,
-        path: Option<&Path>,
+        (path, written): (Option<&Path>, bool),
         disk: &Disk,
     ) -> Result<(), Report> {
         let shown = if dir.is_empty() { "." } else { dir }.to_owned();
@@ -224,11 +252,8 @@ impl Told {
                 for warning in &done.warnings {
                     app.printer.warning(warning);
                 }
-                let written = path.map(|path| write(path, &done.text)).transpose()?;
-                if let Some(one) = index.rendered.get_mut(dir) {
-                    one.output = path.and_then(Look::at);
-                }
-                row.state = if written == Some(false) { "unchanged" } else { "rendered" };
+                index.written(dir, path.and_then(Look::at));
+                row.state = if written { "rendered" } else { "unchanged" };
             }
             None => {}
         }
@@ -262,6 +287,17 @@ impl Told {
         app.printer.note("Rendered", format_args!("{written}, {unchanged} unchanged, {failed} failed"));
         Ok(if failed == 0 { Exit::Done } else { Exit::Mistake })
     }
+}
+
+/// Writes what was rendered; whether each file had to be written. What goes to no file counts as written.
+fn write_all(rows: &[(&str, Option<PathBuf>, Option<&Outcome>)]) -> Vec<Result<bool, Report>> {
+    each(rows, || {
+        |(_, path, outcome)| match (path, outcome) {
+            (Some(path), Some(Ok(done))) => write(path, &done.text),
+            (None, Some(Ok(_))) => Ok(true),
+            (_, Some(Err(_)) | None) => Ok(false),
+        }
+    })
 }
 
 /// Whether a file had to be written.

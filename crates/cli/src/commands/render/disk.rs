@@ -1,11 +1,11 @@
 //! The files of the repository around a directory, read when rendering asks for them. Invariant: what lies outside of
 //! the repository is not read, whatever links and paths say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prograde_gitops::git::RemoteBases;
 use prograde_gitops::helm::Helm;
@@ -21,16 +21,34 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How many files of a directory are looked at, and how deep it may be.
 const FILES_MAX: usize = 200_000;
 const DEPTH_MAX: usize = 32;
+/// How many bytes of files are remembered.
+const REMEMBERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// A part of the disk: a Git repository, or all of it where there is none.
+/// What is in a file.
+type Content = Arc<[u8]>;
+
+/// A part of the disk: a Git repository, or all of it where there is none. It is as it was when something was asked for first:
+/// many that include a base see the same of it, and it is read once.
 pub(crate) struct Disk {
     root: PathBuf,
-    /// The files that were read, as they were then.
-    seen: Mutex<BTreeMap<String, Seen>>,
+    known: Mutex<Known>,
     /// Where bases of other repositories come from.
     bases: Option<RemoteBases>,
     /// Who renders charts.
     helm: Option<Helm>,
+}
+
+/// What was found out.
+#[derive(Default)]
+struct Known {
+    /// The files that were read, as they were then.
+    seen: BTreeMap<String, Seen>,
+    /// What is in them, or that they are not there.
+    contents: HashMap<String, Option<Content>>,
+    /// How many bytes that is.
+    bytes: usize,
+    /// Paths that are no links.
+    plain: HashSet<String>,
 }
 
 impl Disk {
@@ -38,12 +56,12 @@ impl Disk {
     pub(crate) fn around(dir: &Path) -> Self {
         let repository = dir.ancestors().find(|above| above.join(".git").exists());
         let root = repository.or_else(|| dir.ancestors().last()).unwrap_or(dir);
-        Self { root: root.to_path_buf(), seen: Mutex::default(), bases: None, helm: None }
+        Self { root: root.to_path_buf(), known: Mutex::default(), bases: None, helm: None }
     }
 
     /// A directory, and nothing around it.
     pub(crate) fn at(dir: &Path) -> Self {
-        Self { root: dir.to_path_buf(), seen: Mutex::default(), bases: None, helm: None }
+        Self { root: dir.to_path_buf(), known: Mutex::default(), bases: None, helm: None }
     }
 
     /// Bases and charts are asked for as a command line says.
@@ -58,7 +76,33 @@ impl Disk {
 
     /// The files that were read so far.
     pub(super) fn seen(&self) -> BTreeMap<String, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known().seen.clone()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a file; `None` where there is none.
+    fn look_into(&self, path: &str) -> Result<Option<(Seen, Content)>, String> {
+        let file = match fs::File::open(self.root.join(path)) {
+            Ok(file) => file,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+            Err(error) => return Err(error.to_string()),
+        };
+        let metadata = file.metadata().map_err(|error| error.to_string())?;
+        if metadata.is_dir() {
+            return Ok(None);
+        }
+        if !metadata.is_file() {
+            return Err("it is not a plain file".into());
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+        }
+        Ok(Some((Seen::new(&metadata, &bytes), bytes.into())))
     }
 
     /// A file's path as the reader can open it from where they are. What lies in another repository is named by its address.
@@ -95,27 +139,20 @@ fn normal(path: &Path) -> PathBuf {
 
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
-        let full = self.root.join(path);
-        let file = match fs::File::open(&full) {
-            Ok(file) => file,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-            Err(error) => return Err(error.to_string()),
-        };
-        let metadata = file.metadata().map_err(|error| error.to_string())?;
-        if metadata.is_dir() {
-            return Ok(None);
+        if let Some(content) = self.known().contents.get(path) {
+            return Ok(content.clone());
         }
-        if !metadata.is_file() {
-            return Err("it is not a plain file".into());
+        let (seen, content) = self.look_into(path)?.unzip();
+        let mut known = self.known();
+        if let Some(seen) = seen {
+            known.seen.insert(path.to_owned(), seen);
         }
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+        let bytes = known.bytes.saturating_add(content.as_ref().map_or(0, |content| content.len()));
+        if bytes <= REMEMBERED_BYTES_MAX {
+            known.bytes = bytes;
+            known.contents.insert(path.to_owned(), content.clone());
         }
-        let seen = Seen::new(&metadata, &bytes);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), seen);
-        Ok(Some(bytes.into()))
+        Ok(content)
     }
 
     fn is_directory(&self, path: &str) -> bool {
@@ -123,14 +160,17 @@ impl Files for Disk {
     }
 
     fn link(&self, path: &str) -> Link {
-        let mut at = self.root.clone();
-        let mut parts = path.split('/');
-        while let Some(part) = parts.next() {
-            let above = at.clone();
-            at.push(part);
-            let Ok(target) = fs::read_link(&at) else { continue };
-            let rest: Vec<&str> = parts.collect();
-            let next = normal(&above.join(target).join(rest.join("/")));
+        for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
+            let (part, rest) = path.split_at(end);
+            if self.known().plain.contains(part) {
+                continue;
+            }
+            let at = self.root.join(part);
+            let Ok(target) = fs::read_link(&at) else {
+                self.known().plain.insert(part.to_owned());
+                continue;
+            };
+            let next = normal(&at.with_file_name("").join(target).join(rest.trim_start_matches('/')));
             return self.relative(&next).map_or_else(|| Link::Outside(path.to_owned()), Link::To);
         }
         Link::None

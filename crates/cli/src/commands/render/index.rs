@@ -89,6 +89,9 @@ pub(super) struct Index {
     pub(super) gone: BTreeSet<String>,
     #[serde(skip)]
     places: BTreeMap<String, usize>,
+    /// Whether it is other than what the directory has.
+    #[serde(skip)]
+    is_other: bool,
 }
 
 impl Index {
@@ -104,9 +107,12 @@ impl Index {
         Self { version, places, ..own }
     }
 
-    /// Replaces what the directory has.
+    /// Replaces what the directory has, if it is other.
     #[expect(clippy::disallowed_methods, reason = "compared with the times of files, which the system's clock gives")]
     pub(super) fn write(mut self, dir: &Path) -> io::Result<()> {
+        if !self.is_other {
+            return Ok(());
+        }
         self.written_ns = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let mut file = BufWriter::new(tempfile::NamedTempFile::new_in(dir)?);
         serde_json::to_writer(&mut file, &self)?;
@@ -117,9 +123,23 @@ impl Index {
 
     /// Forgets what is not a directory of a kustomization any more.
     pub(super) fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
-        let left = self.rendered.extract_if(.., |dir, _| !is_there(dir));
-        self.gone.extend(left.filter(|(_, one)| one.output.is_some()).map(|(dir, _)| dir));
+        let left: Vec<_> = self.rendered.extract_if(.., |dir, _| !is_there(dir)).collect();
+        self.is_other |= !left.is_empty() || !self.gone.is_empty();
+        self.gone.extend(left.into_iter().filter(|(_, one)| one.output.is_some()).map(|(dir, _)| dir));
         self.gone.retain(|dir| !is_there(dir));
+    }
+
+    /// Forgets a rendering that is not as it would be now.
+    pub(super) fn forget(&mut self, dir: &str) {
+        self.is_other |= self.rendered.remove(dir).is_some();
+    }
+
+    /// What was written of a rendering.
+    pub(super) fn written(&mut self, dir: &str, output: Option<Look>) {
+        if let Some(one) = self.rendered.get_mut(dir) {
+            one.output = output;
+            self.is_other = true;
+        }
     }
 
     fn place(&mut self, path: &str) -> usize {
@@ -142,6 +162,7 @@ impl Index {
             }
         }
         self.rendered.insert(dir.to_owned(), Rendered { files, missing, ..rendered });
+        self.is_other = true;
     }
 
     /// The directories whose rendering is as it would be now. `root` is where paths begin.
@@ -172,7 +193,9 @@ impl Index {
         }
         let same = fs::read(&path).is_ok_and(|content| hex::encode(Sha256::digest(content)) == seen.sha256);
         if same {
+            // The next time its look is enough.
             seen.look = look;
+            self.is_other = true;
         }
         same
     }
