@@ -1,5 +1,6 @@
 //! Which fields each transformation changes: what is built in, and what `configurations` and `crds` add.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use prograde_model::Diagnostic;
@@ -18,14 +19,6 @@ const BUILT_IN: &str = include_str!("../data/fields.txt");
 /// is rendered, and comes to the same each time.
 static EMPTY: LazyLock<Arc<Config>> = LazyLock::new(Arc::default);
 static DEFAULT: LazyLock<Arc<Config>> = LazyLock::new(|| Arc::new(Config::built_in()));
-
-/// What is built in once it has been merged: a field of all kinds is left out behind the same field of one kind.
-static MERGED: LazyLock<Arc<Config>> = LazyLock::new(|| {
-    let mut merged = Config::default();
-    // What is built in does not contradict itself.
-    let _ = merged.merge_all((**DEFAULT).clone(), &Place::file(""));
-    Arc::new(merged)
-});
 
 /// Who may refer to objects of a kind by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,14 +87,15 @@ impl Config {
         }
     }
 
+    /// What is built in. The text is in the order that sorting and merging come to.
     fn built_in() -> Self {
         let mut config = Self::default();
         let or_empty = |word: Option<&str>| word.filter(|word| *word != "-").unwrap_or_default().to_owned();
-        let mut section = String::new();
+        let mut section = "";
         for line in BUILT_IN.lines().filter(|line| !line.starts_with('#')) {
             if let Some(head) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-                let mut words = head.split(' ');
-                words.next().unwrap_or_default().clone_into(&mut section);
+                let mut words = head.split_ascii_whitespace();
+                section = words.next().unwrap_or_default();
                 if section == "nameReference" {
                     let target = Gvk {
                         group: or_empty(words.next()),
@@ -112,21 +106,20 @@ impl Config {
                 }
                 continue;
             }
-            let mut words = line.split(' ');
+            let mut words = line.split_ascii_whitespace();
             let gvk =
                 Gvk { group: or_empty(words.next()), version: or_empty(words.next()), kind: or_empty(words.next()) };
-            let path = words.next().unwrap_or_default().to_owned();
+            let path = Cow::Borrowed(words.next().unwrap_or_default());
             let spec = FieldSpec { gvk, path, create: words.next() == Some("create") };
             let list = if section == "nameReference" {
                 config.references.last_mut().map(|references| &mut references.referrers)
             } else {
-                config.section(&section)
+                config.section(section)
             };
             if let Some(list) = list {
                 list.push(spec);
             }
         }
-        config.sort();
         config
     }
 
@@ -162,12 +155,11 @@ impl Config {
 
     /// Adds another configuration.
     pub(crate) fn merge(this: &mut Arc<Self>, other: Arc<Self>, place: &Place) -> Result<(), Diagnostic> {
-        let is_built_in = Arc::ptr_eq(&other, &DEFAULT) || Arc::ptr_eq(&other, &MERGED);
-        if is_built_in && Arc::ptr_eq(this, &EMPTY) {
-            *this = Arc::clone(&MERGED);
+        if Arc::ptr_eq(this, &EMPTY) && Arc::ptr_eq(&other, &DEFAULT) {
+            *this = other;
             return Ok(());
         }
-        if (is_built_in && Arc::ptr_eq(this, &MERGED)) || **this == *other {
+        if Arc::ptr_eq(this, &other) || **this == *other {
             return Ok(());
         }
         Arc::make_mut(this).merge_all(Arc::unwrap_or_clone(other), place)
@@ -230,7 +222,7 @@ impl Config {
         }
         for (field, property) in properties {
             path.push(field.clone());
-            let spec = |path: &[String]| FieldSpec { gvk: gvk.clone(), path: path.join("/"), create: false };
+            let spec = |path: &[String]| FieldSpec { gvk: gvk.clone(), path: path.join("/").into(), create: false };
             let extension = |name: &str| property.get(name).and_then(Json::as_str);
             if extension("x-kubernetes-annotation").is_some() {
                 merge_specs(&mut self.annotations, vec![spec(path)], place)?;
@@ -284,15 +276,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_built_in_is_merged_as_if_it_were_not_known() {
-        let place = Place::file("");
-        for parts in [[&*DEFAULT, &*MERGED], [&*MERGED, &*DEFAULT], [&*DEFAULT, &*DEFAULT], [&*MERGED, &*MERGED]] {
-            let (mut slow, mut fast) = (Config::default(), Config::none());
-            for part in parts {
-                slow.merge_all((**part).clone(), &place).unwrap();
-                Config::merge(&mut fast, Arc::clone(part), &place).unwrap();
-            }
-            assert!(slow == *fast && slow == **MERGED);
-        }
+    fn what_is_built_in_is_written_as_sorting_and_merging_make_it() {
+        let (mut sorted, mut merged) = (Config::built_in(), Config::default());
+        sorted.sort();
+        merged.merge_all(sorted.clone(), &Place::file("")).unwrap();
+        assert!(sorted == **DEFAULT && merged == **DEFAULT);
+        merged.merge_all(sorted, &Place::file("")).unwrap();
+        assert!(merged == **DEFAULT);
     }
 }

@@ -1,12 +1,14 @@
 //! Values as YAML text, byte for byte as Kustomize prints them: keys in natural order, lists not indented, and quotes
 //! only where another reader would take a text for something else (go.yaml.in/yaml/v2 2.4.4).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 
 use serde_json::Value as Json;
 
-use crate::scalar::{Rules, Tag, go_float_text, resolve};
+use crate::scalar::{Rules, Tag, go_float_text, tag_of};
 
 /// Which library writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,19 +19,57 @@ pub(crate) enum Order {
     Kept,
 }
 
+/// What can be written.
+pub(crate) trait Printed: Sized {
+    /// Why it can't.
+    type Problem;
+
+    /// What it is; `is_top` says that it is a whole document.
+    fn shown(&self, is_top: bool) -> Result<Shown<'_, Self>, Self::Problem>;
+}
+
+/// A value as it is written.
+pub(crate) enum Shown<'a, T> {
+    /// What is never quoted.
+    Plain(Cow<'a, str>),
+    Text(&'a str),
+    List(&'a [T]),
+    Map(Vec<(&'a str, &'a T)>),
+    /// A value of JSON stands for it.
+    Json(Json),
+}
+
+impl Printed for Json {
+    type Problem = Infallible;
+
+    fn shown(&self, _: bool) -> Result<Shown<'_, Self>, Infallible> {
+        Ok(match self {
+            Self::Object(map) => Shown::Map(map.iter().map(|(name, value)| (name.as_str(), value)).collect()),
+            Self::Array(items) => Shown::List(items),
+            Self::Null => Shown::Plain("null".into()),
+            Self::Bool(flag) => Shown::Plain(if *flag { "true" } else { "false" }.into()),
+            Self::Number(number) => Shown::Plain(number_text(number).into()),
+            Self::String(text) => Shown::Text(text),
+        })
+    }
+}
+
 /// One document.
 pub(crate) fn document(value: &Json) -> String {
     let mut out = String::new();
-    let mut writer = Writer { out: &mut out, order: Order::Sorted };
-    writer.node(value, 0, Position::Top);
+    let Ok(()) = add_document(&mut out, value);
     out
+}
+
+/// Writes one document behind what is there.
+pub(crate) fn add_document<T: Printed>(out: &mut String, value: &T) -> Result<(), T::Problem> {
+    Writer { out, order: Order::Sorted }.node(value, 0, Position::Top)
 }
 
 /// One document with its keys in the order in which they are.
 pub(crate) fn document_in_order(value: &Json) -> String {
     let mut out = String::new();
-    let mut writer = Writer { out: &mut out, order: Order::Kept };
-    writer.node(value, 0, Position::Top);
+    let Ok(()) = Writer { out: &mut out, order: Order::Kept }.node(value, 0, Position::Top);
     out
 }
 
@@ -49,28 +89,32 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn node(&mut self, value: &Json, indent: usize, position: Position) {
-        match value {
-            Json::Object(map) if !map.is_empty() => {
-                let mut entries: Vec<(&String, &Json)> = map.iter().collect();
+    fn node<T: Printed>(&mut self, value: &T, indent: usize, position: Position) -> Result<(), T::Problem> {
+        self.write(value.shown(position == Position::Top)?, indent, position)
+    }
+
+    fn write<T: Printed>(&mut self, shown: Shown<'_, T>, indent: usize, position: Position) -> Result<(), T::Problem> {
+        match shown {
+            Shown::Map(entries) if entries.is_empty() => self.plain("{}", position),
+            Shown::List([]) => self.plain("[]", position),
+            Shown::Map(mut entries) => {
                 if self.order == Order::Sorted {
                     entries.sort_by(|one, other| natural(one.0, other.0));
                 }
-                let start = |writer: &mut Self, first: bool| {
-                    if let (Position::Top | Position::Item, true) = (position, first) {
-                    } else {
-                        if position == Position::Value && first {
-                            writer.out.push('\n');
-                        }
-                        writer.pad(indent);
-                    }
-                };
+                if position == Position::Value {
+                    self.out.push('\n');
+                }
                 for (index, (name, value)) in entries.into_iter().enumerate() {
-                    start(self, index == 0);
-                    self.entry(name, value, indent);
+                    if index > 0 || position == Position::Value {
+                        self.pad(indent);
+                    }
+                    self.key(name, indent);
+                    let shown = value.shown(false)?;
+                    let is_list = matches!(shown, Shown::List(_));
+                    self.write(shown, if is_list { indent } else { indent + 2 }, Position::Value)?;
                 }
             }
-            Json::Array(items) if !items.is_empty() => {
+            Shown::List(items) => {
                 if position == Position::Value {
                     self.out.push('\n');
                 }
@@ -79,18 +123,11 @@ impl Writer<'_> {
                         self.pad(indent);
                     }
                     self.out.push_str("- ");
-                    self.node(item, indent + 2, Position::Item);
+                    self.node(item, indent + 2, Position::Item)?;
                 }
             }
-            Json::Object(_) => self.plain("{}", position),
-            Json::Array(_) => self.plain("[]", position),
-            Json::Null => self.plain("null", position),
-            Json::Bool(flag) => self.plain(if *flag { "true" } else { "false" }, position),
-            Json::Number(number) => {
-                let text = number_text(number);
-                self.plain(&text, position);
-            }
-            Json::String(text) => {
+            Shown::Plain(text) => self.plain(&text, position),
+            Shown::Text(text) => {
                 if position == Position::Value {
                     self.out.push(' ');
                 }
@@ -98,10 +135,14 @@ impl Writer<'_> {
                 scalar(self.out, text, inner, false);
                 self.out.push('\n');
             }
+            Shown::Json(value) => {
+                let Ok(()) = self.node(&value, indent, position);
+            }
         }
+        Ok(())
     }
 
-    fn entry(&mut self, name: &str, value: &Json, indent: usize) {
+    fn key(&mut self, name: &str, indent: usize) {
         if name.len() > 128 || name.contains('\n') {
             self.out.push_str("? ");
             scalar(self.out, name, indent + 2, false);
@@ -111,8 +152,6 @@ impl Writer<'_> {
             scalar(self.out, name, indent, true);
         }
         self.out.push(':');
-        let inner = if value.is_array() { indent } else { indent + 2 };
-        self.node(value, inner, Position::Value);
     }
 
     fn plain(&mut self, text: &str, position: Position) {
@@ -154,6 +193,11 @@ struct Shape {
 }
 
 fn shape(text: &str) -> Shape {
+    // Most texts are names.
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_');
+    if text.bytes().all(is_of_name) && !text.starts_with(['-', '.']) {
+        return Shape { multiline: false, plain: true, single: true, block: true };
+    }
     let (mut indicators, mut line_breaks, mut special) = (false, false, false);
     let (mut leading, mut trailing_space, mut trailing_break) = (false, false, false);
     let (mut break_space, mut space_break) = (false, false);
@@ -210,7 +254,7 @@ const WIDTH: usize = 80;
 
 /// Where the next character comes to stand.
 fn column(out: &str) -> usize {
-    out.rsplit('\n').next().unwrap_or_default().chars().count()
+    out.chars().rev().take_while(|c| *c != '\n').count()
 }
 
 /// Writes a text without line breaks, folded where it is long.
@@ -249,7 +293,7 @@ fn scalar(out: &mut String, text: &str, indent: usize, key: bool) {
         return;
     }
     let shape = shape(text);
-    let is_text = resolve(text, Rules::V2).0 == Tag::Str && !is_base_60(text);
+    let is_text = tag_of(text, Rules::V2) == Tag::Str && !is_base_60(text);
     if text.contains('\n') {
         if shape.block && !key {
             return literal(out, text, indent);
@@ -262,8 +306,8 @@ fn scalar(out: &mut String, text: &str, indent: usize, key: bool) {
     }
     if shape.plain {
         match fold {
-            Some(indent) => folded(out, text, indent, false, &|c, out| out.push(c)),
-            None => out.push_str(text),
+            Some(indent) if text.contains(' ') => folded(out, text, indent, false, &|c, out| out.push(c)),
+            Some(_) | None => out.push_str(text),
         }
     } else if shape.single && !shape.multiline {
         out.push('\'');
@@ -395,51 +439,26 @@ fn is_base_60(text: &str) -> bool {
 
 /// The order of keys: letters before what is none, digits by the number that they make.
 pub(crate) fn natural(one: &str, other: &str) -> Ordering {
-    if less(one, other) {
-        Ordering::Less
-    } else if less(other, one) {
-        Ordering::Greater
-    } else {
-        Ordering::Equal
+    let differ = one.char_indices().zip(other.chars()).find(|((_, a), b)| a != b);
+    let Some(((at, a), b)) = differ else { return one.len().cmp(&other.len()) };
+    match (a.is_alphabetic(), b.is_alphabetic()) {
+        (true, true) => a.cmp(&b),
+        (false, true) => Ordering::Less,
+        (true, false) => Ordering::Greater,
+        (false, false) => {
+            let (before, rest) = one.split_at(at);
+            // Zeros are digits of a number that has begun before them.
+            let begun = before.bytes().rev().take_while(u8::is_ascii_digit).any(|digit| digit != b'0');
+            let start = i64::from(begun && (a == '0' || b == '0'));
+            let number = |text: &str| {
+                text.bytes().take_while(u8::is_ascii_digit).fold((start, 0), |(number, count): (i64, usize), digit| {
+                    (number.wrapping_mul(10).wrapping_add(i64::from(digit - b'0')), count + 1)
+                })
+            };
+            let other = other.get(at..).unwrap_or_default();
+            number(rest).cmp(&number(other)).then(a.cmp(&b))
+        }
     }
-}
-
-fn less(one: &str, other: &str) -> bool {
-    let ar: Vec<char> = one.chars().collect();
-    let br: Vec<char> = other.chars().collect();
-    let digits = |chars: &[char], from: usize, start: i64| {
-        let (mut number, mut at) = (start, from);
-        while let Some(digit) = chars.get(at).and_then(|c| c.to_digit(10)) {
-            number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
-            at += 1;
-        }
-        (number, at)
-    };
-    for (index, (a, b)) in ar.iter().zip(&br).enumerate() {
-        if a == b {
-            continue;
-        }
-        match (a.is_alphabetic(), b.is_alphabetic()) {
-            (true, true) => return a < b,
-            (false, true) => return true,
-            (true, false) => return false,
-            (false, false) => {}
-        }
-        let mut start = 0;
-        if *a == '0' || *b == '0' {
-            let before = ar.iter().take(index).rev().take_while(|c| c.is_ascii_digit());
-            start = i64::from(before.into_iter().any(|c| *c != '0'));
-        }
-        let ((an, ai), (bn, bi)) = (digits(&ar, index, start), digits(&br, index, start));
-        return if an != bn {
-            an < bn
-        } else if ai != bi {
-            ai < bi
-        } else {
-            a < b
-        };
-    }
-    ar.len() < br.len()
 }
 
 /// A tree as YAML with the styles and the order that it was read with.
@@ -505,7 +524,7 @@ fn write_styled_scalar(out: &mut String, found: &crate::node::Scalar, indent: us
     let text = found.text.as_str();
     let shape = shape(text);
     let lines = text.contains('\n');
-    let mistaken = found.tag == Tag::Str && resolve(text, Rules::V3).0 != Tag::Str;
+    let mistaken = found.tag == Tag::Str && tag_of(text, Rules::V3) != Tag::Str;
     let block = matches!(found.style, Style::Literal | Style::Folded) && !text.is_empty();
     let plain = found.style == Style::Plain && !mistaken;
     if shape.block && (block || (found.style == Style::Plain && lines)) {

@@ -1,5 +1,7 @@
 //! Where in objects of a kind something is changed: paths such as `spec/template/metadata/labels`.
 
+use std::borrow::Cow;
+
 use prograde_model::Diagnostic;
 
 use crate::codes;
@@ -11,7 +13,7 @@ use crate::scalar::Tag;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FieldSpec {
     pub(crate) gvk: Gvk,
-    pub(crate) path: String,
+    pub(crate) path: Cow<'static, str>,
     pub(crate) create: bool,
 }
 
@@ -27,14 +29,13 @@ pub(crate) type Change<'a> = &'a mut dyn FnMut(&mut Node) -> Result<(), Diagnost
 
 impl FieldSpec {
     /// A path in objects of all kinds.
-    pub(crate) fn everywhere(path: &str, create: bool) -> Self {
-        Self { gvk: Gvk::default(), path: path.to_owned(), create }
+    pub(crate) fn everywhere(path: &'static str, create: bool) -> Self {
+        Self { gvk: Gvk::default(), path: Cow::Borrowed(path), create }
     }
 
     /// Whether the field is one of this object's kind.
     pub(crate) fn is_of(&self, object: &Node) -> bool {
-        let api = object.text_at(&["apiVersion"]);
-        let (group, version) = api.split_once('/').unwrap_or(("", api));
+        let (group, version) = Gvk::split(object.text_at(&["apiVersion"]));
         let fits = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
         fits(&self.gvk.kind, object.text_at(&["kind"]))
             && fits(&self.gvk.group, group)
@@ -43,28 +44,35 @@ impl FieldSpec {
 
     /// Changes the field in an object, wherever the path leads.
     pub(crate) fn change(&self, object: &mut Node, made: Option<Made>, change: Change) -> Result<(), Diagnostic> {
-        if !self.is_of(object) {
-            return Ok(());
-        }
-        let path = split(&self.path, '/');
-        let made = made.filter(|_| self.create);
-        walk(object, &path, made, change)
+        if self.is_of(object) { self.change_in_any(object, made, change) } else { Ok(()) }
+    }
+
+    /// The same in an object of any kind.
+    pub(crate) fn change_in_any(
+        &self,
+        object: &mut Node,
+        made: Option<Made>,
+        change: Change,
+    ) -> Result<(), Diagnostic> {
+        walk(object, &split(&self.path, '/'), made.filter(|_| self.create), change)
     }
 }
 
 /// The parts of a path; `\/` is a slash within a part.
-pub(crate) fn split(path: &str, delimiter: char) -> Vec<String> {
-    let mut parts: Vec<String> = Vec::new();
-    let pieces: Vec<&str> = path.split(delimiter).collect();
-    let skip = usize::from(pieces.len() > 1 && pieces.first() == Some(&""));
-    for piece in pieces.into_iter().skip(skip) {
+pub(crate) fn split(path: &str, delimiter: char) -> Vec<Cow<'_, str>> {
+    let mut parts: Vec<Cow<'_, str>> = Vec::new();
+    for (at, piece) in path.split([delimiter]).enumerate() {
+        if at == 0 && piece.is_empty() && !path.is_empty() {
+            continue;
+        }
         match parts.last_mut() {
             Some(last) if last.ends_with('\\') => {
+                let last = last.to_mut();
                 last.pop();
                 last.push(delimiter);
                 last.push_str(piece);
             }
-            _ => parts.push(piece.to_owned()),
+            _ => parts.push(Cow::Borrowed(piece)),
         }
     }
     parts
@@ -73,7 +81,7 @@ pub(crate) fn split(path: &str, delimiter: char) -> Vec<String> {
 /// The parts of a path with dots, in which brackets keep a part together.
 pub(crate) fn split_dots(path: &str) -> Vec<String> {
     let mut result: Vec<String> = Vec::new();
-    let mut pieces = split(path, '.').into_iter();
+    let mut pieces = split(path, '.').into_iter().map(Cow::into_owned);
     while let Some(piece) = pieces.next() {
         if !piece.starts_with('[') || piece.ends_with(']') {
             result.push(piece);
@@ -96,7 +104,7 @@ pub(crate) fn split_dots(path: &str) -> Vec<String> {
     result
 }
 
-fn walk(node: &mut Node, path: &[String], made: Option<Made>, change: Change) -> Result<(), Diagnostic> {
+fn walk(node: &mut Node, path: &[Cow<'_, str>], made: Option<Made>, change: Change) -> Result<(), Diagnostic> {
     let Some((first, rest)) = path.split_first() else { return change(node) };
     if node.is_null() {
         return Ok(());
@@ -109,7 +117,7 @@ fn walk(node: &mut Node, path: &[String], made: Option<Made>, change: Change) ->
             Err(place.diagnostic(codes::STRUCTURE, message, "correct the object, or the path of the field"))
         }
         Value::Map(_) => {
-            let (name, is_list) = first.strip_suffix("[]").map_or((first.as_str(), false), |name| (name, true));
+            let (name, is_list) = first.strip_suffix("[]").map_or((&**first, false), |name| (name, true));
             if name.is_empty() {
                 return Err(place.diagnostic(codes::STRUCTURE, "the path of a field has an empty part", ""));
             }

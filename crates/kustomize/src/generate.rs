@@ -106,7 +106,7 @@ pub(crate) fn absorb(resources: &mut Vec<Resource>, mut made: Resource, scopes: 
     let same: Vec<usize> = resources
         .iter()
         .enumerate()
-        .filter(|(_, resource)| resource.any_id(scopes, |other| other.same(&id)))
+        .filter(|(_, resource)| resource.is_or_was(&id.name) && resource.any_id(scopes, |other| other.same(&id)))
         .map(|(index, _)| index)
         .collect();
     let refused = |code: &str, message: String, hint: &str| Err(made.place().diagnostic(code, message, hint));
@@ -124,7 +124,7 @@ pub(crate) fn absorb(resources: &mut Vec<Resource>, mut made: Resource, scopes: 
             let Some(old) = resources.get(*index) else { return Ok(()) };
             combine(old, &mut made);
             let now = made.id(scopes);
-            let at = resources.iter().position(|resource| resource.id(scopes).same(&now)).unwrap_or(*index);
+            let at = resources.iter().position(|resource| resource.is(&now, scopes)).unwrap_or(*index);
             if let Some(slot) = resources.get_mut(at) {
                 *slot = made;
             }

@@ -22,8 +22,13 @@ pub struct Gvk {
 impl Gvk {
     /// From the two fields of an object.
     pub fn new(api_version: &str, kind: &str) -> Self {
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let (group, version) = Self::split(api_version);
         Self { group: group.to_owned(), version: version.to_owned(), kind: kind.to_owned() }
+    }
+
+    /// Group and version of the field `apiVersion`.
+    pub(crate) fn split(api_version: &str) -> (&str, &str) {
+        api_version.split_once('/').unwrap_or(("", api_version))
     }
 
     /// The field `apiVersion`.

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use prograde_model::Diagnostic;
 
 use crate::codes;
+use crate::id::Gvk;
 use crate::node::{Kind, Node, Value};
 use crate::scalar::Tag;
 use crate::schema::{Schemas, TypeOf};
@@ -77,7 +78,7 @@ impl<'a> Walker<'a> {
     fn embedded(&self, node: Option<&Node>) -> Option<TypeOf<'a>> {
         let node = node?;
         let (version, kind) = (node.text_at(&["apiVersion"]), node.text_at(&["kind"]));
-        if version.is_empty() || kind.is_empty() { None } else { self.schemas.of_kind(version, kind) }
+        if version.is_empty() || kind.is_empty() { None } else { self.schemas.of_kind(&Gvk::new(version, kind)) }
     }
 
     fn map(

@@ -1,6 +1,6 @@
 //! References by name: what refers to an object follows it when the object is given another name.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use prograde_model::Diagnostic;
 
@@ -22,6 +22,38 @@ struct Candidate {
     suffixes: Vec<String>,
 }
 
+/// All of them, and which are or were called something.
+struct Candidates {
+    all: Vec<Candidate>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl Candidates {
+    fn of(resources: &[Resource], scopes: &Schemas) -> Self {
+        let candidate = |resource: &Resource| Candidate {
+            now: resource.id(scopes),
+            earlier: resource.earlier_ids().collect(),
+            prefixes: resource.prefixes.clone(),
+            suffixes: resource.suffixes.clone(),
+        };
+        let all: Vec<Candidate> = resources.iter().map(candidate).collect();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, candidate) in all.iter().enumerate() {
+            for id in &candidate.earlier {
+                let known = by_name.entry(id.name.clone()).or_default();
+                if known.last() != Some(&at) {
+                    known.push(at);
+                }
+            }
+        }
+        Self { all, by_name }
+    }
+
+    fn were_called(&self, name: &str) -> impl Iterator<Item = &Candidate> {
+        self.by_name.get(name).into_iter().flatten().filter_map(|at| self.all.get(*at))
+    }
+}
+
 /// The object whose references are followed, and where it stands.
 struct Referrer<'a> {
     at: usize,
@@ -34,16 +66,8 @@ struct Referrer<'a> {
 
 /// Follows all references.
 pub(crate) fn follow(resources: &mut [Resource], all: &[References], scopes: &Schemas) -> Result<(), Diagnostic> {
-    let candidates: Vec<Candidate> = resources
-        .iter()
-        .map(|resource| Candidate {
-            now: resource.id(scopes),
-            earlier: resource.earlier_ids().collect(),
-            prefixes: resource.prefixes.clone(),
-            suffixes: resource.suffixes.clone(),
-        })
-        .collect();
-    if candidates.iter().all(|candidate| candidate.earlier.is_empty()) {
+    let candidates = Candidates::of(resources, scopes);
+    if candidates.by_name.is_empty() {
         return resources.iter().try_for_each(|resource| subject_namespaces(resource).map(|_| ()));
     }
     let firsts: Vec<Id> = resources.iter().map(|resource| resource.first_id(scopes)).collect();
@@ -56,8 +80,7 @@ pub(crate) fn follow(resources: &mut [Resource], all: &[References], scopes: &Sc
         for references in all {
             for spec in references.referrers.iter().filter(|spec| first.gvk.is_selected(&spec.gvk)) {
                 let search = Search { referrer: &referrer, target: &references.target, spec, candidates: &candidates };
-                let anywhere = FieldSpec { gvk: Gvk::default(), ..spec.clone() };
-                anywhere.change(&mut resource.tree, None, &mut |node| search.change(node))?;
+                spec.change_in_any(&mut resource.tree, None, &mut |node| search.change(node))?;
             }
         }
     }
@@ -94,7 +117,7 @@ struct Search<'a> {
     referrer: &'a Referrer<'a>,
     target: &'a Gvk,
     spec: &'a FieldSpec,
-    candidates: &'a [Candidate],
+    candidates: &'a Candidates,
 }
 
 impl Search<'_> {
@@ -122,8 +145,8 @@ impl Search<'_> {
     }
 
     fn scalar(&self, node: &mut Node) -> Result<(), Diagnostic> {
-        let everyone: Vec<&Candidate> = self.reachable().collect();
-        let Some(found) = self.select(node.raw(), everyone, &node.place, false)? else { return Ok(()) };
+        let named = self.candidates.were_called(node.raw()).filter(|candidate| self.reaches(candidate)).collect();
+        let Some(found) = self.select(node.raw(), named, &node.place, false)? else { return Ok(()) };
         if found.now.name != node.raw() {
             let value = Node::scalar(&node.place, Tag::Open, found.now.name.as_str());
             node.replace_with(value);
@@ -141,12 +164,12 @@ impl Search<'_> {
             ));
         };
         let candidates: Vec<&Candidate> = match node.get("namespace") {
-            None => self.reachable().collect(),
+            None => self.candidates.were_called(&name).filter(|candidate| self.reaches(candidate)).collect(),
             Some(namespace) => {
                 let namespace = namespace.raw();
                 let within = |of: fn(&Candidate) -> &str| -> Vec<&Candidate> {
-                    self.reachable()
-                        .filter(|candidate| of(candidate) == namespace && of(candidate) != "_non_namespaceable_")
+                    let all = self.candidates.all.iter().filter(|candidate| self.reaches(candidate));
+                    all.filter(|candidate| of(candidate) == namespace && of(candidate) != "_non_namespaceable_")
                         .collect()
                 };
                 let first = within(first_namespace);
@@ -166,15 +189,13 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The objects that the referrer may mean at all, by their namespaces.
-    fn reachable(&self) -> impl Iterator<Item = &Candidate> {
+    /// Whether the referrer may mean an object at all, by their namespaces.
+    fn reaches(&self, candidate: &Candidate) -> bool {
         let referrer = self.referrer;
-        self.candidates.iter().filter(move |candidate| {
-            referrer.id.cluster_scoped
-                || candidate.now.cluster_scoped
-                || candidate.now.effective_namespace() == referrer.id.effective_namespace()
-                || referrer.namespaces.contains(&candidate.now.namespace)
-        })
+        referrer.id.cluster_scoped
+            || candidate.now.cluster_scoped
+            || candidate.now.effective_namespace() == referrer.id.effective_namespace()
+            || referrer.namespaces.contains(&candidate.now.namespace)
     }
 
     fn select<'b>(
@@ -215,7 +236,7 @@ impl Search<'_> {
         let message = format!(
             "`{name}` in `{}` of {} may mean {}",
             self.spec.path,
-            self.candidates.get(referrer.at).map(|own| own.now.to_string()).unwrap_or_default(),
+            self.candidates.all.get(referrer.at).map(|own| own.now.to_string()).unwrap_or_default(),
             names.join(" or ")
         );
         Err(place.diagnostic(codes::AMBIGUOUS, message, "give the objects names that differ before they are renamed"))

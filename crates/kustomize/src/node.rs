@@ -8,8 +8,9 @@ use prograde_yaml::{Style, Syntax, SyntaxValue};
 use serde_json::{Map, Number, Value as Json};
 
 use crate::codes;
+use crate::emit::{Printed, Shown};
 use crate::place::Place;
-use crate::scalar::{Rules, Tag, go_float_text, resolve};
+use crate::scalar::{Rules, Tag, go_float_text, resolve, tag_of};
 
 /// One value and its place. `Debug` shows the place and the kind only, because the value may be a secret.
 #[derive(Clone, PartialEq)]
@@ -320,10 +321,7 @@ impl Node {
             Value::Map(entries) => {
                 let mut map = Map::with_capacity(entries.len());
                 for entry in entries {
-                    if !entry.text_key && !top {
-                        let message = format!("the key `{}` is not a text", entry.name);
-                        return Err(entry.place.diagnostic(codes::VALUE, message, "put the key in quotes"));
-                    }
+                    entry.check_key(top)?;
                     map.insert(entry.name.clone(), entry.value.json(false)?);
                 }
                 Ok(Json::Object(map))
@@ -339,7 +337,7 @@ impl Node {
             Json::Bool(flag) => Self::scalar(place, Tag::Bool, flag.to_string()),
             Json::Number(number) => {
                 let text = number.as_f64().map_or_else(|| number.to_string(), |number| go_float_text(number, 6));
-                let tag = resolve(&text, Rules::V3).0;
+                let tag = tag_of(&text, Rules::V3);
                 Self::scalar(place, tag, text)
             }
             Json::String(text) => Self::text(place, text.as_str()),
@@ -374,6 +372,35 @@ impl Node {
             SyntaxValue::Mapping(pairs) => Value::Map(entries_of(pairs, &at, place, repeated)?),
         };
         Ok(Self { place: at, value })
+    }
+}
+
+impl Entry {
+    /// Refuses a key that is no text where one is needed: anywhere but in the outermost mapping.
+    fn check_key(&self, is_top: bool) -> Result<(), Diagnostic> {
+        if self.text_key || is_top {
+            return Ok(());
+        }
+        let message = format!("the key `{}` is not a text", self.name);
+        Err(self.place.diagnostic(codes::VALUE, message, "put the key in quotes"))
+    }
+}
+
+impl Printed for Node {
+    type Problem = Diagnostic;
+
+    fn shown(&self, is_top: bool) -> Result<Shown<'_, Self>, Diagnostic> {
+        Ok(match &self.value {
+            Value::Scalar(scalar) if matches!(scalar.tag, Tag::Str | Tag::Other | Tag::Merge) => {
+                Shown::Text(&scalar.text)
+            }
+            Value::Scalar(scalar) => Shown::Json(scalar_json(scalar, &self.place)?),
+            Value::List(items) => Shown::List(items),
+            Value::Map(entries) => {
+                entries.iter().try_for_each(|entry| entry.check_key(is_top))?;
+                Shown::Map(entries.iter().map(|entry| (entry.name.as_str(), &entry.value)).collect())
+            }
+        })
     }
 }
 
@@ -440,8 +467,16 @@ fn keep_last(entries: &mut Vec<Entry>) {
 }
 
 fn refuse_repeated(entries: &[Entry]) -> Result<(), Diagnostic> {
-    let mut seen = std::collections::HashSet::with_capacity(entries.len());
-    match entries.iter().find(|entry| !seen.insert(entry.name.as_str())) {
+    /// So few are compared with each other faster than they are hashed.
+    const FEW: usize = 16;
+    let repeated = if entries.len() <= FEW {
+        let is_before = |at: usize, name: &str| entries.iter().take(at).any(|earlier| earlier.name == name);
+        entries.iter().enumerate().find(|(at, entry)| is_before(*at, &entry.name)).map(|(_, entry)| entry)
+    } else {
+        let mut seen = std::collections::HashSet::with_capacity(entries.len());
+        entries.iter().find(|entry| !seen.insert(entry.name.as_str()))
+    };
+    match repeated {
         None => Ok(()),
         Some(entry) => {
             let message = format!("the key `{}` is there twice", entry.name);
@@ -461,7 +496,7 @@ fn mergeable(value: Node, place: &Place) -> Result<Vec<Node>, Diagnostic> {
 
 fn scalar_of(text: String, style: Style, tag: Option<&str>) -> Scalar {
     let tag = match tag {
-        None if style == Style::Plain => resolve(&text, Rules::V3).0,
+        None if style == Style::Plain => tag_of(&text, Rules::V3),
         None | Some("!!str" | "!") => Tag::Str,
         Some("!!int") => return Scalar { tag: Tag::Int, style: Style::Plain, text },
         Some("!!float") => return Scalar { tag: Tag::Float, style: Style::Plain, text },
@@ -476,7 +511,7 @@ fn scalar_of(text: String, style: Style, tag: Option<&str>) -> Scalar {
 
 /// Whether a key that is written without quotes is a text.
 fn is_text_key(name: &str) -> bool {
-    name.is_empty() || resolve(name, Rules::V3).0 == Tag::Str
+    name.is_empty() || tag_of(name, Rules::V3) == Tag::Str
 }
 
 /// A key as the reader of kustomizations turns it into a text.
@@ -490,7 +525,7 @@ fn key_text(name: &str) -> String {
 
 /// Whether a YAML 1.1 reader takes the plain text for something that is no text.
 pub(crate) fn looks_like_no_text(text: &str) -> bool {
-    !text.is_empty() && !text.contains('\n') && resolve(text, Rules::V2).0 != Tag::Str
+    !text.is_empty() && !text.contains('\n') && tag_of(text, Rules::V2) != Tag::Str
 }
 
 fn scalar_json(scalar: &Scalar, place: &Place) -> Result<Json, Diagnostic> {

@@ -138,8 +138,11 @@ impl<'a> Reader<'a> {
             .iter()
             .map(|item| {
                 let mut inner = Reader::new(item, "a field of a kind", mode)?;
-                let spec =
-                    FieldSpec { gvk: inner.gvk()?, path: inner.text_or_empty("path")?, create: inner.flag("create")? };
+                let spec = FieldSpec {
+                    gvk: inner.gvk()?,
+                    path: inner.text_or_empty("path")?.into(),
+                    create: inner.flag("create")?,
+                };
                 inner.finish()?;
                 Ok(spec)
             })

@@ -1,5 +1,6 @@
 //! The walk through kustomizations that include each other, and what is done at each and in the end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use prograde_model::{Diagnostic, Diagnostics};
@@ -13,6 +14,7 @@ use crate::fields::FieldSpec;
 use crate::files::Files;
 use crate::generate::{self, Made, absorb};
 use crate::helm::Chart;
+use crate::id::Gvk;
 use crate::kustomization::{Kustomization, Labels};
 use crate::load::{Dir, KUSTOMIZATION_FILES, Loader, Named, Reads, inner_documents};
 use crate::names;
@@ -52,7 +54,7 @@ impl Rendering {
             if !text.is_empty() {
                 text.push_str("---\n");
             }
-            text.push_str(&emit::document(&resource.to_json()?));
+            emit::add_document(&mut text, &resource.tree)?;
         }
         Ok(text)
     }
@@ -167,7 +169,7 @@ impl Walk<'_> {
     }
 
     fn refuse_duplicates(&self, resources: &[Resource], sorting: &Sorting) -> Result<(), Diagnostic> {
-        if *sorting == Sorting::Fifo { Ok(()) } else { append(&mut Vec::new(), resources.to_vec(), &self.schemas) }
+        if *sorting == Sorting::Fifo { Ok(()) } else { Identities::of(resources, &self.schemas).map(|_| ()) }
     }
 
     fn open(&mut self, dir: Dir, from: &Place) -> Result<Opened, Diagnostic> {
@@ -259,14 +261,22 @@ impl Walk<'_> {
 
     /// Adds what files and directories hold.
     fn resources(&mut self, opened: &Opened, all: &mut Accumulated, paths: &[Named]) -> Result<(), Diagnostic> {
+        let mut known = Identities::of(&all.resources, &self.schemas)?;
         for named in paths {
             if self.loader.is_file(&opened.dir, named) {
                 let loaded = self.file(opened, named)?;
-                append(&mut all.resources, loaded, &self.schemas)?;
+                known.add(&loaded, &self.schemas)?;
+                all.resources.extend(loaded);
             } else {
                 let dir = self.loader.directory(&opened.dir, named)?;
+                let had_schema = self.schemas.is_chosen();
                 let inner = self.directory(dir, named, false, Accumulated::default())?;
-                append(&mut all.resources, inner.resources, &self.schemas)?;
+                if self.schemas.is_chosen() != had_schema {
+                    // Kinds that had namespaces may have none now.
+                    known = Identities::of(&all.resources, &self.schemas)?;
+                }
+                known.add(&inner.resources, &self.schemas)?;
+                all.resources.extend(inner.resources);
                 Config::merge(&mut all.config, inner.config, &named.place)?;
                 variables::merge(&mut all.variables, &inner.variables)?;
             }
@@ -338,7 +348,8 @@ impl Walk<'_> {
             let dir = self.loader.directory(&opened.dir, named)?;
             let inner = self.directory(dir, named, true, all)?;
             all = Accumulated::default();
-            append(&mut all.resources, inner.resources, &self.schemas)?;
+            Identities::of(&inner.resources, &self.schemas)?;
+            all.resources = inner.resources;
             Config::merge(&mut all.config, inner.config, &named.place)?;
             variables::merge(&mut all.variables, &inner.variables)?;
             check_count(all.resources.len(), &named.place)?;
@@ -400,6 +411,7 @@ impl Walk<'_> {
     /// The configurations that a field lists: each is a text, a file or a directory.
     fn plugins(&mut self, opened: &Opened, entries: &[Named]) -> Result<Vec<Resource>, Diagnostic> {
         let mut all = Accumulated::default();
+        let mut known = Identities::default();
         let mut paths = Vec::new();
         for entry in entries {
             let inline = inner_documents(&entry.text, &entry.place).and_then(|documents| objects(&documents));
@@ -408,7 +420,8 @@ impl Walk<'_> {
                     for resource in &mut found {
                         resource.origin = self.origin.as_ref().map(|origin| origin.append(&opened.file));
                     }
-                    append(&mut all.resources, found, &self.schemas)?;
+                    known.add(&found, &self.schemas)?;
+                    all.resources.extend(found);
                 }
                 Err(problem) if entry.text.contains('\n') => return Err(problem),
                 Err(_) => paths.push(entry.clone()),
@@ -601,19 +614,27 @@ fn configured_by(config: &Resource) -> Option<Origin> {
     })
 }
 
-/// Adds objects; the second of two with one identity is where the mistake is pointed at.
-fn append(all: &mut Vec<Resource>, more: Vec<Resource>, schemas: &Schemas) -> Result<(), Diagnostic> {
-    let mut seen = std::collections::HashMap::with_capacity(all.len() + more.len());
-    for resource in all.iter() {
-        seen.insert(resource.id(schemas).key(), resource.place().clone());
+/// Which objects are there, and where they are written.
+#[derive(Default)]
+struct Identities(HashMap<(Gvk, String, String), Place>);
+
+impl Identities {
+    fn of(resources: &[Resource], schemas: &Schemas) -> Result<Self, Diagnostic> {
+        let mut known = Self(HashMap::with_capacity(resources.len()));
+        known.add(resources, schemas)?;
+        Ok(known)
     }
-    for resource in more {
-        let id = resource.id(schemas);
-        if let Some(first) = seen.insert(id.key(), resource.place().clone()) {
-            let message = format!("{id} is there twice; the first is at {first}");
-            return Err(resource.place().diagnostic(codes::DUPLICATE, message, "remove one, or give it another name"));
+
+    /// Refuses an object that has the identity of another; the second of two is where the mistake is pointed at.
+    fn add(&mut self, resources: &[Resource], schemas: &Schemas) -> Result<(), Diagnostic> {
+        for resource in resources {
+            let id = resource.id(schemas);
+            if let Some(first) = self.0.insert(id.key(), resource.place().clone()) {
+                let message = format!("{id} is there twice; the first is at {first}");
+                let hint = "remove one, or give it another name";
+                return Err(resource.place().diagnostic(codes::DUPLICATE, message, hint));
+            }
         }
-        all.push(resource);
+        Ok(())
     }
-    Ok(())
 }

@@ -154,6 +154,16 @@ impl Resource {
         id(scopes, self.gvk(), self.namespace(), self.name())
     }
 
+    /// Whether the object is called so now. Names are compared first: there may be many objects to ask.
+    pub(crate) fn is(&self, id: &Id, scopes: &Schemas) -> bool {
+        self.name() == id.name && self.id(scopes).same(id)
+    }
+
+    /// Whether the object has, or had, a name, wherever.
+    pub(crate) fn is_or_was(&self, name: &str) -> bool {
+        self.name() == name || self.earlier.iter().any(|earlier| earlier.name == name)
+    }
+
     /// What the object was called earlier, first things first.
     pub(crate) fn earlier_ids(&self) -> impl Iterator<Item = Id> + '_ {
         let gvk = self.gvk();

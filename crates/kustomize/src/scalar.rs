@@ -38,27 +38,23 @@ pub(crate) enum Rules {
     V2,
 }
 
+/// The type of a plain text.
+pub(crate) fn tag_of(text: &str, rules: Rules) -> Tag {
+    if is_surely_text(text) { Tag::Str } else { resolve(text, rules).0 }
+}
+
+/// Whether a text begins as nothing else does.
+fn is_surely_text(text: &str) -> bool {
+    let others = b"yYnNtTfFoO~.+-0123456789";
+    text.bytes().next().is_some_and(|first| !others.contains(&first))
+}
+
 /// The type and value of a plain text.
 pub(crate) fn resolve(text: &str, rules: Rules) -> (Tag, Json) {
     let string = || (Tag::Str, Json::String(text.to_owned()));
     let Some(first) = text.bytes().next() else { return (Tag::Null, Json::Null) };
-    match first {
-        b'y'
-        | b'Y'
-        | b'n'
-        | b'N'
-        | b't'
-        | b'T'
-        | b'f'
-        | b'F'
-        | b'o'
-        | b'O'
-        | b'~'
-        | b'.'
-        | b'+'
-        | b'-'
-        | b'0'..=b'9' => {}
-        _ => return string(),
+    if is_surely_text(text) {
+        return string();
     }
     match text {
         "~" | "null" | "Null" | "NULL" => return (Tag::Null, Json::Null),

@@ -1,9 +1,10 @@
 //! What is known of the fields of kinds: which lists are merged by which keys, and which kinds have no namespace.
 //! The Kubernetes API's own is built in as a table; a kustomization may bring another one.
 
+mod built_in;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
 
 use prograde_model::Diagnostic;
 use serde_json::Value as Json;
@@ -12,42 +13,54 @@ use crate::codes;
 use crate::id::Gvk;
 use crate::place::Place;
 
-const BUILT_IN: &str = include_str!("../data/kubernetes.txt");
+/// The built-in schema alone.
+static KUBERNETES: Table = Table { has_built_in: true, own: None };
 
-static KUBERNETES: LazyLock<Arc<Table>> = LazyLock::new(|| Arc::new(Table::built_in()));
-
-/// A name of the built-in table, which is never copied, or of another schema.
+/// A name of the built-in schema, which is never copied, or of another one.
 type Name = Cow<'static, str>;
+
+/// The type of a value.
+#[derive(Debug, Clone)]
+enum Type {
+    /// What a definition says.
+    Definition(usize),
+    /// What is known here.
+    Known(Known),
+}
 
 /// What is known of one value.
 #[derive(Debug, Clone, Default)]
-struct Type {
+struct Known {
     /// In the order of their names.
-    fields: Vec<(Name, usize)>,
+    fields: Vec<(Name, Type)>,
     /// What other fields are.
-    others: Option<usize>,
+    others: Option<Box<Type>>,
     /// What the items are, where the value is a list.
-    items: Option<usize>,
+    items: Option<Box<Type>>,
     /// The keys that items are merged by, where they are; none for items that are texts.
     merged: Option<Vec<String>>,
 }
 
-impl Type {
-    fn field(&self, name: &str) -> Option<usize> {
+impl Known {
+    fn field(&self, name: &str) -> Option<&Type> {
         let at = self.fields.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        self.fields.get(at).map(|(_, index)| *index)
+        self.fields.get(at).map(|(_, of)| of)
     }
 }
 
-/// All types, and the kinds that have one.
-#[derive(Clone, Default)]
+/// Definitions, and the kinds that have one: what is built in, what an OpenAPI document says, or both.
 pub(crate) struct Table {
-    types: Vec<Type>,
-    names: HashMap<Name, usize>,
-    kinds: HashMap<(Name, Name), usize>,
-    namespaced: HashMap<(Name, Name), bool>,
-    quantity: Option<usize>,
-    int_or_string: Option<usize>,
+    has_built_in: bool,
+    own: Option<Own>,
+}
+
+/// What an OpenAPI document says. Its definitions are numbered behind those that are built in.
+#[derive(Default)]
+struct Own {
+    definitions: Vec<Known>,
+    names: HashMap<String, usize>,
+    kinds: HashMap<Gvk, usize>,
+    namespaced: HashMap<Gvk, bool>,
 }
 
 /// Thousands of types: nobody reads them.
@@ -59,158 +72,110 @@ impl std::fmt::Debug for Table {
 
 /// The type of objects of a kind of Kubernetes' own API; none for other kinds.
 pub fn kubernetes_type(api_version: &str, kind: &str) -> Option<TypeOf<'static>> {
-    let table: &'static Table = &KUBERNETES;
-    Some(TypeOf { table, index: table.kind(api_version, kind)? })
+    let (group, version) = Gvk::split(api_version);
+    let number = built_in::kind(group, version, kind)?;
+    Some(TypeOf { table: &KUBERNETES, of: Of::Definition(number) })
 }
 
 /// Whether objects of a kind of Kubernetes' own API have no namespace; none for other kinds.
 pub fn is_cluster_scoped(api_version: &str, kind: &str) -> Option<bool> {
-    let namespaced = KUBERNETES.is_namespaced(api_version, kind);
-    let known = namespaced.is_some() || KUBERNETES.kind(api_version, kind).is_some();
-    known.then_some(namespaced == Some(false))
+    let (group, version) = Gvk::split(api_version);
+    let without = built_in::is_cluster_scoped(group, version, kind);
+    (without || built_in::kind(group, version, kind).is_some()).then_some(without)
 }
 
 /// The type of one value.
 #[derive(Debug, Clone, Copy)]
 pub struct TypeOf<'a> {
     table: &'a Table,
-    index: usize,
+    of: Of<'a>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Of<'a> {
+    Definition(usize),
+    Known(&'a Known),
 }
 
 impl<'a> TypeOf<'a> {
-    fn of(self) -> Option<&'a Type> {
-        self.table.types.get(self.index)
+    fn known(self) -> Option<&'a Known> {
+        match self.of {
+            Of::Definition(number) => self.table.definition(number),
+            Of::Known(known) => Some(known),
+        }
+    }
+
+    fn inner(self, found: &'a Type) -> Self {
+        let of = match found {
+            Type::Definition(number) => Of::Definition(*number),
+            Type::Known(known) => Of::Known(known),
+        };
+        Self { table: self.table, of }
     }
 
     /// The type of a field.
     pub fn field(self, name: &str) -> Option<TypeOf<'a>> {
-        let known = self.of()?;
-        let index = known.field(name).or(known.others)?;
-        Some(Self { table: self.table, index })
+        let known = self.known()?;
+        Some(self.inner(known.field(name).or(known.others.as_deref())?))
     }
 
     /// The type of a list's items.
     pub fn items(self) -> Option<TypeOf<'a>> {
-        self.of()?.items.map(|index| Self { table: self.table, index })
+        Some(self.inner(self.known()?.items.as_deref()?))
     }
 
     /// The keys that a list is merged by; `None` for one that is replaced as a whole.
     pub fn merge_keys(self) -> Option<&'a [String]> {
-        self.of()?.merged.as_deref()
+        self.known()?.merged.as_deref()
     }
 
     /// Whether this is a mapping from any name, such as labels.
     pub fn is_open(self) -> bool {
-        self.of().is_some_and(|known| known.others.is_some() && known.fields.is_empty())
+        self.known().is_some_and(|known| known.others.is_some() && known.fields.is_empty())
     }
 
     /// Whether this is a resource quantity such as `100m`.
     pub fn is_quantity(self) -> bool {
-        self.table.quantity == Some(self.index)
+        self.is(*built_in::QUANTITY)
     }
 
     /// Whether this is a number or a text, such as the port of a probe.
     pub fn is_int_or_string(self) -> bool {
-        self.table.int_or_string == Some(self.index)
+        self.is(*built_in::INT_OR_STRING)
+    }
+
+    fn is(self, definition: Option<usize>) -> bool {
+        matches!(self.of, Of::Definition(number) if definition == Some(number))
     }
 }
 
 impl Table {
-    fn kind(&self, api_version: &str, kind: &str) -> Option<usize> {
-        self.kinds.get(&(Cow::Borrowed(api_version), Cow::Borrowed(kind))).copied()
+    fn definition(&self, number: usize) -> Option<&Known> {
+        match number.checked_sub(built_in::COUNT) {
+            None => built_in::definition(number),
+            Some(number) => self.own.as_ref()?.definitions.get(number),
+        }
     }
 
-    fn is_namespaced(&self, api_version: &str, kind: &str) -> Option<bool> {
-        self.namespaced.get(&(Cow::Borrowed(api_version), Cow::Borrowed(kind))).copied()
+    fn kind(&self, gvk: &Gvk) -> Option<usize> {
+        let own = self.own.as_ref().and_then(|own| own.kinds.get(gvk).copied());
+        own.or_else(|| if self.has_built_in { built_in::kind(&gvk.group, &gvk.version, &gvk.kind) } else { None })
     }
+}
 
-    /// Read anew by each process that renders, so nothing is copied that need not be.
-    fn built_in() -> Self {
-        let mut table = Self::default();
-        let definitions = BUILT_IN.lines().filter(|line| line.starts_with('D')).count();
-        // The last one is of values of which nothing is known.
-        table.types.resize(definitions + 1, Type::default());
-        let mut at = 0;
-        for line in BUILT_IN.lines() {
-            let mut words = line.split(' ');
-            match words.next() {
-                Some("D") => {
-                    table.names.insert(words.next().unwrap_or_default().into(), at);
-                    let mut known = Type::default();
-                    for (name, spec) in words.filter_map(|word| word.split_once('=')) {
-                        let index = table.read_spec(spec, definitions);
-                        if name == "*" {
-                            known.others = Some(index);
-                        } else {
-                            known.fields.push((name.into(), index));
-                        }
-                    }
-                    known.fields.sort();
-                    if let Some(slot) = table.types.get_mut(at) {
-                        *slot = known;
-                    }
-                    at += 1;
-                }
-                Some("K") => {
-                    if let (Some(version), Some(kind), Some(index)) = (words.next(), words.next(), words.next()) {
-                        let index = index.parse().unwrap_or(usize::MAX);
-                        table.kinds.insert((version.into(), kind.into()), index);
-                    }
-                }
-                Some("C") => {
-                    if let (Some(version), Some(kind)) = (words.next(), words.next()) {
-                        table.namespaced.insert((version.into(), kind.into()), false);
-                    }
-                }
-                _ => {}
-            }
-        }
-        table.quantity = table.names.get("io.k8s.apimachinery.pkg.api.resource.Quantity").copied();
-        table.int_or_string = table.names.get("io.k8s.apimachinery.pkg.util.intstr.IntOrString").copied();
-        table
-    }
-
-    fn add(&mut self, known: Type) -> usize {
-        self.types.push(known);
-        self.types.len() - 1
-    }
-
-    /// The type that a text of the table means; `unknown` is the one of which nothing is known.
-    fn read_spec(&mut self, spec: &str, unknown: usize) -> usize {
-        if let Some(index) = spec.strip_prefix('@') {
-            return index.parse().unwrap_or(usize::MAX);
-        }
-        if let Some(inner) = spec.strip_prefix("{}") {
-            let others = Some(self.read_spec(inner, unknown));
-            return self.add(Type { others, ..Type::default() });
-        }
-        if let Some((keys, inner)) = spec.split_once("[]") {
-            let items = Some(self.read_spec(inner, unknown));
-            let merged = keys
-                .strip_prefix('+')
-                .map(|keys| keys.split(',').filter(|key| !key.is_empty()).map(str::to_owned).collect());
-            return self.add(Type { items, merged, ..Type::default() });
-        }
-        unknown
-    }
-
-    /// Takes the definitions and paths of an OpenAPI document in.
-    fn add_document(&mut self, document: &Json) {
-        let Some(definitions) = document.get("definitions").and_then(Json::as_object) else { return };
-        for name in definitions.keys() {
-            let index = self.add(Type::default());
-            self.names.insert(name.clone().into(), index);
-        }
-        let indices = self.names.clone();
-        for (name, schema) in definitions {
-            let Some(index) = indices.get(name.as_str()).copied() else { continue };
-            let known = self.read_schema(schema, &indices);
-            if let Some(slot) = self.types.get_mut(index) {
-                *slot = known;
-            }
+impl Own {
+    /// Reads the definitions and paths of an OpenAPI document. Definitions that it refers to and does not have are built in,
+    /// where those hold beside it.
+    fn read(document: &Json, has_built_in: bool) -> Self {
+        let mut own = Self::default();
+        let Some(definitions) = document.get("definitions").and_then(Json::as_object) else { return own };
+        let numbers = (built_in::COUNT..).take(definitions.len());
+        own.names = definitions.keys().cloned().zip(numbers.clone()).collect();
+        for (schema, number) in definitions.values().zip(numbers) {
+            own.definitions.push(own.read_schema(schema, has_built_in));
             let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Json::as_array);
             for kind in kinds.into_iter().flatten().filter_map(kind_of) {
-                self.kinds.insert(kind, index);
+                own.kinds.insert(kind, number);
             }
         }
         let paths = document.get("paths").and_then(Json::as_object);
@@ -218,27 +183,27 @@ impl Table {
             let kind = operations.get("get").and_then(|get| get.get("x-kubernetes-group-version-kind"));
             let Some(kind) = kind.and_then(kind_of) else { continue };
             if path.contains("namespaces/{namespace}") {
-                self.namespaced.insert(kind, true);
+                own.namespaced.insert(kind, true);
             } else {
-                self.namespaced.entry(kind).or_insert(false);
+                own.namespaced.entry(kind).or_insert(false);
             }
         }
+        own
     }
 
-    fn read_schema(&mut self, schema: &Json, indices: &HashMap<Name, usize>) -> Type {
-        let mut known = Type::default();
+    fn read_schema(&self, schema: &Json, has_built_in: bool) -> Known {
+        let mut known = Known::default();
         for (name, field) in schema.get("properties").and_then(Json::as_object).into_iter().flatten() {
-            let index = self.index_of(field, indices);
-            known.fields.push((name.clone().into(), index));
+            known.fields.push((name.clone().into(), self.type_of(field, has_built_in)));
         }
-        known.fields.sort();
+        known.fields.sort_by(|one, other| one.0.cmp(&other.0));
         if let Some(others) = schema.get("additionalProperties").filter(|others| others.is_object()) {
-            known.others = Some(self.index_of(others, indices));
+            known.others = Some(Box::new(self.type_of(others, has_built_in)));
         }
         if schema.get("type").and_then(Json::as_str) == Some("array")
             && let Some(items) = schema.get("items").filter(|items| items.is_object())
         {
-            known.items = Some(self.index_of(items, indices));
+            known.items = Some(Box::new(self.type_of(items, has_built_in)));
         }
         let strategy = schema.get("x-kubernetes-patch-strategy").and_then(Json::as_str).unwrap_or_default();
         if strategy.split(',').any(|part| part == "merge") {
@@ -253,29 +218,24 @@ impl Table {
         known
     }
 
-    fn index_of(&mut self, schema: &Json, indices: &HashMap<Name, usize>) -> usize {
-        if let Some(target) = schema.get("$ref").and_then(Json::as_str) {
-            let name = target.rsplit('/').next().unwrap_or_default();
-            return indices.get(name).copied().unwrap_or(usize::MAX);
-        }
-        let known = self.read_schema(schema, indices);
-        self.add(known)
+    fn type_of(&self, schema: &Json, has_built_in: bool) -> Type {
+        let Some(target) = schema.get("$ref").and_then(Json::as_str) else {
+            return Type::Known(self.read_schema(schema, has_built_in));
+        };
+        let name = target.rsplit('/').next().unwrap_or_default();
+        let own = self.names.get(name).copied();
+        let found = own.or_else(|| if has_built_in { built_in::named(name) } else { None });
+        found.map_or_else(|| Type::Known(Known::default()), Type::Definition)
     }
 }
 
-fn kind_of(value: &Json) -> Option<(Name, Name)> {
-    let text = |name: &str| value.get(name).and_then(Json::as_str);
-    let (version, kind) = (text("version")?, text("kind")?);
-    let api = match text("group") {
-        Some(group) if !group.is_empty() => format!("{group}/{version}"),
-        _ => version.to_owned(),
-    };
-    Some((api.into(), kind.to_owned().into()))
+fn kind_of(value: &Json) -> Option<Gvk> {
+    let text = |name: &str| value.get(name).and_then(Json::as_str).map(str::to_owned);
+    Some(Gvk { group: text("group").unwrap_or_default(), version: text("version")?, kind: text("kind")? })
 }
 
 /// The schemas that hold in one rendering.
 pub(crate) struct Schemas {
-    built_in: Arc<Table>,
     custom: Option<Table>,
     chosen: bool,
     /// Whether objects were read whose kind is not built in: Kustomize then keeps the built-in schema beside another.
@@ -285,7 +245,7 @@ pub(crate) struct Schemas {
 impl Schemas {
     /// The built-in schema.
     pub(crate) fn new() -> Self {
-        Self { built_in: Arc::clone(&KUBERNETES), custom: None, chosen: false, unknown_kinds: false }
+        Self { custom: None, chosen: false, unknown_kinds: false }
     }
 
     /// Takes a kustomization's own schema, unless an outer one has chosen already.
@@ -297,9 +257,8 @@ impl Schemas {
             if !document.is_object() {
                 return Err(place.diagnostic(codes::SCHEMA, "the schema is not an OpenAPI document", ""));
             }
-            let mut table = if self.unknown_kinds { Table::clone(&self.built_in) } else { Table::default() };
-            table.add_document(document);
-            self.custom = Some(table);
+            let has_built_in = self.unknown_kinds;
+            self.custom = Some(Table { has_built_in, own: Some(Own::read(document, has_built_in)) });
         }
         self.chosen = true;
         Ok(())
@@ -312,20 +271,19 @@ impl Schemas {
 
     /// Takes note of a kind that was read.
     pub(crate) fn note(&mut self, gvk: &Gvk) {
-        self.unknown_kinds |= self.built_in.kind(&gvk.api_version(), &gvk.kind).is_none();
+        self.unknown_kinds = self.unknown_kinds || KUBERNETES.kind(gvk).is_none();
     }
 
     /// The type of a kind.
-    pub(crate) fn of_kind(&self, api_version: &str, kind: &str) -> Option<TypeOf<'_>> {
-        let table = self.custom.as_ref().unwrap_or(&self.built_in);
-        Some(TypeOf { table, index: table.kind(api_version, kind)? })
+    pub(crate) fn of_kind(&self, gvk: &Gvk) -> Option<TypeOf<'_>> {
+        let table = self.custom.as_ref().unwrap_or(&KUBERNETES);
+        Some(TypeOf { table, of: Of::Definition(table.kind(gvk)?) })
     }
 
     /// Whether objects of a kind certainly have no namespace.
     pub(crate) fn is_cluster_scoped(&self, gvk: &Gvk) -> bool {
-        let api_version = gvk.api_version();
-        let found = self.built_in.is_namespaced(&api_version, &gvk.kind);
-        let custom = || self.custom.as_ref().and_then(|custom| custom.is_namespaced(&api_version, &gvk.kind));
-        found.or_else(custom) == Some(false)
+        let own = self.custom.as_ref().and_then(|table| table.own.as_ref());
+        built_in::is_cluster_scoped(&gvk.group, &gvk.version, &gvk.kind)
+            || own.is_some_and(|own| own.namespaced.get(gvk) == Some(&false))
     }
 }

@@ -1,6 +1,7 @@
 //! The built-in transformations, whoever asks for them: a field of a kustomization or a file under `transformers`.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 use prograde_model::Diagnostic;
 use regex_lite::{Regex, RegexBuilder};
@@ -12,7 +13,6 @@ use crate::id::{Gvk, Id};
 use crate::kustomization::{Image, Replicas};
 use crate::node::{Kind, Node, Value};
 use crate::patch::{self, Ready, here};
-use crate::place::Place;
 use crate::replacement::{self, Replacement};
 use crate::resource::Resource;
 use crate::scalar::Tag;
@@ -68,9 +68,8 @@ impl Transformer {
             Self::Patch(ready) => patch::apply(resources, ready, schemas)?,
             Self::Namespace { namespace, specs, unset_only, subjects } => {
                 if !namespace.is_empty() {
-                    for at in 0..resources.len() {
-                        namespace_one(resources, at, (namespace, specs, *unset_only, *subjects), schemas)?;
-                    }
+                    let settings = NamespaceSettings { namespace, specs, unset_only: *unset_only, subjects: *subjects };
+                    settings.apply(resources, schemas)?;
                 }
             }
             Self::Affix { prefix, suffix, prefix_specs, suffix_specs } => {
@@ -112,65 +111,82 @@ fn put_pairs(
     Ok(())
 }
 
-type NamespaceSettings<'a> = (&'a str, &'a [FieldSpec], bool, Subjects);
+struct NamespaceSettings<'a> {
+    namespace: &'a str,
+    specs: &'a [FieldSpec],
+    unset_only: bool,
+    subjects: Subjects,
+}
 
-fn namespace_one(
-    resources: &mut [Resource],
-    at: usize,
-    (namespace, specs, unset_only, subjects): NamespaceSettings<'_>,
-    schemas: &Schemas,
-) -> Result<(), Diagnostic> {
-    // A chart was told its namespace.
-    let is_meant = |resource: &&mut Resource| !resource.is_deleted() && !resource.from_chart;
-    let Some(resource) = resources.get_mut(at).filter(is_meant) else { return Ok(()) };
-    resource.remember(schemas);
-    let id = resource.id(schemas);
-    let mut set = |node: &mut Node| {
-        if unset_only && !node.is_null() && !node.raw().is_empty() {
-            return Ok(());
+impl NamespaceSettings<'_> {
+    fn apply(&self, resources: &mut [Resource], schemas: &Schemas) -> Result<(), Diagnostic> {
+        let mut present: HashMap<_, usize> = HashMap::with_capacity(resources.len());
+        for resource in resources.iter() {
+            *present.entry(resource.id(schemas).key()).or_default() += 1;
         }
-        set_scalar(node, Tag::Str, namespace)
-    };
-    let made = Some(Made { kind: Kind::Scalar, tag: Tag::Str });
-    if !id.cluster_scoped {
-        FieldSpec::everywhere("metadata/namespace", true).change(&mut resource.tree, made, &mut set)?;
+        // A chart was told its namespace.
+        let is_meant = |resource: &&mut Resource| !resource.is_deleted() && !resource.from_chart;
+        for resource in resources.iter_mut().filter(is_meant) {
+            let before = resource.id(schemas).key();
+            self.change(resource, schemas)?;
+            let id = resource.id(schemas);
+            if let Some(count) = present.get_mut(&before) {
+                *count -= 1;
+            }
+            let count = present.entry(id.key()).or_default();
+            *count += 1;
+            if *count != 1 {
+                let message = format!("{id} is there twice once both are in the namespace `{}`", self.namespace);
+                let hint = "give one of them another name";
+                return Err(resource.place().diagnostic(codes::DUPLICATE, message, hint));
+            }
+        }
+        Ok(())
     }
-    let is_binding = |kind: &str| matches!(kind, "RoleBinding" | "ClusterRoleBinding");
-    let binding = is_binding(&id.gvk.kind);
-    if binding && let Some(list) = resource.tree.get_mut("subjects").and_then(Node::items_mut) {
-        for subject in list {
-            let meant = match subjects {
-                Subjects::None => false,
-                Subjects::Default => subject.text_at(&["name"]) == "default",
-                Subjects::All => subject.text_at(&["kind"]) == "ServiceAccount",
-            };
-            if meant {
-                if subject.get("namespace").is_none() {
-                    let empty = Node::scalar(&subject.place, Tag::Open, "");
-                    subject.set("namespace", empty);
-                }
-                if let Some(found) = subject.get_mut("namespace") {
-                    set(found)?;
+
+    fn change(&self, resource: &mut Resource, schemas: &Schemas) -> Result<(), Diagnostic> {
+        resource.remember(schemas);
+        let id = resource.id(schemas);
+        let mut set = |node: &mut Node| {
+            if self.unset_only && !node.is_null() && !node.raw().is_empty() {
+                return Ok(());
+            }
+            set_scalar(node, Tag::Str, self.namespace)
+        };
+        let made = Some(Made { kind: Kind::Scalar, tag: Tag::Str });
+        if !id.cluster_scoped {
+            FieldSpec::everywhere("metadata/namespace", true).change(&mut resource.tree, made, &mut set)?;
+        }
+        let is_binding = |kind: &str| matches!(kind, "RoleBinding" | "ClusterRoleBinding");
+        let binding = is_binding(&id.gvk.kind);
+        if binding && let Some(list) = resource.tree.get_mut("subjects").and_then(Node::items_mut) {
+            for subject in list {
+                let meant = match self.subjects {
+                    Subjects::None => false,
+                    Subjects::Default => subject.text_at(&["name"]) == "default",
+                    Subjects::All => subject.text_at(&["kind"]) == "ServiceAccount",
+                };
+                if meant {
+                    if subject.get("namespace").is_none() {
+                        let empty = Node::scalar(&subject.place, Tag::Open, "");
+                        subject.set("namespace", empty);
+                    }
+                    if let Some(found) = subject.get_mut("namespace") {
+                        set(found)?;
+                    }
                 }
             }
         }
-    }
-    let core = resource.tree.text_at(&["apiVersion"]) == "v1";
-    for spec in specs {
-        let own = spec.path == "metadata/namespace" || (spec.path == "metadata/name" && !core);
-        let done = binding && is_binding(&spec.gvk.kind) && spec.path == "subjects/namespace";
-        if !own && !done {
-            spec.change(&mut resource.tree, made, &mut set)?;
+        let core = resource.tree.text_at(&["apiVersion"]) == "v1";
+        for spec in self.specs {
+            let own = spec.path == "metadata/namespace" || (spec.path == "metadata/name" && !core);
+            let done = binding && is_binding(&spec.gvk.kind) && spec.path == "subjects/namespace";
+            if !own && !done {
+                spec.change(&mut resource.tree, made, &mut set)?;
+            }
         }
+        Ok(())
     }
-    let id = resource.id(schemas);
-    if resources.iter().filter(|other| other.id(schemas).same(&id)).count() == 1 {
-        return Ok(());
-    }
-    let place = resources.get(at).map(|resource| resource.place().clone());
-    let message = format!("{id} is there twice once both are in the namespace `{namespace}`");
-    let place = place.unwrap_or_else(|| Place::file(""));
-    Err(place.diagnostic(codes::DUPLICATE, message, "give one of them another name"))
 }
 
 /// Kinds whose names are left alone.
@@ -350,7 +366,7 @@ fn add_value(
                 }
                 continue;
             }
-            let spec = FieldSpec { gvk: Gvk::default(), path: target.path.clone(), create: true };
+            let spec = FieldSpec { gvk: Gvk::default(), path: target.path.clone().into(), create: true };
             let made = Some(Made { kind: Kind::Scalar, tag: Tag::Open });
             spec.change(&mut resource.tree, made, &mut |node| {
                 let text = match usize::try_from(target.position).ok().filter(|position| *position > 0) {
@@ -367,9 +383,9 @@ fn add_value(
 /// A path with one more part at a position.
 fn insert_part(path: &str, position: usize, part: &str) -> String {
     let absolute = path.starts_with('/');
-    let mut parts: Vec<String> = split(path, '/').into_iter().filter(|part| !part.is_empty()).collect();
+    let mut parts: Vec<Cow<'_, str>> = split(path, '/').into_iter().filter(|part| !part.is_empty()).collect();
     let at = position.min(parts.len());
-    parts.insert(at, part.to_owned());
+    parts.insert(at, part.into());
     format!("{}{}", if absolute { "/" } else { "" }, parts.join("/"))
 }
 

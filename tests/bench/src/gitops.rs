@@ -46,6 +46,8 @@ const WARM: u32 = 500;
 const OBJECTS: usize = 10;
 const OVERLAYS: usize = 1_000;
 const BASES: usize = 20;
+/// Objects of one kustomization, half of them refer to the others.
+const MANY: usize = 1_000;
 
 pub(crate) fn measure(extent: &Extent) -> anyhow::Result<Vec<Row>> {
     let extent = Extent {
@@ -68,6 +70,7 @@ fn rendering(extent: &Extent) -> anyhow::Result<Vec<Row>> {
     write_one(&one)?;
     let mut rows = processes(extent, &one)?;
     rows.push(warm(extent, &one)?);
+    rows.push(many(extent, &folder.path().join("many"))?);
     rows.extend(repository(extent, &folder.path().join("repository"))?);
     Ok(rows)
 }
@@ -162,6 +165,34 @@ fn warm(extent: &Extent, one: &Path) -> anyhow::Result<Row> {
     let each: Result<Vec<f64>, _> = each.lines().map(|line| line.parse::<f64>().map(|ns| ns / 1000.0)).collect();
     let theirs = median(each?);
     Ok(row.beside("Kustomize's library", theirs).judged("5x faster", theirs / ours >= 5.0))
+}
+
+/// One kustomization with many objects, each in a file of its own.
+fn many(extent: &Extent, root: &Path) -> anyhow::Result<Row> {
+    fs::create_dir_all(root.join(".git"))?;
+    let mut files = Vec::new();
+    for at in 0..MANY / 2 {
+        let settings = format!("        envFrom:\n        - configMapRef: {{ name: settings-{at} }}\n");
+        fs::write(root.join(format!("deployment-{at}.yaml")), deployment(&format!("web-{at}")) + &settings)?;
+        let map =
+            format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings-{at}\ndata: {{ mode: fast }}\n");
+        fs::write(root.join(format!("settings-{at}.yaml")), map)?;
+        files.extend([format!("deployment-{at}.yaml"), format!("settings-{at}.yaml")]);
+    }
+    let list = files.join(", ");
+    let text =
+        format!("resources: [{list}]\nnamespace: production\nnamePrefix: p-\nlabels: [{{ pairs: {{ team: web }} }}]\n");
+    fs::write(root.join("kustomization.yaml"), text)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..REPOSITORY_RUNS {
+        let (took, text) = timed(Command::new(&extent.prograde).arg("render").arg(root))?;
+        ours.push(took);
+        let (took, expected) = timed(Command::new(&extent.kustomize).arg("build").arg(root))?;
+        theirs.push(took);
+        ensure!(text == expected, "the two print different texts");
+    }
+    let name = format!("render: {MANY} objects in one kustomization, as a process");
+    Ok(Row::plain(&name, median(ours), "ms").beside("kustomize build", median(theirs)))
 }
 
 /// A thousand overlays on twenty bases: all of them, and then what depends on a file that was changed.
