@@ -11,6 +11,8 @@ enum Spoilt {
     Edited(&'static str, &'static str, &'static str),
     /// A file is missing.
     Removed(&'static str),
+    /// There is a file of so many bytes.
+    Added(&'static str, usize),
 }
 
 /// Pushes spoilt files, and looks for where the refusal points to and what it says first.
@@ -20,6 +22,7 @@ fn check(world: &World, name: &str, spoilt: &Spoilt, expected: &str) {
     match spoilt {
         Spoilt::Edited(path, from, to) => repository.edit(path, from, to),
         Spoilt::Removed(path) => repository.remove(path),
+        Spoilt::Added(path, bytes) => repository.write(path, &" ".repeat(*bytes)),
     }
     let commit = repository.commit("Break it");
     repository.send();
@@ -97,6 +100,7 @@ fn bad_input() {
         Spoilt::Edited("deploy/base/service.yaml", "port: 80", "port: 80"),
         "deploy/base/deployment.yaml:13:7 PG1106 require-team: Deployment unowned: ",
     );
+    check("film", Spoilt::Added("deploy/film.bin", 65 << 20), "film.bin:0:0 PG0104 the file has 68157440 bytes");
     check("missing", Spoilt::Removed("prograde.yaml"), "prograde.yaml:0:0 PG0103 the file is missing");
     assert_eq!(world.get("/api/v1/status")["targets"], json!([]));
     assert_eq!(deployments(&world), []);

@@ -52,7 +52,13 @@ fn at(world: &World, commit: &str) {
 }
 
 fn git(dir: &Path, arguments: &[&str]) -> String {
+    git_at(dir, arguments, None)
+}
+
+/// The same, by a machine whose clock says so.
+fn git_at(dir: &Path, arguments: &[&str], clock: Option<&str>) -> String {
     let mut command = Command::new("git");
+    command.envs(clock.into_iter().flat_map(|clock| [("GIT_COMMITTER_DATE", clock), ("GIT_AUTHOR_DATE", clock)]));
     command.args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]).args(arguments).current_dir(dir);
     let out = command.output().unwrap();
     assert!(out.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
@@ -102,8 +108,61 @@ fn what_is_pushed_to_a_host_flies_here_once_it_says_so() {
     assert!(!pushed.status.success() && said.contains("this repository follows"), "{said}");
     let listed = world.cli(&["upstream", "list"]);
     assert!(listed.code == 0 && listed.stdout.contains(&first[..8]), "{listed:?}");
+
+    // The token is withdrawn, and another one written into its file.
+    fs::write(world.dir().join("host.token"), "withdrawn-5c1e").unwrap();
+    here.send();
+    let said = trouble(&world, "could not ask");
+    assert!(!said.contains("withdrawn-5c1e") && !said.contains(host.token()), "{said}");
+    assert_eq!(upstream(&world)["head"], first.as_str());
+    fs::write(world.dir().join("host.token"), host.token()).unwrap();
+    wake(&world);
+    let second = here.head();
+    at(&world, &second);
+    assert_eq!(text(&world.flight_of(&second), "service"), "echo");
     world.end();
     host.end();
+}
+
+#[test]
+fn clocks_that_differ_and_old_messages_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let (bare, work) = (dir.path().join("echo.git"), dir.path().join("work"));
+    git(dir.path(), &["init", "--quiet", "--bare", "--initial-branch=main", "echo.git"]);
+    git(dir.path(), &["clone", "--quiet", "echo.git", "work"]);
+    let push = |content: &str, clock: &str| {
+        fs::write(work.join("file"), content).unwrap();
+        git(&work, &["add", "."]);
+        git_at(&work, &["commit", "--quiet", "--message", content], Some(clock));
+        git(&work, &["push", "--quiet", "origin", "HEAD:main"]);
+        git(&work, &["rev-parse", "HEAD"])
+    };
+    let file = format!(
+        "version: 1\nupstreams:\n- {{ service: echo, url: '{}', webhook_secret_file: secret, poll: 1h }}\n",
+        bare.display()
+    );
+    let first = push("first", "2039-12-31T23:00:00Z");
+    let files = [("upstreams.yaml", file.as_str()), ("secret", SECRET)];
+    let world = World::with_files(&files, &["--upstreams", "upstreams.yaml"]);
+    at(&world, &first);
+    // A message of tomorrow, of the year 1999, and one that has come before: each makes the server ask, and nothing more.
+    for (content, clock, time) in
+        [("second", "1999-01-01T00:00:00Z", 915_148_800), ("third", "2039-12-31T22:00:00Z", 2_208_985_200_i64)]
+    {
+        let commit = push(content, clock);
+        let body = format!(
+            "{{\"ref\": \"refs/heads/main\", \"after\": \"{first}\", \"repository\": {{\"pushed_at\": {time}}}}}"
+        );
+        for _ in 0..2 {
+            let request = ureq::post(format!("{}/webhooks/git/echo", world.url()))
+                .header("Date", "Fri, 01 Jan 1999 00:00:00 GMT")
+                .header("X-Hub-Signature-256", signed(SECRET, &body));
+            assert_eq!(request.send(&body).unwrap().status(), 202);
+        }
+        at(&world, &commit);
+        assert_eq!(text(&world.flight_of(&commit), "commit"), commit);
+    }
+    world.end();
 }
 
 #[test]

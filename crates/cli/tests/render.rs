@@ -60,6 +60,11 @@ fn only_what_depends_on_a_change_is_rendered_again() {
     fs::remove_file(place.join("apps/x/kustomization.yml")).unwrap();
     check(0, ["apps/x rendered", "apps/y unchanged", "apps/z unchanged"]);
     assert!(out("x").contains("name: other-a\n"));
+    // A second file beside the one that was read, where a directory may have one only.
+    write(place, "apps/z/Kustomization", "{}");
+    check(2, ["apps/x unchanged", "apps/y unchanged", "apps/z failed"]);
+    fs::remove_file(place.join("apps/z/Kustomization")).unwrap();
+    check(0, ["apps/x unchanged", "apps/y unchanged", "apps/z unchanged"]);
     // What somebody else wrote into the output.
     write(place, "out/apps/z.yaml", "spoilt");
     check(0, ["apps/x unchanged", "apps/y unchanged", "apps/z rendered"]);
@@ -103,4 +108,37 @@ fn without_an_output_everything_is_looked_at_and_nothing_written() {
     write(place, "apps/z/kustomization.yaml", "configMapGenerator: [{name: z, literals: [no]}]");
     assert_eq!(render(place, &[]).0, 2);
     assert!(!place.join("out").exists());
+}
+
+#[test]
+fn one_broken_file_of_five_hundred_is_named_and_holds_up_no_other() {
+    let place = tempfile::tempdir().unwrap();
+    let place = place.path();
+    write(place, ".git/HEAD", "ref: refs/heads/main");
+    let object = |at: usize| format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: c-{at}\ndata: {{k: v}}\n");
+    for at in 0..500 {
+        write(place, &format!("apps/{at}/kustomization.yaml"), "resources: [config.yaml]");
+        write(place, &format!("apps/{at}/config.yaml"), &object(at));
+    }
+    assert_eq!(render(place, &["--output", "out"]).0, 0);
+    let good = fs::read_to_string(place.join("out/apps/321.yaml")).unwrap();
+    write(place, "apps/321/config.yaml", &object(321).replace("kind: C", "kind: a: C"));
+    write(place, "apps/322/config.yaml", &object(322).replace("k: v", "k: w"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_prograde"));
+    let ran = command.args(["render", ".", "--all", "--output", "out"]).current_dir(place).output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{said}");
+    assert!(said.contains("apps/321/config.yaml:2:") && said.contains("1, 498 unchanged, 1 failed"), "{said}");
+    assert_eq!(fs::read_to_string(place.join("out/apps/321.yaml")).unwrap(), good);
+    assert!(fs::read_to_string(place.join("out/apps/322.yaml")).unwrap().contains("k: w"));
+
+    // All of them in one kustomization: nothing is printed of it.
+    let list: Vec<String> = (0..500).map(|at| format!("../apps/{at}")).collect();
+    write(place, "all/kustomization.yaml", &format!("resources: [{}]", list.join(", ")));
+    let ran = Command::new(env!("CARGO_BIN_EXE_prograde")).args(["render", "all"]).current_dir(place).output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert!(
+        ran.status.code() == Some(2) && ran.stdout.is_empty() && said.contains("apps/321/config.yaml:2:"),
+        "{said}"
+    );
 }

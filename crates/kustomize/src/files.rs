@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::helm::Charts;
 use crate::remote::Remotes;
-use crate::tree::{FileTree, join};
+use crate::tree::{BYTES_MAX, FileTree, join};
 
 /// Where a path leads when symbolic links are followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,7 +129,12 @@ impl Files for Replaced<'_> {
 
 impl Files for FileTree {
     fn read(&self, path: &str) -> Result<Option<Arc<[u8]>>, String> {
-        Ok(self.share(path))
+        match self.bytes_left_out(path) {
+            None => Ok(self.share(path)),
+            Some(bytes) => Err(format!(
+                "it has {bytes} bytes, and all files together more than {BYTES_MAX}, so the largest are left out"
+            )),
+        }
     }
 
     fn is_directory(&self, path: &str) -> bool {

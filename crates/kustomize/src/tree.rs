@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The most files in a tree.
-pub const FILES_MAX: usize = 20_000;
+pub const FILES_MAX: usize = 100_000;
 /// The most bytes in all files of a tree.
 pub const BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The longest path, in bytes.
@@ -28,6 +29,8 @@ pub enum TreeError {
 pub struct FileTree {
     files: BTreeMap<String, Arc<[u8]>>,
     links: BTreeMap<String, String>,
+    /// Files that are too large to be here, with their bytes.
+    left_out: BTreeMap<String, u64>,
     bytes: usize,
 }
 
@@ -53,7 +56,7 @@ impl FileTree {
         let (path, content) = (checked(path.into())?, content.into());
         let replaced = self.files.get(&path).map_or(0, |before| before.len());
         let bytes = self.bytes - replaced + content.len();
-        if bytes > BYTES_MAX || self.files.len() + self.links.len() >= FILES_MAX {
+        if bytes > BYTES_MAX || self.is_full() {
             return Err(TreeError::TooLarge);
         }
         self.bytes = bytes;
@@ -61,16 +64,41 @@ impl FileTree {
         Ok(())
     }
 
+    fn is_full(&self) -> bool {
+        self.files.len() + self.links.len() + self.left_out.len() >= FILES_MAX
+    }
+
     /// Takes a file or a symbolic link out, if it is there.
     pub fn remove(&mut self, path: &str) {
         self.bytes -= self.files.remove(path).map_or(0, |content| content.len());
         self.links.remove(path);
+        self.left_out.remove(path);
+    }
+
+    /// Says that there is a file of so many bytes, which is too large to be here: whoever reads it is told so.
+    pub fn leave_out(&mut self, path: impl Into<String>, bytes: u64) -> Result<(), TreeError> {
+        let path = checked(path.into())?;
+        if self.is_full() {
+            return Err(TreeError::TooLarge);
+        }
+        self.left_out.insert(path, bytes);
+        Ok(())
+    }
+
+    /// The files that are too large to be here, with their bytes.
+    pub fn left_out(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.left_out.iter().map(|(path, bytes)| (path.as_str(), *bytes))
+    }
+
+    /// How large a file is that is too large to be here.
+    pub(crate) fn bytes_left_out(&self, path: &str) -> Option<u64> {
+        self.left_out.get(path).copied()
     }
 
     /// Puts a symbolic link in. It is never followed; it is kept so that whoever needs the file is told what it is.
     pub fn insert_link(&mut self, path: impl Into<String>, target: impl Into<String>) -> Result<(), TreeError> {
         let path = checked(path.into())?;
-        if self.files.len() + self.links.len() >= FILES_MAX {
+        if self.is_full() {
             return Err(TreeError::TooLarge);
         }
         self.links.insert(path, target.into());
@@ -105,10 +133,8 @@ impl FileTree {
     /// The paths of all files and symbolic links below a directory; the empty path is the whole tree.
     pub fn below(&self, dir: &str) -> Vec<String> {
         let prefix = if dir.is_empty() { String::new() } else { format!("{dir}/") };
-        let files = self.files.range(prefix.clone()..).map(|(path, _)| path);
-        let links = self.links.range(prefix.clone()..).map(|(path, _)| path);
-        let is_below = |path: &&String| path.starts_with(&prefix);
-        files.take_while(is_below).chain(links.take_while(is_below)).cloned().collect()
+        let files = below(&self.files, &prefix).chain(below(&self.links, &prefix));
+        files.chain(below(&self.left_out, &prefix)).cloned().collect()
     }
 
     /// The symbolic link that this path is, or lies below.
@@ -125,13 +151,13 @@ impl FileTree {
     pub fn has_directory(&self, dir: &str) -> bool {
         dir.is_empty() || {
             let prefix = format!("{dir}/");
-            self.files.range(prefix.clone()..).next().is_some_and(|(path, _)| path.starts_with(&prefix))
+            below(&self.files, &prefix).chain(below(&self.left_out, &prefix)).next().is_some()
         }
     }
 
     /// Whether there is neither file nor link.
     pub fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.links.is_empty()
+        self.files.is_empty() && self.links.is_empty() && self.left_out.is_empty()
     }
 
     /// The number of files.
@@ -140,12 +166,19 @@ impl FileTree {
     }
 }
 
+/// The paths that begin so.
+fn below<'t, T>(paths: &'t BTreeMap<String, T>, prefix: &'t str) -> impl Iterator<Item = &'t String> {
+    let from = paths.range::<str, _>((Bound::Included(prefix), Bound::Unbounded)).map(|(path, _)| path);
+    from.take_while(move |path| path.starts_with(prefix))
+}
+
 /// Only paths and sizes: the contents may hold secrets.
 impl fmt::Debug for FileTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
             .entries(self.files.iter().map(|(path, content)| (path, content.len())))
             .entries(self.links.iter())
+            .entries(self.left_out.iter())
             .finish()
     }
 }

@@ -87,6 +87,11 @@ impl Repository {
     pub(crate) fn commit(&self, message: &str) -> String {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+        self.head()
+    }
+
+    /// The commit that is checked out.
+    pub(crate) fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"]).trim().to_owned()
     }
 
@@ -130,7 +135,7 @@ impl Repository {
             return None;
         }
         self.git(&["reset", "--quiet", "--hard", &format!("origin/{branch}")]);
-        Some(self.git(&["rev-parse", "HEAD"]).trim().to_owned())
+        Some(self.head())
     }
 
     /// The commits of a branch that was pulled, the newest first: who has made them, and what they say.

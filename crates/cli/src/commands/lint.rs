@@ -43,7 +43,7 @@ pub(crate) struct LintArgs {
 pub(crate) fn run(app: &App, args: &LintArgs) -> Result<Exit, Report> {
     let dir = folder(&args.dir)?;
     let disk = Disk::around(&dir).asking(&args.asking, app);
-    let roots = all::find(&dir, None, &disk)?;
+    let roots = all::find(&dir, None, &disk)?.roots;
     if roots.is_empty() {
         return Err(Report::new(report::FILE, format!("{} has no kustomization", args.dir.display())).hint(
             "name the folder with your manifests; a directory without kustomization.yaml is not looked through",

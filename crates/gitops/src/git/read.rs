@@ -9,6 +9,9 @@ use prograde_kustomize::{BYTES_MAX, FILES_MAX, FileTree, TreeError, is_plain};
 /// The largest single file that is read.
 pub const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// The most that Git answers for all files of a tree: with a line in front of each.
+const BATCH_BYTES_MAX: u64 = BYTES_MAX as u64 + FILES_MAX as u64 * 100;
+
 /// How far back it is looked for who pushed a commit.
 const PUSHES_MAX: usize = 1_000;
 
@@ -125,15 +128,18 @@ impl Repository {
     }
 
     /// All files below a directory at a commit, with paths relative to it. Symbolic links are kept as links, and
-    /// submodules left out.
+    /// submodules left out; of more bytes than a tree may have the largest files are left out, whoever reads them is told so.
     pub async fn tree(&self, commit: &CommitId, dir: &str) -> Result<FileTree, GitError> {
         let entries = self.entries(commit, dir).await?;
         let files: Vec<&Entry> = entries.iter().filter(|entry| entry.mode != MODE_SUBMODULE).collect();
-        let bytes: u64 = files.iter().filter_map(|entry| entry.size).sum();
-        if files.len() > FILES_MAX || bytes > BYTES_MAX as u64 {
+        if files.len() > FILES_MAX {
             return Err(tree_too_large());
         }
+        let (files, large) = fitting(files);
         let mut tree = FileTree::new();
+        for (entry, bytes) in large {
+            tree.leave_out(&*entry.path, bytes).map_err(from_tree)?;
+        }
         let files = files.into_iter().map(|entry| (entry.mode.as_str(), entry.object.as_str(), entry.path.as_str()));
         self.put(&mut tree, files.collect()).await?;
         Ok(tree)
@@ -153,6 +159,10 @@ impl Repository {
         // What is wrong with a name is told by whoever reads everything.
         let listing = std::str::from_utf8(&answer.stdout).ok().filter(|_| answer.code == Some(0));
         let Some(listing) = listing else { return self.tree(commit, "").await };
+        // What is left out depends on all files.
+        if before.left_out().next().is_some() {
+            return self.tree(commit, "").await;
+        }
         let changes = parse_changes(listing)?;
         let mut tree = before.clone();
         for change in &changes {
@@ -160,8 +170,11 @@ impl Repository {
         }
         let is_read = |change: &&Change<'_>| change.mode != MODE_NONE && change.mode != MODE_SUBMODULE;
         let read = changes.iter().filter(is_read).map(|change| (change.mode, change.object, change.path));
-        self.put(&mut tree, read.collect()).await?;
-        Ok(tree)
+        match self.put(&mut tree, read.collect()).await {
+            Ok(()) if size(&tree) <= BYTES_MAX => Ok(tree),
+            Ok(()) | Err(GitError::TooLarge { .. }) => self.tree(commit, "").await,
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads files, each with its mode, object and path, into a tree.
@@ -170,7 +183,10 @@ impl Repository {
             return Ok(());
         }
         let request: String = files.iter().flat_map(|(_, object, _)| [*object, "\n"]).collect();
-        let answer = self.run("read files", &["cat-file", "--batch"], Some(request.as_bytes())).await?;
+        let command = command::command(&self.dir, &[], ["cat-file", "--batch"]);
+        let answer =
+            command::answer(command, Some(request.as_bytes()), BATCH_BYTES_MAX, command::COMMAND_TIMEOUT).await?;
+        let answer = answer.expect_success("read files")?;
         let mut rest = answer.as_slice();
         for (mode, _, path) in files {
             let content = next_object(&mut rest).ok_or(GitError::Answer { what: "read files" })?;
@@ -179,10 +195,7 @@ impl Repository {
             } else {
                 tree.insert(path, content)
             };
-            put.map_err(|error| match error {
-                TreeError::Path(path) => GitError::Name { what: "path", text: path },
-                TreeError::TooLarge => tree_too_large(),
-            })?;
+            put.map_err(from_tree)?;
         }
         Ok(())
     }
@@ -254,6 +267,36 @@ impl Repository {
             Some(1) => Ok(false),
             _ => Err(answer.failure("compare commits")),
         }
+    }
+}
+
+/// What a tree has room for, and the largest files, which it has not.
+fn fitting(mut files: Vec<&Entry>) -> (Vec<&Entry>, Vec<(&Entry, u64)>) {
+    let mut bytes: u64 = files.iter().filter_map(|entry| entry.size).sum();
+    let (mut large, room) = (Vec::new(), BYTES_MAX as u64);
+    if bytes > room {
+        files.sort_by(|one, other| (one.size, &one.path).cmp(&(other.size, &other.path)));
+    }
+    while bytes > room
+        && let Some(entry) = files.pop()
+    {
+        let size = entry.size.unwrap_or_default();
+        bytes -= size;
+        large.push((entry, size));
+    }
+    (files, large)
+}
+
+/// The bytes of all files and links.
+fn size(tree: &FileTree) -> usize {
+    let (files, links) = (tree.files().map(|(_, content)| content.len()), tree.links().map(|(_, target)| target.len()));
+    files.chain(links).sum()
+}
+
+fn from_tree(error: TreeError) -> GitError {
+    match error {
+        TreeError::Path(path) => GitError::Name { what: "path", text: path },
+        TreeError::TooLarge => tree_too_large(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use prograde_gitops::FileTree;
 use prograde_gitops::git::{GitError, Repositories, Repository};
 
 use crate::client::{commit, git_ok};
@@ -133,4 +134,44 @@ async fn exports_never_leave_their_directory() {
         error.to_string(),
         "`link` can't be exported: it is a symbolic link that may lead out of the repository"
     );
+}
+
+#[tokio::test]
+async fn of_a_large_repository_the_largest_files_are_left_out_and_whoever_reads_them_is_told() {
+    const MIB: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let (repository, work) = repository(dir.path()).await;
+    for at in 0..10 {
+        std::fs::write(work.join(format!("film-{at}.bin")), vec![at; 10 * MIB + usize::from(at)]).unwrap();
+    }
+    std::fs::write(work.join("kustomization.yaml"), "resources: [settings.yaml]\n").unwrap();
+    let settings = |value: &str| {
+        format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: settings}}, data: {{mode: {value}}}}}\n")
+    };
+    let first = commit(&work, "settings.yaml", settings("slow"), "A hundred megabytes").await;
+    let second = commit(&work, "settings.yaml", settings("fast"), "Faster").await;
+    let generator = "resources: [settings.yaml]\nconfigMapGenerator: [{name: film, files: [film-9.bin]}]\n";
+    let third = commit(&work, "kustomization.yaml", generator, "Show a film").await;
+    std::fs::remove_file(work.join("film-9.bin")).unwrap();
+    for at in 0..5 {
+        std::fs::remove_file(work.join(format!("film-{at}.bin"))).unwrap();
+    }
+    let fourth = commit(&work, "kustomization.yaml", "resources: [settings.yaml]\n", "Show none").await;
+    git_ok(&work, &["push", "-q", "origin", "HEAD:main"]).await;
+
+    // What is left out depends on the commit alone, not on what was read before it.
+    let mut before = (first.clone(), repository.tree(&first, "").await.unwrap());
+    for (commit, left) in [(&second, 4), (&third, 4), (&fourth, 0), (&first, 4)] {
+        let tree = repository.tree_after(commit, (&before.0, &before.1)).await.unwrap();
+        assert_eq!(tree.left_out().count(), left);
+        assert!(tree == repository.tree(commit, "").await.unwrap());
+        before = (commit.clone(), tree);
+    }
+    assert_eq!(before.1.left_out().next(), Some(("film-6.bin", 10 * MIB as u64 + 6)));
+    let text = |tree: &FileTree| prograde_kustomize::render(tree, "").and_then(|found| found.to_yaml());
+    assert!(text(&repository.tree(&second, "").await.unwrap()).unwrap().contains("mode: fast"));
+    let refused = text(&repository.tree(&third, "").await.unwrap()).unwrap_err().0;
+    let found = &refused[0];
+    assert_eq!((found.file.as_str(), found.line), ("kustomization.yaml", 2));
+    assert!(found.message.contains("`film-9.bin` can't be read: it has 10485769 bytes"), "{}", found.message);
 }

@@ -138,6 +138,12 @@ impl Source for HostedSource {
                 Diagnostic::file("PG0104", link, "a symbolic link is not followed", "commit a plain file in its place");
             return Err(Diagnostics::from(found).into());
         }
+        if let Some((file, bytes)) = tree.left_out().next() {
+            let message = format!("the file has {bytes} bytes, more than there is room for among all manifests");
+            let found =
+                Diagnostic::file("PG0104", file, message, "keep it outside of the folder that `manifests` names");
+            return Err(Diagnostics::from(found).into());
+        }
         Ok(tree.files().map(|(path, content)| (path.to_owned(), content.to_vec())).collect())
     }
 }

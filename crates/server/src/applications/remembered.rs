@@ -13,7 +13,7 @@ use super::set::Set;
 
 impl Set {
     /// What is wanted of applications that can't be read and are not kept yet, by what was wanted of them before. Each is looked for
-    /// once: what is not found is told with what keeps it from being read.
+    /// once, and again when a base or chart has been fetched: what is not found is told with what keeps it from being read.
     pub(super) async fn remembered(
         &self,
         inner: &Inner,

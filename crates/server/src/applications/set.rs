@@ -62,7 +62,7 @@ pub(super) struct State {
     /// Its applications, and whether each follows Git by itself where that is known.
     pub(super) names: BTreeMap<String, Option<bool>>,
     pub(super) read: Read,
-    /// The applications whose past was looked for.
+    /// The applications whose past was looked for since something was fetched.
     pub(super) looked_for: BTreeSet<String>,
     /// Whether what is allowed depends on the time.
     timed: bool,
@@ -153,6 +153,8 @@ impl Set {
                     Ok(()) = policies.changed() => break,
                     Ok(()) = fetched.changed() => {
                         has_come = true;
+                        // What is not known for want of it may be now.
+                        self.lock().looked_for.clear();
                         break;
                     }
                     Ok(()) = moved.changed() => {

@@ -1,7 +1,7 @@
 //! Renders every kustomization below a directory that no other one includes: each into a file of its own, and again only
 //! those that depend on what has changed since.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -50,11 +50,13 @@ pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
     let output = asked.output.map(make).transpose()?;
     let place = |dir: &str| output.as_ref().map(|output| output.join(name(dir, asked.dir, &disk)));
     // What there is, and what of it is as it was: both ask the disk about every file, at the same time.
-    let (roots, before) = std::thread::scope(|scope| {
+    let (found, before) = std::thread::scope(|scope| {
         let before = scope.spawn(|| before(output.as_deref(), asked.options, &place, disk.root()));
         (find(asked.dir, output.as_deref(), &disk), before.join())
     });
-    let (roots, (mut index, fresh)) = (roots?, before.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    let (found, (mut index, mut fresh)) = (found?, before.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+    index.retain_without(&mut fresh, |path| found.has(path).unwrap_or_else(|| disk.root().join(path).exists()));
+    let roots = found.roots;
     index.keep(|dir| roots.contains_key(dir));
     let stale: Vec<&str> = roots.keys().map(String::as_str).filter(|dir| !fresh.contains(*dir)).collect();
     for dir in &stale {
@@ -94,7 +96,7 @@ pub(super) fn run(app: &App, asked: &Asked<'_>) -> Result<Exit, Report> {
     told.end(app, roots.is_empty(), asked.dir)
 }
 
-/// What was rendered before, and the directories whose rendering is as it would be now.
+/// What was rendered before, and the directories of which every file is as it was then.
 fn before(
     output: Option<&Path>,
     options: Options,
@@ -102,7 +104,7 @@ fn before(
     root: &Path,
 ) -> (Index, BTreeSet<String>) {
     let mut index = output.map_or_else(Index::default, |output| Index::read(output, options));
-    let mut fresh = index.fresh(root);
+    let mut fresh = index.unchanged(root);
     let is_as_written = |dir: &str, one: &Rendered| match (&one.output, place(dir)) {
         (Some(look), Some(path)) => Look::at(&path).as_ref() == Some(look),
         (_, _) => true,
@@ -116,31 +118,50 @@ fn make(output: &Path) -> Result<PathBuf, Report> {
     made.map_err(|error| Report::file("make", output, &error).hint("`--output` names a directory for all files"))
 }
 
-/// Directories with a kustomization, each with the file's path, as seen from the disk's root.
-pub(crate) fn find(dir: &Path, output: Option<&Path>, disk: &Disk) -> Result<BTreeMap<String, String>, Report> {
-    let mut found = BTreeMap::new();
+/// What was found below a directory; paths are seen from the disk's root.
+#[derive(Default)]
+pub(crate) struct Found {
+    /// The directories with a kustomization, each with the file's path.
+    pub(crate) roots: BTreeMap<String, String>,
+    /// The kustomization files of each directory that was looked into.
+    listed: HashMap<String, Vec<&'static str>>,
+}
+
+impl Found {
+    /// Whether there is a file, as far as that was seen.
+    fn has(&self, path: &str) -> Option<bool> {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let files = self.listed.get(dir).filter(|_| KUSTOMIZATION_FILES.contains(&name))?;
+        Some(files.contains(&name))
+    }
+}
+
+/// Looks for kustomizations.
+pub(crate) fn find(dir: &Path, output: Option<&Path>, disk: &Disk) -> Result<Found, Report> {
+    let mut found = Found::default();
     let mut next = vec![(dir.to_path_buf(), 0)];
     while let Some((dir, depth)) = next.pop() {
         if depth > DEPTH_MAX || Some(dir.as_path()) == output {
             continue;
         }
-        let mut files = BTreeSet::new();
+        let mut files = Vec::new();
         for entry in fs::read_dir(&dir).map_err(|error| Report::file("read", &dir, &error))? {
             let entry = entry.map_err(|error| Report::file("read", &dir, &error))?;
             let kind = entry.file_type().map_err(|error| Report::file("read", &entry.path(), &error))?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             if kind.is_dir() && !name.starts_with('.') {
                 next.push((entry.path(), depth + 1));
-            } else if KUSTOMIZATION_FILES.contains(&name.as_str()) {
-                files.insert(name);
+            } else {
+                files.extend(KUSTOMIZATION_FILES.iter().find(|known| **known == name));
             }
         }
-        let file = KUSTOMIZATION_FILES.iter().find(|name| files.contains(**name));
-        if let (Some(file), Some(path)) = (file, disk.relative(&dir)) {
+        let Some(path) = disk.relative(&dir) else { continue };
+        if let Some(file) = KUSTOMIZATION_FILES.iter().find(|name| files.contains(*name)) {
             let full = if path.is_empty() { (*file).to_owned() } else { format!("{path}/{file}") };
-            found.insert(path, full);
+            found.roots.insert(path.clone(), full);
         }
-        if found.len() > ROOTS_MAX {
+        found.listed.insert(path, files);
+        if found.roots.len() > ROOTS_MAX {
             return Err(Report::new(report::FILE, format!("there are more than {ROOTS_MAX} kustomizations"))
                 .hint("name a directory with fewer of them"));
         }

@@ -165,22 +165,23 @@ impl Index {
         self.is_other = true;
     }
 
-    /// The directories whose rendering is as it would be now. `root` is where paths begin.
-    pub(super) fn fresh(&mut self, root: &Path) -> BTreeSet<String> {
-        let missing: HashSet<usize> = self.rendered.values().flat_map(|one| one.missing.iter().copied()).collect();
-        let changed: HashSet<usize> = (0..self.paths.len())
-            .filter(|place| match self.seen.get(place) {
-                Some(_) => !self.is_same(*place, root),
-                None => missing.contains(place) && self.is_there(*place, root),
-            })
-            .collect();
-        let is_fresh =
-            |one: &Rendered| !one.program && one.files.iter().chain(&one.missing).all(|place| !changed.contains(place));
-        self.rendered.iter().filter(|(_, one)| is_fresh(one)).map(|(dir, _)| dir.clone()).collect()
+    /// The directories whose rendering read nothing that has changed since. `root` is where paths begin.
+    pub(super) fn unchanged(&mut self, root: &Path) -> BTreeSet<String> {
+        let read: Vec<usize> = self.seen.keys().copied().collect();
+        let changed: HashSet<usize> = read.into_iter().filter(|place| !self.is_same(*place, root)).collect();
+        let is_unchanged = |one: &Rendered| !one.program && !one.files.iter().any(|place| changed.contains(place));
+        self.rendered.iter().filter(|(_, one)| is_unchanged(one)).map(|(dir, _)| dir.clone()).collect()
     }
 
-    fn is_there(&self, place: usize, root: &Path) -> bool {
-        self.paths.get(place).is_none_or(|path| root.join(path).exists())
+    /// Keeps the directories whose rendering looked for nothing in vain that is there now.
+    pub(super) fn retain_without(&self, dirs: &mut BTreeSet<String>, is_there: impl Fn(&str) -> bool) {
+        let missing: BTreeSet<usize> = self.rendered.values().flat_map(|one| one.missing.iter().copied()).collect();
+        let path = |place: &usize| self.paths.get(*place);
+        let came: HashSet<usize> =
+            missing.into_iter().filter(|place| path(place).is_none_or(|path| is_there(path))).collect();
+        dirs.retain(|dir| {
+            self.rendered.get(dir).is_some_and(|one| !one.missing.iter().any(|place| came.contains(place)))
+        });
     }
 
     fn is_same(&mut self, place: usize, root: &Path) -> bool {
