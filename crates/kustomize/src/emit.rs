@@ -32,7 +32,7 @@ pub(crate) trait Printed: Sized {
 pub(crate) enum Shown<'a, T> {
     /// What is never quoted.
     Plain(Cow<'a, str>),
-    Text(&'a str),
+    Text(Cow<'a, str>),
     List(&'a [T]),
     Map(Vec<(&'a str, &'a T)>),
     /// A value of JSON stands for it.
@@ -49,7 +49,7 @@ impl Printed for Json {
             Self::Null => Shown::Plain("null".into()),
             Self::Bool(flag) => Shown::Plain(if *flag { "true" } else { "false" }.into()),
             Self::Number(number) => Shown::Plain(number_text(number).into()),
-            Self::String(text) => Shown::Text(text),
+            Self::String(text) => Shown::Text(text.into()),
         })
     }
 }
@@ -132,7 +132,7 @@ impl Writer<'_> {
                     self.out.push(' ');
                 }
                 let inner = if position == Position::Top { 0 } else { indent };
-                scalar(self.out, text, inner, false);
+                scalar(self.out, &text, inner, false);
                 self.out.push('\n');
             }
             Shown::Json(value) => {
@@ -185,14 +185,15 @@ fn number_text(number: &serde_json::Number) -> String {
 
 /// What the text is like, as far as its style depends on it.
 #[derive(Default)]
-struct Shape {
+pub(crate) struct Shape {
     multiline: bool,
     plain: bool,
     single: bool,
-    block: bool,
+    /// Whether it may be written as a block of lines.
+    pub(crate) block: bool,
 }
 
-fn shape(text: &str) -> Shape {
+pub(crate) fn shape(text: &str) -> Shape {
     // Most texts are names.
     let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'/' | b'_');
     if text.bytes().all(is_of_name) && !text.starts_with(['-', '.']) {

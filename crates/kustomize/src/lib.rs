@@ -12,6 +12,7 @@ mod config;
 mod emit;
 mod fields;
 mod files;
+mod folded;
 mod generate;
 pub mod helm;
 mod id;

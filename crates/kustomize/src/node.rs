@@ -1,6 +1,7 @@
 //! A YAML value as Kustomize works on it: texts keep their type and style until they are printed, because a text that
 //! takes the place of another takes over its style. Invariant: no mapping that was read has a key twice.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use prograde_model::Diagnostic;
@@ -9,6 +10,7 @@ use serde_json::{Map, Number, Value as Json};
 
 use crate::codes;
 use crate::emit::{Printed, Shown};
+use crate::folded;
 use crate::place::Place;
 use crate::scalar::{Rules, Tag, go_float_text, resolve, tag_of};
 
@@ -70,6 +72,11 @@ pub enum Kind {
 impl Scalar {
     fn new(tag: Tag, text: impl Into<String>) -> Self {
         Self { tag, style: Style::Plain, text: text.into() }
+    }
+
+    /// The text once Kustomize has printed it in its style and read it again, which it does with all objects in the end.
+    fn printed(&self) -> Cow<'_, str> {
+        if self.style == Style::Folded { folded::again(&self.text) } else { Cow::Borrowed(&self.text) }
     }
 
     /// Whether it is a text, or not decided yet.
@@ -365,7 +372,14 @@ impl Node {
     ) -> Result<Self, Diagnostic> {
         let at = place(syntax.line, syntax.column);
         let value = match syntax.value {
-            SyntaxValue::Scalar(text, style) => Value::Scalar(scalar_of(text, style, syntax.tag.as_deref())),
+            SyntaxValue::Scalar(text, style) => {
+                let mut scalar = scalar_of(text, style, syntax.tag.as_deref());
+                // Between brackets Kustomize prints nothing in quotes, and then takes it for a text.
+                if syntax.flow && repeated == Repeated::Refused && scalar.tag == Tag::Null && scalar.text.is_empty() {
+                    scalar.style = Style::Single;
+                }
+                Value::Scalar(scalar)
+            }
             SyntaxValue::Sequence(items) => Value::List(
                 items.into_iter().map(|item| Self::from_syntax(item, place, repeated)).collect::<Result<_, _>>()?,
             ),
@@ -392,7 +406,7 @@ impl Printed for Node {
     fn shown(&self, is_top: bool) -> Result<Shown<'_, Self>, Diagnostic> {
         Ok(match &self.value {
             Value::Scalar(scalar) if matches!(scalar.tag, Tag::Str | Tag::Other | Tag::Merge) => {
-                Shown::Text(&scalar.text)
+                Shown::Text(scalar.printed())
             }
             Value::Scalar(scalar) => Shown::Json(scalar_json(scalar, &self.place)?),
             Value::List(items) => Shown::List(items),
@@ -496,7 +510,7 @@ fn mergeable(value: Node, place: &Place) -> Result<Vec<Node>, Diagnostic> {
 
 fn scalar_of(text: String, style: Style, tag: Option<&str>) -> Scalar {
     let tag = match tag {
-        None if style == Style::Plain => tag_of(&text, Rules::V3),
+        None | Some("!") if style == Style::Plain => tag_of(&text, Rules::V3),
         None | Some("!!str" | "!") => Tag::Str,
         Some("!!int") => return Scalar { tag: Tag::Int, style: Style::Plain, text },
         Some("!!float") => return Scalar { tag: Tag::Float, style: Style::Plain, text },
@@ -530,7 +544,7 @@ pub(crate) fn looks_like_no_text(text: &str) -> bool {
 
 fn scalar_json(scalar: &Scalar, place: &Place) -> Result<Json, Diagnostic> {
     let quoted = scalar.style != Style::Plain || scalar.text.contains('\n');
-    let text = || Ok(Json::String(scalar.text.clone()));
+    let text = || Ok(Json::String(scalar.printed().into_owned()));
     match scalar.tag {
         Tag::Str | Tag::Other | Tag::Merge => return text(),
         Tag::Binary => {

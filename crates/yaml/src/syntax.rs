@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle};
 use prograde_model::Diagnostic;
 
 use crate::{CODE, FILE_BYTES_MAX, check_size, position};
@@ -39,6 +39,8 @@ pub struct Syntax {
     pub column: u32,
     /// The tag, where one is written, such as `!!str`.
     pub tag: Option<String>,
+    /// Whether it is written in brackets or braces, or within some.
+    pub flow: bool,
     /// The value.
     pub value: SyntaxValue,
 }
@@ -58,12 +60,26 @@ pub enum SyntaxValue {
 pub fn syntax(file: &str, text: &str) -> Result<Vec<Syntax>, Diagnostic> {
     check_size(file, text, FILE_BYTES_MAX)?;
     let mut builder = Builder { file, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, done: Vec::new() };
+    let unended = unended(text);
     for event in Parser::new_from_str(text).keep_tags(true) {
-        let (event, span) = event.map_err(|error| scan_error(file, &error))?;
+        let (mut event, span) = event.map_err(|error| scan_error(file, &error))?;
+        if let Event::Scalar(scalar, ScalarStyle::Literal | ScalarStyle::Folded, ..) = &mut event
+            && unended == Some(span.end.index())
+            && scalar.ends_with('\n')
+        {
+            scalar.to_mut().pop();
+        }
         let at = (position_of(span.start.line()), position_of(span.start.col()).saturating_add(1));
         builder.take(event, at, span.start.index() == span.end.index())?;
     }
     Ok(builder.done)
+}
+
+/// How many characters a text has whose last line is not ended. A block of lines that ends so has no line break at its end
+/// (YAML 1.2.2, production 165, `b-chomped-last`); the library gives it one.
+fn unended(text: &str) -> Option<usize> {
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    (!last.trim_matches(' ').is_empty()).then(|| text.chars().count())
 }
 
 fn position_of(number: usize) -> u32 {
@@ -104,14 +120,15 @@ impl Builder<'_> {
             // What is not written at all is shown as `~` by the library.
             let text = if empty && style == Style::Plain { String::new() } else { text.into_owned() };
             let value = SyntaxValue::Scalar(text, style);
-            let node = Syntax { line, column, tag: tag_text(tag), value };
+            let flow = self.open.last().is_some_and(|open| open.node.flow);
+            let node = Syntax { line, column, tag: tag_text(tag), flow, value };
             self.count(1, &node)?;
             return self.put(node, anchor);
         }
-        let started = if let Event::SequenceStart(_, anchor, tag) = event {
-            Some((anchor, tag_text(tag), SyntaxValue::Sequence(Vec::new())))
-        } else if let Event::MappingStart(_, anchor, tag) = event {
-            Some((anchor, tag_text(tag), SyntaxValue::Mapping(Vec::new())))
+        let started = if let Event::SequenceStart(style, anchor, tag) = event {
+            Some((style, anchor, tag_text(tag), SyntaxValue::Sequence(Vec::new())))
+        } else if let Event::MappingStart(style, anchor, tag) = event {
+            Some((style, anchor, tag_text(tag), SyntaxValue::Mapping(Vec::new())))
         } else if let Event::Alias(id) = event {
             return self.alias(id, line, column);
         } else {
@@ -125,8 +142,8 @@ impl Builder<'_> {
             }
             None
         };
-        if let Some((anchor, tag, value)) = started {
-            let node = Syntax { line, column, tag, value };
+        if let Some((style, anchor, tag, value)) = started {
+            let node = Syntax { line, column, tag, flow: style == StructureStyle::Flow, value };
             self.count(1, &node)?;
             if self.open.len() >= SYNTAX_DEPTH_MAX {
                 return Err(self.refused(&node, &format!("values are nested more than {SYNTAX_DEPTH_MAX} deep")));
@@ -143,7 +160,7 @@ impl Builder<'_> {
         };
         let (size, depth) = (*size, *depth);
         if self.nodes.saturating_add(size) > SYNTAX_NODES_MAX || self.open.len() + depth > SYNTAX_DEPTH_MAX {
-            let node = Syntax { line, column, tag: None, value: SyntaxValue::Sequence(Vec::new()) };
+            let node = Syntax { line, column, tag: None, flow: false, value: SyntaxValue::Sequence(Vec::new()) };
             return Err(self.refused(&node, "the aliases multiply to more than is read"));
         }
         let node = node.clone();
@@ -256,6 +273,25 @@ mod tests {
                 text("1", Style::Plain, Some("!!str")),
             ]
         );
+    }
+
+    #[test]
+    fn a_block_that_the_file_ends_in_has_the_line_break_that_is_there() {
+        for (text, expected) in [
+            ("a: |\n  b\n", "b\n"),
+            ("a: |\n  b", "b"),
+            ("a: |+\n  b", "b"),
+            ("a: >\n  b\n  é", "b é"),
+            ("a: |\n  b\n  ", "b\n"),
+            ("a: |\n  b\n\n", "b\n"),
+            ("a: |\n  b\n# c", "b\n"),
+            ("a: |\n  b\n...", "b\n"),
+            ("- |\n  b\n- c", "b\n"),
+        ] {
+            let mut found = Vec::new();
+            scalars(&syntax("a.yaml", text).unwrap()[0], &mut found);
+            assert_eq!(found[0].0, expected, "{text:?}");
+        }
     }
 
     #[test]

@@ -8,19 +8,23 @@ use prograde_kustomize::FileTree;
 use crate::fixture;
 
 /// Draws by a seed (Knuth's MMIX constants).
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D)
+    }
+
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
     }
 
-    fn one_in(&mut self, sides: u64) -> bool {
+    pub(crate) fn one_in(&mut self, sides: u64) -> bool {
         self.roll(sides) == 0
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub(crate) fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[usize::try_from(self.roll(from.len() as u64)).unwrap()]
     }
 }
@@ -222,7 +226,7 @@ fn fields(dice: &mut Dice, overlay: bool) -> String {
 
 /// The case of a seed; what is rendered is `top`.
 pub(crate) fn case(seed: u64) -> FileTree {
-    let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x5851_F42D);
+    let mut dice = Dice::new(seed);
     let mut text = format!("=== base/all.yaml\n{}", objects(&mut dice));
     text.push_str("=== base/note.txt\nline one\nline two\n=== base/vars.env\nX=1\n# no\nY=two words\n");
     text.push_str("=== top/note.txt\nother\n=== top/vars.env\nX=2\n");

@@ -9,3 +9,4 @@ mod fixture;
 mod grammar;
 mod peer;
 mod reads;
+mod texts;

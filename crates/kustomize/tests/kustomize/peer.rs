@@ -7,6 +7,7 @@ use prograde_kustomize::FileTree;
 
 use crate::fixture;
 use crate::grammar;
+use crate::texts;
 
 /// Kustomize as `scripts/test-peers.sh` installs it; nothing where it is not, which is a failure in CI.
 fn peer() -> Option<PathBuf> {
@@ -83,6 +84,14 @@ fn larger_cases() {
         ("generators", include_str!("generators.txt")),
     ];
     check(&cases.map(|(name, text)| (name.to_owned(), fixture::tree(text))));
+}
+
+#[test]
+fn generated_texts() {
+    let cases: Vec<(String, FileTree)> = (0..300).map(|seed| (format!("text {seed}"), texts::case(seed))).collect();
+    let rendered = cases.iter().filter(|(_, tree)| fixture::rendered(tree, "top").is_ok()).count();
+    assert!(rendered >= 200, "{rendered} can be rendered");
+    check(&cases);
 }
 
 #[test]
