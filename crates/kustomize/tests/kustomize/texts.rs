@@ -1,6 +1,8 @@
 //! One object whose values are written in all the ways that YAML has: styles, folds, comments, tags, anchors, documents that end
 //! without a line break. The same seed makes the same case.
 
+use std::fmt::Write as _;
+
 use prograde_kustomize::FileTree;
 
 use crate::grammar::Dice;
@@ -110,7 +112,7 @@ fn mapping(dice: &mut Dice, indent: usize, depth: usize) -> String {
             }
             _ => format!("{}\n{}", dice.pick(&["", " #"]), mapping(dice, indent + 2, depth - 1).trim_end_matches('\n')),
         };
-        out.push_str(&format!("{pad}{key}{at}{end}:{value}\n"));
+        writeln!(out, "{pad}{key}{at}{end}:{value}").unwrap();
     }
     out
 }

@@ -97,7 +97,8 @@ impl Disk {
         if !metadata.is_file() {
             return Err("it is not a plain file".into());
         }
-        let mut bytes = Vec::new();
+        // With room for all of it, it is read at once.
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0) + 1);
         file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
         if bytes.len() as u64 > FILE_BYTES_MAX {
             return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
