@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use prograde_kustomize::Files;
+use prograde_kustomize::{Files, Options, Renderer};
 use prograde_model::Diagnostics;
 
 use crate::located::{Located, Place, Value};
@@ -25,7 +25,12 @@ pub struct Rendered {
 
 /// Renders the kustomization in the directory `dir` of a tree; the empty path is the tree's root.
 pub fn render(tree: &dyn Files, dir: &str) -> Result<Rendered, Diagnostics> {
-    let rendering = prograde_kustomize::render(tree, dir)?;
+    render_with(tree, dir, Options::default())
+}
+
+/// The same, as options say.
+pub(crate) fn render_with(tree: &dyn Files, dir: &str, options: Options) -> Result<Rendered, Diagnostics> {
+    let rendering = Renderer::with(tree, options).render(dir)?;
     let objects = rendering.resources.iter().map(|resource| Ok(Resource { tree: Located::from_node(&resource.tree)? }));
     let resources = objects.collect::<Result<_, prograde_model::Diagnostic>>()?;
     Ok(Rendered { resources, program: rendering.reads.program })

@@ -263,7 +263,7 @@ impl Chart {
         loader.note_program();
         let label = beside(&self.place.file, &format!("(what Helm prints of {})", self.shown()));
         let read = |text: &str| {
-            let documents = crate::load::documents(&label, text)?;
+            let documents = loader.objects(&label, text)?;
             Ok((objects(&documents)?, documents.iter().map(Node::weight).sum()))
         };
         // Charts may say something before their objects.

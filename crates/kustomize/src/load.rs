@@ -11,6 +11,7 @@ use crate::codes;
 use crate::files::{Files, Link};
 use crate::helm::{self, ChartFiles, Charts};
 use crate::node::{Node, Repeated};
+use crate::options::Options;
 use crate::place::Place;
 use crate::remote::RemoteBase;
 use crate::tree::{is_within, join};
@@ -56,8 +57,7 @@ struct Fetched {
 /// Reads trees.
 pub(crate) struct Loader<'a> {
     main: &'a dyn Files,
-    /// Whether files may lie outside of the directory that names them.
-    is_open: bool,
+    options: Options,
     fetched: RefCell<Vec<Fetched>>,
     parsed: RefCell<Parsed>,
     kustomizations: RefCell<Parsed>,
@@ -65,10 +65,10 @@ pub(crate) struct Loader<'a> {
 }
 
 impl<'a> Loader<'a> {
-    pub(crate) fn new(main: &'a dyn Files, is_open: bool) -> Self {
+    pub(crate) fn new(main: &'a dyn Files, options: Options) -> Self {
         Self {
             main,
-            is_open,
+            options,
             fetched: RefCell::new(Vec::new()),
             parsed: RefCell::new(HashMap::new()),
             kustomizations: RefCell::new(HashMap::new()),
@@ -151,7 +151,7 @@ impl<'a> Loader<'a> {
             return Err(named.place.diagnostic(codes::REMOTE, message, hint));
         }
         let path = self.resolve(dir, named)?;
-        if !self.is_open && !dir.path.is_empty() && !is_within(&path, &dir.path) {
+        if !self.options.reads_whole_tree && !dir.path.is_empty() && !is_within(&path, &dir.path) {
             let message = format!("`{}` is not in or below the directory of the kustomization", named.text);
             let hint = "files are read from the kustomization's own directory; put it there, or make it a base";
             return Err(named.place.diagnostic(codes::ESCAPE, message, hint));
@@ -239,9 +239,14 @@ impl<'a> Loader<'a> {
         let Ok(text) = std::str::from_utf8(content) else {
             return Err(Diagnostic::file(prograde_yaml::CODE, shown, "the file is not UTF-8", ""));
         };
-        let parsed = Arc::new(documents(&shown, text)?);
+        let parsed = Arc::new(self.objects(&shown, text)?);
         self.parsed.borrow_mut().insert((tree, path), Arc::clone(&parsed));
         Ok(parsed)
+    }
+
+    /// The documents of a text, to be printed.
+    pub(crate) fn objects(&self, file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
+        if self.options.keeps_texts { documents(file, text) } else { documents_to_print(file, text) }
     }
 
     /// The kustomization file of a directory, and what it is called.
@@ -353,10 +358,20 @@ impl Dir {
     }
 }
 
-/// The documents of a text; empty ones are left out.
+/// The documents of a text; empty ones are left out. Texts are as they are written, whatever Kustomize makes of them.
 pub fn documents(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
+    documents_to_print(file, text).map(as_written)
+}
+
+/// The documents of a text as Kustomize has them.
+fn documents_to_print(file: &str, text: &str) -> Result<Vec<Node>, Diagnostic> {
     let name: Arc<str> = file.into();
     documents_at(file, text, &|line, column| Place { file: Arc::clone(&name), line, column }, Repeated::Refused)
+}
+
+fn as_written(mut documents: Vec<Node>) -> Vec<Node> {
+    documents.iter_mut().for_each(Node::keep_texts);
+    documents
 }
 
 /// The documents of a text in which the last of two keys counts, as for readers that are not strict.
@@ -370,7 +385,8 @@ fn kustomization_documents(file: &str, content: &[u8]) -> Result<Vec<Node>, Diag
         return Err(Diagnostic::file(prograde_yaml::CODE, file, "the file is not UTF-8", ""));
     };
     let name: Arc<str> = file.into();
-    documents_at(file, text, &|line, column| Place { file: Arc::clone(&name), line, column }, Repeated::LastCounts)
+    let place = |line, column| Place { file: Arc::clone(&name), line, column };
+    documents_at(file, text, &place, Repeated::LastCounts).map(as_written)
 }
 
 /// The documents of a text that stands within a file.

@@ -295,6 +295,17 @@ impl Node {
         *self = value;
     }
 
+    /// Takes away what Kustomize would print otherwise than it is written.
+    pub(crate) fn keep_texts(&mut self) {
+        match &mut self.value {
+            Value::Scalar(scalar) if scalar.style == Style::Folded => scalar.style = Style::Literal,
+            Value::Scalar(scalar) if scalar.tag == Tag::Null && scalar.text.is_empty() => scalar.style = Style::Plain,
+            Value::Scalar(_) => {}
+            Value::List(items) => items.iter_mut().for_each(Self::keep_texts),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| entry.value.keep_texts()),
+        }
+    }
+
     /// How many levels there are; a scalar has one.
     pub(crate) fn depth(&self) -> usize {
         let below = match &self.value {

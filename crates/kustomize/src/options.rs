@@ -10,4 +10,7 @@ pub struct Options {
     pub keeps_order: bool,
     /// Objects get the label of `buildMetadata: [managedByLabel]` (`--enable-managedby-label`).
     pub labels_managed_by: bool,
+    /// Texts stay as they are written, for a directory without a kustomization, of which nobody expects what Kustomize prints:
+    /// it gives texts that were written after `>` more line breaks, and makes empty texts of nothing between brackets.
+    pub keeps_texts: bool,
 }

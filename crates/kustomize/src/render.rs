@@ -79,7 +79,7 @@ impl<'a> Renderer<'a> {
 
     /// A renderer that is told what a command line says.
     pub fn with(tree: &'a dyn Files, options: Options) -> Self {
-        Self { loader: Loader::new(tree, options.reads_whole_tree), options }
+        Self { loader: Loader::new(tree, options), options }
     }
 
     /// Renders the kustomization in a directory; the empty path is the tree's root.

@@ -91,6 +91,7 @@ impl BuildArgs {
             reads_whole_tree: self.load_restrictor == LoadRestrictor::None,
             keeps_order: self.reorder == Reorder::None,
             labels_managed_by: self.enable_managedby_label,
+            keeps_texts: false,
         }
     }
 }
@@ -143,6 +144,7 @@ fn rendered(app: &App, dir: &Path, asking: &Asking, options: Options) -> Result<
             Some(Replaced { files: &disk, path, content: text.into_bytes().into() })
         }
     };
+    let options = Options { keeps_texts: files.is_some(), ..options };
     let files = files.as_ref().map_or(&disk as &dyn Files, |files| files as &dyn Files);
     let rendering = Renderer::with(files, options).render(&inner).map_err(|problem| located(&problem, &disk))?;
     for warning in &rendering.warnings {

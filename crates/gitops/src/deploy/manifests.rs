@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use prograde_kustomize::helm::Charts;
-use prograde_kustomize::{FileTree, Remotes, Surrounded, file_name, join, stand_in};
+use prograde_kustomize::{FileTree, Options, Remotes, Surrounded, file_name, join, stand_in};
 use prograde_model::{Digest, Target};
 use serde_json::Value as Json;
 
@@ -46,7 +46,9 @@ impl Manifests<'_> {
             let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
             (above == overlay).then_some(name)
         });
-        if let Some(text) = stand_in(own, target.service.as_str()) {
+        let stand_in = stand_in(own, target.service.as_str());
+        let options = Options { keeps_texts: stand_in.is_some(), ..Options::default() };
+        if let Some(text) = stand_in {
             files.insert([&folder, "/", KUSTOMIZATION].concat(), text)?;
         }
         let service = quoted(target.service.as_str());
@@ -57,7 +59,7 @@ impl Manifests<'_> {
         );
         files.insert(KUSTOMIZATION, kustomization)?;
         let files = Surrounded { files: &files, remotes: self.bases.as_ref(), charts: self.charts.as_ref() };
-        Ok(kustomize::render(&files, "")?)
+        Ok(kustomize::render_with(&files, "", options)?)
     }
 
     /// The overlay's path below the manifests, in normal form; all of them must be files.

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use prograde_kustomize::FileTree;
+use prograde_kustomize::{FileTree, Options, Renderer};
 
 use crate::grammar::Dice;
 
@@ -136,4 +136,20 @@ pub(crate) fn case(seed: u64) -> FileTree {
         kustomization.push_str("patches: [{target: {kind: Text}, patch: '[{\"op\": \"add\", \"path\": \"/spec/more\", \"value\": 1.5}]'}]\n");
     }
     FileTree::from_files([("top/text.yaml", text), ("top/kustomization.yaml", kustomization)]).unwrap()
+}
+
+#[test]
+fn what_kustomize_does_not_print_keeps_its_texts() {
+    let object =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  text: >\n    x\n     deep\n  empty: {k: }\n";
+    let tree = FileTree::from_files([("kustomization.yaml", "resources: [a.yaml]"), ("a.yaml", object)]).unwrap();
+    let data = |options: Options| {
+        let rendering = Renderer::with(&tree, options).render("").unwrap();
+        rendering.to_json().unwrap()[0]["data"].clone()
+    };
+    let plain = Options { keeps_texts: true, ..Options::default() };
+    assert_eq!(data(plain), serde_json::json!({"text": "x\n deep\n", "empty": {"k": null}}));
+    assert_eq!(data(Options::default()), serde_json::json!({"text": "x\n\n deep\n", "empty": {"k": ""}}));
+    let read = prograde_kustomize::documents("a.yaml", object).unwrap()[0].to_json().unwrap();
+    assert_eq!(read["data"], data(plain));
 }
