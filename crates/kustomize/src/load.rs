@@ -102,7 +102,11 @@ impl<'a> Loader<'a> {
     fn read(&self, tree: usize, path: &str, place: &Place) -> Result<Option<Arc<[u8]>>, Diagnostic> {
         self.with_tree(tree, |files| files.read(path)).map_err(|why| {
             let message = format!("`{path}` can't be read: {why}");
-            place.diagnostic(codes::MISSING, message, "check its permissions and its size")
+            place.diagnostic(
+                codes::MISSING,
+                message,
+                "check its permissions; make it smaller, or keep large files that nothing needs in another place",
+            )
         })
     }
 
