@@ -2,7 +2,6 @@
 //! `prograde policy webhook` says it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 
@@ -93,10 +92,6 @@ fn read(folder: &Path, name: &str) -> String {
     fs::read_to_string(folder.join(name)).unwrap()
 }
 
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// A pod, which takes the machine's network or does not.
 fn pod(name: &str, labels: &Value, host_network: bool) -> Value {
     json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": {
@@ -115,7 +110,7 @@ impl Asking {
         certificates(folder.path(), &["tls"]);
         let [ca, cert, key] = ["ca.crt", "tls.crt", "tls.key"].map(|name| read(folder.path(), name));
         let kubeconfig = cluster.kubeconfig("admin").display().to_string();
-        let listen = format!("127.0.0.1:{}", free());
+        let listen = format!("127.0.0.1:{}", prograde_ports::free());
         let listens = ["--admission-listen", &listen, "--admission-cert", "tls.crt", "--admission-key", "tls.key"];
         let knows = ["--admission-kubeconfig", &kubeconfig, "--policies", POLICIES];
         let files = [("ca.crt", ca.as_str()), ("tls.crt", &cert), ("tls.key", &key), (POLICIES, RULES)];
@@ -289,7 +284,7 @@ fn who_may_ask_is_known_and_what_is_asked_is_bounded() {
     certificates(folder, &["tls", "cluster", "next"]);
     let texts = ["ca.crt", "tls.crt", "tls.key"].map(|name| (name, read(folder, name)));
     let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
-    let listen = format!("127.0.0.1:{}", free());
+    let listen = format!("127.0.0.1:{}", prograde_ports::free());
     let shown = ["--admission-cert", "tls.crt", "--admission-key", "tls.key", "--admission-client-ca", "ca.crt"];
     let world = World::with_files(&files, &[["--admission-listen", &listen].as_slice(), &shown].concat());
     let url = |path: &str| format!("https://{listen}{path}");

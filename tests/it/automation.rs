@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::world::peer::Peer;
 use crate::world::repository::Repository;
 use crate::world::wait::until;
-use crate::world::{Said, World, free_port, processes, said, text};
+use crate::world::{Said, World, processes, said, text};
 
 /// The objects for an image in namespace `f`: of a name, with more in the automation's `git`.
 fn objects(name: &str, image: &str, git: &str) -> String {
@@ -297,7 +297,7 @@ fn another_registry_tells_of_what_is_pushed() {
     const SECRET: &str = "shown-by-the-registry";
     let world = World::with_files(&[("secret", SECRET)], &["--image-webhook-secret", "secret"]);
     let address = format!("{}/webhooks/images", world.url());
-    let Some(registry) = Peer::registry_that_tells(free_port(), &address, SECRET) else { return };
+    let Some(registry) = Peer::registry_that_tells(prograde_ports::free(), &address, SECRET) else { return };
     let (fleet, image) = (Repository::create(&world, "fleet"), format!("{}/tools", registry.host()));
     fleet.remove("prograde.yaml");
     // By itself it looks once an hour.

@@ -7,7 +7,7 @@ use crate::world::peer::Peer;
 use crate::world::prometheus::Exporter;
 use crate::world::repository::Repository;
 use crate::world::wait::until;
-use crate::world::{World, free_port, http, text};
+use crate::world::{World, http, text};
 
 const ANNOTATIONS: &str = "    metadata:
       annotations: { prometheus.io/scrape: 'true', prometheus.io/port: '8080' }
@@ -107,7 +107,7 @@ fn an_alert_is_known_after_a_scrape_however_seldom_rules_are_evaluated() {
 
 #[test]
 fn alerts_are_sent_to_the_alertmanagers_of_the_configuration() {
-    let port = free_port();
+    let port = prograde_ports::free();
     let exporter = Exporter::open();
     exporter.set("a1", 3);
     let config = format!(

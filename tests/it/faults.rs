@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::world::load::Load;
 use crate::world::repository::{Repository, deployments};
 use crate::world::wait::until;
-use crate::world::{Said, World, free_port, http, said, text};
+use crate::world::{Said, World, http, said, text};
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
@@ -30,7 +30,7 @@ fn assert_report(said: &Said, exit: i32, code: &str, words: &[&str]) {
 fn a_port_in_use_and_a_directory_in_use_are_told_apart() {
     let world = World::new();
     let directory = world.data();
-    let second = said(&mut world.serve(&world.data(), local(free_port())));
+    let second = said(&mut world.serve(&world.data(), local(prograde_ports::free())));
     assert_report(&second, 2, "PG0302", &["in use by another server", directory.to_str().unwrap(), "--data-dir"]);
     assert_eq!(world.get("/api/v1/status")["sequence"], 0, "the first one goes on");
 
@@ -54,7 +54,7 @@ fn a_journal_that_was_altered_is_not_served_and_says_where() {
     alter(&file, "UPDATE event SET payload = replace(payload, 'success', 'failure') WHERE sequence = 5");
     let found = world.cli(&["journal", "verify", "--offline"]);
     assert_report(&found, 1, "PG0305", &["event 5"]);
-    let refused = said(&mut world.serve(&world.data(), local(free_port())));
+    let refused = said(&mut world.serve(&world.data(), local(prograde_ports::free())));
     assert_report(&refused, 2, "PG0305", &["event 5", "journal verify --offline"]);
 
     fs::write(&file, sound).unwrap();
@@ -153,7 +153,7 @@ fn a_server_does_not_start_on_a_full_disk_and_says_so() {
         let Some(world) = on_a_disk_of(size) else {
             return left_out("a_server_does_not_start_on_a_full_disk_and_says_so");
         };
-        let refused = said(&mut world.serve(&world.data(), local(free_port())));
+        let refused = said(&mut world.serve(&world.data(), local(prograde_ports::free())));
         assert_report(&refused, 2, "PG0304", &["no space is left", "make space"]);
     }
 }

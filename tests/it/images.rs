@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::peer::Peer;
 use crate::world::repository::Repository;
 use crate::world::wait::until;
-use crate::world::{World, free_port, said_by_peer, text};
+use crate::world::{World, said_by_peer, text};
 
 /// An image to lay others on, in a registry: its name with the digest.
 fn base(world: &World, registry: &Peer) -> String {
@@ -90,7 +90,7 @@ fn a_program_is_laid_on_a_base_and_pushed_where_others_can_verify_it() {
 
 #[test]
 fn where_images_are_pushed_to_may_be_away_for_a_while() {
-    let port = free_port();
+    let port = prograde_ports::free();
     let below = format!("127.0.0.1:{port}/team");
     let world = World::with_files(&[], &["--push-to", &below]);
     let commit = Repository::create(&world, "echo").push("greeting=hello", "Greet");

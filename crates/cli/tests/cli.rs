@@ -158,11 +158,11 @@ fn no_server_is_told_apart_from_one_that_does_not_answer() {
     error[PG0902]: no server runs on [HOME]/.local/share/prograde
       hint: start one with `prograde serve`, or name one with `--server URL`
     ");
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = prograde_ports::free();
     let ran = Ran::from(
         place
             .command(&["status", "--json"])
-            .env("PROGRADE_URL", format!("http://{closed}"))
+            .env("PROGRADE_URL", format!("http://127.0.0.1:{closed}"))
             .env("PROGRADE_TOKEN", "t")
             .output()
             .unwrap(),

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -123,7 +123,7 @@ struct Registry {
 impl Registry {
     fn start(test: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = format!("127.0.0.1:{}", prograde_ports::free());
         let config = json!({
             "version": 0.1, "log": { "level": "error" },
             "storage": { "filesystem": { "rootdirectory": dir.path() } }, "http": { "addr": address }

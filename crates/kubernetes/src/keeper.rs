@@ -311,6 +311,7 @@ impl Keeper {
                     because,
                     prune: orders.prune,
                     confirmed: orders.confirmed,
+                    leaves: kept.target.leaves,
                 };
                 let work = work();
                 self.running.spawn(async move { work.sync(begin, orders, &*clock).await })

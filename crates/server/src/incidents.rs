@@ -35,7 +35,7 @@ pub(crate) type IncidentError = KeepError<Refusal>;
 pub(crate) struct Desk(Arc<Inner>);
 
 struct Inner {
-    kept: Kept<Incidents>,
+    kept: Arc<Kept<Incidents>>,
     stop: CancellationToken,
     task: StdMutex<Option<JoinHandle<()>>>,
 }

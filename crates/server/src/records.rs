@@ -1,7 +1,7 @@
 //! The places in the journal of facts that are no flight's.
 
 use std::marker::PhantomData;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use prograde_journal::{Journal, JournalError, NewEvent};
@@ -12,6 +12,7 @@ use prograde_model::oncall::{PageFact, RosterFact};
 use prograde_model::runbook::RunbookFact;
 use prograde_model::stored::{DecodeError, Fact, Fold, NotKept};
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::events::chain;
 
@@ -125,18 +126,24 @@ pub(crate) enum KeepError<E> {
 pub(crate) struct Kept<S: Fold> {
     state: RwLock<S>,
     /// Held by whoever decides and writes.
-    records: Mutex<Records<S::Fact>>,
+    records: Arc<Mutex<Records<S::Fact>>>,
+    /// What is being written.
+    writes: TaskTracker,
 }
 
-impl<S: Fold> Kept<S> {
+impl<S: Fold + Send + Sync + 'static> Kept<S>
+where
+    S::Fact: Send + Sync + 'static,
+{
     /// With what the facts of before give.
-    pub(crate) async fn open(journal: Journal) -> Result<Self, RecordsError> {
+    pub(crate) async fn open(journal: Journal) -> Result<Arc<Self>, RecordsError> {
         let (records, history) = Records::open(journal).await?;
         let mut state = S::default();
         for (at, fact) in &history {
             state.apply(fact, *at);
         }
-        Ok(Self { state: RwLock::new(state), records: Mutex::new(records) })
+        let (state, records) = (RwLock::new(state), Arc::new(Mutex::new(records)));
+        Ok(Arc::new(Self { state, records, writes: TaskTracker::new() }))
     }
 
     /// Looks at what is known. Must be short: facts wait meanwhile.
@@ -144,30 +151,51 @@ impl<S: Fold> Kept<S> {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Records what is decided on what is known: nothing can come in between.
+    /// Records what is decided on what is known: nothing can come in between. What was decided is written and known also if nobody
+    /// waits for that any more.
     pub(crate) async fn record<E>(
-        &self,
+        self: &Arc<Self>,
         now: Timestamp,
         decide: impl FnOnce(&S) -> Result<Vec<S::Fact>, E>,
     ) -> Result<Vec<S::Fact>, KeepError<E>> {
-        let records = self.records.lock().await;
+        let records = Arc::clone(&self.records).lock_owned().await;
+        // It may not have been known whether what came before was stored.
+        match records.append(&[], now).await {
+            Ok(()) => {}
+            Err(NotKept::Missed(facts)) => self.apply(&facts),
+            Err(NotKept::Failed(why)) => return Err(KeepError::Record(why)),
+        }
         let facts = self.with(decide).map_err(KeepError::Refused)?;
         if facts.is_empty() {
             return Ok(facts);
         }
-        let kept = records.append(&facts, now).await;
+        let this = Arc::clone(self);
+        let written = self.writes.spawn(async move {
+            let kept = records.append(&facts, now).await;
+            let (facts, kept) = match kept {
+                Ok(()) => (facts.into_iter().map(|fact| (now, fact)).collect(), Ok(())),
+                Err(not_kept) => {
+                    let why = not_kept.to_string();
+                    (not_kept.missed(), Err(why))
+                }
+            };
+            this.apply(&facts);
+            kept.map(|()| facts.into_iter().map(|(_, fact)| fact).collect())
+        });
+        match written.await {
+            Ok(written) => written.map_err(KeepError::Record),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Err(KeepError::Record(error.to_string())),
+            },
+        }
+    }
+
+    fn apply(&self, facts: &[(Timestamp, S::Fact)]) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if let Err(not_kept) = kept {
-            let why = not_kept.to_string();
-            for (at, fact) in not_kept.missed() {
-                state.apply(&fact, at);
-            }
-            return Err(KeepError::Record(why));
+        for (at, fact) in facts {
+            state.apply(fact, *at);
         }
-        for fact in &facts {
-            state.apply(fact, now);
-        }
-        Ok(facts)
     }
 }
 
@@ -200,10 +228,12 @@ async fn read_after<F: Fact>(journal: &Journal, version: u64) -> Result<Vec<(Tim
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "tests may fail by panicking")]
 
+    use std::convert::Infallible;
     use std::future::Future as _;
     use std::pin::pin;
     use std::task::{Context, Waker};
 
+    use prograde_model::application::{ApplicationId, Applications, Order};
     use prograde_model::incident::IncidentId;
 
     use super::*;
@@ -241,5 +271,50 @@ mod tests {
         let texts: Vec<_> =
             read(&journal).await.unwrap().into_iter().map(|(_, fact): (_, IncidentEvent)| fact).collect();
         assert_eq!(texts, [noted("first"), noted("left"), noted("left too"), noted("last")]);
+    }
+
+    fn order(application: &str) -> Vec<ApplicationFact> {
+        let of = ApplicationId { set: "main".parse().unwrap(), application: application.to_owned() };
+        Applications::order(of, Order { prune: false, confirm_prune: false, by: "ada".to_owned() })
+    }
+
+    fn ordered(known: &Applications) -> Vec<String> {
+        known.iter().map(|(of, _)| of.application.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_decided_is_known_to_whoever_decides_next_also_if_it_was_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(&folder.path().join("journal.db")).unwrap();
+        let kept = Kept::<Applications>::open(journal.clone()).await.unwrap();
+        let mut seen = Vec::new();
+        // Left while it is written.
+        {
+            let mut record = pin!(kept.record(at(1), |_| Ok::<_, Infallible>(order("a"))));
+            assert!(record.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        let decide = |known: &Applications| {
+            seen = ordered(known);
+            Ok::<_, Infallible>(order("b"))
+        };
+        kept.record(at(2), decide).await.unwrap();
+        assert_eq!(seen, ["a"]);
+
+        // Stored, and nobody knew.
+        {
+            let (records, facts) = (kept.records.lock().await, order("c"));
+            let mut append = pin!(records.append(&facts, at(3)));
+            assert!(append.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        while read::<ApplicationFact>(&journal).await.unwrap().len() < 3 {
+            tokio::task::yield_now().await;
+        }
+        let decide = |known: &Applications| {
+            seen = ordered(known);
+            Ok::<_, Infallible>(Vec::new())
+        };
+        kept.record(at(4), decide).await.unwrap();
+        assert_eq!(seen, ["a", "b", "c"]);
+        assert_eq!(kept.with(ordered), seen);
     }
 }

@@ -19,6 +19,7 @@ use prograde_supply::{Layout, SupplyError};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::adapters::admission::AsPoliciesSay;
 use crate::adapters::deployments::GitDeployments;
@@ -151,7 +152,7 @@ impl Server {
             page_key: PageKey::new(&token),
             incidents,
             filing,
-            runbooks: Arc::new(Kept::open(journal.clone()).await?),
+            runbooks: Kept::open(journal.clone()).await?,
             public_status: options.public_status,
             control: control.clone(),
             journal,
@@ -161,6 +162,7 @@ impl Server {
             node,
             ci: data.ci(),
             flag_token: auth::flag_token(&token),
+            orders: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
         let serving = serve(listener, api::router(context.clone(), &token).merge(registry), context.stop.clone());
@@ -198,6 +200,10 @@ impl Server {
         self.context.stop.cancel();
         if tokio::time::timeout(ANSWER_GRACE, &mut self.serving).await.is_err() {
             self.serving.abort();
+        }
+        self.context.orders.close();
+        if tokio::time::timeout(ANSWER_GRACE, self.context.orders.wait()).await.is_err() {
+            tracing::error!("{} orders were not carried out to their end", self.context.orders.len());
         }
         if let Some(admission) = self.admission.take() {
             admission.shutdown().await;
@@ -261,7 +267,7 @@ async fn keep_applications(
         upstreams: upstreams.clone(),
         read_from,
         url: url.to_owned(),
-        kept: Arc::new(Kept::open(journal.clone()).await?),
+        kept: Kept::open(journal.clone()).await?,
         policies: policies.clone(),
         vouching: vouching.clone(),
         bases: bases.clone(),

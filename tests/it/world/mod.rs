@@ -13,10 +13,10 @@ mod server;
 pub(crate) mod wait;
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -90,7 +90,7 @@ impl World {
         let agent = Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_mins(5)));
         let dir = tempfile::Builder::new().prefix("prograde-it-").tempdir().unwrap();
         fs::create_dir(dir.path().join("data")).unwrap();
-        let listen = SocketAddr::from((address(), free_port()));
+        let listen = SocketAddr::from((address(), prograde_ports::free()));
         Self {
             dir,
             listen,
@@ -360,15 +360,4 @@ fn address() -> [u8; 4] {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     let [high, low] = u16::try_from(std::process::id() % 50_000).unwrap().to_be_bytes();
     [127, high.saturating_add(1), low, NEXT.fetch_add(1, Ordering::Relaxed)]
-}
-
-/// A port that nobody listens on, given out once: below the system's ephemeral ports, so that no outgoing connection
-/// takes it while a server is down, and away from those that nodes choose from.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 9_000).unwrap();
-    until("there is a free port", || {
-        let port = 10_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 9_000;
-        TcpListener::bind(("127.0.0.1", port)).is_ok().then_some(port)
-    })
 }

@@ -166,8 +166,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_rate_holds_while_nothing_is_answered() {
-        // Nobody listens there any more: each request fails on its own, and the next is due all the same.
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        // Nobody listens there: each request fails on its own, and the next is due all the same.
+        let gone = std::net::SocketAddr::from(([127, 0, 0, 1], prograde_ports::free()));
         let tallies = tallies();
         let load = Load::start(options(gone, 100), Arc::clone(&tallies));
         tokio::time::sleep(Duration::from_millis(1995)).await;

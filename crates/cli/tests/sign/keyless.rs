@@ -153,7 +153,7 @@ fn pipelines_have_their_tokens_at_hand() {
     // Nobody is there.
     let config: serde_json::Value = serde_json::from_str(&world.read("config.json")).unwrap();
     let place = config["caUrls"][0]["url"].as_str().unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = format!("127.0.0.1:{}", prograde_ports::free());
     world.write("config.json", &config.to_string().replace(place, &format!("http://{free}")));
     let ran = world.prograde_in(&[("SIGSTORE_ID_TOKEN", &scene.sigstore.token(EVE))], &sign);
     assert!(ran.code == 2 && ran.err.contains("PG1380") && ran.err.contains("can't be reached"), "{ran:?}");

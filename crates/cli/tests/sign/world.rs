@@ -1,7 +1,7 @@
 //! A registry on this machine with one image, and the programs that read and write it.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -80,7 +80,7 @@ impl World {
     pub(crate) fn start() -> Option<Self> {
         let program = peer("docker-registry", "docker-registry".into())?;
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = prograde_ports::free();
         let host = format!("127.0.0.1:{port}");
         let config = json!({
             "version": "0.1", "log": { "level": "error" }, "http": { "addr": host },

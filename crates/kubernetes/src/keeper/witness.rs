@@ -27,6 +27,8 @@ pub struct Begin {
     pub prune: bool,
     /// Whether a person has said that all of it may go.
     pub confirmed: bool,
+    /// Whether it leaves: Git names it no longer, and what it has is deleted.
+    pub leaves: bool,
 }
 
 /// How an application stands.

@@ -1,7 +1,6 @@
 //! A real API server with its store, on ports and in a folder of its own, ended with the last test that uses it.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -73,14 +72,10 @@ pub(crate) async fn own() -> Option<Server> {
     Some(server)
 }
 
-fn free() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Server {
     fn begin(program: PathBuf) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (store, peers, port) = (free(), free(), free());
+        let (store, peers, port) = (prograde_ports::free(), prograde_ports::free(), prograde_ports::free());
         let (store_url, peers_url) = (format!("http://127.0.0.1:{store}"), format!("http://127.0.0.1:{peers}"));
         let log = fs::File::create(folder.path().join("etcd.log")).unwrap();
         let etcd = Command::new(&program)
@@ -146,8 +141,9 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
         };
-        let log = || fs::read_to_string(self.folder.path().join("api.log")).unwrap_or_default();
-        assert!(tokio::time::timeout(READY_WAIT, asked).await.is_ok(), "{}", log());
+        let log = |name: &str| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let is_ready = tokio::time::timeout(READY_WAIT, asked).await.is_ok();
+        assert!(is_ready, "{}\n{}", log("etcd.log"), log("api.log"));
     }
 
     fn config(&self, user: &str) -> String {

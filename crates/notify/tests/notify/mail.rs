@@ -12,7 +12,7 @@ use prograde_notify::delivery::Teller;
 use serde_json::{Value, json};
 
 use super::peer::missing;
-use super::serve::{Running, free_port, now};
+use super::serve::{Running, now};
 
 /// A mail server with a certificate of its own.
 struct Server {
@@ -38,7 +38,7 @@ impl Server {
             .output()
             .unwrap();
         assert!(certified.status.success(), "{certified:?}");
-        let port = free_port().port();
+        let port = prograde_ports::free();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/notify/mail_server.py");
         let mut child = Command::new(python)
             .arg(script)

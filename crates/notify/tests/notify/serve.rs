@@ -1,7 +1,6 @@
 //! The service behind HTTP, as `amtool` and Prometheus use it.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -214,11 +213,6 @@ impl Drop for Running {
         drop(self.0.kill());
         drop(self.0.wait());
     }
-}
-
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn prometheus(folder: &Path, target: &str) -> Option<Running> {

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::Value;
 
 use super::peer::{amtool, missing, printed};
-use super::serve::{Running, Served, free_port, wait};
+use super::serve::{Running, Served, wait};
 
 /// A status, and after how long it should be tried again.
 type Answer = (u16, Option<&'static str>);
@@ -74,7 +74,7 @@ receivers:
 fn alertmanager(served: &Served, config: &str) -> Option<(Running, String)> {
     let folder = served.folder.path();
     fs::write(folder.join("theirs.yml"), config).unwrap();
-    let address = free_port();
+    let address = format!("127.0.0.1:{}", prograde_ports::free());
     let log = File::create(folder.join("log")).unwrap();
     let child = Command::new("prometheus-alertmanager")
         .args(["--config.file=theirs.yml", "--storage.path=theirs", "--cluster.listen-address="])

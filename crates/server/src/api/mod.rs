@@ -24,6 +24,7 @@ mod prometheus;
 mod runbooks;
 mod toil;
 mod views;
+mod whole;
 
 pub(crate) use views::words;
 
@@ -45,6 +46,7 @@ use prograde_model::flight::Refusal;
 use prograde_model::runbook::Runs;
 use prograde_node::Node;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 pub use openapi::document as openapi_document;
 
@@ -61,6 +63,7 @@ use crate::metrics::elsewhere::Elsewhere;
 use crate::records::Kept;
 use crate::upstream::{self, Upstreams};
 use types::ErrorBody;
+use whole::whole;
 
 /// The largest body of an order, in bytes. Pushes have their own limit.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -97,6 +100,8 @@ pub(crate) struct Context {
     pub(crate) ci: PathBuf,
     /// What services show to evaluate flags.
     pub(crate) flag_token: String,
+    /// Orders that are being carried out.
+    pub(crate) orders: TaskTracker,
     /// Ends answers that would follow for ever.
     pub(crate) stop: CancellationToken,
 }
@@ -161,24 +166,25 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/git/{repository}/git-receive-pack", post(git::receive_pack))
         // The exchange is streamed, and bounded where it is read.
         .layer(DefaultBodyLimit::disable());
-    let guarded = api
-        .merge(git)
-        .merge(prometheus::router(context.elsewhere.is_some()))
+    let ordered = api
         .merge(alertmanager::router())
         .merge(incidents::router())
         .merge(runbooks::router())
-        .merge(applications::router().merge(automations::router()).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)))
+        .merge(applications::router().merge(automations::router()).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)));
+    let guarded = whole(ordered, &context.orders)
+        .merge(git)
+        .merge(prometheus::router(context.elsewhere.is_some()))
         .merge(if context.public_status { Router::new() } else { incidents::status_page() })
         .route("/metrics", get(prometheus::own))
         .fallback(|| async { Failure::not_found("there is no such path") })
         .layer(axum::middleware::from_fn_with_state(Token::new(token), auth::require))
         .with_state(context.clone());
     let open = if context.public_status { incidents::status_page() } else { Router::new() };
+    let answers = pages::open_router(context.clone()).merge(chat::router(context.clone()));
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .merge(open.with_state(context.clone()))
-        .merge(pages::open_router(context.clone()))
-        .merge(chat::router(context.clone()))
+        .merge(whole(answers, &context.orders))
         .merge(upstream::webhook_router(context.clone()))
         .merge(image_webhook_router(context.clone()))
         .merge(ofrep::router(context, token))

@@ -41,7 +41,7 @@ pub(super) struct Recorder {
     pub(super) kept: Arc<Kept<Applications>>,
     /// Whether the cluster answers.
     pub(super) away: Mutex<Option<Trouble>>,
-    /// The applications that were let go: a look at one that ends after that is not recorded.
+    /// The applications that were let go: what happens to one after that is not recorded.
     pub(super) let_go: Mutex<BTreeSet<String>>,
 }
 
@@ -111,8 +111,12 @@ impl Recorder {
         }
     }
 
-    fn is_let_go(&self, name: &str) -> bool {
-        self.let_go.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    /// Whether what is done to an application is still recorded: what has gone meanwhile does not come back by that.
+    fn is_there(&self, known: &Applications, of: &ApplicationId, leaves: bool) -> bool {
+        if leaves {
+            return known.get(of).is_some();
+        }
+        !self.let_go.lock().unwrap_or_else(PoisonError::into_inner).contains(&of.application)
     }
 
     fn answers(&self) {
@@ -155,7 +159,10 @@ impl Witness for Recorder {
             confirm_prune: begin.confirmed,
             because: begin.because,
         };
-        self.record(|_| Applications::began(self.id(&begin.name), fact.clone())).await;
+        let of = self.id(&begin.name);
+        let is_there = |known: &Applications| self.is_there(known, &of, begin.leaves);
+        let began = || Applications::began(of.clone(), fact.clone());
+        self.record(|known| if is_there(known) { began() } else { Vec::new() }).await;
     }
 
     async fn ended(&self, begin: &Begin, outcome: &Result<Report, Stopped>, mark: Option<&str>) {
@@ -183,10 +190,7 @@ impl Witness for Recorder {
             ailing: ailing.map(|(identity, _)| identity.to_string()).collect(),
         };
         let of = self.id(&target.name);
-        // What has gone meanwhile does not come back by a look at it.
-        let is_there = |known: &Applications| {
-            if target.leaves { known.get(&of).is_some() } else { !self.is_let_go(&target.name) }
-        };
+        let is_there = |known: &Applications| self.is_there(known, &of, target.leaves);
         self.record(|known| if is_there(known) { known.looked(&of, look.clone()) } else { Vec::new() }).await;
     }
 }

@@ -6,7 +6,6 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -44,18 +43,6 @@ fn peers() -> Option<PathBuf> {
     missing.is_empty().then_some(place)
 }
 
-/// A port that nobody has. Not one that the system draws: until a service binds it, a connection of another test could have it.
-fn free() -> u16 {
-    static TAKEN: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let port = 10_000 + std::process::id() % 340 * 64 + TAKEN.fetch_add(1, Ordering::Relaxed) % 640;
-        let port = u16::try_from(port).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}
-
 fn run(program: impl AsRef<std::ffi::OsStr>, folder: &Path, arguments: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(arguments).current_dir(folder).env("HOME", folder).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -68,7 +55,7 @@ impl Sigstore {
         let place = peers()?;
         let folder = tempfile::tempdir().unwrap();
         let issuer = Issuer::start();
-        let [fulcio, tesseract, rekor, clock] = [(); 4].map(|()| free());
+        let [fulcio, tesseract, rekor, clock] = [(); 4].map(|()| prograde_ports::free());
         let mut sigstore = Self { folder, children: Vec::new(), issuer };
         let at = sigstore.folder.path().to_owned();
         run("openssl", &at, &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "ct.key"]);
@@ -110,8 +97,8 @@ impl Sigstore {
                 "--checkpoint-interval=200ms",
                 "--batch-max-age=50ms",
                 &format!("--http-port={rekor}"),
-                &format!("--grpc-port={}", free()),
-                &format!("--http-metrics-port={}", free()),
+                &format!("--grpc-port={}", prograde_ports::free()),
+                &format!("--http-metrics-port={}", prograde_ports::free()),
             ],
         );
         sigstore.spawn(&place, "clock/clock", clock, &[&clock.to_string()]);
@@ -132,8 +119,8 @@ impl Sigstore {
                 "--host=127.0.0.1",
                 &format!("--port={port}"),
                 "--grpc-host=127.0.0.1",
-                &format!("--grpc-port={}", free()),
-                &format!("--metrics-port={}", free()),
+                &format!("--grpc-port={}", prograde_ports::free()),
+                &format!("--metrics-port={}", prograde_ports::free()),
                 "--legacy-unix-domain-socket=fulcio.socket",
                 &format!("--ct-log-url=http://127.0.0.1:{log}"),
                 "--ct-log-origin=certificates",

@@ -22,7 +22,7 @@ impl Registry {
     /// Ours.
     pub(crate) fn ours(prograde: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(".")?;
-        let port = free_port()?;
+        let port = prograde_ports::free();
         let mut command = Command::new(fs::canonicalize(prograde)?);
         command.args(["registry", "serve", "--quiet", "--dir", "store", "--listen"]).arg(format!("127.0.0.1:{port}"));
         let mut registry = Self::start(command, folder, port)?;
@@ -34,7 +34,7 @@ impl Registry {
     /// Debian's.
     pub(crate) fn debian() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir_in(".")?;
-        let port = free_port()?;
+        let port = prograde_ports::free();
         let config = format!(
             "version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\nstorage:\n  filesystem: {{ rootdirectory: store }}\n  \
              delete: {{ enabled: true }}\nhttp: {{ addr: '127.0.0.1:{port}' }}\n"
@@ -67,8 +67,4 @@ impl Drop for Registry {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

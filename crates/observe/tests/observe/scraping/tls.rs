@@ -1,7 +1,7 @@
 //! Targets that speak TLS: OpenSSL's own server with a certificate that nobody but the test knows.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn certificate(folder: &Path, name: &str) -> Option<()> {
 
 /// Serves the file `metrics`, an answer with its head, to whoever shows a certificate that it knows.
 fn serve(folder: &Path, more: &str) -> (Server, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = prograde_ports::free();
     let arguments = format!("s_server -accept 127.0.0.1:{port} -cert target.pem -key target.key -HTTP{more}");
     let server = Server(openssl(folder, &arguments).unwrap().spawn().unwrap());
     (server, port)

@@ -248,7 +248,7 @@ async fn what_is_not_http_or_not_there_is_not_reached() {
     let (noise, _heard) = server(|stream| drop(stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")));
     let (closed, _heard) = server(|_| ());
     let (half, _heard) = server(|stream| drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{")));
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = SocketAddr::from(([127, 0, 0, 1], prograde_ports::free()));
     for address in [noise, closed, half, gone] {
         for found in both(address).await {
             let error = found.unwrap_err();
@@ -297,7 +297,7 @@ async fn requests_are_answered_as_said_or_not() {
 
 #[tokio::test]
 async fn a_candidate_that_does_not_answer_fails() {
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = SocketAddr::from(([127, 0, 0, 1], prograde_ports::free()));
     let told = asked_of(&[gone], &json!([{"get": "/"}])).await;
     assert!(told.starts_with("Fail: GET / was not answered: not reached"), "{told}");
     let (silent, _heard) = server(|stream| drop(stream.read(&mut [0; 1])));

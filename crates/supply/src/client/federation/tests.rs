@@ -61,7 +61,7 @@ impl Aws {
             eprintln!("left out: moto is missing: `scripts/test-peers.sh moto`");
             return None;
         }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = prograde_ports::free();
         let mut command = Command::new(place);
         command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

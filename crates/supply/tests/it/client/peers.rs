@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ impl Registry {
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let address = format!("127.0.0.1:{}", prograde_ports::free());
         fs::write(dir.path().join("htpasswd"), PASSWORD).unwrap();
         let auth = json!({ "htpasswd": { "realm": "test", "path": dir.path().join("htpasswd") } });
         let mut config = json!({
