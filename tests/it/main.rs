@@ -15,6 +15,7 @@ mod beside;
 mod by_hand;
 mod canary;
 mod discovery;
+mod disk;
 mod elsewhere;
 mod evidence;
 mod faults;

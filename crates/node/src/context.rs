@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::job::Queues;
+use crate::job::Jobs;
 use crate::logs::LogKeeper;
 use crate::options::NodeOptions;
 use crate::ports::PortPool;
@@ -31,7 +31,7 @@ pub(crate) struct Context {
     /// All replicas are gone: keepers write for the last time and end.
     pub(crate) closed: CancellationToken,
     pub(crate) processes: Processes,
-    pub(crate) jobs: Queues,
+    pub(crate) jobs: Jobs,
     changed: watch::Sender<u64>,
 }
 
@@ -39,7 +39,7 @@ impl Context {
     pub(crate) fn new(options: NodeOptions, logs: Arc<LogKeeper>, pool: Arc<PortPool>, machine: Machine) -> Arc<Self> {
         let (changed, _) = watch::channel(0);
         let [stop, kill, closed] = std::array::from_fn(|_| CancellationToken::new());
-        let (tasks, processes, jobs) = (TaskTracker::new(), Processes::default(), Queues::default());
+        let (tasks, processes, jobs) = (TaskTracker::new(), Processes::default(), Jobs::default());
         Arc::new(Self { options, logs, pool, machine, tasks, stop, kill, closed, processes, jobs, changed })
     }
 

@@ -3,12 +3,12 @@
 //! It has what a replica has: image, environment, ports, a group of its own, and its output in the target's log. Its
 //! directory is among those of replicas and has no record, so a node that starts after a crash kills what is left of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use prograde_model::workload::{EnvValue, Workload};
@@ -75,13 +75,29 @@ pub enum JobVersion {
     },
 }
 
-/// Where the jobs that must be alone wait for each other, by target.
+/// The jobs that there are.
 #[derive(Debug, Default)]
-pub(crate) struct Queues(Mutex<BTreeMap<Target, Arc<AsyncMutex<()>>>>);
+pub(crate) struct Jobs {
+    /// Where those that must be alone wait for each other, by target.
+    queues: Mutex<BTreeMap<Target, Arc<AsyncMutex<()>>>>,
+    /// What they are started from, until they are gone.
+    specs: Mutex<Vec<Weak<Spec>>>,
+}
 
-impl Queues {
+impl Jobs {
     fn queue(&self, target: &Target) -> Arc<AsyncMutex<()>> {
-        Arc::clone(lock(&self.0).entry(target.clone()).or_default())
+        Arc::clone(lock(&self.queues).entry(target.clone()).or_default())
+    }
+
+    fn begins(&self, spec: &Arc<Spec>) {
+        let mut specs = lock(&self.specs);
+        specs.retain(|spec| spec.strong_count() > 0);
+        specs.push(Arc::downgrade(spec));
+    }
+
+    /// The images that they run.
+    pub(crate) fn images(&self) -> BTreeSet<Digest> {
+        lock(&self.specs).iter().filter_map(Weak::upgrade).map(|spec| spec.digest.clone()).collect()
     }
 }
 
@@ -107,6 +123,7 @@ struct Running {
 
 /// Runs a job to its end. When the caller goes away, it is ended too.
 pub(crate) async fn run(context: Arc<Context>, spec: Arc<Spec>, order: JobOrder) -> Result<JobEnd, String> {
+    context.jobs.begins(&spec);
     let cancel = context.stop.child_token();
     let _gone = cancel.clone().drop_guard();
     let (told, ended) = oneshot::channel();

@@ -1,6 +1,6 @@
 //! The node as its owner sees it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -225,6 +225,14 @@ impl Node {
             deployment.pods().into_iter().map(move |pod| (target.clone(), pod))
         };
         deployments.into_iter().flat_map(of).collect()
+    }
+
+    /// The images that a replica or a job runs, or is to be started from.
+    pub fn images(&self) -> BTreeSet<Digest> {
+        let deployments: Vec<Arc<Deployment>> = lock(&self.shared.deployments).values().cloned().collect();
+        let mut images = self.shared.context.jobs.images();
+        images.extend(deployments.iter().flat_map(|deployment| deployment.images()));
+        images
     }
 
     /// What this machine can give to containers, as it was when the node started.

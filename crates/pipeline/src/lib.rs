@@ -28,7 +28,7 @@ mod run;
 mod runner_label;
 mod workflow;
 
-pub use action::artifact::{Artifact, ArtifactLimits, artifacts};
+pub use action::artifact::{Artifact, ArtifactLimits, artifacts, remove_artifacts};
 pub use action::checkout::{Checkout, CheckoutError};
 pub use event::PushEvent;
 pub use matrix::COMBINATIONS_MAX;

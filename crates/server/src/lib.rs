@@ -25,6 +25,7 @@ pub mod policies;
 mod records;
 mod server;
 mod signed;
+mod tidying;
 mod trackers;
 mod upstream;
 

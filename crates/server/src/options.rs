@@ -107,6 +107,8 @@ pub struct ServerOptions {
     pub registry_immutable_tags: Option<String>,
     /// For how long time series are kept. Default 15 days, as Prometheus has it.
     pub metrics_retention: Duration,
+    /// For how long unpacked images that nothing runs, and artifacts of flights that have ended, are kept. Default 7 days.
+    pub keep_unused: Duration,
 }
 
 impl ServerOptions {
@@ -154,6 +156,7 @@ impl ServerOptions {
             registry_anonymous_pull: false,
             registry_immutable_tags: None,
             metrics_retention: Duration::from_hours(15 * 24),
+            keep_unused: Duration::from_hours(7 * 24),
             data_dir,
         }
     }

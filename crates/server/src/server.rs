@@ -17,6 +17,7 @@ use prograde_supply::client::Client as Registries;
 use prograde_supply::registry::{self, Anonymous, Hooks, OneToken, Registry, Settings};
 use prograde_supply::{Layout, SupplyError};
 use tokio::net::TcpListener;
+use tokio::sync::RwLock;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -52,6 +53,7 @@ use crate::metrics::{Asking, Metrics, MetricsOptions, Prepared};
 use crate::options::ServerOptions;
 use crate::policies::InForce;
 use crate::records::Kept;
+use crate::tidying::{Places, Tidying};
 use crate::trackers;
 use crate::upstream::{self, Upstreams};
 
@@ -94,6 +96,7 @@ pub struct Server {
     serving: JoinHandle<()>,
     policies: InForce,
     admission: Option<Admission>,
+    tidying: Tidying,
 }
 
 impl Server {
@@ -112,14 +115,15 @@ impl Server {
         let node = start_node(&options, &data).await?;
         let (prepared, alerting) = prepare(&options, &data, url).await?;
         let incidents = Desk::open(journal.clone()).await?;
-        let observed = (&node, prepared.asking(), prepared.budgets(), prepared.elsewhere());
+        let observed = (prepared.asking(), prepared.budgets(), prepared.elsewhere());
         let vouching = Vouching::open(&options, &data, registry.clone(), url)?;
         let policies = InForce::read(&options, vouching.is_rooted()).map_err(ServerError::Policies)?;
+        let runtime = local(&node, &registry, &data, &vouching);
         let rules = (policies.clone(), &vouching);
         let marks = Marks::new(repositories.clone(), options.image_automations.clone());
         let (source, read_from) = hosted(&repositories, &declared, &marks);
-        let mut ports =
-            ports(&options, &data, (source, &repositories), (&deployments, &bases), &registry, observed, rules);
+        let git = (source, &repositories, &deployments, &bases);
+        let mut ports = ports(&options, &data, git, &registry, &runtime, observed, rules);
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal, &vouching).await?;
 
@@ -167,7 +171,9 @@ impl Server {
         };
         let serving = serve(listener, api::router(context.clone(), &token).merge(registry), context.stop.clone());
         data.announce(address)?;
-        Ok(Self { address, data, context, serving, policies, admission })
+        let (ci, unused) = (data.ci(), options.keep_unused);
+        let tidying = Tidying::start(Places { control, runtime, ci, unused });
+        Ok(Self { address, data, context, serving, policies, admission, tidying })
     }
 
     /// Where the API listens.
@@ -220,6 +226,7 @@ impl Server {
         self.context.automations.shutdown().await;
         self.context.applications.shutdown().await;
         self.context.by_hand.shutdown().await;
+        self.tidying.shutdown().await;
         self.context.control.shutdown().await;
         self.context.node.shutdown(STOP_GRACE).await;
         if let Err(error) = self.context.journal.close().await {
@@ -444,22 +451,27 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAd
     Ok((listener, local))
 }
 
-fn ports(
-    options: &ServerOptions,
-    data: &DataDir,
-    (source, repositories): (Arc<HostedSource>, &Repositories),
-    (deployments, bases): (&Arc<Deployments>, &Bases),
-    registry: &Registry,
-    (node, store, budgets, elsewhere): (&Node, Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
-    (policies, vouching): (InForce, &Vouching),
-) -> Ports {
-    let runtime = Arc::new(LocalRuntime {
+/// Runs images of the registry on the node.
+fn local(node: &Node, registry: &Registry, data: &DataDir, vouching: &Vouching) -> Arc<LocalRuntime> {
+    Arc::new(LocalRuntime {
         node: node.clone(),
         layout: registry.layout().clone(),
         images: data.images(),
         vouching: vouching.clone(),
-    });
-    let jobs = Arc::new(NodeJobs(Arc::clone(&runtime)));
+        unpacking: RwLock::default(),
+    })
+}
+
+fn ports(
+    options: &ServerOptions,
+    data: &DataDir,
+    (source, repositories, deployments, bases): (Arc<HostedSource>, &Repositories, &Arc<Deployments>, &Bases),
+    registry: &Registry,
+    runtime: &Arc<LocalRuntime>,
+    (store, budgets, elsewhere): (Arc<Asking>, Arc<Budgets>, Option<Arc<Elsewhere>>),
+    (policies, vouching): (InForce, &Vouching),
+) -> Ports {
+    let jobs = Arc::new(NodeJobs(Arc::clone(runtime)));
     let pass_env = CI_PASS_ENV.iter().map(|&name| name.to_owned()).chain(options.ci_pass_env.iter().cloned());
     Ports {
         source,
@@ -490,10 +502,10 @@ fn ports(
             deployments: Arc::clone(deployments),
             policies,
             vouching: vouching.clone(),
-            machine: node.machine().clone(),
+            machine: runtime.node.machine().clone(),
             bases: bases.clone(),
         }),
-        runtime,
+        runtime: Arc::clone(runtime) as _,
         jobs: Arc::clone(&jobs) as _,
         prober: Arc::new(HttpProber::new()),
         notifier: Arc::new(Notifiers::new(options.notify_webhook.clone())),

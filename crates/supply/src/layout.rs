@@ -3,7 +3,7 @@
 //! Invariant: whatever is stored is complete before it is named, so a crash at any point leaves a valid layout, and
 //! several users of the directory, also other processes, do not disturb each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ use crate::layer;
 use crate::limits::Limits;
 use crate::scratch::sync_directory;
 use crate::spec::ImageSpec;
-use crate::unpack::{self, UnpackedImage};
+use crate::unpack::{self, Aside, UnpackedImage};
 
 /// `imageLayoutVersion`, the only one there is.
 const VERSION: &str = "1.0.0";
@@ -201,6 +201,18 @@ impl Layout {
             unpack::unpack(&inner.blobs, inner.limits, &digest, &manifest, config, &into)
         })
         .await
+    }
+
+    /// Takes away what was unpacked into a directory and was asked for last before a time, save for what is in use. Nobody may
+    /// unpack there meanwhile, who may have been given what is taken away; what is removed then is in nobody's way.
+    pub async fn set_aside(
+        &self,
+        into: &Path,
+        used: BTreeSet<Digest>,
+        before: Timestamp,
+    ) -> Result<Aside, SupplyError> {
+        let into = into.to_owned();
+        blocking(move || unpack::set_aside(&into, &used, before)).await
     }
 
     /// Gives a tag to any manifest or index, taking it from another that has it.

@@ -26,4 +26,4 @@ pub use error::SupplyError;
 pub use layout::{BuiltImage, ImageInfo, Layout, Stored, Tagged};
 pub use limits::Limits;
 pub use spec::{ImageFile, ImageSpec};
-pub use unpack::UnpackedImage;
+pub use unpack::{Aside, UnpackedImage};

@@ -4,9 +4,11 @@
 //! there belongs to nobody, and removes it.
 
 use std::fs::{self, File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::error::{SupplyError, io};
@@ -75,6 +77,16 @@ fn sweep(dir: &Path) -> Result<(), SupplyError> {
         removed.map_err(io("remove", &path))?;
     }
     Ok(())
+}
+
+/// When a file was last written; nothing where there is none.
+pub(crate) fn modified(path: &Path) -> Result<Option<Timestamp>, SupplyError> {
+    let modified = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        found => found.and_then(|found| found.modified()).map_err(io("examine", path))?,
+    };
+    // A time that can't be told is long ago: the file is none of ours, or the clock was wrong.
+    Ok(Some(Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH)))
 }
 
 /// Makes a rename into this directory last (fsync(2)).

@@ -1,19 +1,23 @@
 //! Unpacks an image: all layers into a private directory, checked as a whole, then named by one rename.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use jiff::Timestamp;
 use prograde_model::Digest;
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+use tempfile::TempDir;
 
 use crate::apply::{self, Failed};
 use crate::blob::{Blobs, Hashing, check};
 use crate::document::{Config, Descriptor, LAYER_GZIP, Manifest};
-use crate::error::{SupplyError, io};
+use crate::error::{SupplyError, blocking, io};
 use crate::limits::{Bounded, Limits, Spent};
 use crate::locate::{locate, parts};
-use crate::scratch::{Scratch, sync_directory};
+use crate::scratch::{Scratch, modified, sync_directory};
 
 /// An image on the disk, and what starting a process from it needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +46,9 @@ pub(crate) fn unpack(
     into: &Path,
 ) -> Result<UnpackedImage, SupplyError> {
     let root = into.join(digest.hex());
-    if !root.try_exists().map_err(io("examine", &root))? {
+    if root.try_exists().map_err(io("examine", &root))? {
+        ask(&root)?;
+    } else {
         let scratch = Scratch::open(into.join(".tmp"))?;
         let tree = scratch.directory()?;
         let mut spent = Spent::default();
@@ -62,6 +68,51 @@ pub(crate) fn unpack(
         working_dir: execution.working_dir.filter(|dir| !dir.is_empty()),
         user: execution.user.filter(|user| !user.is_empty()),
     })
+}
+
+/// Notes that the image is asked for now.
+fn ask(root: &Path) -> Result<(), SupplyError> {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    utimensat(CWD, root, &times, AtFlags::empty()).map_err(|error| io("set the time of", root)(error.into()))
+}
+
+/// Unpacked images that were taken from where they lay. They are removed in the end, also after a crash.
+#[derive(Debug)]
+pub struct Aside {
+    images: Vec<Digest>,
+    trees: TempDir,
+    _scratch: Scratch,
+}
+
+impl Aside {
+    /// Removes them, which may take a while. Which ones they were.
+    pub async fn remove(self) -> Result<Vec<Digest>, SupplyError> {
+        blocking(move || {
+            let path = self.trees.path().to_owned();
+            self.trees.close().map_err(io("remove", &path))?;
+            Ok(self.images)
+        })
+        .await
+    }
+}
+
+/// Takes away what was asked for last before a time and is not in use.
+pub(crate) fn set_aside(into: &Path, used: &BTreeSet<Digest>, before: Timestamp) -> Result<Aside, SupplyError> {
+    let scratch = Scratch::open(into.join(".tmp"))?;
+    let (trees, mut images) = (scratch.directory()?, Vec::new());
+    for entry in fs::read_dir(into).map_err(io("list", into))? {
+        let entry = entry.map_err(io("list", into))?;
+        let name = entry.file_name();
+        let Some(Ok(image)) = name.to_str().map(|name| format!("sha256:{name}").parse::<Digest>()) else { continue };
+        let asked = modified(&entry.path())?;
+        if used.contains(&image) || asked.is_none_or(|asked| asked >= before) {
+            continue;
+        }
+        fs::rename(entry.path(), trees.path().join(&name)).map_err(io("rename", &entry.path()))?;
+        images.push(image);
+    }
+    Ok(Aside { images, trees, _scratch: scratch })
 }
 
 /// Gives the finished tree its name. Another who was faster has made the same tree.

@@ -137,6 +137,9 @@ pub(crate) struct ServeArgs {
     /// For how long time series are kept
     #[arg(long, default_value = "360h", value_name = "TIME")]
     metrics_retention: Period,
+    /// For how long unpacked images that nothing runs, and artifacts of flights that have ended, are kept; at least an hour
+    #[arg(long, default_value = "168h", value_name = "TIME")]
+    keep_unused: Period,
     /// How the log on stderr is written: lines for people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     log_format: LogFormat,
@@ -296,6 +299,7 @@ fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOp
         registry_anonymous_pull: args.anonymous_pull,
         registry_immutable_tags: args.immutable_tags,
         metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
+        keep_unused: args.keep_unused.duration().unsigned_abs().max(Duration::from_hours(1)),
         ..defaults
     })
 }

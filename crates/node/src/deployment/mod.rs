@@ -11,7 +11,7 @@ mod routes;
 mod state;
 mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -192,6 +192,11 @@ impl Deployment {
     /// Where a version's ready replicas answer, past the proxy.
     pub(crate) fn replica_addresses(&self, revision: &FlightId) -> Vec<SocketAddr> {
         lock(&self.state).replica_addresses(revision)
+    }
+
+    /// The images that something runs or is to be started from.
+    pub(crate) fn images(&self) -> BTreeSet<Digest> {
+        lock(&self.state).images().cloned().collect()
     }
 
     /// Whether any replica is left.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use prograde_model::FlightId;
 use prograde_model::workload::PortRef;
+use prograde_model::{Digest, FlightId};
 use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -13,12 +13,14 @@ use crate::plan::Seen;
 use crate::ports::{PortMap, PortSeen};
 use crate::process::Identity;
 use crate::proxy::Endpoint;
-use crate::record::Running;
+use crate::record::{Record, Running};
 
 /// A replica from its creation until its last process and file are gone.
 #[derive(Debug)]
 pub(crate) struct Replica {
     pub(super) revision: FlightId,
+    /// Of the image that it was started from.
+    pub(super) digest: Digest,
     /// Microseconds since 1970 at which it was created, made unique: larger is younger.
     pub(super) order: u64,
     /// Of what it was started from.
@@ -38,11 +40,12 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(super) fn new(revision: FlightId, order: u64, fingerprint: String, stop: CancellationToken) -> Self {
+    pub(super) fn new(record: &Record, order: u64, stop: CancellationToken) -> Self {
         Self {
-            revision,
+            revision: record.revision.clone(),
+            digest: record.digest.clone(),
             order,
-            fingerprint,
+            fingerprint: record.fingerprint.clone(),
             stop,
             stopping: false,
             ports: PortMap::default(),

@@ -140,7 +140,7 @@ impl State {
 
     fn create(&mut self, record: Record, order: u64, role: Role) -> Assignment {
         let stop = self.stop.child_token();
-        let mut replica = Replica::new(record.revision.clone(), order, record.fingerprint.clone(), stop.clone());
+        let mut replica = Replica::new(&record, order, stop.clone());
         if let Some(running) = &record.running {
             replica.running(running, &record.fingerprint, record.restarts);
         }
@@ -238,6 +238,12 @@ impl State {
             version.restarts_gone = version.restarts_gone.saturating_add(replica.restarts);
         }
         self.prune();
+    }
+
+    /// The images that something runs or is to be started from.
+    pub(super) fn images(&self) -> impl Iterator<Item = &Digest> {
+        let survivors = self.survivors.iter().map(|survivor| &survivor.record.digest);
+        self.images.keys().chain(self.replicas.values().map(|replica| &replica.digest)).chain(survivors)
     }
 
     pub(super) fn has_replicas(&self) -> bool {

@@ -10,8 +10,8 @@ use prograde_model::runtime::{Desired, Routing};
 use prograde_node::{LogQuery, Node};
 
 use crate::fixture::{
-    Fixture, Scratch, get, image, is_alive, options, pid, replica_address, revision, target, until, version, with_env,
-    workload,
+    Fixture, Scratch, digest, get, image, is_alive, options, pid, replica_address, revision, target, until, version,
+    with_env, workload,
 };
 
 /// Not a test: `SERVER_DIR` is set only by the tests below, which kill this process.
@@ -73,6 +73,7 @@ async fn replicas_survive_their_server_and_are_taken_over_by_the_next() {
     let node = Node::start(options(dir.path())).await.unwrap();
     let fixture = Fixture { dir, node, target: target("pad") };
     assert_eq!(fixture.node.targets(), [target("pad")]);
+    assert_eq!(fixture.node.images(), [digest()].into(), "what survivors run is in use before anybody wants it");
     let seen = fixture.seen('a');
     assert_eq!((seen.replicas, seen.ready, seen.counters.requests), (2, 0, 50));
     assert_eq!(seen.latencies.total(), 50, "how long they took is not forgotten either");

@@ -89,12 +89,15 @@ async fn a_job_that_must_be_alone_waits_until_the_one_before_is_gone() {
     let order = order_before(dir, &lasting);
     first.spawn(async move { node.run_job(order).await });
     until("the first one runs", || pid_file.exists()).await;
+    assert_eq!(fixture.node.images(), [digest()].into());
     let pid = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
     first.shutdown().await;
     assert!(is_alive(pid), "it has been told to end, and is ending");
+    assert_eq!(fixture.node.images(), [digest()].into(), "what it runs is in use until it is gone");
     let second = fixture.node.run_job(order_before(dir, &[("APP_EXIT", "0")])).await;
     assert_eq!(second, Ok(JobEnd::Passed));
     assert!(!is_alive(pid), "the second one did not run beside the first");
+    until("nothing is in use", || fixture.node.images().is_empty()).await;
     fixture.end().await;
 }
 

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
@@ -77,6 +78,20 @@ pub fn artifacts(directory: &Path) -> io::Result<Vec<Artifact>> {
         }
     }
     Ok(found)
+}
+
+/// Removes the artifacts in the directory of a run that has ended, if they were left before a time. Whether there were any.
+pub fn remove_artifacts(directory: &Path, before: SystemTime) -> io::Result<bool> {
+    let artifacts = directory.join("artifacts");
+    match fs::metadata(&artifacts).and_then(|found| found.modified()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+        Ok(left) if left >= before => return Ok(false),
+        Ok(_) => {}
+    }
+    remove_directory(&directory.join("artifact-owners"))?;
+    remove_directory(&artifacts)?;
+    Ok(true)
 }
 
 /// Takes away what jobs left that are to run (again).

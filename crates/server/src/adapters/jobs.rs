@@ -17,7 +17,10 @@ impl Jobs for NodeJobs {
         let version = match image {
             JobImage::Running => JobVersion::Known,
             JobImage::New { digest, workload } => {
-                let image = self.0.unpack(&digest).await.map_err(|error| error.to_string())?;
+                let image = {
+                    let _unpacking = self.0.unpacking.read().await;
+                    self.0.unpack(&digest).await.map_err(|error| error.to_string())?
+                };
                 JobVersion::New { digest, workload, image }
             }
         };

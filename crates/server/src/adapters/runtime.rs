@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use prograde_control::ports::{PortError, ReplicaUse, RunVersion, Runtime};
 use prograde_model::ids::{Digest, FlightId, Target};
 use prograde_model::runtime::{Desired, DesiredVersion, Observation, Routing};
 use prograde_node::{ImageRoot, Node, ReplicaSeen, ReplicaUsage};
-use prograde_supply::Layout;
-use tokio::sync::watch;
+use prograde_supply::{Layout, SupplyError};
+use tokio::sync::{RwLock, watch};
 
 use crate::events::chain;
 use crate::evidence::Vouching;
@@ -22,9 +23,22 @@ pub(crate) struct LocalRuntime {
     pub(crate) layout: Layout,
     pub(crate) images: PathBuf,
     pub(crate) vouching: Vouching,
+    /// Held by whoever unpacks an image, until the node knows of it; alone by whoever takes away what is not in use.
+    pub(crate) unpacking: RwLock<()>,
 }
 
 impl LocalRuntime {
+    /// Removes the images that nothing runs and nobody has asked for since a time. Which ones they were; none where somebody unpacks
+    /// one just now.
+    pub(crate) async fn forget(&self, before: Timestamp) -> Result<Vec<Digest>, SupplyError> {
+        let aside = {
+            let Ok(_alone) = self.unpacking.try_write() else { return Ok(Vec::new()) };
+            self.layout.set_aside(&self.images, self.node.images(), before).await?
+        };
+        aside.remove().await
+    }
+
+    /// To be called with `unpacking` held.
     pub(super) async fn unpack(&self, digest: &Digest) -> Result<ImageRoot, PortError> {
         self.vouching.check_image(digest).await?;
         let unpacked =
@@ -55,6 +69,7 @@ fn in_use(replica: ReplicaSeen, used: &mut BTreeMap<String, ReplicaUsage>) -> Re
 #[async_trait]
 impl Runtime for LocalRuntime {
     async fn apply(&self, target: &Target, versions: Vec<RunVersion>, routing: Routing) -> Result<(), PortError> {
+        let _unpacking = self.unpacking.read().await;
         let mut images = BTreeMap::new();
         for version in &versions {
             if !images.contains_key(&version.digest) {

@@ -161,8 +161,8 @@ impl Witness for Recorder {
         };
         let of = self.id(&begin.name);
         let is_there = |known: &Applications| self.is_there(known, &of, begin.leaves);
-        let began = || Applications::began(of.clone(), fact.clone());
-        self.record(|known| if is_there(known) { began() } else { Vec::new() }).await;
+        let facts = || Applications::began(of.clone(), fact.clone());
+        self.record(|known| if is_there(known) { facts() } else { Vec::new() }).await;
     }
 
     async fn ended(&self, begin: &Begin, outcome: &Result<Report, Stopped>, mark: Option<&str>) {

@@ -16,8 +16,8 @@ use crate::error::io;
 use crate::registry::database;
 use crate::registry::error::RegistryError;
 use crate::registry::name::{Algorithm, ContentDigest};
-use crate::registry::uploads::modified;
 use crate::registry::{Inner, Registry};
+use crate::scratch::modified;
 
 /// Files that are looked at while pushes wait.
 const STEP: usize = 64;

@@ -21,6 +21,7 @@ use crate::registry::error::RegistryError;
 use crate::registry::files::hash_file;
 use crate::registry::hash::Hasher;
 use crate::registry::name::{Algorithm, ContentDigest, RepositoryName};
+use crate::scratch::modified;
 
 /// How long a request waits for another one that writes to the same upload.
 const TURN_WAIT: Duration = Duration::from_secs(10);
@@ -125,16 +126,6 @@ impl Uploads {
         }
         Ok(expired)
     }
-}
-
-/// When a file was last written; nothing where there is none.
-pub(super) fn modified(path: &Path) -> Result<Option<Timestamp>, SupplyError> {
-    let modified = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        found => found.and_then(|found| found.modified()).map_err(io("examine", path))?,
-    };
-    // A time that can't be told is long ago: the file is none of ours, or the clock was wrong.
-    Ok(Some(Timestamp::try_from(modified).unwrap_or(Timestamp::UNIX_EPOCH)))
 }
 
 /// A file's name holds whom the upload is for, so that it is found again after a restart, and by nobody else.

@@ -245,3 +245,40 @@ fn layouts_of_other_versions_are_not_touched() {
         assert!(error.contains("oci-layout is not an OCI image layout: "), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_is_not_in_use_and_not_asked_for_any_more_goes() {
+    let (artifact, place) = (Artifact::new("#!/bin/sh\n"), Place::new());
+    let mut built = Vec::new();
+    for tag in ["used", "unused", "young"] {
+        let mut spec = artifact.spec();
+        spec.env = [("TAG".to_owned(), tag.to_owned())].into();
+        let image = place.layout.build(spec, tag).await.unwrap().digest;
+        let root = place.layout.unpack(&image, &place.roots()).await.unwrap().root;
+        built.push((image, root));
+    }
+    fs::write(place.roots().join("notes"), "not an image").unwrap();
+    let [(used, used_root), (unused, unused_root), (young, young_root)] = &built[..] else { panic!("{built:?}") };
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+    let age = |root: &std::path::Path| fs::File::open(root).unwrap().set_modified(long_ago).unwrap();
+    let forget = async || {
+        let before = "2001-01-01T00:00:00Z".parse().unwrap();
+        place.layout.set_aside(&place.roots(), [used.clone()].into(), before).await.unwrap()
+    };
+    [used_root, unused_root, young_root].map(|root| age(root));
+    // What is asked for is young again.
+    place.layout.unpack(young, &place.roots()).await.unwrap();
+
+    let aside = forget().await;
+    assert!(used_root.exists() && young_root.exists() && !unused_root.exists());
+    // One that comes back meanwhile is another one.
+    place.layout.unpack(unused, &place.roots()).await.unwrap();
+    assert_eq!(aside.remove().await.unwrap(), [unused.clone()]);
+    assert!(unused_root.join("app/pad").exists() && place.roots().join("notes").exists());
+
+    // What somebody who was killed had taken away is removed by the next.
+    let scratch = place.roots().join(".tmp");
+    fs::rename(unused_root, scratch.join("taken")).unwrap();
+    assert!(forget().await.remove().await.unwrap().is_empty());
+    assert_eq!(fs::read_dir(scratch).unwrap().count(), 1, "the lock");
+}
