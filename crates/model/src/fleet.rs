@@ -270,6 +270,13 @@ impl Fleet {
         self.targets.iter()
     }
 
+    /// The images that are needed: of what serves somewhere, and of flights that have not ended.
+    pub fn needed(&self) -> BTreeSet<Digest> {
+        let serving = self.current.iter().filter_map(|(target, id)| self.flight(id)?.release(target));
+        let coming = self.active().flat_map(|flight| flight.releases.values());
+        serving.chain(coming).map(|release| release.digest.clone()).collect()
+    }
+
     /// How many replicas a flight's version has at 100% of an environment: as many as it was scaled to, where it serves.
     pub fn replicas(&self, flight: &FlightId, target: &Target) -> Option<u32> {
         let entry = self.flights.get(flight)?.entry(target)?;

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use prograde_control::{Clock as _, Control, SystemClock};
+use prograde_model::fleet::Fleet;
 use prograde_model::ids::FlightId;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,7 +63,8 @@ impl Tidying {
 impl Places {
     async fn tidy(&self, now: Timestamp) {
         let Ok(before) = now.checked_sub(self.unused) else { return };
-        match self.runtime.forget(before).await {
+        let needed = self.control.with_fleet(Fleet::needed);
+        match self.runtime.forget(needed, before).await {
             Ok(images) => {
                 for image in images {
                     tracing::info!(%image, "removed what was unpacked: nothing runs it");

@@ -47,6 +47,16 @@ fn facts_about_flights_that_were_never_opened_change_nothing_but_the_sequence() 
     assert_eq!((fleet.flights().count(), fleet.sequence()), (0, 7));
 }
 
+#[test]
+fn the_images_of_what_serves_and_of_what_is_on_its_way_are_needed() {
+    let mut story = Story::new(&two_environments(0));
+    assert_eq!(story.fleet.needed(), [].into());
+    story.push('a').run().push('b').until('b', &Stage::At(target("production"), Standing::Rolling));
+    assert_eq!(story.fleet.needed(), [digest('a'), digest('b')].into());
+    story.run();
+    assert_eq!(story.fleet.needed(), [digest('b')].into());
+}
+
 /// What people and the world may do to three flights in two environments.
 #[derive(Debug, Clone, Copy)]
 enum Deed {
@@ -286,6 +296,8 @@ proptest! {
             for name in ["test", "production"] {
                 let wanted = fleet.wanted(&target(name), &seen).versions;
                 assert_weights(&wanted.iter().map(|w| w.weight).collect::<Vec<_>>());
+                let images = wanted.iter().filter_map(|w| fleet.flight(&w.flight)?.release(&target(name)));
+                prop_assert!(images.map(|release| &release.digest).all(|image| fleet.needed().contains(image)));
             }
             for flight in fleet.flights() {
                 flight.decide(&fleet, |_| seen.clone(), &crate::gate::Holds::default(), now);

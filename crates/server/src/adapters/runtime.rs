@@ -1,6 +1,6 @@
 //! The local node as the controllers' runtime.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,12 +28,12 @@ pub(crate) struct LocalRuntime {
 }
 
 impl LocalRuntime {
-    /// Removes the images that nothing runs and nobody has asked for since a time. Which ones they were; none where somebody unpacks
-    /// one just now.
-    pub(crate) async fn forget(&self, before: Timestamp) -> Result<Vec<Digest>, SupplyError> {
+    /// Removes the images that are not needed, that nothing runs, and that nobody has asked for since a time. Which ones they were.
+    pub(crate) async fn forget(&self, needed: BTreeSet<Digest>, before: Timestamp) -> Result<Vec<Digest>, SupplyError> {
         let aside = {
-            let Ok(_alone) = self.unpacking.try_write() else { return Ok(Vec::new()) };
-            self.layout.set_aside(&self.images, self.node.images(), before).await?
+            let _alone = self.unpacking.write().await;
+            let used = self.node.images().into_iter().chain(needed).collect();
+            self.layout.set_aside(&self.images, used, before).await?
         };
         aside.remove().await
     }
