@@ -41,19 +41,18 @@ impl Tidying {
     pub(crate) fn start(places: Places) -> Self {
         let this = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
         let stop = this.stop.clone();
-        this.tasks.spawn(async move {
+        let tidy = async move {
             loop {
                 places.tidy(SystemClock.now()).await;
-                if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
-                    return;
-                }
+                tokio::time::sleep(PERIOD).await;
             }
-        });
+        };
+        this.tasks.spawn(async move { stop.run_until_cancelled(tidy).await });
         this.tasks.close();
         this
     }
 
-    /// Ends when what is being removed has gone.
+    /// Ends. What is left behind is removed at the next start.
     pub(crate) async fn shutdown(&self) {
         self.stop.cancel();
         self.tasks.wait().await;

@@ -12,10 +12,15 @@ use prograde_model::ids::{Digest, FlightId, Target};
 use prograde_model::runtime::{Desired, DesiredVersion, Observation, Routing};
 use prograde_node::{ImageRoot, Node, ReplicaSeen, ReplicaUsage};
 use prograde_supply::{Layout, SupplyError};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{RwLock, RwLockWriteGuard, watch};
 
 use crate::events::chain;
 use crate::evidence::Vouching;
+
+/// How often is tried to take images away while others are unpacked.
+const TRIES: u32 = 3_000;
+/// How long between two tries.
+const TRY_AGAIN: Duration = Duration::from_millis(100);
 
 /// Unpacks images from a layout and runs them on the local node.
 pub(crate) struct LocalRuntime {
@@ -28,14 +33,26 @@ pub(crate) struct LocalRuntime {
 }
 
 impl LocalRuntime {
-    /// Removes the images that are not needed, that nothing runs, and that nobody has asked for since a time. Which ones they were.
+    /// Removes the images that are not needed, that nothing runs, and that nobody has asked for since a time. Which ones they were;
+    /// none where images were being unpacked all the while.
     pub(crate) async fn forget(&self, needed: BTreeSet<Digest>, before: Timestamp) -> Result<Vec<Digest>, SupplyError> {
         let aside = {
-            let _alone = self.unpacking.write().await;
+            let Some(_alone) = self.alone().await else { return Ok(Vec::new()) };
             let used = self.node.images().into_iter().chain(needed).collect();
             self.layout.set_aside(&self.images, used, before).await?
         };
         aside.remove().await
+    }
+
+    /// Nobody who wants an image waits for this: a queue for the lock would keep all of them behind one that is large.
+    async fn alone(&self) -> Option<RwLockWriteGuard<'_, ()>> {
+        for _ in 0..TRIES {
+            if let Ok(alone) = self.unpacking.try_write() {
+                return Some(alone);
+            }
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+        None
     }
 
     /// To be called with `unpacking` held.

@@ -265,7 +265,9 @@ async fn what_is_not_in_use_and_not_asked_for_any_more_goes() {
         let before = "2001-01-01T00:00:00Z".parse().unwrap();
         place.layout.set_aside(&place.roots(), [used.clone()].into(), before).await.unwrap()
     };
-    [used_root, unused_root, young_root].map(|root| age(root));
+    for root in [used_root, unused_root, young_root] {
+        age(root);
+    }
     // What is asked for is young again.
     place.layout.unpack(young, &place.roots()).await.unwrap();
 
@@ -273,7 +275,7 @@ async fn what_is_not_in_use_and_not_asked_for_any_more_goes() {
     assert!(used_root.exists() && young_root.exists() && !unused_root.exists());
     // One that comes back meanwhile is another one.
     place.layout.unpack(unused, &place.roots()).await.unwrap();
-    assert_eq!(aside.remove().await.unwrap(), [unused.clone()]);
+    assert_eq!(aside.remove().await.unwrap(), std::slice::from_ref(unused));
     assert!(unused_root.join("app/pad").exists() && place.roots().join("notes").exists());
 
     // What somebody who was killed had taken away is removed by the next.
