@@ -226,8 +226,8 @@ impl Server {
         self.context.automations.shutdown().await;
         self.context.applications.shutdown().await;
         self.context.by_hand.shutdown().await;
-        self.tidying.shutdown().await;
         self.context.control.shutdown().await;
+        self.tidying.shutdown().await;
         self.context.node.shutdown(STOP_GRACE).await;
         if let Err(error) = self.context.journal.close().await {
             tracing::error!("the journal could not be closed: {error}");

@@ -21,7 +21,6 @@ use crate::events::chain;
 const PERIOD: Duration = Duration::from_hours(1);
 
 /// Tidies until it is shut down.
-#[derive(Clone)]
 pub(crate) struct Tidying {
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -52,7 +51,8 @@ impl Tidying {
         this
     }
 
-    /// Ends. What is left behind is removed at the next start.
+    /// Ends, after whoever unpacks images: what is being taken away is not waited for. What is left behind is removed at the next
+    /// start.
     pub(crate) async fn shutdown(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
