@@ -146,14 +146,14 @@ pub(crate) fn prepare(files: Files) -> Result<Prepared, ServerError> {
     Ok(Prepared { config, files, rota })
 }
 
-/// Starts handling alerts, with the state that the facts of before give. `url` is where people find the server.
+/// Starts handling alerts, if they are, with the state that the facts of before give. `url` is where people find the server.
 pub(crate) async fn start(
-    prepared: Prepared,
+    prepared: Option<Prepared>,
     (url, token): (&str, &str),
     journal: Journal,
     control: Control,
-) -> Result<Handled, AlertsError> {
-    let Prepared { config, files, rota } = prepared;
+) -> Result<Option<Handled>, AlertsError> {
+    let Some(Prepared { config, files, rota }) = prepared else { return Ok(None) };
     let external_url = format!("{url}/alertmanager");
     let (mut pages, mut receivers) = (None, None);
     if let Some(rota) = rota {
@@ -179,5 +179,5 @@ pub(crate) async fn start(
         StartError::Configuration(found) => AlertsError::Configuration(found),
         StartError::Record(why) => AlertsError::Begin(why),
     })?;
-    Ok(Handled { alerts, pages, receivers, files, external_url })
+    Ok(Some(Handled { alerts, pages, receivers, files, external_url }))
 }

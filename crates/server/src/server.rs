@@ -127,10 +127,7 @@ impl Server {
         ports.holds.push(Arc::new(incidents.clone()));
         let control = start_control(&options, ports, &journal, &vouching).await?;
 
-        let handled = match alerting {
-            None => None,
-            Some(prepared) => Some(alerts::start(prepared, (url, &token), journal.clone(), control.clone()).await?),
-        };
+        let handled = alerts::start(alerting, (url, &token), journal.clone(), control.clone()).await?;
         let telling = handled.as_ref().map(|handled| handled.alerts.clone());
         let metrics = Metrics::start(prepared, (control.clone(), node.clone()), telling).await;
 
@@ -171,8 +168,7 @@ impl Server {
         };
         let serving = serve(listener, api::router(context.clone(), &token).merge(registry), context.stop.clone());
         data.announce(address)?;
-        let (ci, unused) = (data.ci(), options.keep_unused);
-        let tidying = Tidying::start(Places { control, runtime, ci, unused });
+        let tidying = Tidying::start(Places { control, runtime, ci: data.ci(), unused: options.keep_unused });
         Ok(Self { address, data, context, serving, policies, admission, tidying })
     }
 

@@ -1,9 +1,11 @@
 //! Git's smart HTTP protocol (gitprotocol-http): a push to a service's repository opens a flight.
 
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use futures_util::TryStreamExt as _;
 use prograde_gitops::git::{GitError, GitService, PushRules, Repository, RpcOptions, Takes};
 use prograde_model::ids::ServiceName;
@@ -23,12 +25,21 @@ prograde: a release is taken out of an environment by `git revert` of its commit
 prograde: there. One that is proposed, on `proposals/ENVIRONMENT/SERVICE`, is let in by merging that as it is. Everything
 prograde: else follows from a push to the service's repository.";
 
+pub(super) fn router() -> Router<Context> {
+    Router::new()
+        .route("/git/{repository}/info/refs", get(advertise))
+        .route("/git/{repository}/git-upload-pack", post(upload_pack))
+        .route("/git/{repository}/git-receive-pack", post(receive_pack))
+        // The exchange is streamed, and bounded where it is read.
+        .layer(DefaultBodyLimit::disable())
+}
+
 #[derive(Debug, Deserialize)]
-pub(super) struct AdvertiseQuery {
+struct AdvertiseQuery {
     service: String,
 }
 
-pub(super) async fn advertise(
+async fn advertise(
     State(context): State<Context>,
     Path(name): Path<String>,
     Query(query): Query<AdvertiseQuery>,
@@ -40,7 +51,7 @@ pub(super) async fn advertise(
     Ok(answer(service, "advertisement", Body::from(body)))
 }
 
-pub(super) async fn upload_pack(
+async fn upload_pack(
     State(context): State<Context>,
     Path(name): Path<String>,
     request: Request,
@@ -48,7 +59,7 @@ pub(super) async fn upload_pack(
     rpc(context, name, GitService::UploadPack, request).await
 }
 
-pub(super) async fn receive_pack(
+async fn receive_pack(
     State(context): State<Context>,
     Path(name): Path<String>,
     request: Request,

@@ -160,19 +160,13 @@ pub(crate) fn router(context: Context, token: &str) -> Router {
         .route("/api/v1/journal/export", get(journal::export))
         .route("/api/v1/openapi.json", get(openapi::serve))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    let git = Router::new()
-        .route("/git/{repository}/info/refs", get(git::advertise))
-        .route("/git/{repository}/git-upload-pack", post(git::upload_pack))
-        .route("/git/{repository}/git-receive-pack", post(git::receive_pack))
-        // The exchange is streamed, and bounded where it is read.
-        .layer(DefaultBodyLimit::disable());
     let ordered = api
         .merge(alertmanager::router())
         .merge(incidents::router())
         .merge(runbooks::router())
         .merge(applications::router().merge(automations::router()).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)));
     let guarded = whole(ordered, &context.orders)
-        .merge(git)
+        .merge(git::router())
         .merge(prometheus::router(context.elsewhere.is_some()))
         .merge(if context.public_status { Router::new() } else { incidents::status_page() })
         .route("/metrics", get(prometheus::own))
