@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use prograde_model::InvalidName;
 use prograde_model::ids::ServiceName;
 use prograde_model::quantity::Period;
 use prograde_server::admission::AdmissionOptions;
@@ -135,10 +136,10 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "REGEX")]
     immutable_tags: Option<String>,
     /// For how long time series are kept
-    #[arg(long, default_value = "360h", value_name = "TIME")]
+    #[arg(long, default_value = "360h", value_name = "TIME", value_parser = an_hour_or_more)]
     metrics_retention: Period,
     /// For how long unpacked images that nothing runs, and artifacts of flights that have ended, are kept; at least an hour
-    #[arg(long, default_value = "168h", value_name = "TIME")]
+    #[arg(long, default_value = "168h", value_name = "TIME", value_parser = an_hour_or_more)]
     keep_unused: Period,
     /// How the log on stderr is written: lines for people, or one JSON object a line
     #[arg(long, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
@@ -205,6 +206,15 @@ fn address(text: &str) -> Result<String, &'static str> {
         (Some("http" | "https"), Some(_)) => Ok(text.to_owned()),
         _ => Err("expected an address like `https://prograde.example`"),
     }
+}
+
+/// A time that is no slip: what is removed after less may be wanted still.
+fn an_hour_or_more(text: &str) -> Result<Period, String> {
+    let period: Period = text.parse().map_err(|error: InvalidName| error.to_string())?;
+    if period.duration().as_hours() < 1 {
+        return Err("it is less than an hour: write `1h` or more".to_owned());
+    }
+    Ok(period)
 }
 
 /// A file that is there; what is in it is read when it is needed.
@@ -298,8 +308,8 @@ fn options(args: ServeArgs, global: &Global, data_dir: &Path) -> Result<ServerOp
         public_status: args.public_status,
         registry_anonymous_pull: args.anonymous_pull,
         registry_immutable_tags: args.immutable_tags,
-        metrics_retention: args.metrics_retention.duration().unsigned_abs().max(Duration::from_hours(1)),
-        keep_unused: args.keep_unused.duration().unsigned_abs().max(Duration::from_hours(1)),
+        metrics_retention: args.metrics_retention.duration().unsigned_abs(),
+        keep_unused: args.keep_unused.duration().unsigned_abs(),
         ..defaults
     })
 }
@@ -401,6 +411,18 @@ pub(crate) fn log(format: LogFormat, global: &Global, printer: &Printer) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_kept_for_an_hour_or_more() {
+        assert_eq!(an_hour_or_more("1h").unwrap().duration().as_secs(), 3600);
+        assert_eq!(an_hour_or_more("7d").unwrap().duration().as_hours(), 168);
+        for text in ["0s", "5m", "59m 59s"] {
+            assert!(an_hour_or_more(text).unwrap_err().contains("write `1h` or more"), "{text}");
+        }
+        for text in ["", "-5h", "week", "999999999h"] {
+            assert!(an_hour_or_more(text).unwrap_err().contains("is not a duration"), "{text}");
+        }
+    }
 
     #[test]
     fn the_way_to_push_can_be_pasted() {
